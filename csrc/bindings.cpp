@@ -1,0 +1,234 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The only file that knows Python: dictionaries and arrays in, arrays out, the GIL released while the decoder works.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/isa.h"
+#include "decoder/decoder.h"
+#include "decoder/sampler.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace tinychat {
+namespace {
+
+template <typename T>
+T choose(const std::string& what, const std::string& name, std::initializer_list<std::pair<const char*, T>> choices) {
+  for (const auto& [key, value] : choices)
+    if (name == key) return value;
+  throw py::value_error("unknown " + what + " '" + name + "'");
+}
+
+ModelConfig config_from(const py::dict& d) {
+  ModelConfig c;
+  const auto read = [&](const char* name, auto& field, bool required = false) {
+    if (d.contains(name))
+      field = d[name].cast<std::decay_t<decltype(field)>>();
+    else if (required)
+      throw py::value_error(std::string("the model's description lacks ") + name);
+  };
+  read("vocab_size", c.vocab_size, true);
+  read("hidden_size", c.hidden_size, true);
+  read("intermediate_size", c.intermediate_size, true);
+  read("layers", c.layers, true);
+  read("heads", c.heads, true);
+  read("kv_heads", c.kv_heads, true);
+  read("head_dim", c.head_dim, true);
+  read("norm_eps", c.norm_eps, true);
+  read("gated", c.gated, true);
+  read("parallel", c.parallel);
+  read("embedding_scale", c.embedding_scale);
+  read("attention_scale", c.attention_scale);
+  read("attention_softcap", c.attention_softcap);
+  read("logit_softcap", c.logit_softcap);
+  read("position_offset", c.position_offset);
+  read("rope_inv_freq", c.rope_inv_freq);
+  read("rope_scale", c.rope_scale);
+  read("rope_local_inv_freq", c.rope_local_inv_freq);
+  read("alibi_slopes", c.alibi_slopes);
+  read("windows", c.windows);
+  c.norm = choose<Norm>("norm", d["norm"].cast<std::string>(), {{"rms", Norm::kRms}, {"layer", Norm::kLayer}});
+  c.activation = choose<Activation>("activation", d["activation"].cast<std::string>(),
+                                    {{"silu", Activation::kSilu},
+                                     {"gelu", Activation::kGelu},
+                                     {"gelu_tanh", Activation::kGeluTanh},
+                                     {"relu", Activation::kRelu}});
+  return c;
+}
+
+// A pointer into an array that has at least `count` numbers of `size` bytes; the array is kept alive by the caller.
+const void* data_of(const py::dict& d, const char* key, size_t count, size_t size) {
+  const auto array = d[key].cast<py::array>();
+  if (static_cast<size_t>(array.nbytes()) < count * size || !(array.flags() & py::array::c_style))
+    throw py::value_error(std::string("array '") + key + "' is too small or not contiguous");
+  return array.data();
+}
+
+Linear linear_from(const py::dict& d) {
+  Linear w;
+  const auto format = d["format"].cast<std::string>();
+  w.format = choose<WeightFormat>("weight format", format,
+                                  {{"w4z", WeightFormat::kW4Zero},
+                                   {"w4m", WeightFormat::kW4Min},
+                                   {"w8g", WeightFormat::kW8Group},
+                                   {"w8c", WeightFormat::kW8Channel},
+                                   {"f16", WeightFormat::kF16},
+                                   {"bf16", WeightFormat::kBf16}});
+  w.rows = d["rows"].cast<int>();
+  w.cols = d["cols"].cast<int>();
+  const size_t tiles = w.tiles(), cols = w.cols;
+  if (w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16) {
+    w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * 16 * cols, 2));
+    return w;
+  }
+  w.group = w.format == WeightFormat::kW8Channel ? w.cols : d["group_size"].cast<int>();
+  if (w.group <= 0 || w.group % 32 != 0 || w.cols % w.group != 0)
+    throw py::value_error("the group size must be a multiple of 32 that divides the width");
+  const size_t groups = cols / w.group;
+  const bool four_bits = format[1] == '4';
+  w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * 16 * cols / (four_bits ? 2 : 1), 1));
+  if (w.format == WeightFormat::kW8Channel)
+    w.channel_scales = static_cast<const float*>(data_of(d, "scales", tiles * 16, 4));
+  else
+    w.scales = static_cast<const uint16_t*>(data_of(d, "scales", tiles * groups * 16, 2));
+  if (w.format == WeightFormat::kW4Min)
+    w.mins = static_cast<const uint16_t*>(data_of(d, "mins", tiles * groups * 16, 2));
+  if (w.format == WeightFormat::kW4Zero)
+    w.zeros = static_cast<const uint8_t*>(data_of(d, "zeros", tiles * groups * 8, 1));
+  return w;
+}
+
+using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
+
+// A decoder and the Python objects whose memory it reads.
+class PyDecoder {
+ public:
+  PyDecoder(const py::dict& config, const py::dict& tensors, const std::string& activations, const std::string& isa,
+            int threads, int max_seq_len)
+      : tensors_(tensors), isa_(choose_isa(isa)), threads_(threads) {
+    std::map<std::string, Tensor> views;
+    for (const auto& [key, value] : tensors) {
+      Tensor& tensor = views[key.cast<std::string>()];
+      if (py::isinstance<py::dict>(value)) {
+        tensor.linear = linear_from(value.cast<py::dict>());
+      } else {
+        const auto vector = py::array_t<float, py::array::c_style>::ensure(value);
+        if (!vector || vector.ptr() != value.ptr()) throw py::value_error("a vector must be a float32 array");
+        tensor.vector = vector.data();
+        tensor.size = static_cast<int>(vector.size());
+      }
+    }
+    if (threads < 1) throw py::value_error("threads must be at least 1");
+    if (max_seq_len < 1) throw py::value_error("max_seq_len must be at least 1");
+    const Model model = build_model(config_from(config), views);
+    const auto input = choose<InputKind>("activations", activations,
+                                         {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}});
+    decoder_ = std::make_unique<Decoder>(
+        model, std::make_unique<CpuBackend>(model, *isa_.kernels, input, threads, max_seq_len));
+  }
+
+  std::unique_ptr<KvCache> new_cache() { return decoder_->new_cache(); }
+  std::string isa() const { return isa_.name; }
+  int threads() const { return threads_; }
+
+  py::object forward(KvCache& cache, const Tokens& tokens, const std::string& want, const CancelFlag* cancel) {
+    const auto kind = choose<Decoder::Logits>(
+        "logits", want,
+        {{"none", Decoder::Logits::kNone}, {"last", Decoder::Logits::kLast}, {"all", Decoder::Logits::kAll}});
+    const auto count = static_cast<py::ssize_t>(tokens.size());
+    const py::ssize_t vocab = decoder_->config().vocab_size;
+    py::array_t<float> logits;
+    if (kind == Decoder::Logits::kLast) logits = py::array_t<float>(vocab);
+    if (kind == Decoder::Logits::kAll) logits = py::array_t<float>({count, vocab});
+    float* out = kind == Decoder::Logits::kNone ? nullptr : logits.mutable_data();
+    {
+      const py::gil_scoped_release release;
+      decoder_->forward(cache, tokens.data(), static_cast<int>(count), kind, out, cancel);
+    }
+    return kind == Decoder::Logits::kNone ? py::object(py::none()) : py::object(std::move(logits));
+  }
+
+ private:
+  py::dict tensors_;
+  const Isa& isa_;
+  int threads_;
+  std::unique_ptr<Decoder> decoder_;
+};
+
+int32_t sample(Sampler& sampler, const py::array_t<float, py::array::c_style>& logits, const py::object& allowed) {
+  const auto vocab = static_cast<int>(logits.size());
+  if (allowed.is_none()) return sampler.sample(logits.data(), vocab, nullptr);
+  const auto mask = allowed.cast<py::array_t<uint32_t, py::array::c_style>>();
+  if (mask.size() * 32 < vocab) throw py::value_error("the mask has fewer bits than the vocabulary tokens");
+  return sampler.sample(logits.data(), vocab, mask.data());
+}
+
+} // namespace
+} // namespace tinychat
+
+PYBIND11_MODULE(_tinychat, m) {
+  using namespace tinychat;
+  m.doc() = "The native runtime: decoder, KV cache and sampler.";
+
+  py::register_exception<Canceled>(m, "Canceled");
+
+  py::class_<CancelFlag>(m, "CancelFlag", "Stops a decoder that runs in another thread, before its next layer.")
+      .def(py::init<>())
+      .def("set", [](CancelFlag& flag) { flag.set = true; })
+      .def("clear", [](CancelFlag& flag) { flag.set = false; })
+      .def("is_set", [](const CancelFlag& flag) { return flag.set.load(); });
+
+  py::class_<KvCache>(m, "Cache", "Keys and values of one conversation.")
+      .def_property_readonly("length", &KvCache::length, "Positions in use.")
+      .def_property_readonly("capacity", &KvCache::capacity, "Positions there is room for.")
+      .def_property_readonly("bytes", &KvCache::bytes, "Memory reserved; a page is provided when it is first written.")
+      .def(
+          "truncate",
+          [](KvCache& cache, int length) {
+            if (length < 0 || length > cache.length())
+              throw py::value_error("cannot truncate a cache of " + std::to_string(cache.length()) + " positions to " +
+                                    std::to_string(length));
+            cache.set_length(length);
+          },
+          "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.");
+
+  py::class_<PyDecoder>(m, "Decoder")
+      .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int>(), "config"_a,
+           "tensors"_a, py::kw_only(), "activations"_a, "isa"_a, "threads"_a, "max_seq_len"_a,
+           "Build a decoder over mapped tensors, which stay alive with it. Raises ValueError for what does not fit.")
+      .def("new_cache", &PyDecoder::new_cache)
+      .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,
+           "Append tokens [n] to the cache; logits 'none', 'last' -> [vocab] or 'all' -> [n, vocab].\n\n"
+           "Raises ValueError for a bad token or a full cache, Canceled once `cancel` is set.")
+      .def_property_readonly("isa", &PyDecoder::isa)
+      .def_property_readonly("threads", &PyDecoder::threads);
+
+  py::class_<Sampler>(m, "Sampler")
+      .def(py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty) {
+             return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty});
+           }),
+           "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
+           "repetition_penalty"_a = 1.0f)
+      .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
+      .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
+           "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
+
+  m.def(
+      "isas",
+      [] {
+        std::vector<std::string> names;
+        for (const Isa& isa : compiled_isas())
+          if (isa.supported()) names.emplace_back(isa.name);
+        return names;
+      },
+      "Instruction sets that this build has and this CPU supports, best first.");
+}

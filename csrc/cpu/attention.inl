@@ -1,0 +1,137 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Softmax attention over one KV head for all queries that share it, in one pass over the cache (Dao et al., 2022: the
+// softmax runs along with a maximum and a sum). A lane is a position for the scores and a channel for the values, which is
+// why keys lie in tiles of 16 positions: nothing is summed across lanes.
+#pragma once
+
+#include "cpu/elementwise.inl"
+
+namespace {
+
+using tinychat::AttentionSpan;
+
+constexpr int kChunk = 128;    // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
+constexpr int kMostRows = 4;   // queries that share a look at the cache
+const float kLowest = -1e30f;  // instead of -inf, whose differences are NaN
+
+const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+// scores[row][position] of the chunk's positions for kRows queries, two tiles at a time.
+template <int kRows>
+void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
+  const int dim = span.head_dim;
+  for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
+    const uint16_t* keys = span.keys + static_cast<size_t>(chunk + p) * dim;
+    F first[kRows], second[kRows];
+    for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
+    for (int d = 0; d < dim; ++d) {
+      const F k0 = load_half(keys + 16 * d), k1 = load_half(keys + 16 * (dim + d));
+      for (int r = 0; r < kRows; ++r) {
+        const F q = broadcast(span.queries[row + r][d]);
+        first[r] = fma(k0, q, first[r]);
+        second[r] = fma(k1, q, second[r]);
+      }
+    }
+    const F factor = broadcast(span.scale);
+    for (int r = 0; r < kRows; ++r) {
+      store(scores[r] + p, first[r] * factor);
+      store(scores[r] + p + 16, second[r] * factor);
+    }
+  }
+}
+
+// Soft-cap, ALiBi and what the row may see.
+inline void adjust(const AttentionSpan& span, int row, int chunk, int count, float* scores) {
+  const int last = span.positions[row];
+  const int first = span.window > 0 && last - span.window + 1 > 0 ? last - span.window + 1 : 0;
+  if (span.softcap > 0)
+    for (int p = 0; p < count; p += 16)
+      store(scores + p, broadcast(span.softcap) * tanh(load(scores + p) / broadcast(span.softcap)));
+  if (span.slopes != nullptr)
+    for (int p = 0; p < count; p += 16) {
+      const F distance = load(kIota) + broadcast(static_cast<float>(chunk + p - last));
+      store(scores + p, fma(broadcast(span.slopes[row]), distance, load(scores + p)));
+    }
+  for (int p = 0; p < count && chunk + p < first; ++p) scores[p] = kLowest;
+  for (int p = last + 1 > chunk ? last + 1 - chunk : 0; p < count; ++p) scores[p] = kLowest;
+}
+
+// Scores become exp(score - maximum); what was accumulated under an older maximum is scaled to the new one.
+inline void soften(const AttentionSpan& span, int row, int count, float* scores) {
+  F most = broadcast(kLowest);
+  for (int p = 0; p < count; p += 16) most = max(most, load(scores + p));
+  const float before = span.maxima[row];
+  const float highest_score = highest(most) > before ? highest(most) : before;
+  if (highest_score <= kLowest) { // nothing visible yet
+    for (int p = 0; p < count; p += 16) store(scores + p, broadcast(0.0f));
+    return;
+  }
+  F total = broadcast(0.0f);
+  for (int p = 0; p < count; p += 16) {
+    const F e = exp(load(scores + p) - broadcast(highest_score));
+    store(scores + p, e);
+    total = total + e;
+  }
+  float correction[16];
+  store(correction, exp(broadcast(before - highest_score)));
+  span.sums[row] = span.sums[row] * correction[0] + sum(total);
+  span.maxima[row] = highest_score;
+  float* accumulator = span.accumulators + static_cast<size_t>(row) * span.head_dim;
+  for (int d = 0; d < span.head_dim; d += 16)
+    store(accumulator + d, load(accumulator + d) * broadcast(correction[0]));
+}
+
+// accumulators += exp(score) * value for 16*kLanes channels at `channel`.
+template <int kRows, int kLanes>
+void accumulate(const AttentionSpan& span, int row, int chunk, int count, int channel, const float (*scores)[kChunk]) {
+  const int dim = span.head_dim;
+  float* out = span.accumulators + static_cast<size_t>(row) * dim + channel;
+  F total[kRows][kLanes];
+  for (int r = 0; r < kRows; ++r)
+    for (int i = 0; i < kLanes; ++i) total[r][i] = load(out + r * dim + 16 * i);
+  const uint16_t* values = span.values + static_cast<size_t>(chunk) * dim + channel;
+  for (int p = 0; p < count; ++p, values += dim)
+    for (int i = 0; i < kLanes; ++i) {
+      const F value = load_half(values + 16 * i);
+      for (int r = 0; r < kRows; ++r) total[r][i] = fma(value, broadcast(scores[r][p]), total[r][i]);
+    }
+  for (int r = 0; r < kRows; ++r)
+    for (int i = 0; i < kLanes; ++i) store(out + r * dim + 16 * i, total[r][i]);
+}
+
+template <int kRows>
+void attend_chunk(const AttentionSpan& span, int row, int chunk) {
+  alignas(64) float scores[kRows][kChunk];
+  const int count = span.end - chunk < kChunk ? span.end - chunk : kChunk;
+  const int padded = (count + 15) / 16 * 16; // scores beyond `count` are masked, their values not read
+  score<kRows>(span, row, chunk, scores);
+  for (int r = 0; r < kRows; ++r) {
+    adjust(span, row + r, chunk, padded, scores[r]);
+    soften(span, row + r, padded, scores[r]);
+  }
+  int channel = 0;
+  for (; channel + 64 <= span.head_dim; channel += 64)
+    accumulate<kRows, 4>(span, row, chunk, count, channel, scores);
+  for (; channel < span.head_dim; channel += 16) accumulate<kRows, 1>(span, row, chunk, count, channel, scores);
+}
+
+void attend(const AttentionSpan& span) {
+  for (int r = 0; r < span.rows; ++r) {
+    span.maxima[r] = kLowest;
+    span.sums[r] = 0;
+  }
+  for (size_t i = 0; i < static_cast<size_t>(span.rows) * span.head_dim; ++i) span.accumulators[i] = 0;
+  for (int chunk = span.begin; chunk < span.end; chunk += kChunk) {
+    int row = 0;
+    for (; row + kMostRows <= span.rows; row += kMostRows) attend_chunk<kMostRows>(span, row, chunk);
+    switch (span.rows - row) {
+      case 3: attend_chunk<3>(span, row, chunk); break;
+      case 2: attend_chunk<2>(span, row, chunk); break;
+      case 1: attend_chunk<1>(span, row, chunk); break;
+    }
+  }
+}
+
+} // namespace

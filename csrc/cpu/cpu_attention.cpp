@@ -1,0 +1,153 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The attention step: positions, cache write, and who reads which part of the cache.
+
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/kv_cache.h"
+
+namespace tinychat {
+namespace {
+
+constexpr int kStretch = 256; // a long cache is cut into stretches of at least so many positions
+
+// Rotates (x[i], x[i + half]) by the angle i, as Hugging Face's models do.
+void rotate(float* head, const float* cos, const float* sin, int half) {
+  for (int i = 0; i < half; ++i) {
+    const float a = head[i], b = head[i + half];
+    head[i] = a * cos[i] - b * sin[i];
+    head[i + half] = b * cos[i] + a * sin[i];
+  }
+}
+
+} // namespace
+
+void CpuBackend::rotate_and_store(int layer, KvCache& cache) {
+  const ModelConfig& c = model_.config;
+  const Layer& l = model_.layers[layer];
+  auto& store = static_cast<CpuKvCache&>(cache);
+  const int dim = c.head_dim, width = c.qkv_width();
+  const bool local = !c.windows.empty() && c.windows[layer] > 0 && !c.rope_local_inv_freq.empty();
+  const std::vector<float>& cosines = local ? local_cos_ : cos_;
+  const std::vector<float>& sines = local ? local_sin_ : sin_;
+  const int half = static_cast<int>((local ? c.rope_local_inv_freq : c.rope_inv_freq).size());
+  pool_.run([&](int thread) {
+    const int threads = pool_.threads(), heads = c.heads + c.kv_heads;
+    const int begin = static_cast<int>(static_cast<int64_t>(rows_) * heads * thread / threads);
+    const int end = static_cast<int>(static_cast<int64_t>(rows_) * heads * (thread + 1) / threads);
+    for (int item = begin; item < end; ++item) {
+      const int row = item / heads, head = item % heads;
+      float* x = &qkv_[static_cast<size_t>(row) * width + static_cast<size_t>(head) * dim];
+      const float* head_norm = head < c.heads ? l.q_norm : l.k_norm;
+      if (head_norm != nullptr) kernels_.norm(Norm::kRms, x, head_norm, nullptr, c.norm_eps, dim, x);
+      rotate(x, &cosines[static_cast<size_t>(row) * half], &sines[static_cast<size_t>(row) * half], half);
+      if (head < c.heads) continue;
+      const int kv_head = head - c.heads, position = position_ + row;
+      uint16_t key[kMaxHeadDim];
+      kernels_.to_half(x, dim, key);
+      uint16_t* tile = store.keys(layer, kv_head) + static_cast<size_t>(position / 16) * dim * 16 + position % 16;
+      for (int d = 0; d < dim; ++d) tile[16 * d] = key[d];
+      kernels_.to_half(x + static_cast<size_t>(c.kv_heads) * dim, dim,
+                       store.values(layer, kv_head) + static_cast<size_t>(position) * dim);
+    }
+  });
+}
+
+// Queries of rows [row, row + rows) that read `kv_head`, over positions [begin, end): running softmax state into s.
+void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int rows, int begin, int end,
+                          AttentionScratch& s) const {
+  const ModelConfig& c = model_.config;
+  auto& store = static_cast<CpuKvCache&>(cache);
+  const int shared = c.heads / c.kv_heads;
+  AttentionSpan span;
+  span.keys = store.keys(layer, kv_head);
+  span.values = store.values(layer, kv_head);
+  span.head_dim = c.head_dim;
+  span.begin = begin;
+  span.end = end;
+  span.scale = c.attention_scale > 0 ? c.attention_scale : 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+  span.softcap = c.attention_softcap;
+  span.window = c.windows.empty() ? 0 : c.windows[layer];
+  span.rows = rows * shared;
+  for (int r = 0; r < span.rows; ++r) {
+    const int token = row + r / shared, head = kv_head * shared + r % shared;
+    s.queries[r] = &qkv_[static_cast<size_t>(token) * c.qkv_width() + static_cast<size_t>(head) * c.head_dim];
+    s.positions[r] = position_ + token;
+    if (!c.alibi_slopes.empty()) s.slopes[r] = c.alibi_slopes[head];
+  }
+  span.queries = s.queries.data();
+  span.positions = s.positions.data();
+  span.slopes = c.alibi_slopes.empty() ? nullptr : s.slopes.data();
+  span.accumulators = s.accumulators.data();
+  span.maxima = s.maxima.data();
+  span.sums = s.sums.data();
+  kernels_.attend(span);
+}
+
+void CpuBackend::attend(int layer, KvCache& cache) {
+  rotate_and_store(layer, cache);
+  if (rows_ == 1)
+    attend_decode(layer, cache);
+  else
+    attend_prefill(layer, cache);
+}
+
+// One token: a KV head a work item; a long cache is cut so that every thread has the same to read, and joined afterwards.
+void CpuBackend::attend_decode(int layer, KvCache& cache) {
+  const ModelConfig& c = model_.config;
+  const int window = c.windows.empty() ? 0 : c.windows[layer];
+  const int first = window > 0 ? std::max(0, position_ + 1 - window) / 128 * 128 : 0;
+  const int length = position_ + 1 - first;
+  const int threads = pool_.threads(), shared = c.heads / c.kv_heads, dim = c.head_dim;
+  const int pieces = c.kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, length / kStretch));
+  const int piece = ((length + pieces - 1) / pieces + 127) / 128 * 128;
+  const int items = c.kv_heads * pieces;
+  pool_.run([&](int thread) {
+    for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {
+      const int begin = std::min(first + item % pieces * piece, position_ + 1);
+      const int end = std::min(begin + piece, position_ + 1);
+      run_span(layer, cache, item / pieces, 0, 1, begin, end, scratch_[item]);
+    }
+  });
+  for (int head = 0; head < c.heads; ++head) {
+    const int kv_head = head / shared, r = head % shared;
+    const AttentionScratch* parts = &scratch_[static_cast<size_t>(kv_head) * pieces];
+    float highest = parts[0].maxima[r], total = 0;
+    for (int p = 1; p < pieces; ++p) highest = std::max(highest, parts[p].maxima[r]);
+    float* out = &attention_[static_cast<size_t>(head) * dim];
+    std::fill_n(out, dim, 0.0f);
+    for (int p = 0; p < pieces; ++p) {
+      const float weight = std::exp(parts[p].maxima[r] - highest);
+      total += weight * parts[p].sums[r];
+      for (int d = 0; d < dim; ++d) out[d] += weight * parts[p].accumulators[static_cast<size_t>(r) * dim + d];
+    }
+    for (int d = 0; d < dim; ++d) out[d] /= total;
+  }
+}
+
+// Many tokens: a KV head and a few tokens a work item. Later tokens see more: items are dealt in turn.
+void CpuBackend::attend_prefill(int layer, KvCache& cache) {
+  const ModelConfig& c = model_.config;
+  const int window = c.windows.empty() ? 0 : c.windows[layer];
+  const int threads = pool_.threads(), shared = c.heads / c.kv_heads, dim = c.head_dim;
+  const int tokens = std::max(1, kPrefillQueries / shared);
+  const int blocks = (rows_ + tokens - 1) / tokens;
+  pool_.run([&](int thread) {
+    AttentionScratch& s = scratch_[thread];
+    for (int item = thread; item < c.kv_heads * blocks; item += threads) {
+      const int kv_head = item / blocks, row = item % blocks * tokens, count = std::min(tokens, rows_ - row);
+      const int first = window > 0 ? std::max(0, position_ + row + 1 - window) / 128 * 128 : 0;
+      run_span(layer, cache, kv_head, row, count, first, position_ + row + count, s);
+      for (int r = 0; r < count * shared; ++r) {
+        const int token = row + r / shared, head = kv_head * shared + r % shared;
+        float* out = &attention_[static_cast<size_t>(token) * c.attention_width() + static_cast<size_t>(head) * dim];
+        for (int d = 0; d < dim; ++d) out[d] = s.accumulators[static_cast<size_t>(r) * dim + d] / s.sums[r];
+      }
+    }
+  });
+}
+
+} // namespace tinychat

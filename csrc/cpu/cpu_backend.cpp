@@ -1,0 +1,233 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "cpu/embedding.h"
+#include "cpu/half.h"
+#include "cpu/kv_cache.h"
+
+namespace tinychat {
+namespace {
+
+// Thread t's part of n things.
+struct Share {
+  Share(int n, int thread, int threads)
+      : begin(static_cast<int>(static_cast<int64_t>(n) * thread / threads)),
+        end(static_cast<int>(static_cast<int64_t>(n) * (thread + 1) / threads)) {}
+  int begin, end;
+};
+
+} // namespace
+
+CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind input, int threads, int capacity)
+    : model_(model), kernels_(kernels), input_(input), pool_(threads), capacity_(capacity) {
+  const ModelConfig& c = model_.config;
+  const size_t rows = kMaxRows;
+  residual_.resize(rows * c.hidden_size);
+  step_.resize(rows * c.hidden_size);
+  qkv_.resize(rows * c.qkv_width());
+  attention_.resize(rows * c.attention_width());
+  hidden_.resize(rows * c.intermediate_size);
+  cos_.resize(rows * c.rope_inv_freq.size());
+  sin_.resize(cos_.size());
+  local_cos_.resize(rows * c.rope_local_inv_freq.size());
+  local_sin_.resize(local_cos_.size());
+
+  const size_t widest = std::max({c.hidden_size, c.attention_width(), c.intermediate_size});
+  const auto allocate = [&](Input& buffer, size_t count) {
+    buffer.values.resize(count * widest);
+    buffer.quantized.resize(count * widest);
+    buffer.scales.resize(count * (widest / 32 + 1));
+    buffer.scaled_sums.resize(buffer.scales.size());
+    buffer.sums.resize(buffer.scales.size());
+  };
+  allocate(shared_, rows);
+  own_.resize(threads);
+  for (Input& buffer : own_) allocate(buffer, 1);
+
+  // Decoding: the queries of one KV head. Prefill: those of a few tokens.
+  const size_t queries = std::max(c.heads / c.kv_heads, kPrefillQueries);
+  scratch_.resize(static_cast<size_t>(c.kv_heads) * threads);
+  for (AttentionScratch& s : scratch_) {
+    s.accumulators.resize(queries * c.head_dim);
+    s.maxima.resize(queries);
+    s.sums.resize(queries);
+    s.queries.resize(queries);
+    s.positions.resize(queries);
+    s.slopes.resize(queries);
+  }
+}
+
+std::unique_ptr<KvCache> CpuBackend::new_cache() {
+  const ModelConfig& c = model_.config;
+  return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_);
+}
+
+bool CpuBackend::takes_bytes(const Linear& w) const {
+  return input_ == InputKind::kBytes && w.format != WeightFormat::kF16 && w.format != WeightFormat::kBf16;
+}
+
+void CpuBackend::multiply_tile(const Linear& w, int tile, const Activations& x, int rows, float* out) const {
+  (takes_bytes(w) ? kernels_.multiply_bytes : kernels_.multiply_float)(w, tile, x, rows, out);
+  if (w.bias == nullptr) return;
+  const int lanes = std::min(16, w.rows - 16 * tile);
+  for (int r = 0; r < rows; ++r)
+    for (int i = 0; i < lanes; ++i) out[16 * r + i] += w.bias[16 * tile + i];
+}
+
+void CpuBackend::norm_row(const float* weight, const float* bias, int row, float* out) const {
+  const ModelConfig& c = model_.config;
+  kernels_.norm(c.norm, &residual_[static_cast<size_t>(row) * c.hidden_size], weight, bias, c.norm_eps, c.hidden_size,
+                out);
+}
+
+template <typename Prepare, typename Tile>
+void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Tile& tile) {
+  const bool bytes = takes_bytes(w);
+  const int groups = bytes ? w.cols / w.group : 0;
+  const auto fill = [&](Input& buffer, int slot, int row) {
+    float* values = &buffer.values[static_cast<size_t>(slot) * w.cols];
+    prepare(row, values);
+    if (w.input_scale != nullptr) kernels_.scale(values, w.input_scale, w.cols);
+    const size_t group = static_cast<size_t>(slot) * groups;
+    if (bytes)
+      kernels_.quantize(values, w.cols, w.group, &buffer.quantized[static_cast<size_t>(slot) * w.cols],
+                        &buffer.scales[group], &buffer.sums[group], &buffer.scaled_sums[group]);
+  };
+  const auto view = [&](const Input& buffer) {
+    return Activations{buffer.values.data(), buffer.quantized.data(),   buffer.scales.data(),
+                       buffer.sums.data(),   buffer.scaled_sums.data(), w.cols, groups};
+  };
+  const int threads = pool_.threads();
+  if (rows > 1)
+    pool_.run([&](int thread) {
+      const Share share(rows, thread, threads);
+      for (int row = share.begin; row < share.end; ++row) fill(shared_, row, row);
+    });
+  pool_.run([&](int thread) {
+    Input& buffer = rows > 1 ? shared_ : own_[thread];
+    if (rows == 1) fill(buffer, 0, 0);
+    const Share share(tiles, thread, threads);
+    const Activations x = view(buffer);
+    for (int t = share.begin; t < share.end; ++t) tile(t, x);
+  });
+}
+
+void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
+  const ModelConfig& c = model_.config;
+  rows_ = rows;
+  position_ = position;
+  for (int r = 0; r < rows; ++r) {
+    float* out = &residual_[static_cast<size_t>(r) * c.hidden_size];
+    read_row(model_.embedding, tokens[r], out);
+    if (c.embedding_scale != 1)
+      for (int i = 0; i < c.hidden_size; ++i) out[i] *= c.embedding_scale;
+    if (model_.positions.present()) {
+      float* learned = &step_[0];
+      read_row(model_.positions, position + r + c.position_offset, learned);
+      for (int i = 0; i < c.hidden_size; ++i) out[i] += learned[i];
+    }
+    // Angles once a token, not once a layer; in float, as the references compute them.
+    const auto angles = [&](const std::vector<float>& frequencies, std::vector<float>& cosines, std::vector<float>& sines) {
+      const size_t half = frequencies.size();
+      for (size_t i = 0; i < half; ++i) {
+        const float angle = static_cast<float>(position + r) * frequencies[i];
+        cosines[r * half + i] = std::cos(angle) * c.rope_scale;
+        sines[r * half + i] = std::sin(angle) * c.rope_scale;
+      }
+    };
+    angles(c.rope_inv_freq, cos_, sin_);
+    angles(c.rope_local_inv_freq, local_cos_, local_sin_);
+  }
+}
+
+void CpuBackend::norm_qkv(int layer) {
+  const Layer& l = model_.layers[layer];
+  const int width = l.qkv.rows;
+  multiply(
+      l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { norm_row(l.attn_norm, l.attn_norm_bias, row, out); },
+      [&](int tile, const Activations& x) {
+        alignas(64) float out[kMaxRows * 16];
+        multiply_tile(l.qkv, tile, x, rows_, out);
+        const int lanes = std::min(16, width - 16 * tile);
+        for (int r = 0; r < rows_; ++r)
+          std::copy_n(out + 16 * r, lanes, &qkv_[static_cast<size_t>(r) * width + 16 * tile]);
+      });
+}
+
+// residual += norm?(W·input)
+void CpuBackend::add_to_residual(const Linear& w, const float* input, const float* post_norm) {
+  const ModelConfig& c = model_.config;
+  float* target = post_norm != nullptr ? step_.data() : residual_.data();
+  multiply(
+      w, rows_, w.tiles(),
+      [&](int row, float* out) { std::copy_n(input + static_cast<size_t>(row) * w.cols, w.cols, out); },
+      [&](int tile, const Activations& x) {
+        alignas(64) float out[kMaxRows * 16];
+        multiply_tile(w, tile, x, rows_, out);
+        for (int r = 0; r < rows_; ++r) {
+          float* to = target + static_cast<size_t>(r) * c.hidden_size + 16 * tile;
+          for (int i = 0; i < 16; ++i) to[i] = post_norm != nullptr ? out[16 * r + i] : to[i] + out[16 * r + i];
+        }
+      });
+  if (post_norm == nullptr) return;
+  for (int r = 0; r < rows_; ++r) {
+    float* step = &step_[static_cast<size_t>(r) * c.hidden_size];
+    kernels_.norm(c.norm, step, post_norm, nullptr, c.norm_eps, c.hidden_size, step);
+    for (int i = 0; i < c.hidden_size; ++i) residual_[static_cast<size_t>(r) * c.hidden_size + i] += step[i];
+  }
+}
+
+void CpuBackend::output(int layer) {
+  const Layer& l = model_.layers[layer];
+  add_to_residual(l.o, attention_.data(), l.attn_post_norm);
+}
+
+void CpuBackend::down(int layer) {
+  const Layer& l = model_.layers[layer];
+  add_to_residual(l.down, hidden_.data(), l.mlp_post_norm);
+}
+
+void CpuBackend::norm_up(int layer) {
+  const ModelConfig& c = model_.config;
+  const Layer& l = model_.layers[layer];
+  const bool own_norm = l.mlp_norm != nullptr;
+  const int tiles = c.intermediate_size / 16;
+  multiply(
+      l.up, rows_, tiles,
+      [&](int row, float* out) {
+        norm_row(own_norm ? l.mlp_norm : l.attn_norm, own_norm ? l.mlp_norm_bias : l.attn_norm_bias, row, out);
+      },
+      [&](int tile, const Activations& x) {
+        alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
+        multiply_tile(l.up, tile, x, rows_, gate);
+        if (c.gated) multiply_tile(l.up, tile + tiles, x, rows_, up);
+        kernels_.activate(c.activation, gate, c.gated ? up : nullptr, 16 * rows_, gate);
+        for (int r = 0; r < rows_; ++r)
+          std::copy_n(gate + 16 * r, 16, &hidden_[static_cast<size_t>(r) * c.intermediate_size + 16 * tile]);
+      });
+}
+
+void CpuBackend::norm_head(int first, float* logits) {
+  const ModelConfig& c = model_.config;
+  const int count = rows_ - first;
+  multiply(
+      model_.head, count, model_.head.tiles(),
+      [&](int row, float* out) { norm_row(model_.final_norm, model_.final_norm_bias, first + row, out); },
+      [&](int tile, const Activations& x) {
+        alignas(64) float out[kMaxRows * 16];
+        multiply_tile(model_.head, tile, x, count, out);
+        if (c.logit_softcap > 0)
+          for (int i = 0; i < 16 * count; ++i) out[i] = c.logit_softcap * std::tanh(out[i] / c.logit_softcap);
+        const int lanes = std::min(16, c.vocab_size - 16 * tile);
+        for (int r = 0; r < count; ++r)
+          std::copy_n(out + 16 * r, lanes, logits + static_cast<size_t>(r) * c.vocab_size + 16 * tile);
+      });
+}
+
+} // namespace tinychat

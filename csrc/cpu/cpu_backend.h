@@ -1,0 +1,81 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The decoder's steps on the CPU: work is cut into tiles of 16 weight rows, or into KV heads and stretches of the cache,
+// and dealt to the threads in equal parts. All buffers are allocated once.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/thread_pool.h"
+#include "decoder/backend.h"
+#include "decoder/model.h"
+
+namespace tinychat {
+
+enum class InputKind { kFloat, kBytes }; // what a quantized matrix is multiplied with: the A16 and the A8 precisions
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(const Model& model, const Kernels& kernels, InputKind input, int threads, int capacity);
+
+  std::unique_ptr<KvCache> new_cache() override;
+  int max_rows() const override { return kMaxRows; }
+  void embed(const int32_t* tokens, int rows, int position) override;
+  void norm_qkv(int layer) override;
+  void attend(int layer, KvCache& cache) override;
+  void output(int layer) override;
+  void norm_up(int layer) override;
+  void down(int layer) override;
+  void norm_head(int first, float* logits) override;
+
+ private:
+  static constexpr int kMaxRows = 128;      // tokens in a pass: bounds the buffers and the time until a cancel is seen
+  static constexpr int kMaxHeadDim = 256;
+  static constexpr int kPrefillQueries = 16; // that share a look at the cache
+
+  // A matrix's input, as floats or bytes. One for all rows of a prefill; one a thread where a single token is decoded:
+  // computing a norm twice is cheaper than waiting for the other thread to have done it.
+  struct Input {
+    std::vector<float> values, scales, scaled_sums;
+    std::vector<int32_t> sums;
+    std::vector<int8_t> quantized;
+  };
+  struct AttentionScratch {
+    std::vector<float> accumulators, maxima, sums;
+    std::vector<const float*> queries;
+    std::vector<int> positions;
+    std::vector<float> slopes;
+  };
+
+  // For all rows: input row = prepare(row); tile(begin, end, activations) for each thread's share of `tiles`.
+  template <typename Prepare, typename Tile>
+  void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Tile& tile);
+  void add_to_residual(const Linear& w, const float* input, const float* post_norm);
+  void norm_row(const float* weight, const float* bias, int row, float* out) const;
+  bool takes_bytes(const Linear& w) const;
+  void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, float* out) const;
+  void rotate_and_store(int layer, KvCache& cache);
+  void attend_decode(int layer, KvCache& cache);
+  void attend_prefill(int layer, KvCache& cache);
+  void run_span(int layer, KvCache& cache, int kv_head, int row, int rows, int begin, int end, AttentionScratch& s) const;
+
+  const Model model_;
+  const Kernels& kernels_;
+  const InputKind input_;
+  ThreadPool pool_;
+  const int capacity_; // positions of a cache
+
+  int rows_ = 0;     // of the pass
+  int position_ = 0; // of its first row
+  // [kMaxRows][…]
+  std::vector<float> residual_, qkv_, attention_, hidden_, step_;
+  std::vector<float> cos_, sin_, local_cos_, local_sin_;
+  Input shared_;
+  std::vector<Input> own_;               // a thread
+  std::vector<AttentionScratch> scratch_; // a thread, or a stretch of the cache
+};
+
+} // namespace tinychat

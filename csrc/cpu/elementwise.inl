@@ -1,0 +1,111 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Norms, activations and the quantization of activations.
+#pragma once
+
+namespace {
+
+// exp(x), relative error below 2e-7: x = n ln 2 + r, a polynomial of r on [-ln2/2, ln2/2] (Cephes' expf), times 2^n.
+inline F exp(F x) {
+  x = max(min(x, broadcast(88.0f)), broadcast(-87.0f));
+  const I n = round(x * broadcast(1.44269504f));
+  const F whole = to_float(n);
+  F r = fma(whole, broadcast(-0.693359375f), x);
+  r = fma(whole, broadcast(2.12194440e-4f), r);
+  F p = broadcast(1.9875691500e-4f);
+  p = fma(p, r, broadcast(1.3981999507e-3f));
+  p = fma(p, r, broadcast(8.3334519073e-3f));
+  p = fma(p, r, broadcast(4.1665795894e-2f));
+  p = fma(p, r, broadcast(1.6666665459e-1f));
+  p = fma(p, r, broadcast(5.0000001201e-1f));
+  return fma(p * r, r, r + broadcast(1.0f)) * power_of_two(n);
+}
+
+inline F sigmoid(F x) { return broadcast(1.0f) / (broadcast(1.0f) + exp(broadcast(0.0f) - x)); }
+inline F tanh(F x) { return fma(broadcast(2.0f), sigmoid(x + x), broadcast(-1.0f)); }
+
+// 1 + erf(x), absolute error below 3e-7 (Abramowitz and Stegun 7.1.26 on |x|, then 1 + erf(-x) = 1 - erf(x)).
+inline F one_plus_erf(F x) {
+  const F zero = broadcast(0.0f), magnitude = max(x, zero - x);
+  const F t = broadcast(1.0f) / fma(broadcast(0.3275911f), magnitude, broadcast(1.0f));
+  F p = broadcast(1.061405429f);
+  p = fma(p, t, broadcast(-1.453152027f));
+  p = fma(p, t, broadcast(1.421413741f));
+  p = fma(p, t, broadcast(-0.284496736f));
+  p = fma(p, t, broadcast(0.254829592f));
+  const F tail = p * t * exp(zero - magnitude * magnitude); // 1 - erf(|x|)
+  const F positive = min(max(x * broadcast(1e30f), zero), broadcast(1.0f)); // 1 where x > 0, else 0
+  return fma(positive, broadcast(2.0f) - tail - tail, tail);
+}
+
+inline F apply(tinychat::Activation kind, F x) {
+  switch (kind) {
+    case tinychat::Activation::kSilu: return x * sigmoid(x);
+    case tinychat::Activation::kGelu: return broadcast(0.5f) * x * one_plus_erf(x * broadcast(0.70710678f));
+    case tinychat::Activation::kGeluTanh: {
+      const F inner = broadcast(0.79788456f) * fma(broadcast(0.044715f) * x * x, x, x);
+      return broadcast(0.5f) * x * (broadcast(1.0f) + tanh(inner));
+    }
+    case tinychat::Activation::kRelu: return max(x, broadcast(0.0f));
+  }
+  return x;
+}
+
+void activate(tinychat::Activation kind, const float* gate, const float* up, int n, float* out) {
+  for (int i = 0; i < n; i += 16) {
+    const F y = apply(kind, load(gate + i));
+    store(out + i, up != nullptr ? y * load(up + i) : y);
+  }
+}
+
+void norm(tinychat::Norm kind, const float* x, const float* weight, const float* bias, float eps, int n, float* out) {
+  float mean = 0;
+  if (kind == tinychat::Norm::kLayer) {
+    F total = broadcast(0.0f);
+    for (int i = 0; i < n; i += 16) total = total + load(x + i);
+    mean = sum(total) / static_cast<float>(n);
+  }
+  const F center = broadcast(mean);
+  F squares = broadcast(0.0f);
+  for (int i = 0; i < n; i += 16) {
+    const F y = load(x + i) - center;
+    squares = fma(y, y, squares);
+  }
+  const F factor = broadcast(1.0f / __builtin_sqrtf(sum(squares) / static_cast<float>(n) + eps));
+  for (int i = 0; i < n; i += 16) {
+    const F y = (load(x + i) - center) * factor * load(weight + i);
+    store(out + i, bias != nullptr ? y + load(bias + i) : y);
+  }
+}
+
+void scale(float* x, const float* factors, int n) {
+  for (int i = 0; i < n; ++i) x[i] *= factors[i];
+}
+
+void to_half(const float* x, int n, uint16_t* out) {
+  for (int i = 0; i < n; i += 16) store_half(out + i, load(x + i));
+}
+
+void quantize(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums, float* scaled_sums) {
+  for (int g = 0; g < cols / group; ++g, x += group, q += group) {
+    F most = broadcast(0.0f);
+    for (int i = 0; i < group; i += 16) {
+      const F y = load(x + i);
+      most = max(most, max(y, broadcast(0.0f) - y));
+    }
+    const float largest = highest(most);
+    const F factor = broadcast(largest > 0 ? 127.0f / largest : 0.0f);
+    I total = broadcast(0);
+    for (int i = 0; i < group; i += 16) {
+      const I y = round(load(x + i) * factor);
+      store_i8(q + i, y);
+      total = total + y;
+    }
+    scales[g] = largest / 127.0f;
+    sums[g] = sum(total);
+    scaled_sums[g] = scales[g] * static_cast<float>(sums[g]);
+  }
+}
+
+} // namespace

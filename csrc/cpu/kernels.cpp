@@ -1,0 +1,21 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compiled once per instruction set: TINYCHAT_SIMD names the header with the sixteen-lane vocabulary, TINYCHAT_KERNELS
+// the table that comes out. Everything else has internal linkage, and nothing of the standard library is instantiated:
+// a function compiled for AVX-512 must never be the copy that the linker keeps for everyone.
+
+#include "cpu/kernels.h"
+
+#include TINYCHAT_SIMD
+
+#include "cpu/attention.inl"
+#include "cpu/elementwise.inl"
+#include "cpu/matmul.inl"
+
+namespace tinychat {
+
+extern const Kernels TINYCHAT_KERNELS;
+const Kernels TINYCHAT_KERNELS = {multiply_float, multiply_bytes, quantize, norm, activate, scale, attend, to_half};
+
+} // namespace tinychat

@@ -1,0 +1,64 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inner loops, as a table of functions: kernels.cpp is compiled once per instruction set over the sixteen-lane
+// vocabulary of simd/*.h, and isa.cpp picks a table at run time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "decoder/model.h"
+
+namespace tinychat {
+
+// The input of a matrix, [rows][cols]: as floats, or as bytes with a scale for each group of columns.
+struct Activations {
+  const float* values = nullptr;      // [rows][cols], or
+  const int8_t* quantized = nullptr;  // [rows][cols]
+  const float* scales = nullptr;      // [rows][groups]
+  const int32_t* sums = nullptr;      // [rows][groups], of the quantized values
+  const float* scaled_sums = nullptr; // [rows][groups], scale * sum
+  int cols = 0;
+  int groups = 0;
+};
+
+// Queries that read the same KV head, over the positions [begin, end) of the cache. Running softmax state, so that a
+// long cache can be cut into pieces and joined afterwards.
+struct AttentionSpan {
+  const uint16_t* keys = nullptr;   // fp16 [capacity/16][head_dim][16]
+  const uint16_t* values = nullptr; // fp16 [capacity][head_dim]
+  int head_dim = 0;
+  int begin = 0;
+  int end = 0;
+  float scale = 0;
+  float softcap = 0;
+
+  int rows = 0;
+  const float* const* queries = nullptr; // [rows] -> [head_dim]
+  const int* positions = nullptr;        // [rows], a row sees positions first_visible … position
+  int window = 0;                        // positions that a row sees; 0: all
+  const float* slopes = nullptr;         // ALiBi [rows] or null
+
+  float* accumulators = nullptr;         // [rows][head_dim]: sum of exp(score - maximum) * value
+  float* maxima = nullptr;               // [rows]
+  float* sums = nullptr;                 // [rows]: sum of exp(score - maximum)
+};
+
+struct Kernels {
+  // out[row][16] = the 16 rows of tile `tile` of w, times `rows` rows of x. One for float input, one for bytes.
+  void (*multiply_float)(const Linear& w, int tile, const Activations& x, int rows, float* out);
+  void (*multiply_bytes)(const Linear& w, int tile, const Activations& x, int rows, float* out);
+  // x[cols] -> bytes; per group: scale = max|x| / 127, sum of bytes, scale * sum.
+  void (*quantize)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums, float* scaled_sums);
+  // out = norm(x) * weight + bias; bias may be null; n a multiple of 16; out may be x.
+  void (*norm)(Norm kind, const float* x, const float* weight, const float* bias, float eps, int n, float* out);
+  // out = act(gate) * up, or act(gate) where up is null; n a multiple of 16.
+  void (*activate)(Activation kind, const float* gate, const float* up, int n, float* out);
+  // x *= factor, element by element.
+  void (*scale)(float* x, const float* factors, int n);
+  void (*attend)(const AttentionSpan& span);
+  void (*to_half)(const float* x, int n, uint16_t* out); // n a multiple of 16
+};
+
+} // namespace tinychat

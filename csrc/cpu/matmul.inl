@@ -1,0 +1,209 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One tile of 16 weight rows times a few rows of activations. A lane is a weight row: a token's value is broadcast to all
+// lanes, nothing is summed across them, and the weights are read once, front to back.
+#pragma once
+
+namespace {
+
+using tinychat::Activations;
+using tinychat::Linear;
+using tinychat::WeightFormat;
+
+// Where a group's 4-bit weights are s*q + offset: the stored minimum, or -s*z.
+inline F group_offset(const Linear& w, size_t index, F scale) {
+  if (w.format == WeightFormat::kW4Min) return load_half(w.mins + index * 16);
+  uint64_t packed;
+  __builtin_memcpy(&packed, w.zeros + index * 8, 8);
+  const uint64_t mask = 0x0f0f0f0f0f0f0f0f, nibbles[2] = {packed & mask, packed >> 4 & mask};
+  uint8_t zeros[16];
+  __builtin_memcpy(zeros, nibbles, 16);
+  return broadcast(0.0f) - scale * load_u8(zeros);
+}
+
+// --- bytes times bytes ------------------------------------------------------------------------------------------------
+
+// dots += 32 columns of 4-bit weights; four lines of 64 bytes, eight columns each.
+template <int kRows>
+inline void dot_nibbles(const uint8_t* line, const int8_t* a, size_t stride, I* dots) {
+  Dot low[kRows], high[1];
+  for (int r = 0; r < kRows; ++r) low[r] = Dot(dots[r]);
+  high[0] = Dot(broadcast(0));
+  for (int i = 0; i < 4; ++i) {
+    const Bytes weights = load_bytes(line + 64 * i);
+    const Bytes first = low_nibbles(weights), second = high_nibbles(weights);
+    for (int r = 0; r < kRows; ++r) {
+      low[r].add(first, a + r * stride + 8 * i);
+      // With one row, a single chain of dependent dot products would wait for itself: two halve the wait.
+      (kRows == 1 ? high[0] : low[r]).add(second, a + r * stride + 8 * i + 4);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) dots[r] = low[r].value();
+  if (kRows == 1) dots[0] = dots[0] + high[0].value();
+}
+
+// dots += 32 columns of 8-bit weights; eight lines, four columns each.
+template <int kRows>
+inline void dot_bytes(const uint8_t* line, const int8_t* a, size_t stride, I* dots) {
+  Dot even[kRows], odd[1];
+  for (int r = 0; r < kRows; ++r) even[r] = Dot(dots[r]);
+  odd[0] = Dot(broadcast(0));
+  for (int i = 0; i < 8; ++i) {
+    const Bytes weights = load_bytes(line + 64 * i);
+    for (int r = 0; r < kRows; ++r)
+      (kRows == 1 && i % 2 ? odd[0] : even[r]).add_signed(weights, a + r * stride + 4 * i);
+  }
+  for (int r = 0; r < kRows; ++r) dots[r] = even[r].value();
+  if (kRows == 1) dots[0] = dots[0] + odd[0].value();
+}
+
+template <int kRows>
+void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
+  const bool four_bits = w.format == WeightFormat::kW4Zero || w.format == WeightFormat::kW4Min;
+  const int groups = w.cols / w.group;
+  const int block_bytes = four_bits ? 4 * 64 : 8 * 64; // of 32 columns
+  const uint8_t* block = w.weight + static_cast<size_t>(tile) * (w.cols / 32) * block_bytes;
+  const int8_t* a = x.quantized + static_cast<size_t>(first) * x.cols;
+  F total[kRows];
+  for (F& t : total) t = broadcast(0.0f);
+  for (int g = 0; g < groups; ++g) {
+    const size_t index = static_cast<size_t>(tile) * groups + g;
+    const size_t at = static_cast<size_t>(first) * groups + g;
+    I dots[kRows];
+    for (int r = 0; r < kRows; ++r)
+      dots[r] = broadcast(four_bits ? 0 : -Dot::kSignedBias * x.sums[at + static_cast<size_t>(r) * groups]);
+    for (int column = 0; column < w.group; column += 32, block += block_bytes, a += 32) {
+      if (four_bits)
+        dot_nibbles<kRows>(block, a, x.cols, dots);
+      else
+        dot_bytes<kRows>(block, a, x.cols, dots);
+    }
+    const F scale =
+        w.format == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
+    for (int r = 0; r < kRows; ++r)
+      total[r] = fma(to_float(dots[r]) * broadcast(x.scales[at + static_cast<size_t>(r) * groups]), scale, total[r]);
+    if (four_bits) {
+      const F offset = group_offset(w, index, scale);
+      for (int r = 0; r < kRows; ++r)
+        total[r] = fma(offset, broadcast(x.scaled_sums[at + static_cast<size_t>(r) * groups]), total[r]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) store(out + 16 * r, total[r]);
+}
+
+// --- weights in any format times floats -------------------------------------------------------------------------------
+
+// Two running sums a row: columns in turn, so that consecutive products do not wait for each other.
+template <int kRows>
+struct Sums {
+  F even[kRows], odd[kRows];
+
+  Sums() {
+    for (int r = 0; r < kRows; ++r) even[r] = odd[r] = broadcast(0.0f);
+  }
+  void add_even(F w, const float* a, size_t stride) {
+    for (int r = 0; r < kRows; ++r) even[r] = fma(w, broadcast(a[r * stride]), even[r]);
+  }
+  void add_odd(F w, const float* a, size_t stride) {
+    for (int r = 0; r < kRows; ++r) odd[r] = fma(w, broadcast(a[r * stride]), odd[r]);
+  }
+  void store_to(float* out) const {
+    for (int r = 0; r < kRows; ++r) store(out + 16 * r, even[r] + odd[r]);
+  }
+};
+
+template <int kRows>
+void w4_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
+  const int groups = w.cols / w.group;
+  const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 8;
+  const I mask = broadcast(15);
+  Sums<kRows> sums;
+  for (int g = 0; g < groups; ++g) {
+    const size_t index = static_cast<size_t>(tile) * groups + g;
+    const F scale = load_half(w.scales + index * 16), offset = group_offset(w, index, scale);
+    for (int column = 0; column < w.group; column += 8, line += 64, a += 8) {
+      const I words = as_words(load_bytes(line));
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        sums.add_even(fma(to_float(shift_right(words, 8 * j) & mask), scale, offset), a + j, stride);
+        sums.add_odd(fma(to_float(shift_right(words, 8 * j + 4) & mask), scale, offset), a + 4 + j, stride);
+      }
+    }
+  }
+  sums.store_to(out);
+}
+
+template <int kRows>
+void w8_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
+  const int groups = w.cols / w.group;
+  const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 16;
+  const I mask = broadcast(255), flip = broadcast(static_cast<int32_t>(0x80808080));
+  Sums<kRows> sums;
+  for (int g = 0; g < groups; ++g) {
+    const size_t index = static_cast<size_t>(tile) * groups + g;
+    const F scale =
+        w.format == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
+    const F offset = broadcast(-128.0f) * scale; // of the bytes read as w + 128
+    for (int column = 0; column < w.group; column += 4, line += 64, a += 4) {
+      const I words = as_words(load_bytes(line)) ^ flip;
+#pragma GCC unroll 2
+      for (int j = 0; j < 4; j += 2) {
+        sums.add_even(fma(to_float(shift_right(words, 8 * j) & mask), scale, offset), a + j, stride);
+        sums.add_odd(fma(to_float(shift_right(words, 8 * j + 8) & mask), scale, offset), a + j + 1, stride);
+      }
+    }
+  }
+  sums.store_to(out);
+}
+
+template <int kRows, F (*kLoad)(const uint16_t*)>
+void w16_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
+  const uint16_t* line = reinterpret_cast<const uint16_t*>(w.weight) + static_cast<size_t>(tile) * w.cols * 16;
+  Sums<kRows> sums;
+  int column = 0;
+  for (; column + 2 <= w.cols; column += 2, line += 32, a += 2) {
+    sums.add_even(kLoad(line), a, stride);
+    sums.add_odd(kLoad(line + 16), a + 1, stride);
+  }
+  if (column < w.cols) sums.add_even(kLoad(line), a, stride);
+  sums.store_to(out);
+}
+
+template <int kRows>
+void multiply_float_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
+  const float* a = x.values + static_cast<size_t>(first) * x.cols;
+  switch (w.format) {
+    case WeightFormat::kW4Zero:
+    case WeightFormat::kW4Min: return w4_float<kRows>(w, tile, a, x.cols, out);
+    case WeightFormat::kW8Group:
+    case WeightFormat::kW8Channel: return w8_float<kRows>(w, tile, a, x.cols, out);
+    case WeightFormat::kF16: return w16_float<kRows, load_half>(w, tile, a, x.cols, out);
+    case WeightFormat::kBf16: return w16_float<kRows, load_bf16>(w, tile, a, x.cols, out);
+  }
+}
+
+// --- any number of rows -----------------------------------------------------------------------------------------------
+
+using RowsFunction = void (*)(const Linear&, int, const Activations&, int, float*);
+
+inline void by_rows(RowsFunction one, RowsFunction two, RowsFunction four, RowsFunction eight, const Linear& w, int tile,
+                    const Activations& x, int rows, float* out) {
+  int first = 0;
+  for (; first + 8 <= rows; first += 8) eight(w, tile, x, first, out + 16 * first);
+  if (rows & 4) four(w, tile, x, first, out + 16 * first), first += 4;
+  if (rows & 2) two(w, tile, x, first, out + 16 * first), first += 2;
+  if (rows & 1) one(w, tile, x, first, out + 16 * first);
+}
+
+void multiply_float(const Linear& w, int tile, const Activations& x, int rows, float* out) {
+  by_rows(multiply_float_rows<1>, multiply_float_rows<2>, multiply_float_rows<4>, multiply_float_rows<8>, w, tile, x,
+          rows, out);
+}
+
+void multiply_bytes(const Linear& w, int tile, const Activations& x, int rows, float* out) {
+  by_rows(multiply_bytes_rows<1>, multiply_bytes_rows<2>, multiply_bytes_rows<4>, multiply_bytes_rows<8>, w, tile, x,
+          rows, out);
+}
+
+} // namespace

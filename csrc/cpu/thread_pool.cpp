@@ -1,0 +1,82 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cpu/thread_pool.h"
+
+#include <chrono>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace tinychat {
+namespace {
+
+// Longer than the gap between two tokens (sampling, detokenizing, publishing), shorter than anyone notices.
+constexpr std::chrono::microseconds kSpin(300);
+// After this many looks without a result the other side may have lost its core: let it run.
+constexpr int kLooksPerYield = 4096;
+
+inline void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory"); // `yield` is a no-op on most cores
+#endif
+}
+
+} // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    epoch_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::run_erased(Function function, const void* context) {
+  if (!workers_.empty()) {
+    function_ = function;
+    context_ = context;
+    unfinished_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    // Sequentially consistent with the sleeper's count: either we see the sleeper, or it sees the new epoch.
+    epoch_.fetch_add(1);
+    if (sleepers_.load() != 0) {
+      { const std::lock_guard<std::mutex> lock(mutex_); }
+      wake_.notify_all();
+    }
+  }
+  function(context, 0);
+  for (int looks = 1; unfinished_.load(std::memory_order_acquire) != 0; ++looks) {
+    relax();
+    if (looks % kLooksPerYield == 0) std::this_thread::yield();
+  }
+}
+
+void ThreadPool::work(int thread) {
+  unsigned seen = 0;
+  for (;;) {
+    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+    for (int looks = 1; epoch_.load(std::memory_order_acquire) == seen; ++looks) {
+      relax();
+      if (looks % 64 != 0 || std::chrono::steady_clock::now() < deadline) continue;
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleepers_.fetch_add(1);
+      wake_.wait(lock, [&] { return epoch_.load() != seen; });
+      sleepers_.fetch_sub(1);
+    }
+    ++seen;
+    if (stop_) return;
+    function_(context_, thread);
+    unfinished_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+} // namespace tinychat

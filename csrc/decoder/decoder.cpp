@@ -1,0 +1,57 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "decoder/decoder.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace tinychat {
+
+Decoder::Decoder(const Model& model, std::unique_ptr<Backend> backend) : model_(model), backend_(std::move(backend)) {}
+
+void Decoder::layer(int index, KvCache& cache) {
+  backend_->norm_qkv(index);
+  backend_->attend(index, cache);
+  if (model_.config.parallel) {
+    // The MLP reads the residual as it was before the attention's output is added.
+    backend_->norm_up(index);
+    backend_->output(index);
+  } else {
+    backend_->output(index);
+    backend_->norm_up(index);
+  }
+  backend_->down(index);
+}
+
+void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits,
+                      const CancelFlag* cancel) {
+  const int vocab = model_.config.vocab_size;
+  if (count <= 0) throw std::invalid_argument("no tokens to decode");
+  if (count > cache.capacity() - cache.length())
+    throw std::invalid_argument("the KV cache holds " + std::to_string(cache.capacity()) + " positions, " +
+                                std::to_string(cache.length()) + " of them used: no room for " +
+                                std::to_string(count) + " more");
+  for (int i = 0; i < count; ++i)
+    if (tokens[i] < 0 || tokens[i] >= vocab)
+      throw std::invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
+                                  std::to_string(vocab));
+
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (int begin = 0; begin < count; begin += backend_->max_rows()) {
+    const int rows = std::min(backend_->max_rows(), count - begin);
+    backend_->embed(tokens + begin, rows, cache.length());
+    for (int i = 0; i < model_.config.layers; ++i) {
+      if (cancel != nullptr && cancel->set.load(std::memory_order_relaxed)) throw Canceled();
+      layer(i, cache);
+    }
+    cache.set_length(cache.length() + rows);
+    if (want == Logits::kAll)
+      backend_->norm_head(0, logits + static_cast<size_t>(begin) * vocab);
+    else if (want == Logits::kLast && begin + rows == count)
+      backend_->norm_head(rows - 1, logits);
+  }
+}
+
+} // namespace tinychat

@@ -1,0 +1,50 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The forward pass, written once.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+
+#include "decoder/backend.h"
+#include "decoder/model.h"
+
+namespace tinychat {
+
+// Set from any thread; looked at between decoder layers.
+struct CancelFlag {
+  std::atomic<bool> set{false};
+};
+
+struct Canceled : std::runtime_error {
+  Canceled() : std::runtime_error("canceled") {}
+};
+
+class Decoder {
+ public:
+  enum class Logits { kNone, kLast, kAll };
+
+  Decoder(const Model& model, std::unique_ptr<Backend> backend);
+
+  std::unique_ptr<KvCache> new_cache() { return backend_->new_cache(); }
+  Backend& backend() { return *backend_; }
+  const ModelConfig& config() const { return model_.config; }
+
+  // Appends `count` tokens to the cache, in chunks of the backend's rows, and writes logits [vocab] of the last token or
+  // [count][vocab] of all. Throws std::invalid_argument for a token outside the vocabulary or a full cache (before
+  // anything is computed), Canceled where `cancel` is set: whole chunks done until then stay in the cache.
+  void forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, const CancelFlag* cancel);
+
+ private:
+  void layer(int index, KvCache& cache);
+
+  Model model_;
+  std::unique_ptr<Backend> backend_;
+  std::mutex mutex_; // the backend's buffers serve one pass at a time
+};
+
+} // namespace tinychat
