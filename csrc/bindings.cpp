@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "cpu/bandwidth.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/isa.h"
 #include "decoder/decoder.h"
@@ -221,6 +222,10 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
+
+  m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, "rounds"_a = 9,
+        py::call_guard<py::gil_scoped_release>(),
+        "Bytes per second at which `threads` threads together read a buffer of `bytes`: the median of `rounds`.");
 
   m.def(
       "isas",

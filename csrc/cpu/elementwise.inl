@@ -87,6 +87,15 @@ void to_half(const float* x, int n, uint16_t* out) {
   for (int i = 0; i < n; i += 16) store_half(out + i, load(x + i));
 }
 
+int32_t read(const uint8_t* memory, size_t lines) {
+  I total[4] = {broadcast(0), broadcast(0), broadcast(0), broadcast(0)};
+  size_t line = 0;
+  for (; line + 4 <= lines; line += 4)
+    for (int i = 0; i < 4; ++i) total[i] = total[i] ^ as_words(load_bytes(memory + 64 * (line + i)));
+  for (; line < lines; ++line) total[0] = total[0] ^ as_words(load_bytes(memory + 64 * line));
+  return sum(total[0] + total[1] + total[2] + total[3]);
+}
+
 void quantize(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums, float* scaled_sums) {
   for (int g = 0; g < cols / group; ++g, x += group, q += group) {
     F most = broadcast(0.0f);

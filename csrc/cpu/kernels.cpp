@@ -16,6 +16,6 @@
 namespace tinychat {
 
 extern const Kernels TINYCHAT_KERNELS;
-const Kernels TINYCHAT_KERNELS = {multiply_float, multiply_bytes, quantize, norm, activate, scale, attend, to_half};
+const Kernels TINYCHAT_KERNELS = {multiply_float, multiply_bytes, quantize, norm, activate, scale, attend, to_half, read};
 
 } // namespace tinychat

@@ -59,6 +59,8 @@ struct Kernels {
   void (*scale)(float* x, const float* factors, int n);
   void (*attend)(const AttentionSpan& span);
   void (*to_half)(const float* x, int n, uint16_t* out); // n a multiple of 16
+  // Reads `lines` lines of 64 bytes and returns something that depends on all of them.
+  int32_t (*read)(const uint8_t* memory, size_t lines);
 };
 
 } // namespace tinychat

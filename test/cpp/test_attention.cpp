@@ -1,0 +1,114 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attention over a cache against plain softmax in double precision: lengths around the tiles and chunks, every number of
+// queries, windows, ALiBi and soft-caps, and a cache read in two pieces.
+
+#include <algorithm>
+
+#include "check.h"
+#include "cpu/half.h"
+
+using namespace tinychat;
+
+namespace {
+
+struct Case {
+  int length, dim, rows, window;
+  bool alibi, softcap;
+};
+
+void test(const Isa& isa, std::mt19937& random, const Case& c) {
+  const int capacity = (c.length + 127) / 128 * 128;
+  std::vector<uint16_t> keys(static_cast<size_t>(capacity) * c.dim), values(keys.size());
+  std::vector<double> plain_keys(keys.size()), plain_values(keys.size()); // [position][dim]
+  const std::vector<float> noise = random_floats(random, 2 * keys.size());
+  for (int p = 0; p < capacity; ++p)
+    for (int d = 0; d < c.dim; ++d) {
+      // Beyond the length lies what an earlier conversation left: it must not matter.
+      const size_t at = static_cast<size_t>(p) * c.dim + d;
+      const uint16_t k = float_to_half(noise[at]), v = float_to_half(noise[keys.size() + at]);
+      keys[(static_cast<size_t>(p / 16) * c.dim + d) * 16 + p % 16] = k;
+      values[at] = v;
+      plain_keys[at] = half_to_float(k);
+      plain_values[at] = half_to_float(v);
+    }
+  const std::vector<float> queries = random_floats(random, static_cast<size_t>(c.rows) * c.dim, 2.0f);
+  std::vector<const float*> pointers(c.rows);
+  std::vector<int> positions(c.rows);
+  std::vector<float> slopes(c.rows);
+  for (int r = 0; r < c.rows; ++r) {
+    pointers[r] = &queries[static_cast<size_t>(r) * c.dim];
+    positions[r] = std::max(0, c.length - 1 - (c.rows - 1 - r) / 2); // pairs of heads, a token later each
+    slopes[r] = 0.1f * static_cast<float>(r + 1);
+  }
+
+  AttentionSpan span;
+  span.keys = keys.data();
+  span.values = values.data();
+  span.head_dim = c.dim;
+  span.scale = 0.3f;
+  span.softcap = c.softcap ? 2.0f : 0.0f;
+  span.rows = c.rows;
+  span.queries = pointers.data();
+  span.positions = positions.data();
+  span.window = c.window;
+  span.slopes = c.alibi ? slopes.data() : nullptr;
+  // Two pieces, cut at a chunk as the backend cuts them.
+  const int cut = std::min(c.length, 128 * (c.length / 256));
+  std::vector<float> accumulators[2], maxima[2], sums[2];
+  for (int piece = 0; piece < 2; ++piece) {
+    accumulators[piece].resize(queries.size());
+    maxima[piece].resize(c.rows);
+    sums[piece].resize(c.rows);
+    span.begin = piece == 0 ? 0 : cut;
+    span.end = piece == 0 ? cut : c.length;
+    span.accumulators = accumulators[piece].data();
+    span.maxima = maxima[piece].data();
+    span.sums = sums[piece].data();
+    isa.kernels->attend(span);
+  }
+
+  for (int r = 0; r < c.rows; ++r) {
+    const int first = c.window > 0 ? std::max(0, positions[r] - c.window + 1) : 0;
+    std::vector<double> expected(c.dim);
+    double total = 0;
+    for (int p = first; p <= positions[r]; ++p) {
+      double score = 0;
+      for (int d = 0; d < c.dim; ++d) score += pointers[r][d] * plain_keys[static_cast<size_t>(p) * c.dim + d];
+      score *= span.scale;
+      if (c.softcap) score = 2 * std::tanh(score / 2);
+      if (c.alibi) score += slopes[r] * (p - positions[r]);
+      total += std::exp(score);
+      for (int d = 0; d < c.dim; ++d) expected[d] += std::exp(score) * plain_values[static_cast<size_t>(p) * c.dim + d];
+    }
+    const float highest = std::max(maxima[0][r], maxima[1][r]);
+    const float weights[2] = {std::exp(maxima[0][r] - highest), std::exp(maxima[1][r] - highest)};
+    for (int d = 0; d < c.dim; ++d) {
+      double found = 0, mass = 0;
+      for (int piece = 0; piece < 2; ++piece) {
+        found += weights[piece] * accumulators[piece][static_cast<size_t>(r) * c.dim + d];
+        mass += weights[piece] * sums[piece][r];
+      }
+      CHECK(std::fabs(found / mass - expected[d] / total) <= 1e-5,
+            std::string(isa.name) + " length " + std::to_string(c.length) + " dim " + std::to_string(c.dim) + " rows " +
+                std::to_string(c.rows) + " window " + std::to_string(c.window));
+    }
+  }
+}
+
+} // namespace
+
+int main() {
+  for_each_isa([](const Isa& isa) {
+    std::mt19937 random(3);
+    for (const int length : {1, 15, 16, 17, 127, 128, 129, 300, 513})
+      for (const int rows : {1, 2, 3, 4, 7, 9}) {
+        test(isa, random, {length, 64, rows, 0, false, false});
+        test(isa, random, {length, 80, rows, 0, true, false});
+        test(isa, random, {length, 128, rows, 33, false, true});
+      }
+    test(isa, random, {200, 256, 4, 64, true, true});
+  });
+  return 0;
+}

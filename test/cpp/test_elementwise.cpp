@@ -1,0 +1,108 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Norms, activations and quantization against the C library in double precision.
+
+#include <algorithm>
+
+#include "check.h"
+#include "cpu/half.h"
+
+using namespace tinychat;
+
+namespace {
+
+double reference(Activation kind, double x) {
+  switch (kind) {
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    case Activation::kGelu: return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::kGeluTanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kRelu: return std::max(x, 0.0);
+  }
+  return 0;
+}
+
+void test_activations(const Isa& isa) {
+  std::vector<float> x;
+  for (int i = -1600; i < 1600; ++i) x.push_back(static_cast<float>(i) * 0.0625f);
+  x[3] = 0.0f;
+  const auto n = static_cast<int>(x.size());
+  const std::vector<float> up(x.size(), 0.5f);
+  std::vector<float> plain(x.size()), gated(x.size());
+  for (const Activation kind : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu}) {
+    isa.kernels->activate(kind, x.data(), nullptr, n, plain.data());
+    isa.kernels->activate(kind, x.data(), up.data(), n, gated.data());
+    for (int i = 0; i < n; ++i) {
+      const double expected = reference(kind, x[i]);
+      CHECK(std::fabs(plain[i] - expected) <= 2e-6 * (1 + std::fabs(expected)),
+            std::string(isa.name) + " kind " + std::to_string(static_cast<int>(kind)) + " of " + std::to_string(x[i]));
+      CHECK(gated[i] == plain[i] * 0.5f, "gated");
+    }
+  }
+}
+
+void test_norms(const Isa& isa, std::mt19937& random) {
+  const int n = 144;
+  std::vector<float> x = random_floats(random, n, 3.0f);
+  for (float& value : x) value += 1.0f;
+  const std::vector<float> weight = random_floats(random, n), bias = random_floats(random, n);
+  for (const Norm kind : {Norm::kRms, Norm::kLayer}) {
+    double mean = 0, squares = 0;
+    if (kind == Norm::kLayer) {
+      for (const float value : x) mean += value;
+      mean /= n;
+    }
+    for (const float value : x) squares += (value - mean) * (value - mean);
+    const double factor = 1 / std::sqrt(squares / n + 1e-5);
+    std::vector<float> out(n), in_place = x;
+    isa.kernels->norm(kind, x.data(), weight.data(), bias.data(), 1e-5f, n, out.data());
+    isa.kernels->norm(kind, in_place.data(), weight.data(), nullptr, 1e-5f, n, in_place.data());
+    for (int i = 0; i < n; ++i) {
+      const double expected = (x[i] - mean) * factor * weight[i];
+      CHECK(std::fabs(in_place[i] - expected) <= 1e-5, isa.name);
+      CHECK(std::fabs(out[i] - expected - bias[i]) <= 1e-5, isa.name);
+    }
+  }
+}
+
+void test_quantize(const Isa& isa, std::mt19937& random) {
+  const int cols = 256;
+  for (const int group : {32, 64, 128, 256}) {
+    std::vector<float> x = random_floats(random, cols);
+    std::fill(x.begin() + 32, x.begin() + 64, 0.0f); // a group of zeros has no scale to divide by
+    const int groups = cols / group;
+    std::vector<int8_t> q(cols);
+    std::vector<float> scales(groups), scaled_sums(groups);
+    std::vector<int32_t> sums(groups);
+    isa.kernels->quantize(x.data(), cols, group, q.data(), scales.data(), sums.data(), scaled_sums.data());
+    for (int g = 0; g < groups; ++g) {
+      int32_t sum = 0;
+      for (int i = g * group; i < (g + 1) * group; ++i) {
+        sum += q[i];
+        CHECK(std::fabs(x[i] - scales[g] * static_cast<float>(q[i])) <= 0.5001f * scales[g], isa.name);
+      }
+      CHECK(sums[g] == sum, isa.name);
+      CHECK(scaled_sums[g] == scales[g] * static_cast<float>(sum), isa.name);
+    }
+  }
+}
+
+void test_to_half(const Isa& isa, std::mt19937& random) {
+  const std::vector<float> x = random_floats(random, 64, 100.0f);
+  std::vector<uint16_t> out(x.size());
+  isa.kernels->to_half(x.data(), 64, out.data());
+  for (size_t i = 0; i < x.size(); ++i) CHECK(out[i] == float_to_half(x[i]), isa.name);
+}
+
+} // namespace
+
+int main() {
+  for_each_isa([](const Isa& isa) {
+    std::mt19937 random(11);
+    test_activations(isa);
+    test_norms(isa, random);
+    test_quantize(isa, random);
+    test_to_half(isa, random);
+  });
+  return 0;
+}

@@ -1,0 +1,174 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A tile of every weight format, times 1 to 11 rows, against plain loops. With scales of one every sum is an integer below
+// 2^24, which a float holds: there the two must be equal bit for bit.
+
+#include <cstring>
+
+#include "check.h"
+#include "cpu/half.h"
+
+using namespace tinychat;
+
+namespace {
+
+struct Matrix {
+  Linear view;
+  std::vector<uint8_t> bytes, zeros;
+  std::vector<uint16_t> scales, mins;
+  std::vector<float> channel_scales;
+  std::vector<double> values; // [rows][cols], what the stored numbers mean
+};
+
+double half(uint16_t bits) { return half_to_float(bits); }
+
+// Random weights in the layouts r16k4 and r16k1; scales of one where `exact`.
+Matrix random_matrix(std::mt19937& random, WeightFormat format, int tiles, int cols, int group, bool exact) {
+  const bool four = format == WeightFormat::kW4Min || format == WeightFormat::kW4Zero;
+  const bool sixteen = format == WeightFormat::kF16 || format == WeightFormat::kBf16;
+  const bool channel = format == WeightFormat::kW8Channel;
+  const int rows = 16 * tiles;
+  group = channel ? cols : group;
+  Matrix m;
+  m.values.resize(static_cast<size_t>(rows) * cols);
+  std::uniform_real_distribution<float> uniform(0.01f, 0.1f);
+  if (sixteen) {
+    m.bytes.resize(static_cast<size_t>(rows) * cols * 2);
+    auto* words = reinterpret_cast<uint16_t*>(m.bytes.data());
+    for (int r = 0; r < rows; ++r)
+      for (int k = 0; k < cols; ++k) {
+        const float value = uniform(random) - 0.05f;
+        uint32_t bits;
+        std::memcpy(&bits, &value, 4);
+        const uint16_t word = format == WeightFormat::kF16 ? float_to_half(value) : static_cast<uint16_t>(bits >> 16);
+        words[(static_cast<size_t>(r / 16) * cols + k) * 16 + r % 16] = word;
+        m.values[static_cast<size_t>(r) * cols + k] = format == WeightFormat::kF16 ? half(word) : bf16_to_float(word);
+      }
+  } else {
+    const int groups = cols / group;
+    m.bytes.resize(static_cast<size_t>(rows) * cols / (four ? 2 : 1));
+    m.scales.resize(static_cast<size_t>(rows) * groups);
+    m.mins.resize(m.scales.size());
+    m.zeros.resize(m.scales.size() / 2);
+    m.channel_scales.resize(rows);
+    for (int r = 0; r < rows; ++r) {
+      m.channel_scales[r] = exact ? 1.0f : uniform(random);
+      for (int g = 0; g < groups; ++g) {
+        const size_t at = (static_cast<size_t>(r / 16) * groups + g) * 16 + r % 16;
+        m.scales[at] = float_to_half(exact ? 1.0f : uniform(random));
+        m.mins[at] = float_to_half(exact ? -3.0f : -uniform(random));
+        const int zero = static_cast<int>(random() % 16);
+        uint8_t& pair = m.zeros[(static_cast<size_t>(r / 16) * groups + g) * 8 + r % 8];
+        pair = static_cast<uint8_t>(pair | (r % 16 < 8 ? zero : zero << 4));
+        for (int k = g * group; k < (g + 1) * group; ++k) {
+          double value;
+          if (four) {
+            const int q = static_cast<int>(random() % 16);
+            uint8_t& byte = m.bytes[(static_cast<size_t>(r / 16) * (cols / 8) + k / 8) * 64 + r % 16 * 4 + k % 4];
+            byte = static_cast<uint8_t>(byte | (k % 8 < 4 ? q : q << 4));
+            value = format == WeightFormat::kW4Min ? half(m.scales[at]) * q + half(m.mins[at]) : half(m.scales[at]) * (q - zero);
+          } else {
+            const int q = static_cast<int>(random() % 256) - 128;
+            m.bytes[(static_cast<size_t>(r / 16) * (cols / 4) + k / 4) * 64 + r % 16 * 4 + k % 4] = static_cast<uint8_t>(q);
+            value = (channel ? m.channel_scales[r] : half(m.scales[at])) * q;
+          }
+          m.values[static_cast<size_t>(r) * cols + k] = value;
+        }
+      }
+    }
+  }
+  m.view.format = format;
+  m.view.rows = rows;
+  m.view.cols = cols;
+  m.view.group = sixteen ? 0 : group;
+  m.view.weight = m.bytes.data();
+  m.view.scales = m.scales.data();
+  m.view.mins = m.mins.data();
+  m.view.zeros = m.zeros.data();
+  m.view.channel_scales = m.channel_scales.data();
+  return m;
+}
+
+double reference(const Matrix& m, int row, const double* x) {
+  double total = 0;
+  for (int k = 0; k < m.view.cols; ++k) total += m.values[static_cast<size_t>(row) * m.view.cols + k] * x[k];
+  return total;
+}
+
+const WeightFormat kFormats[] = {WeightFormat::kW4Zero,    WeightFormat::kW4Min, WeightFormat::kW8Group,
+                                 WeightFormat::kW8Channel, WeightFormat::kF16,   WeightFormat::kBf16};
+
+void test_bytes(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact) {
+  const int tiles = 2, cols = 384;
+  const Matrix m = random_matrix(random, format, tiles, cols, group, exact);
+  const int groups = cols / m.view.group;
+  std::vector<int8_t> q(static_cast<size_t>(rows) * cols);
+  std::vector<float> scales(static_cast<size_t>(rows) * groups), scaled_sums(scales.size());
+  std::vector<int32_t> sums(scales.size());
+  std::vector<double> x(q.size());
+  for (int r = 0; r < rows; ++r)
+    for (int g = 0; g < groups; ++g) {
+      const size_t at = static_cast<size_t>(r) * groups + g;
+      scales[at] = exact ? 1.0f : 0.01f * static_cast<float>(1 + random() % 9);
+      for (int k = g * m.view.group; k < (g + 1) * m.view.group; ++k) {
+        // The extremes often: that is where a product of pairs would overflow 16 bits.
+        const int value = random() % 3 == 0 ? (random() % 2 ? 127 : -127) : static_cast<int>(random() % 255) - 127;
+        q[static_cast<size_t>(r) * cols + k] = static_cast<int8_t>(value);
+        sums[at] += value;
+        x[static_cast<size_t>(r) * cols + k] = scales[at] * value;
+      }
+      scaled_sums[at] = scales[at] * static_cast<float>(sums[at]);
+    }
+  const Activations a{nullptr, q.data(), scales.data(), sums.data(), scaled_sums.data(), cols, groups};
+  for (int tile = 0; tile < tiles; ++tile) {
+    std::vector<float> out(static_cast<size_t>(rows) * 16);
+    isa.kernels->multiply_bytes(m.view, tile, a, rows, out.data());
+    for (int r = 0; r < rows; ++r)
+      for (int i = 0; i < 16; ++i) {
+        const double expected = reference(m, 16 * tile + i, &x[static_cast<size_t>(r) * cols]);
+        const double error = std::fabs(out[16 * r + i] - expected);
+        const std::string context = std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)) +
+                                    " group " + std::to_string(group) + " rows " + std::to_string(rows) + ": " +
+                                    std::to_string(out[16 * r + i]) + " for " + std::to_string(expected);
+        CHECK(exact ? error == 0 : error <= 1e-3 * cols, context);
+      }
+  }
+}
+
+void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows) {
+  const int tiles = 2, cols = format == WeightFormat::kF16 ? 97 : 384; // 16-bit weights may have any width
+  const Matrix m = random_matrix(random, format, tiles, cols, group, false);
+  const std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
+  const std::vector<double> wide(x.begin(), x.end());
+  Activations a;
+  a.values = x.data();
+  a.cols = cols;
+  for (int tile = 0; tile < tiles; ++tile) {
+    std::vector<float> out(static_cast<size_t>(rows) * 16);
+    isa.kernels->multiply_float(m.view, tile, a, rows, out.data());
+    for (int r = 0; r < rows; ++r)
+      for (int i = 0; i < 16; ++i) {
+        const double expected = reference(m, 16 * tile + i, &wide[static_cast<size_t>(r) * cols]);
+        CHECK(std::fabs(out[16 * r + i] - expected) <= 1e-5 * (std::fabs(expected) + cols),
+              std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)));
+      }
+  }
+}
+
+} // namespace
+
+int main() {
+  for_each_isa([](const Isa& isa) {
+    std::mt19937 random(7);
+    for (const WeightFormat format : kFormats)
+      for (const int group : {32, 64, 128})
+        for (int rows = 1; rows <= 11; ++rows) {
+          test_floats(isa, random, format, group, rows);
+          if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) continue;
+          test_bytes(isa, random, format, group, rows, true);
+          test_bytes(isa, random, format, group, rows, false);
+        }
+  });
+  return 0;
+}

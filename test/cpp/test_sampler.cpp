@@ -1,0 +1,65 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the sampler may draw and how often; the Python tests compare whole distributions.
+
+#include "decoder/sampler.h"
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <stdexcept>
+
+#include "check.h"
+
+using namespace tinychat;
+
+namespace {
+
+std::set<int32_t> drawn(const SamplingParams& params, const std::vector<float>& logits) {
+  Sampler sampler(5, params);
+  std::set<int32_t> tokens;
+  for (int i = 0; i < 4000; ++i) tokens.insert(sampler.sample(logits.data(), static_cast<int>(logits.size()), nullptr));
+  return tokens;
+}
+
+} // namespace
+
+int main() {
+  const float ln2 = std::log(2.0f);
+  const std::vector<float> logits = {0, 3 * ln2, 2 * ln2, 3 * ln2, ln2}; // weights 1 8 4 8 2 of 23
+  SamplingParams greedy;
+  CHECK(Sampler(1, greedy).sample(logits.data(), 5, nullptr) == 1, "the lowest id of equals");
+
+  SamplingParams params;
+  params.temperature = 1;
+  CHECK(drawn(params, logits) == (std::set<int32_t>{0, 1, 2, 3, 4}), "everything");
+  params.top_k = 2;
+  CHECK(drawn(params, logits) == (std::set<int32_t>{1, 3}), "top-k");
+  params.top_k = 0;
+  params.top_p = 0.8f; // 16/23 is too little, 20/23 enough
+  CHECK(drawn(params, logits) == (std::set<int32_t>{1, 2, 3}), "top-p");
+  params.top_p = 1e-6f;
+  CHECK(drawn(params, logits) == (std::set<int32_t>{1}), "top-p keeps at least one");
+  params.top_p = 1;
+  params.min_p = 0.24f;
+  CHECK(drawn(params, logits) == (std::set<int32_t>{1, 2, 3, 4}), "min-p");
+
+  SamplingParams penalty;
+  penalty.repetition_penalty = 1.5f;
+  Sampler penalized(1, penalty);
+  penalized.accept(1);
+  CHECK(penalized.sample(logits.data(), 5, nullptr) == 3, "repetition penalty");
+
+  const uint32_t mask = 0b10101;
+  CHECK(Sampler(1, greedy).sample(logits.data(), 5, &mask) == 2, "mask");
+  const uint32_t nothing = 0;
+  bool refused = false;
+  try {
+    Sampler(1, greedy).sample(logits.data(), 5, &nothing);
+  } catch (const std::invalid_argument&) {
+    refused = true;
+  }
+  CHECK(refused, "no token allowed");
+  return 0;
+}
