@@ -15,8 +15,9 @@ using tinychat::WeightFormat;
 constexpr int kAhead = 512;
 
 // Where a group's 4-bit weights are s*q + offset: the stored minimum, or -s*z.
+template <WeightFormat kFormat>
 inline F group_offset(const Linear& w, size_t index, F scale) {
-  if (w.format == WeightFormat::kW4Min) return load_half(w.mins + index * 16);
+  if (kFormat == WeightFormat::kW4Min) return load_half(w.mins + index * 16);
   uint64_t packed;
   __builtin_memcpy(&packed, w.zeros + index * 8, 8);
   const uint64_t mask = 0x0f0f0f0f0f0f0f0f, nibbles[2] = {packed & mask, packed >> 4 & mask};
@@ -63,12 +64,12 @@ inline void dot_bytes(const uint8_t* line, const int8_t* a, size_t stride, I* do
   if (kRows == 1) dots[0] = dots[0] + odd[0].value();
 }
 
-template <int kRows>
+template <int kRows, WeightFormat kFormat>
 void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
-  const bool four_bits = w.format == WeightFormat::kW4Zero || w.format == WeightFormat::kW4Min;
-  const int groups = w.cols / w.group;
-  const int block_bytes = four_bits ? 4 * 64 : 8 * 64; // of 32 columns
-  const uint8_t* block = w.weight + static_cast<size_t>(tile) * (w.cols / 32) * block_bytes;
+  constexpr bool kFourBits = kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min;
+  constexpr int kBlockBytes = kFourBits ? 4 * 64 : 8 * 64; // of 32 columns
+  const int groups = w.cols / w.group, blocks = w.group / 32;
+  const uint8_t* block = w.weight + static_cast<size_t>(tile) * (w.cols / 32) * kBlockBytes;
   const int8_t* a = x.quantized + static_cast<size_t>(first) * x.cols;
   F total[kRows];
   for (F& t : total) t = broadcast(0.0f);
@@ -77,19 +78,19 @@ void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int fi
     const size_t at = static_cast<size_t>(first) * groups + g;
     I dots[kRows];
     for (int r = 0; r < kRows; ++r)
-      dots[r] = broadcast(four_bits ? 0 : -Dot::kSignedBias * x.sums[at + static_cast<size_t>(r) * groups]);
-    for (int column = 0; column < w.group; column += 32, block += block_bytes, a += 32) {
-      if (four_bits)
+      dots[r] = broadcast(kFourBits ? 0 : -Dot::kSignedBias * x.sums[at + static_cast<size_t>(r) * groups]);
+    for (int b = 0; b < blocks; ++b, block += kBlockBytes, a += 32) {
+      if (kFourBits)
         dot_nibbles<kRows>(block, a, x.cols, dots);
       else
         dot_bytes<kRows>(block, a, x.cols, dots);
     }
     const F scale =
-        w.format == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
+        kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
     for (int r = 0; r < kRows; ++r)
       total[r] = fma(to_float(dots[r]) * broadcast(x.scales[at + static_cast<size_t>(r) * groups]), scale, total[r]);
-    if (four_bits) {
-      const F offset = group_offset(w, index, scale);
+    if (kFourBits) {
+      const F offset = group_offset<kFormat>(w, index, scale);
       for (int r = 0; r < kRows; ++r)
         total[r] = fma(offset, broadcast(x.scaled_sums[at + static_cast<size_t>(r) * groups]), total[r]);
     }
@@ -118,7 +119,7 @@ struct Sums {
   }
 };
 
-template <int kRows>
+template <int kRows, WeightFormat kFormat>
 void w4_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
   const int groups = w.cols / w.group;
   const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 8;
@@ -126,7 +127,7 @@ void w4_float(const Linear& w, int tile, const float* a, size_t stride, float* o
   Sums<kRows> sums;
   for (int g = 0; g < groups; ++g) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
-    const F scale = load_half(w.scales + index * 16), offset = group_offset(w, index, scale);
+    const F scale = load_half(w.scales + index * 16), offset = group_offset<kFormat>(w, index, scale);
     for (int column = 0; column < w.group; column += 8, line += 64, a += 8) {
       const I words = as_words(load_bytes(line));
 #pragma GCC unroll 4
@@ -139,7 +140,7 @@ void w4_float(const Linear& w, int tile, const float* a, size_t stride, float* o
   sums.store_to(out);
 }
 
-template <int kRows>
+template <int kRows, WeightFormat kFormat>
 void w8_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
   const int groups = w.cols / w.group;
   const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 16;
@@ -148,7 +149,7 @@ void w8_float(const Linear& w, int tile, const float* a, size_t stride, float* o
   for (int g = 0; g < groups; ++g) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const F scale =
-        w.format == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
+        kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
     const F offset = broadcast(-128.0f) * scale; // of the bytes read as w + 128
     for (int column = 0; column < w.group; column += 4, line += 64, a += 4) {
       const I words = as_words(load_bytes(line)) ^ flip;
@@ -175,40 +176,52 @@ void w16_float(const Linear& w, int tile, const float* a, size_t stride, float* 
   sums.store_to(out);
 }
 
-template <int kRows>
+template <int kRows, WeightFormat kFormat>
 void multiply_float_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
   const float* a = x.values + static_cast<size_t>(first) * x.cols;
-  switch (w.format) {
-    case WeightFormat::kW4Zero:
-    case WeightFormat::kW4Min: return w4_float<kRows>(w, tile, a, x.cols, out);
-    case WeightFormat::kW8Group:
-    case WeightFormat::kW8Channel: return w8_float<kRows>(w, tile, a, x.cols, out);
-    case WeightFormat::kF16: return w16_float<kRows, load_half>(w, tile, a, x.cols, out);
-    case WeightFormat::kBf16: return w16_float<kRows, load_bf16>(w, tile, a, x.cols, out);
-  }
+  if constexpr (kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min)
+    w4_float<kRows, kFormat>(w, tile, a, x.cols, out);
+  else if constexpr (kFormat == WeightFormat::kW8Group || kFormat == WeightFormat::kW8Channel)
+    w8_float<kRows, kFormat>(w, tile, a, x.cols, out);
+  else
+    w16_float<kRows, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out);
 }
 
-// --- any number of rows -----------------------------------------------------------------------------------------------
+// --- any number of rows, any format -----------------------------------------------------------------------------------
 
 using RowsFunction = void (*)(const Linear&, int, const Activations&, int, float*);
 
-inline void by_rows(RowsFunction one, RowsFunction two, RowsFunction four, RowsFunction eight, const Linear& w, int tile,
-                    const Activations& x, int rows, float* out) {
-  int first = 0;
-  for (; first + 8 <= rows; first += 8) eight(w, tile, x, first, out + 16 * first);
-  if (rows & 4) four(w, tile, x, first, out + 16 * first), first += 4;
-  if (rows & 2) two(w, tile, x, first, out + 16 * first), first += 2;
-  if (rows & 1) one(w, tile, x, first, out + 16 * first);
+// For 8, 4, 2 and 1 rows at a time.
+#define TINYCHAT_BY_ROWS(function, format) \
+  { function<8, format>, function<4, format>, function<2, format>, function<1, format> }
+
+inline void by_rows(const RowsFunction (&functions)[4], const Linear& w, int tile, const Activations& x, int rows,
+                    float* out) {
+  int first = 0, at_once = 8;
+  for (const RowsFunction function : functions) {
+    for (; first + at_once <= rows; first += at_once) function(w, tile, x, first, out + 16 * first);
+    at_once /= 2;
+  }
 }
 
 void multiply_float(const Linear& w, int tile, const Activations& x, int rows, float* out) {
-  by_rows(multiply_float_rows<1>, multiply_float_rows<2>, multiply_float_rows<4>, multiply_float_rows<8>, w, tile, x,
-          rows, out);
+  static const RowsFunction functions[][4] = {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Zero),
+                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Min),
+                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Group),
+                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Channel),
+                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kF16),
+                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kBf16)};
+  by_rows(functions[static_cast<int>(w.format)], w, tile, x, rows, out);
 }
 
 void multiply_bytes(const Linear& w, int tile, const Activations& x, int rows, float* out) {
-  by_rows(multiply_bytes_rows<1>, multiply_bytes_rows<2>, multiply_bytes_rows<4>, multiply_bytes_rows<8>, w, tile, x,
-          rows, out);
+  static const RowsFunction functions[][4] = {TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW4Zero),
+                                              TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW4Min),
+                                              TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW8Group),
+                                              TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW8Channel)};
+  by_rows(functions[static_cast<int>(w.format)], w, tile, x, rows, out);
 }
+
+#undef TINYCHAT_BY_ROWS
 
 } // namespace
