@@ -140,6 +140,11 @@ class PyDecoder {
   std::unique_ptr<KvCache> new_cache() { return decoder_->new_cache(); }
   std::string isa() const { return isa_.name; }
   int threads() const { return threads_; }
+  py::dict step_seconds() const {
+    py::dict steps;
+    for (int i = 0; i < Decoder::kSteps; ++i) steps[Decoder::kStepNames[i]] = decoder_->step_seconds()[i];
+    return steps;
+  }
 
   py::object forward(KvCache& cache, const Tokens& tokens, const std::string& want, const CancelFlag* cancel) {
     const auto kind = choose<Decoder::Logits>(
@@ -210,6 +215,7 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,
            "Append tokens [n] to the cache; logits 'none', 'last' -> [vocab] or 'all' -> [n, vocab].\n\n"
            "Raises ValueError for a bad token or a full cache, Canceled once `cancel` is set.")
+      .def("step_seconds", &PyDecoder::step_seconds, "Seconds spent so far, by fused step.")
       .def_property_readonly("isa", &PyDecoder::isa)
       .def_property_readonly("threads", &PyDecoder::threads);
 

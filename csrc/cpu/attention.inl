@@ -22,6 +22,8 @@ const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 template <int kRows>
 void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
   const int dim = span.head_dim;
+  const float* queries[kRows];
+  for (int r = 0; r < kRows; ++r) queries[r] = span.queries[row + r];
   for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
     const uint16_t* keys = span.keys + static_cast<size_t>(chunk + p) * dim;
     F first[kRows], second[kRows];
@@ -29,7 +31,7 @@ void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk
     for (int d = 0; d < dim; ++d) {
       const F k0 = load_half(keys + 16 * d), k1 = load_half(keys + 16 * (dim + d));
       for (int r = 0; r < kRows; ++r) {
-        const F q = broadcast(span.queries[row + r][d]);
+        const F q = broadcast(queries[r][d]);
         first[r] = fma(k0, q, first[r]);
         second[r] = fma(k1, q, second[r]);
       }

@@ -4,6 +4,7 @@
 // The forward pass, written once.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -34,6 +35,11 @@ class Decoder {
   Backend& backend() { return *backend_; }
   const ModelConfig& config() const { return model_.config; }
 
+  // Where the time of all passes so far went, in seconds, a name a fused step.
+  static constexpr int kSteps = 7;
+  static constexpr const char* kStepNames[kSteps] = {"embed", "norm_qkv", "attend", "output", "norm_up", "down", "norm_head"};
+  const std::array<double, kSteps>& step_seconds() const { return step_seconds_; }
+
   // Appends `count` tokens to the cache, in chunks of the backend's rows, and writes logits [vocab] of the last token or
   // [count][vocab] of all. Throws std::invalid_argument for a token outside the vocabulary or a full cache (before
   // anything is computed), Canceled where `cancel` is set: whole chunks done until then stay in the cache.
@@ -41,9 +47,12 @@ class Decoder {
 
  private:
   void layer(int index, KvCache& cache);
+  template <typename Step>
+  void timed(int step, const Step& run);
 
   Model model_;
   std::unique_ptr<Backend> backend_;
+  std::array<double, kSteps> step_seconds_{};
   std::mutex mutex_; // the backend's buffers serve one pass at a time
 };
 
