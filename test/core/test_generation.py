@@ -1,0 +1,212 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Generation over an engine that follows a script."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given, strategies as st
+import numpy as np
+import pytest
+
+from tinychat_core._tinychat import CancelFlag, Canceled
+from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core.errors import InvalidParameterError, PromptTooLongError
+from tinychat_core.generation import Generation, NO_TOKEN, Token
+from tinychat_core.sampling import SamplingParams
+
+# Ids are bytes; 256 ends an answer. Byte-level tokens for bytes that print as themselves, and fallback tokens for all.
+EOS = 256
+VOCAB = 257
+DECODER = {'type': 'Sequence', 'decoders': [{'type': 'Replace', 'pattern': {'String': '▁'}, 'content': ' '},
+                                            {'type': 'ByteFallback'}, {'type': 'Fuse'}]}
+
+
+class ByteTokenizer:
+    """One token for each byte."""
+
+    stop_ids = frozenset({EOS})
+    stop_texts: tuple[str, ...] = ()
+
+    def detokenizer(self) -> Detokenizer:
+        return Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
+
+
+class ScriptCache:
+    """A cache that remembers the tokens."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    @property
+    def length(self) -> int:
+        return len(self.tokens)
+
+
+class ScriptEngine:
+    """After the prompt its most likely tokens are those of the script; `canceled_at`: the step that raises Canceled."""
+
+    vocab_size = VOCAB
+
+    def __init__(self, script: Sequence[int], context_length: int = 1000, canceled_at: int | None = None) -> None:
+        self.script = [*script]
+        self.context_length = context_length
+        self.canceled_at = canceled_at
+        self.tokenizer: Any = ByteTokenizer()
+        self.calls = 0
+
+    def new_cache(self) -> Any:
+        return ScriptCache()
+
+    def prefill(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
+        if self.calls == self.canceled_at:
+            raise Canceled('canceled')
+        cache.tokens += tokens
+        assert len(cache.tokens) <= self.context_length
+        logits = np.ones(VOCAB, np.float32)
+        logits[self.script[self.calls]] = 9.0
+        self.calls += 1
+        return logits
+
+    def decode(self, cache: Any, token: int, cancel: CancelFlag | None = None) -> Any:
+        return self.prefill(cache, [token], cancel)
+
+
+def generate(engine: ScriptEngine, prompt: Sequence[int] = (1, 2, 3), cache: Any = None, cancel: Any = None,
+             earlier: Sequence[int] = (), **params: Any) -> Generation:
+    return Generation(engine, prompt, SamplingParams(**params), cache, cancel, earlier=earlier)
+
+
+def test_tokens_come_with_their_text_number_and_the_reason_of_the_end() -> None:
+    assert [*generate(ScriptEngine([*b'Hi', EOS]))] == [
+        Token('H', ord('H'), 0, None), Token('i', ord('i'), 1, None), Token('', EOS, 2, 'stop')]
+
+
+def test_after_the_end_there_is_nothing() -> None:
+    generation = generate(ScriptEngine([EOS]))
+    assert len([*generation]) == 1 and [*generation] == []
+
+
+def test_max_new_tokens_ends_with_length() -> None:
+    assert [(t.text, t.finish_reason) for t in generate(ScriptEngine(b'abcd'), max_new_tokens=2)] == [
+        ('a', None), ('b', 'length')]
+
+
+def test_the_context_ends_with_length_when_it_is_full() -> None:
+    generation = generate(ScriptEngine(b'abcdefgh', context_length=5))
+    assert [(t.text, t.finish_reason) for t in generation] == [('a', None), ('b', None), ('c', 'length')]
+
+
+def test_a_prompt_that_fills_the_context_has_one_token() -> None:
+    assert [t.finish_reason for t in generate(ScriptEngine(b'abc', context_length=3))] == ['length']
+
+
+def test_a_prompt_longer_than_the_context_is_refused_at_once() -> None:
+    with pytest.raises(PromptTooLongError, match='4 tokens.* only 3'):
+        generate(ScriptEngine(b'a', context_length=3), prompt=[1, 2, 3, 4])
+
+
+def test_a_prompt_that_does_not_fit_behind_the_cache_is_refused_at_once() -> None:
+    cache = ScriptCache()
+    cache.tokens = [7, 7]
+    with pytest.raises(PromptTooLongError):
+        generate(ScriptEngine(b'a', context_length=4), cache=cache)
+
+
+@pytest.mark.parametrize('prompt', [[], [VOCAB], [-1]])
+def test_an_impossible_prompt_is_refused_at_once(prompt: list[int]) -> None:
+    with pytest.raises(InvalidParameterError):
+        generate(ScriptEngine(b'a'), prompt=prompt)
+
+
+def test_the_cache_is_appended_to_and_told_apart() -> None:
+    cache = ScriptCache()
+    cache.tokens = [9, 9]
+    generation = generate(ScriptEngine([*b'ab', EOS]), prompt=[1, 2, 3], cache=cache)
+    assert (generation.reused_tokens, generation.prompt_tokens) == (2, 5)
+    assert ''.join(token.text for token in generation) == 'ab'
+    assert cache.tokens == [9, 9, 1, 2, 3, *b'ab'] and generation.ids == [*b'ab', EOS]
+
+
+def test_a_character_over_several_tokens_is_whole() -> None:
+    texts = [token.text for token in generate(ScriptEngine([*'é🤖'.encode(), EOS]))]
+    assert texts == ['', 'é', '', '', '', '🤖', '']
+
+
+def test_a_character_that_the_length_cuts_off_is_marked() -> None:
+    assert [t.text for t in generate(ScriptEngine('🤖'.encode()), max_new_tokens=2)] == ['', '\ufffd']
+
+
+def test_a_stop_text_over_several_tokens_is_no_part_of_the_answer() -> None:
+    generation = generate(ScriptEngine(b'yes. END more'), stop=(' END',))
+    assert [token.text for token in generation] == ['y', 'e', 's', '.', '', '', '', '']
+    assert (generation.text, generation.finish_reason) == ('yes.', 'stop')
+
+
+@pytest.mark.parametrize('reason', ['stop', 'length', 'canceled'])
+def test_what_was_held_back_for_a_stop_text_comes_at_the_end(reason: str) -> None:
+    script = [*b'a EN', *([EOS] if reason == 'stop' else b'x')]
+    engine = ScriptEngine(script, canceled_at=4 if reason == 'canceled' else None)
+    last = [*generate(engine, stop=(' END',), max_new_tokens=4 if reason == 'length' else 99)][-1]
+    assert (last.text, last.finish_reason) == (' EN', reason)
+
+
+def test_the_templates_stop_text_ends_an_answer_too() -> None:
+    engine = ScriptEngine(b'ok\nUser: hm')
+    engine.tokenizer.stop_texts = ('\nUser:',)
+    generation = generate(engine, stop=('zzz',))
+    assert ''.join(token.text for token in generation) == 'ok'
+
+
+def test_a_flag_that_is_set_before_the_first_token_cancels() -> None:
+    cancel = CancelFlag()
+    cancel.set()
+    engine = ScriptEngine(b'abc')
+    assert [*generate(engine, cancel=cancel)] == [Token('', NO_TOKEN, 0, 'canceled')] and engine.calls == 0
+
+
+def test_a_flag_that_is_set_between_tokens_cancels_before_the_next_one() -> None:
+    cancel = CancelFlag()
+    engine = ScriptEngine(b'abc')
+    generation = generate(engine, cancel=cancel)
+    first = next(generation)
+    cancel.set()
+    assert [first, *generation] == [Token('a', ord('a'), 0, None), Token('', NO_TOKEN, 1, 'canceled')]
+    assert engine.calls == 1 and generation.text == 'a'
+
+
+@pytest.mark.parametrize('step', [0, 2])
+def test_an_engine_that_was_stopped_in_a_step_cancels(step: int) -> None:
+    generation = generate(ScriptEngine(b'abcd', canceled_at=step))
+    assert [token.finish_reason for token in generation] == [None] * step + ['canceled']
+    assert generation.text == 'abcd'[:step]
+
+
+def test_the_seed_that_was_used_is_told_and_repeats_the_answer() -> None:
+    def answer(seed: int | None) -> Generation:
+        generation = generate(ScriptEngine(b'a' * 40), temperature=5.0, max_new_tokens=40, seed=seed)
+        assert len([*generation]) <= 40
+        return generation
+
+    first = answer(None)
+    assert answer(first.seed).ids == first.ids
+    assert answer(first.seed ^ 1).ids != first.ids
+
+
+def test_the_penalty_counts_the_prompt_the_answer_and_what_the_cache_held() -> None:
+    generation = generate(ScriptEngine(b'abca'), prompt=[*b'a'], earlier=[*b'b'], max_new_tokens=4,
+                          repetition_penalty=100.0)
+    # Of each step's script only `c` is new, once; the other steps take the lowest id that was not seen.
+    assert [t.id for t in generation] == [0, 1, ord('c'), 2]
+
+
+@given(st.text(max_size=30), st.lists(st.text(min_size=1, max_size=3), max_size=2), st.integers(1, 40))
+def test_the_texts_of_the_tokens_are_the_text(answer: str, stop: list[str], limit: int) -> None:
+    generation = generate(ScriptEngine([*answer.encode(), EOS]), stop=stop, max_new_tokens=limit)
+    tokens = [*generation]
+    assert ''.join(token.text for token in tokens) == generation.text
+    assert [token.index for token in tokens] == [*range(len(tokens))]
+    assert [token.finish_reason is None for token in tokens] == [True] * (len(tokens) - 1) + [False]
+    if generation.finish_reason == 'stop' and generation.ids[-1] == EOS:
+        assert generation.text == answer

@@ -1,0 +1,139 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""One answer, token by token."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tinychat_core._tinychat import Cache, CancelFlag, Canceled, Sampler
+from tinychat_core.errors import InvalidParameterError, PromptTooLongError
+from tinychat_core.sampling import SamplingParams
+from tinychat_core.stop import StopText
+from tinychat_core.tokenizer import Tokenizer
+
+NO_TOKEN = -1
+
+
+@dataclass(frozen=True)
+class Token:
+    """
+    One step of an answer.
+
+    `text`: the characters that this step makes certain, possibly none; the texts of all steps are the answer. `id`:
+    NO_TOKEN where the step only ends a canceled answer. `index`: counts the steps from 0. `finish_reason`: on the last
+    step 'stop' (the model's end of answer, or a stop text), 'length' (max_new_tokens or the context is used up) or
+    'canceled'; else None.
+    """
+
+    text: str
+    id: int
+    index: int
+    finish_reason: str | None
+
+
+class Decoder(Protocol):
+    """What a generation needs of an Engine: logits are float32 [vocab], and both steps raise Canceled."""
+
+    tokenizer: Tokenizer
+    context_length: int
+    vocab_size: int
+
+    def new_cache(self) -> Cache:
+        """Return an empty cache."""
+
+    def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
+        """Append tokens [n] to the cache and return the logits after the last one."""
+
+    def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Any:
+        """Append one token to the cache and return the logits after it."""
+
+
+class Generation(Iterator[Token]):
+    """
+    An iterator of Token; nothing is computed before the first `next()`, and one token at each.
+
+    At its end, and between tokens, the cache holds what it held before, the prompt and all of `ids` but the last, which
+    is only decoded when the next one is asked for. `ids` are all tokens drawn so far, the one that ends the answer
+    included.
+    """
+
+    def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams, cache: Cache | None = None,
+                 cancel: CancelFlag | None = None, *, earlier: Sequence[int] = ()) -> None:
+        """
+        Check that the prompt fits behind what the cache holds.
+
+        `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds, which only the
+        repetition penalty looks at. Raises InvalidParameterError for no tokens or one outside the vocabulary,
+        PromptTooLongError where there is no room.
+        """
+        if not tokens:
+            raise InvalidParameterError('the prompt is empty')
+        if not 0 <= min(tokens) <= max(tokens) < engine.vocab_size:
+            raise InvalidParameterError(f'a token of the prompt is outside the vocabulary of {engine.vocab_size}')
+        self._cache = engine.new_cache() if cache is None else cache
+        self.reused_tokens = self._cache.length
+        self.prompt_tokens = self.reused_tokens + len(tokens)
+        if self.prompt_tokens > engine.context_length:
+            raise PromptTooLongError(f'the prompt has {self.prompt_tokens} tokens, and the context only '
+                                     f'{engine.context_length}; shorten it')
+        self.params = params
+        self.seed = params.seed_or_fresh()
+        self.ids: list[int] = []
+        self.finish_reason: str | None = None
+        self._engine = engine
+        self._prompt = tokens
+        self._cancel = cancel
+        self._limit = min(params.max_new_tokens, engine.context_length - self.prompt_tokens + 1)
+        self._sampler = Sampler(self.seed, params.temperature, params.top_k, params.top_p, params.min_p,
+                                params.repetition_penalty)
+        if params.repetition_penalty != 1.0:
+            for token in (*earlier, *tokens):
+                self._sampler.accept(token)
+        self._detokenizer = engine.tokenizer.detokenizer()
+        self._stop_ids = engine.tokenizer.stop_ids
+        self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
+        self._texts: list[str] = []
+        self._steps = 0
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return ''.join(self._texts)
+
+    def __next__(self) -> Token:
+        """Return the next token; whatever the engine raises ends the generation."""
+        if self.finish_reason is not None:
+            raise StopIteration
+        if self._cancel is not None and self._cancel.is_set():
+            return self._end(NO_TOKEN, '', 'canceled')
+        try:
+            if self.ids:
+                logits = self._engine.decode(self._cache, self.ids[-1], self._cancel)
+            else:
+                logits = self._engine.prefill(self._cache, self._prompt, self._cancel)
+        except Canceled:
+            return self._end(NO_TOKEN, '', 'canceled')
+        token: int = self._sampler.sample(logits)
+        self._sampler.accept(token)
+        self.ids.append(token)
+        if token in self._stop_ids:
+            return self._end(token, '', 'stop')
+        text = self._stop_text.push(self._detokenizer.push(token))
+        if self._stop_text.is_complete:
+            return self._end(token, text, 'stop')
+        if len(self.ids) == self._limit:
+            return self._end(token, text, 'length')
+        return self._token(token, text)
+
+    def _end(self, token: int, text: str, reason: str) -> Token:
+        """Return the last token, with all text that was held back."""
+        self.finish_reason = reason
+        text += self._stop_text.push(self._detokenizer.finish()) + self._stop_text.finish()
+        return self._token(token, text)
+
+    def _token(self, token: int, text: str) -> Token:
+        self._texts.append(text)
+        self._steps += 1
+        return Token(text, token, self._steps - 1, self.finish_reason)

@@ -1,0 +1,89 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the next token is chosen, and when an answer ends: checked once, here."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+import operator
+import secrets
+from typing import Any
+
+from tinychat_core.errors import InvalidParameterError
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """
+    What one answer is generated with; every "off" value leaves the distribution as it is.
+
+    The sampler (`_tinychat.Sampler`) applies, in this order:
+    `repetition_penalty` r: the logit of each token that the prompt or the answer already has becomes l/r where l > 0 and
+    l*r elsewhere, once however often it occurred (CTRL, Keskar et al. 2019). `temperature` t: logits / t; 0 is greedy,
+    the lowest id among equals, and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the
+    smallest set of the likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at
+    least m times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens,
+    and None is a fresh seed, which the generation tells.
+
+    `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer and are not
+    part of it.
+
+    Raises InvalidParameterError for a value of the wrong type or out of range.
+    """
+
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check every field and make it the declared type."""
+        self._put('max_new_tokens', _integer('max_new_tokens', self.max_new_tokens, 1, 2**31 - 1))
+        # The smallest temperature is far below where sampling is greedy in all but name, and far above where 1/t overflows.
+        temperature = _number('temperature', self.temperature, 0.0, 100.0)
+        self._put('temperature', temperature if temperature >= 1e-4 else 0.0)
+        self._put('top_k', _integer('top_k', self.top_k, 0, 2**31 - 1))
+        self._put('top_p', _number('top_p', self.top_p, 0.0, 1.0))
+        self._put('min_p', _number('min_p', self.min_p, 0.0, 1.0))
+        self._put('repetition_penalty', _number('repetition_penalty', self.repetition_penalty, 0.01, 100.0))
+        if self.seed is not None:
+            self._put('seed', _integer('seed', self.seed, 0, MAX_SEED))
+        if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
+            raise InvalidParameterError(f'stop must be a sequence of texts, not {self.stop!r}')
+        if not all(isinstance(text, str) and text for text in self.stop):
+            raise InvalidParameterError('a stop text must be a string that is not empty')
+        self._put('stop', tuple(self.stop))
+
+    def seed_or_fresh(self) -> int:
+        """Return the seed, or a new random one where it is None."""
+        return secrets.randbelow(MAX_SEED + 1) if self.seed is None else self.seed
+
+    def _put(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _integer(name: str, value: Any, low: int, high: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidParameterError(f'{name} must be a whole number, not {value!r}') from None
+    if isinstance(value, bool) or not low <= number <= high:
+        raise InvalidParameterError(f'{name} must be {low} .. {high}, not {value}')
+    return number
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    try:
+        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not low <= number <= high:  # NaN compares false
+        raise InvalidParameterError(f'{name} must be {low:g} .. {high:g}, not {value!r}')
+    return number

@@ -1,0 +1,218 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Text and dialogues to token ids and back, with the model's own tokenizer.json and chat template."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+import json
+import os
+from pathlib import Path
+import threading
+from typing import Any, cast
+
+from tinychat_core.chat_template import ChatTemplate, load_template, ROLES
+from tinychat_core.control_text import ControlText
+from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
+
+_SPECIAL_NAMES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token')
+
+
+class Tokenizer:
+    """
+    The tokenizer of a checkpoint; safe to use from several threads.
+
+    Control tokens are those that tokenizer.json calls special, and the added tokens that end an answer. They come from
+    the chat template, the tokenizer's own frame of a text (`add_bos`) and `parse_special`: never from what a text spells.
+    """
+
+    def __init__(self, library: Any, *, config: Mapping[str, Any], template: ChatTemplate | None,
+                 eos_ids: Iterable[int]) -> None:
+        """Take a `tokenizers.Tokenizer` and what the checkpoint says beside it; use `Tokenizer.open`."""
+        self._library = library
+        self._lock = threading.Lock()  # `encode_special_tokens` is a switch of the library's tokenizer, not of a call.
+        self._template = template
+        self.vocab_size: int = library.get_vocab_size(with_added_tokens=True)
+        eos = _content(config.get('eos_token'))
+        named = [] if eos is None else [library.token_to_id(eos)]
+        stop_ids = {id_ for id_ in [*eos_ids, *named] if id_ is not None and 0 <= id_ < self.vocab_size}
+        self._control = {id_: token.content for id_, token in library.get_added_tokens_decoder().items()
+                         if token.special or id_ in stop_ids}
+        self._make_special()
+        self.stop_texts: tuple[str, ...] = ()
+        if template is not None:
+            after_answer, before_question = self._turn_ends(template)
+            stop_ids.update(after_answer)
+            self.stop_texts = before_question
+        self.stop_ids = frozenset(stop_ids)
+        decoder = None if library.decoder is None else json.loads(library.decoder.__getstate__())
+        self._pieces = Pieces(PieceTable.of(decoder), library.id_to_token, self._control)
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Tokenizer:
+        """
+        Read tokenizer.json, the chat template and the ids that end an answer from a checkpoint's directory.
+
+        Raises CheckpointError where tokenizer.json is missing or a file is corrupt, UnsupportedModelError for a kind of
+        tokenizer that is not known.
+        """
+        from tokenizers import Tokenizer as Library
+
+        directory = Path(directory)
+        file = directory / 'tokenizer.json'
+        if not file.is_file():
+            raise CheckpointError(f'{directory} has no tokenizer.json; import the model again')
+        try:
+            library = Library.from_file(str(file))
+        except Exception as error:  # The library raises nothing narrower.
+            raise CheckpointError(f'{file} is not a tokenizer: {error}') from None
+        config = _read_json(directory / 'tokenizer_config.json')
+        source = load_template(directory, config)
+        variables = {name: text for name in _SPECIAL_NAMES if (text := _content(config.get(name))) is not None}
+        eos_ids: list[int] = []
+        for name in ('generation_config.json', 'config.json'):
+            eos = _read_json(directory / name).get('eos_token_id')
+            eos_ids += eos if isinstance(eos, list) else [] if eos is None else [eos]
+        template = None if source is None else ChatTemplate(source, variables)
+        return cls(library, config=config, template=template, eos_ids=eos_ids)
+
+    def encode(self, text: str, *, parse_special: bool = False, add_bos: bool = True) -> list[int]:
+        """
+        Return the ids of a text.
+
+        `parse_special`: what spells a control token becomes that token; else it stays text. `add_bos`: with what the
+        tokenizer puts around a text (for many models a token at its beginning, for others nothing); not for a text that
+        continues another. Raises InvalidParameterError for a text that is not valid Unicode.
+        """
+        ids: list[int] = self._encode(text, parse_special, add_bos).ids
+        return ids
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> list[int]:
+        """
+        Return the ids of a dialogue of {'role', 'content'}, through the model's chat template.
+
+        With `add_generation_prompt` the beginning of an answer follows it. Raises InvalidParameterError for messages that
+        are none, or that the template refuses; TinyChatError where the model has no chat template.
+        """
+        template = self._template
+        if template is None:
+            raise TinyChatError('this model has no chat template: give it raw text, or put a chat_template.jinja into '
+                                'its directory')
+        dialogue = [_checked(message) for message in messages]
+        if not dialogue:
+            raise InvalidParameterError('there are no messages')
+        guard = ControlText(self._control.values(), [template.source, *(message['content'] for message in dialogue)])
+        for message in dialogue:
+            message['content'] = guard.protect(message['content'])
+        text = template.render(dialogue, add_generation_prompt)
+        encoding = self._encode(text, parse_special=True, add_bos=False)
+        return self._restore(text, encoding, guard) if guard.is_used else encoding.ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of the ids; control tokens have none."""
+        stream = self.detokenizer()
+        return ''.join([stream.push(id_) for id_ in ids]) + stream.finish()
+
+    def detokenizer(self) -> Detokenizer:
+        """Return a detokenizer for one answer."""
+        return Detokenizer(self._pieces)
+
+    def _encode(self, text: str, parse_special: bool, add_bos: bool) -> Any:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidParameterError('the text is not valid Unicode: it has half of a surrogate pair') from None
+        with self._lock:
+            self._library.encode_special_tokens = not parse_special
+            return self._library.encode(text, add_special_tokens=add_bos)
+
+    def _restore(self, text: str, encoding: Any, guard: ControlText) -> list[int]:
+        """
+        Return the ids of `text` with the spellings in place of the marks.
+
+        Only a stretch between two control tokens that has a mark is encoded again: the tokens elsewhere are those of the
+        whole text.
+        """
+        ids: list[int] = []
+        stretch: list[int] = []
+        begin = 0
+
+        def end_stretch(end: int) -> None:
+            part = text[begin:end]
+            ids.extend(self._spelt(part, stretch, guard) if guard.is_in(part) else stretch)
+            stretch.clear()
+
+        for id_, (first, last) in zip(encoding.ids, encoding.offsets):
+            if id_ in self._control:
+                end_stretch(first)
+                ids.append(id_)
+                begin = last
+            else:
+                stretch.append(id_)
+        end_stretch(len(text))
+        return ids
+
+    def _spelt(self, part: str, ids: Sequence[int], guard: ControlText) -> list[int]:
+        """Return the ids of a stretch with spellings in place of marks; with the marks they are `ids` within the whole text."""
+        def encode(text: str) -> list[int]:
+            return cast('list[int]', self._encode(text, parse_special=False, add_bos=False).ids)
+
+        spelt = guard.restore(part)
+        if encode(part) == ids:
+            return encode(spelt)
+        # Alone it would get the space that SentencePiece puts before a text: let something else be the first.
+        return encode(guard.marker + spelt)[len(encode(guard.marker)):]
+
+    def _make_special(self) -> None:
+        """Let the library, too, take every control token for special, which some files forget for one that ends an answer."""
+        from tokenizers import AddedToken
+
+        added = self._library.get_added_tokens_decoder()
+        self._library.add_special_tokens([
+            AddedToken(token.content, single_word=token.single_word, lstrip=token.lstrip, rstrip=token.rstrip,
+                       normalized=token.normalized, special=True)
+            for id_, token in added.items() if id_ in self._control and not token.special])
+
+    def _turn_ends(self, template: ChatTemplate) -> tuple[list[int], tuple[str, ...]]:
+        """
+        Return what ends an answer in the template's dialogues: control tokens, or a text where there are none.
+
+        It is what stands between an answer and the next question.
+        """
+        question, answer, next_question = 'first question', 'the answer', 'next question'
+        dialogue = [{'role': 'user', 'content': question}, {'role': 'assistant', 'content': answer},
+                    {'role': 'user', 'content': next_question}]
+        try:
+            text = template.render(dialogue, False)
+        except InvalidParameterError:
+            return [], ()
+        between = text.rpartition(answer)[2].partition(next_question)[0]
+        ids = [id_ for id_ in self._encode(between, parse_special=True, add_bos=False).ids if id_ in self._control]
+        if ids:
+            starts = between.lstrip().startswith(self._control[ids[0]])
+            return (ids[:1] if starts else []), ()
+        return [], (between.rstrip(),) if between.strip() else ()
+
+
+def _checked(message: Mapping[str, str]) -> dict[str, str]:
+    role, content = message.get('role'), message.get('content')
+    if role not in ROLES:
+        raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, not {role!r}")
+    if not isinstance(content, str):
+        raise InvalidParameterError(f"a message's content must be text, not {content!r}")
+    return {'role': role, 'content': content}
+
+
+def _content(token: Any) -> str | None:
+    """Return the text of a special token in tokenizer_config.json, which is plain or {'content': text, …}."""
+    text = token.get('content') if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return cast('dict[str, Any]', json.loads(file.read_text(encoding='utf-8')))
+    except ValueError as error:
+        raise CheckpointError(f'{file} is not valid JSON: {error}') from None
