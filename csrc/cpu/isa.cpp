@@ -19,7 +19,7 @@ extern const Kernels kernels_avx2, kernels_avx512;
 extern const Kernels kernels_avxvnni;
 #endif
 #elif defined(__aarch64__)
-extern const Kernels kernels_neon, kernels_dotprod;
+extern const Kernels kernels_neon, kernels_dotprod, kernels_i8mm;
 #endif
 
 namespace {
@@ -43,6 +43,7 @@ bool has_avxvnni() {
 #endif
 #elif defined(__aarch64__)
 bool has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+bool has_i8mm() { return has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0; }
 #endif
 bool always() { return true; }
 
@@ -57,6 +58,7 @@ const std::vector<Isa>& compiled_isas() {
 #endif
       {"avx2", &kernels_avx2, has_avx2},
 #elif defined(__aarch64__)
+      {"i8mm", &kernels_i8mm, has_i8mm},
       {"dotprod", &kernels_dotprod, has_dotprod},
       {"neon", &kernels_neon, always},
 #endif

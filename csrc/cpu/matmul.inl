@@ -28,40 +28,43 @@ inline F group_offset(const Linear& w, size_t index, F scale) {
 
 // --- bytes times bytes ------------------------------------------------------------------------------------------------
 
-// dots += 32 columns of 4-bit weights; four lines of 64 bytes, eight columns each.
-template <int kRows>
-inline void dot_nibbles(const uint8_t* line, const int8_t* a, size_t stride, I* dots) {
-  Dot low[kRows], high[1];
-  for (int r = 0; r < kRows; ++r) low[r] = Dot(dots[r]);
-  high[0] = Dot(broadcast(0));
-  for (int i = 0; i < 4; ++i) {
-    const Bytes weights = load_bytes(line + 64 * i);
-    if (kRows == 1) __builtin_prefetch(line + 64 * i + kAhead, 0, 0);
-    const Bytes first = low_nibbles(weights), second = high_nibbles(weights);
+// dots += 32 columns of weights: 4 bit in four lines of 64 bytes, eight columns each; 8 bit in eight lines of four.
+template <int kRows, bool kFourBits>
+inline void dot_32_columns(const uint8_t* line, const int8_t* a, size_t stride, I* dots) {
+#if defined(TINYCHAT_DOT_PAIR)
+  if constexpr (kRows % 2 == 0) {
+    DotPair pairs[kRows / 2];
+    for (int r = 0; r < kRows; r += 2) pairs[r / 2] = DotPair(dots[r], dots[r + 1]);
+    for (int column = 0; column < 32; column += 8, line += kFourBits ? 64 : 128) {
+      const Bytes weights = load_bytes(line);
+      const Bytes low = kFourBits ? low_nibbles(weights) : weights;
+      const Bytes high = kFourBits ? high_nibbles(weights) : load_bytes(line + 64);
+      for (int r = 0; r < kRows; r += 2)
+        pairs[r / 2].add(low, high, a + r * stride + column, a + (r + 1) * stride + column);
+    }
+    for (int r = 0; r < kRows; r += 2) dots[r] = pairs[r / 2].first(), dots[r + 1] = pairs[r / 2].second();
+    return;
+  }
+#endif
+  Dot sums[kRows], second(broadcast(0));
+  for (int r = 0; r < kRows; ++r) sums[r] = Dot(dots[r]);
+  for (int column = 0; column < 32; column += 8, line += kFourBits ? 64 : 128) {
+    if (kRows == 1) __builtin_prefetch(line + kAhead, 0, 0);
+    const Bytes weights = load_bytes(line);
+    const Bytes low = kFourBits ? low_nibbles(weights) : weights;
+    const Bytes high = kFourBits ? high_nibbles(weights) : load_bytes(line + 64);
     for (int r = 0; r < kRows; ++r) {
-      low[r].add(first, a + r * stride + 8 * i);
+      const int8_t* x = a + r * stride + column;
       // With one row, a single chain of dependent dot products would wait for itself: two halve the wait.
-      (kRows == 1 ? high[0] : low[r]).add(second, a + r * stride + 8 * i + 4);
+      Dot& other = kRows == 1 ? second : sums[r];
+      if (kFourBits)
+        sums[r].add(low, x), other.add(high, x + 4);
+      else
+        sums[r].add_signed(low, x), other.add_signed(high, x + 4);
     }
   }
-  for (int r = 0; r < kRows; ++r) dots[r] = low[r].value();
-  if (kRows == 1) dots[0] = dots[0] + high[0].value();
-}
-
-// dots += 32 columns of 8-bit weights; eight lines, four columns each.
-template <int kRows>
-inline void dot_bytes(const uint8_t* line, const int8_t* a, size_t stride, I* dots) {
-  Dot even[kRows], odd[1];
-  for (int r = 0; r < kRows; ++r) even[r] = Dot(dots[r]);
-  odd[0] = Dot(broadcast(0));
-  for (int i = 0; i < 8; ++i) {
-    const Bytes weights = load_bytes(line + 64 * i);
-    if (kRows == 1) __builtin_prefetch(line + 64 * i + kAhead, 0, 0);
-    for (int r = 0; r < kRows; ++r)
-      (kRows == 1 && i % 2 ? odd[0] : even[r]).add_signed(weights, a + r * stride + 4 * i);
-  }
-  for (int r = 0; r < kRows; ++r) dots[r] = even[r].value();
-  if (kRows == 1) dots[0] = dots[0] + odd[0].value();
+  for (int r = 0; r < kRows; ++r) dots[r] = sums[r].value();
+  if (kRows == 1) dots[0] = dots[0] + second.value();
 }
 
 template <int kRows, WeightFormat kFormat>
@@ -79,12 +82,8 @@ void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int fi
     I dots[kRows];
     for (int r = 0; r < kRows; ++r)
       dots[r] = broadcast(kFourBits ? 0 : -Dot::kSignedBias * x.sums[at + static_cast<size_t>(r) * groups]);
-    for (int b = 0; b < blocks; ++b, block += kBlockBytes, a += 32) {
-      if (kFourBits)
-        dot_nibbles<kRows>(block, a, x.cols, dots);
-      else
-        dot_bytes<kRows>(block, a, x.cols, dots);
-    }
+    for (int b = 0; b < blocks; ++b, block += kBlockBytes, a += 32)
+      dot_32_columns<kRows, kFourBits>(block, a, x.cols, dots);
     const F scale =
         kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
     for (int r = 0; r < kRows; ++r)

@@ -104,4 +104,39 @@ struct Dot {
   I value() const { return {{v[0], v[1], v[2], v[3]}}; }
 };
 
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define TINYCHAT_DOT_PAIR
+// Two tokens at once: the instruction multiplies 2 rows x 8 columns by 8 columns x 2 tokens.
+struct DotPair {
+  int32x4_t v[8]; // rows 2i and 2i + 1: row, token = 00 01 10 11
+
+  DotPair() = default;
+  DotPair(I first, I second) {
+    for (int i = 0; i < 4; ++i) {
+      v[2 * i] = vzip1q_s32(first.v[i], second.v[i]);
+      v[2 * i + 1] = vzip2q_s32(first.v[i], second.v[i]);
+    }
+  }
+  // Columns 0 … 3 and 4 … 7 of 16 rows; eight activations of each token.
+  void add(Bytes low, Bytes high, const int8_t* first, const int8_t* second) {
+    const int8x16_t x = vcombine_s8(vld1_s8(first), vld1_s8(second));
+    for (int i = 0; i < 4; ++i) {
+      const uint32x4_t a = vreinterpretq_u32_u8(low.v[i]), b = vreinterpretq_u32_u8(high.v[i]);
+      v[2 * i] = vmmlaq_s32(v[2 * i], vreinterpretq_s8_u32(vzip1q_u32(a, b)), x);
+      v[2 * i + 1] = vmmlaq_s32(v[2 * i + 1], vreinterpretq_s8_u32(vzip2q_u32(a, b)), x);
+    }
+  }
+  I first() const {
+    I r;
+    for (int i = 0; i < 4; ++i) r.v[i] = vuzp1q_s32(v[2 * i], v[2 * i + 1]);
+    return r;
+  }
+  I second() const {
+    I r;
+    for (int i = 0; i < 4; ++i) r.v[i] = vuzp2q_s32(v[2 * i], v[2 * i + 1]);
+    return r;
+  }
+};
+#endif
+
 } // namespace
