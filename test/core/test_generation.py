@@ -7,71 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, strategies as st
-import numpy as np
 import pytest
+from script_engine import EOS, ScriptCache, ScriptEngine, VOCAB
 
-from tinychat_core._tinychat import CancelFlag, Canceled
-from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core._tinychat import CancelFlag
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.generation import Generation, NO_TOKEN, Token
 from tinychat_core.sampling import SamplingParams
-
-# Ids are bytes; 256 ends an answer. Byte-level tokens for bytes that print as themselves, and fallback tokens for all.
-EOS = 256
-VOCAB = 257
-DECODER = {'type': 'Sequence', 'decoders': [{'type': 'Replace', 'pattern': {'String': '▁'}, 'content': ' '},
-                                            {'type': 'ByteFallback'}, {'type': 'Fuse'}]}
-
-
-class ByteTokenizer:
-    """One token for each byte."""
-
-    stop_ids = frozenset({EOS})
-    stop_texts: tuple[str, ...] = ()
-
-    def detokenizer(self) -> Detokenizer:
-        return Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
-
-
-class ScriptCache:
-    """A cache that remembers the tokens."""
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-
-    @property
-    def length(self) -> int:
-        return len(self.tokens)
-
-
-class ScriptEngine:
-    """After the prompt its most likely tokens are those of the script; `canceled_at`: the step that raises Canceled."""
-
-    vocab_size = VOCAB
-
-    def __init__(self, script: Sequence[int], context_length: int = 1000, canceled_at: int | None = None) -> None:
-        self.script = [*script]
-        self.context_length = context_length
-        self.canceled_at = canceled_at
-        self.tokenizer: Any = ByteTokenizer()
-        self.calls = 0
-
-    def new_cache(self) -> Any:
-        return ScriptCache()
-
-    def prefill(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
-        if self.calls == self.canceled_at:
-            raise Canceled('canceled')
-        cache.tokens += tokens
-        assert len(cache.tokens) <= self.context_length
-        logits = np.ones(VOCAB, np.float32)
-        logits[self.script[self.calls]] = 9.0
-        self.calls += 1
-        return logits
-
-    def decode(self, cache: Any, token: int, cancel: CancelFlag | None = None) -> Any:
-        return self.prefill(cache, [token], cancel)
-
 
 def generate(engine: ScriptEngine, prompt: Sequence[int] = (1, 2, 3), cache: Any = None, cancel: Any = None,
              earlier: Sequence[int] = (), **params: Any) -> Generation:

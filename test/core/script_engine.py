@@ -1,0 +1,92 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""An engine that follows a script, to test what stands on an engine."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinychat_core._tinychat import CancelFlag, Canceled
+from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
+
+# Ids are bytes; 256 ends a turn.
+EOS = 256
+VOCAB = 257
+ROLES = {'system': 1, 'user': 2, 'assistant': 3}
+DECODER = {'type': 'Sequence', 'decoders': [{'type': 'Replace', 'pattern': {'String': '▁'}, 'content': ' '},
+                                            {'type': 'ByteFallback'}, {'type': 'Fuse'}]}
+
+
+class ByteTokenizer:
+    """One token for each byte; in a dialogue a turn is its role, its bytes and EOS."""
+
+    stop_ids = frozenset({EOS})
+    stop_texts: tuple[str, ...] = ()
+
+    def detokenizer(self) -> Detokenizer:
+        return Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        ids = []
+        for message in messages:
+            ids += [ROLES[message['role']], *message['content'].encode(), EOS]
+        return [*ids, ROLES['assistant']]
+
+
+class ScriptCache:
+    """A cache that remembers the tokens."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    @property
+    def length(self) -> int:
+        return len(self.tokens)
+
+    def truncate(self, length: int) -> None:
+        assert length <= len(self.tokens)
+        del self.tokens[length:]
+
+
+class ScriptEngine:
+    """
+    Its likeliest tokens are those of the script, one a step, over all answers.
+
+    `canceled_at`: the step that raises Canceled. `prefilled`: the tokens of each prefill.
+    """
+
+    tokenizer: Any
+    vocab_size = VOCAB
+
+    def __init__(self, script: Sequence[int], context_length: int = 1000, canceled_at: int | None = None) -> None:
+        self.script = [*script]
+        self.context_length = context_length
+        self.canceled_at = canceled_at
+        self.tokenizer = ByteTokenizer()
+        self.calls = 0
+        self.prefilled: list[list[int]] = []
+
+    def new_cache(self) -> Any:
+        return ScriptCache()
+
+    def close(self) -> None:
+        pass
+
+    def prefill(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
+        self.prefilled.append([*tokens])
+        return self._step(cache, tokens)
+
+    def decode(self, cache: Any, token: int, cancel: CancelFlag | None = None) -> Any:
+        return self._step(cache, [token])
+
+    def _step(self, cache: Any, tokens: Sequence[int]) -> Any:
+        if self.calls == self.canceled_at:
+            raise Canceled('canceled')
+        cache.tokens += tokens
+        assert len(cache.tokens) <= self.context_length
+        logits = np.ones(self.vocab_size, np.float32)
+        logits[self.script[self.calls]] = 9.0
+        self.calls += 1
+        return logits

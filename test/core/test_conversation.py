@@ -1,0 +1,85 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Conversation: what is computed again, and what happens when the context is full."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from script_engine import EOS, ScriptEngine
+
+from tinychat_core.conversation import Conversation
+from tinychat_core.errors import PromptTooLongError
+from tinychat_core.sampling import SamplingParams
+
+SYSTEM, USER, ASSISTANT = 1, 2, 3
+
+
+def conversation(script: Any, system_prompt: str = '', **engine: Any) -> tuple[Conversation, ScriptEngine]:
+    scripted: Any = ScriptEngine(script, **engine)
+    return Conversation(scripted, system_prompt), scripted
+
+
+def ask(conversation: Conversation, question: str, max_new_tokens: int = 8) -> str:
+    return ''.join(token.text for token in conversation.ask(question, SamplingParams(max_new_tokens)))
+
+
+def test_a_follow_up_prefills_only_what_is_new() -> None:
+    talk, engine = conversation([*b'yes', EOS, *b'no', EOS], 'sys')
+    assert (ask(talk, 'first'), ask(talk, 'second')) == ('yes', 'no')
+    assert engine.prefilled == [[SYSTEM, *b'sys', EOS, USER, *b'first', EOS, ASSISTANT],
+                                [EOS, USER, *b'second', EOS, ASSISTANT]]
+
+
+def test_the_reused_tokens_are_told() -> None:
+    talk, _ = conversation([*b'yes', EOS, EOS])
+    ask(talk, 'first')
+    answer = talk.ask('second', SamplingParams())
+    assert (answer.reused_tokens, answer.prompt_tokens) == (11, 21)
+
+
+def test_an_answer_that_reads_back_as_other_tokens_is_computed_again() -> None:
+    talk, engine = conversation([ord('a'), 0xFF, EOS, EOS])
+    assert ask(talk, 'q') == 'a\ufffd'
+    ask(talk, 'r')
+    assert engine.prefilled[1] == [*'\ufffd'.encode(), EOS, USER, *b'r', EOS, ASSISTANT]
+
+
+def test_an_answer_left_in_the_middle_is_its_turn() -> None:
+    talk, engine = conversation([*b'abc', EOS])
+    answer = talk.ask('q', SamplingParams())
+    next(answer), next(answer)
+    ask(talk, 'r', 1)
+    assert engine.prefilled[1] == [ord('b'), EOS, USER, *b'r', EOS, ASSISTANT]
+
+
+def test_a_question_without_any_answer_leaves_no_turn() -> None:
+    talk, engine = conversation([*b'ab', EOS], canceled_at=0)
+    assert ask(talk, 'q') == ''
+    engine.canceled_at = None
+    ask(talk, 'r')
+    assert engine.prefilled[1] == [USER, *b'r', EOS, ASSISTANT]
+
+
+def test_the_oldest_turns_go_first_and_the_system_prompt_stays() -> None:
+    talk, engine = conversation([*b'a', EOS] * 3, 'sys', context_length=32)
+    for question in ('one', 'two', 'six'):
+        ask(talk, question)
+    assert talk.dropped_turns == 1
+    assert engine.prefilled[2][:5] == [ord('t'), ord('w'), ord('o'), EOS, ASSISTANT]  # From where `one` stood on.
+
+
+def test_a_question_that_never_fits_is_refused_and_leaves_no_trace() -> None:
+    talk, engine = conversation([*b'a', EOS] * 2, context_length=20)
+    ask(talk, 'one')
+    with pytest.raises(PromptTooLongError):
+        talk.ask('x' * 30, SamplingParams())
+    assert ask(talk, 'two', 2) == 'a'
+    assert talk.dropped_turns == 0
+
+
+def test_the_penalty_counts_the_reused_tokens() -> None:
+    talk, _ = conversation([*b'a', EOS, *b'ab', EOS])
+    ask(talk, 'q')
+    second = talk.ask('r', SamplingParams(max_new_tokens=1, repetition_penalty=100.0))
+    assert next(second).id == 0  # Not `a`, which only the reused part of the prompt has.

@@ -1,0 +1,94 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The numerics contract at W4A16: the engine against transformers in float32 on the same dequantized weights."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reference.llama import Llama
+
+from tinychat_core.engine import Engine
+from tinychat_core.sampling import SamplingParams
+
+BOUND = 1e-3  # Of the reference's largest logit.
+NEW_TOKENS = 64
+PROMPTS = {
+    'question': [{'role': 'user', 'content': 'What is the capital of France?'}],
+    'system': [{'role': 'system', 'content': 'You are a robot in a kitchen. Answer in one sentence.'},
+               {'role': 'user', 'content': 'Where do you put the cups?'}],
+    'code': [{'role': 'user', 'content': 'Write a Python function that reverses a list.\n\n```python\n'}],
+    'turns': [{'role': 'user', 'content': 'Hi!'}, {'role': 'assistant', 'content': 'Hello! How can I help?'},
+              {'role': 'user', 'content': 'Name three colours.'}],
+    'unicode': [{'role': 'user', 'content': 'Translate: 你好，世界 🤖 — 1234 café'}],
+    'story': 'Once upon a time, in a small village by the sea, there lived',
+}
+
+
+@pytest.fixture(scope='module')
+def reference(smollm2_checkpoint: Path) -> Llama:
+    return Llama(smollm2_checkpoint)
+
+
+@pytest.fixture(scope='module')
+def engine(smollm2_checkpoint: Path) -> Iterator[Engine]:
+    engine = Engine.open(smollm2_checkpoint, precision='W4A16', max_seq_len=1024)
+    yield engine
+    engine.close()
+
+
+def tokens_of(engine: Engine, name: str) -> list[int]:
+    prompt: Any = PROMPTS[name]
+    return engine.tokenizer.encode(prompt) if isinstance(prompt, str) else engine.tokenizer.encode_chat(prompt)
+
+
+def assert_close(logits: Any, expected: Any) -> None:
+    assert np.abs(logits - expected).max() <= BOUND * np.abs(expected).max()
+
+
+@pytest.mark.parametrize('name', PROMPTS)
+def test_prefill_equals_the_reference(engine: Engine, reference: Llama, name: str) -> None:
+    tokens = tokens_of(engine, name)
+    assert_close(engine.prefill(engine.new_cache(), tokens), reference.score(tokens)[-1])
+
+
+def test_a_long_prefill_equals_the_reference(engine: Engine, reference: Llama) -> None:
+    text = Path(__file__).read_text(encoding='utf-8')
+    tokens = engine.tokenizer.encode(text)[:600]
+    assert len(tokens) == 600
+    assert_close(engine.prefill(engine.new_cache(), tokens), reference.score(tokens)[-1])
+
+
+def test_the_score_of_every_token_equals_the_reference(engine: Engine, reference: Llama) -> None:
+    tokens = tokens_of(engine, 'turns')
+    assert_close(engine.score(tokens), reference.score(tokens))
+
+
+@pytest.mark.parametrize('name', PROMPTS)
+def test_decoding_one_by_one_equals_the_prefill(engine: Engine, name: str) -> None:
+    tokens = tokens_of(engine, name)
+    cache = engine.new_cache()
+    logits = [engine.decode(cache, token) for token in tokens][-1]
+    assert_close(logits, engine.prefill(engine.new_cache(), tokens))
+
+
+def test_decoding_on_a_truncated_cache_equals_the_prefill(engine: Engine) -> None:
+    tokens = tokens_of(engine, 'turns')
+    cache = engine.new_cache()
+    engine.prefill(cache, tokens)
+    cache.truncate(len(tokens) // 2)
+    assert_close(engine.prefill(cache, tokens[len(tokens) // 2:]), engine.prefill(engine.new_cache(), tokens))
+
+
+@pytest.mark.parametrize('name', PROMPTS)
+def test_the_greedy_tokens_are_those_of_the_reference(engine: Engine, reference: Llama, name: str) -> None:
+    tokens = tokens_of(engine, name)
+    expected = reference.greedy(tokens, NEW_TOKENS)
+    generation = engine.generate(tokens, SamplingParams(max_new_tokens=NEW_TOKENS))
+    list(generation)
+    # An answer ends where the model says so; the reference goes on.
+    assert generation.ids == expected[:len(generation.ids)]
+    assert len(generation.ids) == NEW_TOKENS or generation.finish_reason == 'stop'

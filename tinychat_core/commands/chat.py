@@ -1,0 +1,165 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat chat`: talk with a model in the terminal, without ROS."""
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import fields
+from queue import SimpleQueue
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from tinychat_core.errors import TinyChatError
+from tinychat_core.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from tinychat_core.conversation import Conversation
+    from tinychat_core.engine import CancelFlag
+    from tinychat_core.generation import Generation, Token
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = ('Talk with a model. Answers go to stdout as they arrive, figures to stderr. Ctrl-C stops an '
+                          'answer, a second one or Ctrl-D ends. From a pipe, every line is a turn.')
+    parser.add_argument('model', help='directory of a split checkpoint')
+    parser.add_argument('--prompt', metavar='TEXT', help='answer this and end; - takes all of stdin')
+    parser.add_argument('--system', default='', metavar='TEXT', help="system prompt (default: the model's own, if any)")
+    parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
+    parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
+    parser.add_argument('--threads', type=int, metavar='N', help='default: every physical core that the process may use')
+    parser.add_argument('--max-seq-len', type=int, metavar='N', help="context to keep (default: the model's)")
+    sampling = parser.add_argument_group('sampling')
+    default = SamplingParams()
+    sampling.add_argument('--max-new-tokens', type=int, default=default.max_new_tokens, metavar='N',
+                          help='longest answer (default: %(default)s)')
+    sampling.add_argument('--temperature', type=float, default=default.temperature, metavar='T',
+                          help='0: always the likeliest token (default: %(default)s)')
+    sampling.add_argument('--top-k', type=int, default=default.top_k, metavar='K',
+                          help='only the K likeliest tokens; 0: off (default: %(default)s)')
+    sampling.add_argument('--top-p', type=float, default=default.top_p, metavar='P',
+                          help='only the likeliest that together have P; 1: off (default: %(default)s)')
+    sampling.add_argument('--min-p', type=float, default=default.min_p, metavar='P',
+                          help='only what is P times as likely as the likeliest; 0: off (default: %(default)s)')
+    sampling.add_argument('--repetition-penalty', type=float, default=default.repetition_penalty, metavar='R',
+                          help='above 1: fewer repetitions; 1: off (default: %(default)s)')
+    sampling.add_argument('--seed', type=int, metavar='N', help='the same seed gives the same answer (default: a new one)')
+    sampling.add_argument('--stop', action='append', default=[], metavar='TEXT',
+                          help='a text that ends the answer; may be given several times')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer one prompt, or all that stdin has."""
+    params = SamplingParams(**{field.name: getattr(args, field.name) for field in fields(SamplingParams)})
+
+    from tinychat_core.conversation import Conversation
+    from tinychat_core.engine import Engine
+
+    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len, _show_loading)
+    try:
+        conversation = Conversation(engine, args.system)
+        for prompt in _prompts(args.prompt):
+            try:
+                _answer(conversation, prompt, params)
+            except TinyChatError as error:
+                if args.prompt is not None or not sys.stdin.isatty():
+                    raise
+                print(error, file=sys.stderr)
+    finally:
+        engine.close()
+    return 0
+
+
+def _prompts(given: str | None) -> Iterator[str]:
+    # What is not UTF-8 is refused by the tokenizer, in one line.
+    if hasattr(sys.stdin, 'reconfigure'):
+        sys.stdin.reconfigure(encoding='utf-8', errors='surrogateescape')
+    if given is not None:
+        yield sys.stdin.read() if given == '-' else given
+        return
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        import readline  # noqa: F401  (input() edits lines with it)
+    while True:
+        try:
+            line = input('> ' if is_terminal else '')
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+
+
+def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> None:
+    """Print an answer while it is made, and a line of figures after it."""
+    from tinychat_core.engine import CancelFlag
+
+    cancel = CancelFlag()
+    dropped = conversation.dropped_turns
+    begin = first = time.perf_counter()
+    with _interruptible(cancel):
+        answer = conversation.ask(prompt, params, cancel)
+        if conversation.dropped_turns > dropped:
+            print(f'[the context is full: {conversation.dropped_turns - dropped} of the oldest turns are left out]',
+                  file=sys.stderr)
+        with closing(_in_background(answer, cancel)) as tokens:
+            for token in tokens:
+                if token.index == 0:
+                    first = time.perf_counter()
+                print(token.text, end='', flush=True)
+    end = time.perf_counter()
+    print(flush=True)
+    count = len(answer.ids)
+    speed = f', {(count - 1) / (end - first):.1f} tokens/s' if count > 1 else ''
+    print(f'[{count} tokens, first after {1000 * (first - begin):.0f} ms{speed}, {answer.finish_reason}]', file=sys.stderr)
+
+
+@contextmanager
+def _interruptible(cancel: CancelFlag) -> Iterator[None]:
+    """Let the first Ctrl-C set the flag, and only the second one interrupt."""
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _in_background(answer: Generation, cancel: CancelFlag) -> Generator[Token, None, None]:
+    """Yield the tokens from a thread of its own: in the decoder the main thread would not hear a Ctrl-C."""
+    tokens: SimpleQueue[Token | BaseException] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            for token in answer:
+                tokens.put(token)
+        except BaseException as error:  # Raised again where the tokens are waited for.
+            tokens.put(error)
+
+    worker = threading.Thread(target=work, name='generation')
+    worker.start()
+    try:
+        while True:
+            token = tokens.get()
+            if isinstance(token, BaseException):
+                raise token
+            yield token
+            if token.finish_reason is not None:
+                return
+    finally:
+        cancel.set()
+        worker.join()
+
+
+def _show_loading(fraction: float) -> None:
+    if sys.stderr.isatty():
+        print(f'\rloading {fraction:4.0%}', end='' if fraction < 1 else '\r\033[K', file=sys.stderr, flush=True)
