@@ -1,0 +1,82 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""How fast a model prefills and decodes, against what the memory could give in the same run."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+import resource
+from statistics import median
+from time import perf_counter
+
+from tinychat_core import _tinychat
+from tinychat_core.engine import Engine
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Medians of one setting; the names are those of `tinychat bench --json`."""
+
+    context: int                     # tokens of the prompt
+    threads: int
+    precision: str
+    isa: str
+    decode_tokens_per_s: float
+    prefill_tokens_per_s: float
+    time_to_first_token_ms: float    # prefill of the prompt, without tokenizing and sampling
+    packed_mb: float                 # of weights, which a token reads once
+    read_gb_per_s: float             # bytes a token reads (weights and the cache so far) per second
+    bandwidth_share: float           # of what all threads read together from a buffer as large
+    peak_rss_mb: float               # of the process, mapped weights included
+    peak_anon_mb: float              # of the process, without files
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures as `--json` prints them, rounded to what they are worth."""
+        return {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(self).items()}
+
+
+def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> Latency:
+    """Time `rounds` prompts of `context` tokens, `new_tokens` decoded after each, and the memory right after."""
+    cache = engine.new_cache()
+    prompt = [(7 * i + 1) % engine.vocab_size for i in range(context)]
+    engine.prefill(cache, prompt[:8])
+    prefills: list[float] = []
+    steps: list[float] = []
+    for _ in range(rounds):
+        cache.truncate(0)
+        start = perf_counter()
+        engine.prefill(cache, prompt)
+        prefills.append(perf_counter() - start)
+        for i in range(new_tokens):
+            start = perf_counter()
+            engine.decode(cache, i % engine.vocab_size)
+            steps.append(perf_counter() - start)
+    step, prefill = median(steps), median(prefills)
+    cached = engine.kv_cache_bytes * (context + new_tokens / 2) / engine.context_length
+    bytes_per_token = engine.token_bytes + cached
+    bandwidth = _tinychat.read_bandwidth(int(bytes_per_token), engine.threads)
+    return Latency(
+        context=context, threads=engine.threads, precision=engine.precision, isa=engine.isa,
+        decode_tokens_per_s=1 / step, prefill_tokens_per_s=context / prefill, time_to_first_token_ms=1e3 * prefill,
+        packed_mb=engine.token_bytes / 1e6, read_gb_per_s=bytes_per_token / step / 1e9,
+        bandwidth_share=bytes_per_token / step / bandwidth,
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, peak_anon_mb=_anonymous_mb())
+
+
+def profile(engine: Engine, context: int, new_tokens: int) -> list[tuple[str, float, float]]:
+    """Return (fused step, microseconds a token, share of the token) while decoding after `context` tokens."""
+    cache = engine.new_cache()
+    engine.prefill(cache, [i % engine.vocab_size for i in range(context)])
+    before = engine.step_seconds()
+    for i in range(new_tokens):
+        engine.decode(cache, i % engine.vocab_size)
+    spent = {step: seconds - before[step] for step, seconds in engine.step_seconds().items()}
+    total = sum(spent.values())
+    return [(step, 1e6 * seconds / new_tokens, seconds / total) for step, seconds in spent.items()]
+
+
+def _anonymous_mb() -> float:
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith('RssAnon:'):
+            return int(line.split()[1]) / 1e3
+    return 0.0

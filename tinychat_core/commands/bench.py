@@ -1,0 +1,84 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat bench`: how fast a model prefills and decodes on this machine."""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from tinychat_core.bench.shapes import description, random_tensors, SHAPES
+from tinychat_core.errors import InvalidParameterError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('model', nargs='?', help='directory of a split checkpoint')
+    parser.add_argument('--shape', choices=SHAPES, help="instead of a model: a known model's shape on random weights")
+    parser.add_argument('--precision', help='W4A8, W4A16, W8A8, W8A16 or W16A16 (default: as the weights are stored; '
+                                            'a shape: W4A8)')
+    parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
+    parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens of the prompt (default: 4)')
+    parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (default: 200)')
+    parser.add_argument('--threads', metavar='N[,N…]', help='default: every physical core that the process may use')
+    parser.add_argument('--json', action='store_true', help='print the figures as JSON lines, one a setting')
+    parser.add_argument('--profile', action='store_true', help="also print where a token's time goes, step by step")
+    parser.add_argument('--plot', metavar='FILE.png', help='draw decode speed over context (needs matplotlib)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line a setting: decode, prefill, and the share of what the memory could give in the same run."""
+    from tinychat_core.bench.latency import Latency, measure, profile
+    from tinychat_core.engine import Engine
+
+    if (args.model is None) == (args.shape is None):
+        raise InvalidParameterError('give either a model directory or --shape')
+    contexts = _numbers('--context', args.context)
+    if args.new_tokens < 1:
+        raise InvalidParameterError('--new-tokens must be at least 1')
+    length = max(contexts) + args.new_tokens
+    weights = (args.precision or 'W4A8').split('A')[0]
+    tensors = None
+    if args.shape:
+        if weights not in ('W4', 'W8', 'W16'):
+            raise InvalidParameterError(f"unknown precision '{args.precision}'")
+        tensors = random_tensors(args.shape, weights)
+    results: list[Latency] = []
+    for threads in _numbers('--threads', args.threads) if args.threads else [None]:
+        if tensors is not None:
+            engine = Engine(description(args.shape), tensors, weights=weights, precision=args.precision,
+                            threads=threads, max_seq_len=length)
+        else:
+            engine = Engine.open(args.model, args.precision, args.backend, threads, length)
+        if not args.json and not results:
+            print(f'{args.shape or args.model}: {engine.token_bytes / 1e6:.1f} MB a token, {engine.precision} on '
+                  f'{engine.isa}')
+            print(f'{"context":>8} {"threads":>8} {"decode":>14} {"prefill":>14} {"read":>12} {"of memory":>10}')
+        for context in contexts:
+            result = measure(engine, context, args.new_tokens)
+            results.append(result)
+            if args.json:
+                print(json.dumps(result.as_json()), flush=True)
+            else:
+                print(f'{context:8d} {result.threads:8d} {result.decode_tokens_per_s:8.1f} tok/s '
+                      f'{result.prefill_tokens_per_s:8.1f} tok/s {result.read_gb_per_s:7.1f} GB/s '
+                      f'{result.bandwidth_share:9.0%}', flush=True)
+        if args.profile:
+            for step, microseconds, share in profile(engine, max(contexts), args.new_tokens):
+                print(f'  {step:<10} {microseconds:9.1f} µs a token {share:7.1%}', file=sys.stderr)
+        engine.close()
+    if args.plot:
+        from tinychat_core.bench.plot import plot_latencies
+
+        plot_latencies(results, args.shape or args.model, args.plot)
+    return 0
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(',')]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise InvalidParameterError(f"{option} takes positive whole numbers separated by commas, not '{text}'")
+    return numbers

@@ -1,0 +1,49 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat eval`: perplexity of a model on a text, with the native runtime."""
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+import sys
+
+from tinychat_core.errors import InvalidParameterError, TinyChatError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('model', help='directory of a split checkpoint')
+    parser.add_argument('--text', required=True, metavar='FILE', help='plain text, UTF-8')
+    parser.add_argument('--window', type=int, default=2048, metavar='N', help='tokens a window (default: 2048)')
+    parser.add_argument('--max-windows', type=int, metavar='N', help='stop after so many windows (default: all)')
+    parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
+    parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
+    parser.add_argument('--threads', type=int, metavar='N')
+    parser.add_argument('--json', action='store_true', help='print the figures as JSON')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print exp of the mean negative log-likelihood of every token but each window's first."""
+    from tinychat_core.engine import Engine
+    from tinychat_core.perplexity import perplexity, windows
+
+    try:
+        text = Path(args.text).read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise TinyChatError(f'cannot read {args.text}: {error}') from None
+    if args.max_windows is not None and args.max_windows < 1:
+        raise InvalidParameterError('--max-windows must be at least 1')
+    engine = Engine.open(args.model, args.precision, args.backend, args.threads, None)
+    parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
+    value, count = 0.0, 0
+    for done, (value, count) in enumerate(perplexity(engine, parts), start=1):
+        if sys.stderr.isatty():
+            print(f'\rwindow {done}/{len(parts)}: perplexity {value:.4f}', end='', file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    if args.json:
+        print(json.dumps({'perplexity': value, 'tokens': count, 'windows': len(parts), 'precision': engine.precision}))
+    else:
+        print(f'perplexity {value:.4f} over {count} tokens in {len(parts)} windows, {engine.precision}')
+    return 0

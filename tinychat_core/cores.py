@@ -1,0 +1,52 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The cores that this process may use."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+import os
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cores:
+    """`physical` <= `logical`: hyper-threads share an integer unit, so decoding gains nothing from the second one."""
+
+    physical: int
+    logical: int
+
+
+def usable_cores(cpu_root: Path = Path('/sys/devices/system/cpu'), cgroup_root: Path = Path('/sys/fs/cgroup'),
+                 membership: Path = Path('/proc/self/cgroup')) -> Cores:
+    """Count the cores that the affinity mask and the cgroup's CPU quota leave to this process, at least one of each."""
+    allowed = os.sched_getaffinity(0)
+    quota = _cgroup_quota(cgroup_root, membership)
+    physical = {_siblings(cpu_root, cpu) for cpu in allowed}
+    return Cores(physical=max(1, min(len(physical), quota)), logical=max(1, min(len(allowed), quota)))
+
+
+def _siblings(cpu_root: Path, cpu: int) -> str:
+    """Return the list of hyper-threads that share `cpu`'s core, which is the same text for each of them."""
+    try:
+        return (cpu_root / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _cgroup_quota(cgroup_root: Path, membership: Path) -> int:
+    """Return the whole cores of the tightest `cpu.max` from this process's cgroup (version 2) up to the root."""
+    try:
+        path = membership.read_text().strip().rpartition('::')[2].lstrip('/')
+    except OSError:
+        return 1 << 30
+    cores = float(1 << 30)
+    for group in (cgroup_root / path, *(cgroup_root / path).parents):
+        try:
+            quota, period = (group / 'cpu.max').read_text().split()
+            cores = min(cores, cores if quota == 'max' else int(quota) / int(period))
+        except (OSError, ValueError):
+            pass
+        if group == cgroup_root:
+            break
+    return max(1, math.floor(cores + 0.5))

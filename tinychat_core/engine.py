@@ -1,0 +1,211 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Engine: open a model, prefill, decode, score, generate."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+import os
+from pathlib import Path
+from typing import Any, cast, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core import _tinychat
+from tinychat_core._tinychat import Cache, CancelFlag, Canceled
+from tinychat_core.checkpoint.reader import Checkpoint
+from tinychat_core.cores import usable_cores
+from tinychat_core.errors import CheckpointError, InvalidParameterError, PromptTooLongError
+from tinychat_core.generation import Generation, Token
+from tinychat_core.rope import rope_tables
+from tinychat_core.sampling import SamplingParams
+from tinychat_core.tokenizer import Tokenizer
+
+__all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'Generation', 'Token']
+
+Prompt = Union[str, Sequence[Mapping[str, str]], Sequence[int]]
+Logits = npt.NDArray[np.float32]
+
+# For each kind of weights the precisions that it runs in, the default first, and what its matrices are multiplied with:
+# activations as floats, or quantized to bytes on the fly.
+PRECISIONS = {
+    'W4': {'W4A8': 'bytes', 'W4A16': 'float'},
+    'W8': {'W8A8': 'bytes', 'W8A16': 'float'},
+    'W16': {'W16A16': 'float'},
+}
+
+
+class Engine:
+    """A model that is ready to answer: weights in memory, the native decoder and the tokenizer."""
+
+    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str, precision: str | None = None,
+                 threads: int | None = None, max_seq_len: int | None = None) -> None:
+        """
+        Build the decoder over `tensors`, which are read in place; `Engine.open` does it for a checkpoint.
+
+        `model` is a family's description; a tensor is a float32 vector, or a dictionary of a matrix's format, rows, cols,
+        group_size and arrays. Raises InvalidParameterError for what cannot be served, ValueError for tensors that do not
+        fit the description.
+        """
+        choices = PRECISIONS[weights]
+        if precision is None:
+            precision = next(iter(choices))
+        if precision not in choices:
+            raise InvalidParameterError(f"precision '{precision}' does not fit {weights} weights; "
+                                        f'use {" or ".join(choices)}')
+        cores = usable_cores()
+        if threads is not None and not 1 <= threads <= cores.logical:
+            raise InvalidParameterError(f'threads must be 1 .. {cores.logical} (the cores this process may use), '
+                                        f'not {threads}')
+        limit: int = model['context_length']
+        if max_seq_len is not None and not 1 <= max_seq_len <= limit:
+            raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), "
+                                        f'not {max_seq_len}')
+        self.precision = precision
+        self.threads = threads or cores.physical
+        self.backend = 'cpu'
+        self.context_length = max_seq_len or limit
+        self.vocab_size: int = model['vocab_size']
+        self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
+        # What decoding reads for a token; of an embedding that is not also the head it reads one row.
+        self.token_bytes = self.weights_bytes - (_nbytes(tensors['embedding']) if 'head' in tensors else 0)
+        # Keys and values, fp16.
+        self.kv_cache_bytes: int = 4 * model['layers'] * model['kv_heads'] * model['head_dim'] * self.context_length
+        isa = os.environ.get('TINYCHAT_ISA', '')
+        if isa and isa not in _tinychat.isas():
+            raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "
+                                        f'{", ".join(_tinychat.isas())}')
+        self._decoder = _tinychat.Decoder({**model, **rope_tables(model)}, dict(tensors), activations=choices[precision],
+                                          isa=isa, threads=self.threads, max_seq_len=self.context_length)
+        self.isa: str = self._decoder.isa
+        self.path: Path | None = None
+        self.family = ''
+        self.group_size = 0
+        self._tokenizer: Tokenizer | None = None
+        self._checkpoint: Checkpoint | None = None
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], precision: str | None = None, backend: str = 'auto',
+             threads: int | None = None, max_seq_len: int | None = None,
+             progress: Callable[[float], None] | None = None, cancel: CancelFlag | None = None) -> Engine:
+        """
+        Map a split checkpoint and verify its checksums.
+
+        `precision`: one of PRECISIONS; None is the checkpoint's default. `threads`: None is every physical core that the
+        process may use. `max_seq_len`: positions of a KV cache; None is the model's context length. `progress` is told
+        the fraction verified, 0 .. 1. Raises CheckpointError, InvalidParameterError, and Canceled once `cancel` is set.
+        """
+        if backend not in ('auto', 'cpu'):
+            raise InvalidParameterError(f"backend '{backend}' is not available in this build; use auto or cpu")
+
+        def report(fraction: float) -> None:
+            if cancel is not None and cancel.is_set():
+                raise Canceled('canceled')
+            if progress is not None:
+                progress(fraction)
+
+        checkpoint = Checkpoint.open(path, progress=report)
+        manifest = checkpoint.manifest
+        try:
+            tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
+            engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, threads=threads,
+                         max_seq_len=max_seq_len)
+            engine._tokenizer = Tokenizer.open(checkpoint.path)
+        except ValueError as error:
+            checkpoint.close()
+            if isinstance(error, InvalidParameterError):
+                raise
+            raise CheckpointError(f'{checkpoint.path}: {error}') from None
+        except BaseException:
+            checkpoint.close()
+            raise
+        engine._checkpoint = checkpoint
+        engine.path = checkpoint.path
+        engine.family = manifest.family
+        engine.group_size = manifest.group_size
+        return engine
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The checkpoint's tokenizer; a model on random weights has none."""
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+    def new_cache(self) -> Cache:
+        """Return an empty KV cache of `context_length` positions; memory is taken as it fills."""
+        return self._decoder.new_cache()
+
+    def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Logits:
+        """
+        Append tokens [n] to the cache and return the logits [vocab] after the last one.
+
+        Raises PromptTooLongError where the cache has no room, InvalidParameterError for none or a token outside the
+        vocabulary, Canceled once `cancel` is set (the cache then holds what was done in whole chunks).
+        """
+        return cast(Logits, self._forward(cache, tokens, 'last', cancel))
+
+    def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Logits:
+        """Append one token to the cache and return the logits [vocab] after it; raises like `prefill`."""
+        return cast(Logits, self._forward(cache, (token,), 'last', cancel))
+
+    def score(self, tokens: Sequence[int]) -> Logits:
+        """Return the logits [n, vocab] after each of tokens [n], in a cache of their own; raises like `prefill`."""
+        return cast(Logits, self._forward(self.new_cache(), tokens, 'all', None))
+
+    def generate(self, prompt: Prompt, params: SamplingParams | None = None, cache: Cache | None = None,
+                 cancel: CancelFlag | None = None) -> Generation:
+        """
+        Return an iterator of Token.
+
+        `prompt`: raw text, chat messages ({'role', 'content'}, through the model's template) or tokens; appended to
+        `cache` (None: a fresh one). Raises PromptTooLongError or InvalidParameterError at the call, not at the first token.
+        """
+        if isinstance(prompt, str):
+            tokens = self.tokenizer.encode(prompt)
+        elif prompt and isinstance(prompt[0], Mapping):
+            tokens = self.tokenizer.encode_chat(cast('Sequence[Mapping[str, str]]', prompt))
+        else:
+            tokens = list(cast('Sequence[int]', prompt))
+        return Generation(self, tokens, params or SamplingParams(), cache, cancel)
+
+    def step_seconds(self) -> dict[str, float]:
+        """Return where the decoder's time since opening went, in seconds, by fused step."""
+        return self._decoder.step_seconds()
+
+    def close(self) -> None:
+        """Give the decoder's buffers and the mapping back; the engine must not be used afterwards."""
+        del self._decoder
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+
+    def _forward(self, cache: Cache, tokens: Sequence[int], want: str, cancel: CancelFlag | None) -> Logits | None:
+        if len(tokens) == 0:
+            raise InvalidParameterError('there are no tokens to decode')
+        if len(tokens) > cache.capacity - cache.length:
+            raise PromptTooLongError(f'{len(tokens)} tokens do not fit: {cache.capacity - cache.length} of '
+                                     f'{cache.capacity} positions are left')
+        try:
+            return self._decoder.forward(cache, np.asarray(tokens, dtype=np.int32), want, cancel)
+        except ValueError as error:
+            raise InvalidParameterError(str(error)) from None
+
+
+def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:
+    """Return what the native decoder takes: a float32 vector, or a dictionary of the arrays of a matrix."""
+    entry = checkpoint.manifest.tensors[name]
+    if entry.format == 'f32':
+        return checkpoint.array(name)
+    linear = checkpoint.linear(name)
+    tensor: dict[str, Any] = {'format': linear.format, 'rows': linear.rows, 'cols': linear.cols}
+    if linear.group_size:
+        tensor['group_size'] = linear.group_size
+    for key, array in (('weight', linear.weight), ('scales', linear.scales), ('mins', linear.mins),
+                       ('zeros', linear.zeros)):
+        if array is not None:
+            tensor[key] = array
+    return tensor
+
+
+def _nbytes(tensor: Any) -> int:
+    arrays = tensor.values() if isinstance(tensor, dict) else [tensor]
+    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
