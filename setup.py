@@ -1,0 +1,63 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Build and install tinychat_ros, with the decoder as a C++ extension that CMake builds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from glob import glob
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = 'tinychat_ros'
+# colcon --symlink-install runs a link to this file from its build directory.
+ROOT = os.path.dirname(os.path.realpath(__file__))
+
+
+class BuildNative(build_ext):
+    """Build tinychat_core._tinychat with csrc/CMakeLists.txt."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Configure, build and place the one module; CMake rebuilds only what changed."""
+        target = os.path.dirname(os.path.abspath(self.get_ext_fullpath(ext.name)))
+        # An editable install gets a new build_temp each time; the Makefile names a directory that stays.
+        build = os.environ.get('TINYCHAT_BUILD_DIR') or os.path.abspath(self.build_temp)
+        source = os.path.join(ROOT, 'csrc')
+        jobs = str(os.cpu_count() or 1)
+        subprocess.run(['cmake', '-S', source, '-B', build, f'-DPython_EXECUTABLE={sys.executable}'], check=True)
+        subprocess.run(['cmake', '--build', build, '--target', '_tinychat', '--parallel', jobs], check=True)
+        subprocess.run(['cmake', '--install', build, '--prefix', target], check=True)
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    description='Talk to a language model that runs on the robot itself',
+    url='https://tinychat-ros.org',
+    author='The TinyChat for ROS 2 authors',
+    maintainer='TinyChat for ROS 2 maintainers',
+    maintainer_email='maintainers@tinychat-ros.org',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['tinychat_core*', 'tinychat_ros*']),
+    ext_modules=[Extension('tinychat_core._tinychat', sources=[])],
+    cmdclass={'build_ext': BuildNative},
+    zip_safe=False,
+    install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'xxhash'],
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml'))),
+    ],
+    entry_points={
+        'console_scripts': [
+            'tinychat = tinychat_core.cli:main',
+            'chat_node = tinychat_ros.chat_node:main',
+            'chat_client = tinychat_ros.chat_client:main',
+        ],
+    },
+)

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+# Name the apt package of each tool that is missing.
+python=${PYTHON:-python3}
+missing=()
+need() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
+
+need python3 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'
+need python3-venv "$python" -c 'import ensurepip, venv'
+need python3-dev "$python" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))'
+need g++ command -v "${CXX:-g++}"
+need cmake command -v cmake
+need make command -v make
+need git command -v git
+
+if ((${#missing[@]})); then
+  echo "tinychat: missing tools; install them with: sudo apt install ${missing[*]}" >&2
+  exit 2
+fi
