@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model's own chat template: jinja in a sandbox, with the functions that Hugging Face's templates count on."""
+"""A model's own chat template: jinja in a sandbox, with the functions that Hugging Face's templates use."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ class ChatTemplate:
         """
         Compile the template.
 
-        `variables`: the texts of special tokens by name (`bos_token`, …), as templates use them. Raises CheckpointError
-        for a template that is not valid jinja.
+        `variables`: the texts of special tokens by name (`bos_token`, …), as templates use them. Raises
+        CheckpointError for a template that is not valid jinja.
         """
         # Imported here: a program that only looks at a checkpoint does not need jinja.
         from jinja2 import TemplateError
@@ -43,17 +43,20 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            return self._template.render(messages=[dict(message) for message in messages], tools=None, documents=None,
-                                         add_generation_prompt=add_generation_prompt, **self._variables)
+            text: str = self._template.render(
+                messages=[dict(message) for message in messages], tools=None, documents=None,
+                add_generation_prompt=add_generation_prompt, **self._variables)
+            return text
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise InvalidParameterError(f"the model's chat template refuses these messages: {error}") from None
+            raise InvalidParameterError(f'the chat template refuses these messages: {error}') from None
 
 
 def load_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
     """
-    Return a checkpoint's template: chat_template.jinja, else `chat_template` of tokenizer_config.json, else None.
+    Return a checkpoint's template, or None.
 
-    Of several named templates it is the one named `default`.
+    It is chat_template.jinja, else `chat_template` of tokenizer_config.json; of several named ones there, the
+    one named `default`.
     """
     file = directory / 'chat_template.jinja'
     if file.is_file():
@@ -70,9 +73,9 @@ def _environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what the model wrote, for training; its contents are rendered as they are."""
+        """`{% generation %}` marks what the model wrote, for training; its contents stay as they are."""
 
-        tags = {'generation'}
+        tags = {'generation'}  # noqa: RUF012 (jinja's own way)
 
         def parse(self, parser: Any) -> list[nodes.Node]:
             next(parser.stream)
@@ -89,7 +92,8 @@ def _environment() -> Any:
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None,
              separators: tuple[str, str] | None = None, sort_keys: bool = False) -> str:
     """Return plain JSON: jinja's own filter would escape <, >, & and ' as HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
+                      sort_keys=sort_keys)
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -14,12 +14,12 @@ class ControlText:
     """
     Puts a mark where a text spells a control token, and later the spelling where the mark is.
 
-    Between the two a template places the texts among control tokens of its own; what is then found in a mark's stead
-    came from a message, whatever the template did with it.
+    Between the two a template places the texts among control tokens of its own; what is then found in a
+    mark's stead came from a message, whatever the template did with it.
     """
 
     def __init__(self, spellings: Iterable[str], texts: Iterable[str]) -> None:
-        """Take the spellings of the control tokens and all texts that will be protected, to mark them unmistakably."""
+        """Take the spellings of the control tokens, and all texts: a mark looks like nothing in them."""
         longest_first = sorted(filter(None, spellings), key=len, reverse=True)
         self._spelling = re.compile('|'.join(map(re.escape, longest_first))) if longest_first else None
         taken = set().union(*texts)

@@ -14,8 +14,8 @@ class Conversation:
     """
     A system prompt and turns; one question at a time.
 
-    When the context is full, the oldest turns are left out, the system prompt stays. Of the context, room for the answer
-    is kept free: max_new_tokens, but no more than a quarter.
+    When the context is full, the oldest turns are left out, the system prompt stays. Of the context, room for
+    the answer is kept free: max_new_tokens, but no more than a quarter.
     """
 
     def __init__(self, engine: Decoder, system_prompt: str = '') -> None:
@@ -33,8 +33,9 @@ class Conversation:
         """
         Return the answer to the next question; the one before must not be asked for more tokens.
 
-        What that one has given until now is its turn; where it gave nothing, it leaves none. `dropped_turns` then tells
-        how many have been left out so far. Raises like Engine.generate, and then the question leaves no trace.
+        What that one has given until now is its turn; where it gave nothing, it leaves none. `dropped_turns`
+        then tells how many have been left out so far. Raises like Engine.generate, and then the question
+        leaves no trace.
         """
         self._settle()
         tokens, dropped = self._fitting(question, params)
@@ -74,7 +75,7 @@ class Conversation:
 
 def _common_prefix(some: Sequence[int], others: Sequence[int]) -> int:
     """Return how many tokens both begin with."""
-    for i, (one, other) in enumerate(zip(some, others)):
+    for i, (one, other) in enumerate(zip(some, others, strict=False)):
         if one != other:
             return i
     return min(len(some), len(others))

@@ -3,9 +3,9 @@
 """
 From token ids to text, one id at a time, in whole UTF-8 characters.
 
-Every token is a fixed sequence of bytes, so the text is the UTF-8 decoding of their concatenation. (The `tokenizers`
-library's DecodeStream instead decodes text again and again and waits while it ends in U+FFFD: an answer that ends in a
-real U+FFFD, or in bytes that never become a character, would lose its end.)
+Every token is a fixed sequence of bytes, so the text is the UTF-8 decoding of their concatenation. (The
+`tokenizers` library's DecodeStream instead decodes text again and again and waits while it ends in U+FFFD: an
+answer that ends in a real U+FFFD, or in bytes that never become a character, would lose its end.)
 """
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ class PieceTable:
     @classmethod
     def of(cls, decoder: Mapping[str, Any] | None) -> PieceTable:
         """
-        Read the `decoder` entry of a tokenizer.json: byte level, or SentencePiece's with or without byte fallback.
+        Read the `decoder` entry of a tokenizer.json.
 
-        Raises UnsupportedModelError for another kind.
+        It is byte level, or SentencePiece's with or without byte fallback. Raises UnsupportedModelError for
+        another kind.
         """
         steps = [] if decoder is None else decoder['decoders'] if decoder['type'] == 'Sequence' else [decoder]
         byte_level = byte_fallback = False
@@ -52,7 +53,7 @@ class PieceTable:
             elif kind == 'Strip' and step['content'] == ' ' and step['stop'] == 0:
                 leading = step['start']
             elif kind != 'Fuse':
-                raise UnsupportedModelError(f"the tokenizer's decoder has a step {kind} that is not supported")
+                raise UnsupportedModelError(f"the tokenizer's decoder has an unsupported step {kind}")
         if byte_level:
             return cls(_from_byte_level, leading)
         if space:
@@ -63,12 +64,13 @@ class PieceTable:
 class Pieces:
     """The bytes of every token id, looked up once; shared by all detokenizers of a tokenizer."""
 
-    def __init__(self, table: PieceTable, token_of: Callable[[int], str | None], hidden: Collection[int]) -> None:
+    def __init__(self, table: PieceTable, token_of: Callable[[int], str | None],
+                 hidden: Collection[int]) -> None:
         """
         Take where the tokens' texts come from.
 
-        `hidden`: control tokens, which have no text in an answer. Ids without a token (a vocabulary padded to a round
-        number) have none either.
+        `hidden`: control tokens, which have no text in an answer. Ids without a token (a vocabulary padded to
+        a round number) have none either.
         """
         self.leading_spaces = table.leading_spaces
         self._table = table
@@ -88,8 +90,9 @@ class Detokenizer:
     """
     Text of a stream of tokens: `''.join(push(id) for id in ids) + finish()` is `Tokenizer.decode(ids)`.
 
-    Bytes that cannot be part of a character become U+FFFD, one for each maximal part (Unicode 15, section 3.9), as soon
-    as that is certain. Where SentencePiece puts a space before the first word of a text, it is taken off.
+    Bytes that cannot be part of a character become U+FFFD, one for each maximal part (Unicode 15, section
+    3.9), as soon as that is certain. Where SentencePiece puts a space before the first word of a text, it is
+    taken off.
     """
 
     def __init__(self, pieces: Pieces) -> None:
@@ -117,7 +120,7 @@ class Detokenizer:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Return GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and on, in order."""
+    """Return GPT-2's alphabet: printable Latin-1 is itself, the other bytes are U+0100 and on, in order."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}

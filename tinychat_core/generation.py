@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tinychat_core._tinychat import Cache, CancelFlag, Canceled, Sampler
+from tinychat_core._tinychat import Cache, Canceled, CancelFlag, Sampler
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.stop import StopText
@@ -21,10 +21,10 @@ class Token:
     """
     One step of an answer.
 
-    `text`: the characters that this step makes certain, possibly none; the texts of all steps are the answer. `id`:
-    NO_TOKEN where the step only ends a canceled answer. `index`: counts the steps from 0. `finish_reason`: on the last
-    step 'stop' (the model's end of answer, or a stop text), 'length' (max_new_tokens or the context is used up) or
-    'canceled'; else None.
+    `text`: the characters that this step makes certain, possibly none; the texts of all steps are the answer.
+    `id`: NO_TOKEN where the step only ends a canceled answer. `index`: counts the steps from 0.
+    `finish_reason`: on the last step 'stop' (the model's end of answer, or a stop text), 'length'
+    (max_new_tokens or the context is used up) or 'canceled'; else None.
     """
 
     text: str
@@ -54,24 +54,26 @@ class Generation(Iterator[Token]):
     """
     An iterator of Token; nothing is computed before the first `next()`, and one token at each.
 
-    At its end, and between tokens, the cache holds what it held before, the prompt and all of `ids` but the last, which
-    is only decoded when the next one is asked for. `ids` are all tokens drawn so far, the one that ends the answer
-    included.
+    At its end, and between tokens, the cache holds what it held before, the prompt and all of `ids` but the
+    last, which is only decoded when the next one is asked for. `ids` are all tokens drawn so far, the one
+    that ends the answer included.
     """
 
-    def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams, cache: Cache | None = None,
-                 cancel: CancelFlag | None = None, *, earlier: Sequence[int] = ()) -> None:
+    def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
+                 cache: Cache | None = None, cancel: CancelFlag | None = None, *,
+                 earlier: Sequence[int] = ()) -> None:
         """
         Check that the prompt fits behind what the cache holds.
 
-        `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds, which only the
-        repetition penalty looks at. Raises InvalidParameterError for no tokens or one outside the vocabulary,
-        PromptTooLongError where there is no room.
+        `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds,
+        which only the repetition penalty looks at. Raises InvalidParameterError for no tokens or one outside
+        the vocabulary, PromptTooLongError where there is no room.
         """
         if not tokens:
             raise InvalidParameterError('the prompt is empty')
         if not 0 <= min(tokens) <= max(tokens) < engine.vocab_size:
-            raise InvalidParameterError(f'a token of the prompt is outside the vocabulary of {engine.vocab_size}')
+            raise InvalidParameterError('a token of the prompt is outside the vocabulary of '
+                                        f'{engine.vocab_size}')
         self._cache = engine.new_cache() if cache is None else cache
         self.reused_tokens = self._cache.length
         self.prompt_tokens = self.reused_tokens + len(tokens)

@@ -20,16 +20,16 @@ class SamplingParams:
     """
     What one answer is generated with; every "off" value leaves the distribution as it is.
 
-    The sampler (`_tinychat.Sampler`) applies, in this order:
-    `repetition_penalty` r: the logit of each token that the prompt or the answer already has becomes l/r where l > 0 and
-    l*r elsewhere, once however often it occurred (CTRL, Keskar et al. 2019). `temperature` t: logits / t; 0 is greedy,
-    the lowest id among equals, and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the
-    smallest set of the likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at
-    least m times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens,
+    The sampler (`_tinychat.Sampler`) applies, in this order: `repetition_penalty` r: the logit of each token
+    that the prompt or the answer already has becomes l/r where l > 0 and l*r elsewhere, once however often it
+    occurred (CTRL, Keskar et al. 2019). `temperature` t: logits / t; 0 is greedy, the lowest id among equals,
+    and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the smallest set of the
+    likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at least m
+    times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens,
     and None is a fresh seed, which the generation tells.
 
-    `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer and are not
-    part of it.
+    `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer
+    and are not part of it.
 
     Raises InvalidParameterError for a value of the wrong type or out of range.
     """
@@ -46,7 +46,7 @@ class SamplingParams:
     def __post_init__(self) -> None:
         """Check every field and make it the declared type."""
         self._put('max_new_tokens', _integer('max_new_tokens', self.max_new_tokens, 1, 2**31 - 1))
-        # The smallest temperature is far below where sampling is greedy in all but name, and far above where 1/t overflows.
+        # Where sampling is greedy in all but name, and 1/t is still far from overflowing.
         temperature = _number('temperature', self.temperature, 0.0, 100.0)
         self._put('temperature', temperature if temperature >= 1e-4 else 0.0)
         self._put('top_k', _integer('top_k', self.top_k, 0, 2**31 - 1))

@@ -10,9 +10,10 @@ class StopText:
     """
     A stream of text that ends where the first stop text is complete.
 
-    What it hands out does not depend on how the text was cut into pieces: of several stop texts the one that is complete
-    first counts, and of those that are complete at the same character the longest. Text is held back only while it may
-    still become a stop text (the automaton of Knuth, Morris and Pratt 1977, one for each stop text).
+    What it hands out does not depend on how the text was cut into pieces: of several stop texts the one that
+    is complete first counts, and of those that are complete at the same character the longest. Text is held
+    back only while it may still become a stop text (the automaton of Knuth, Morris and Pratt 1977, one for
+    each stop text).
     """
 
     def __init__(self, stop: Sequence[str]) -> None:
@@ -23,7 +24,7 @@ class StopText:
         self.is_complete = False
 
     def push(self, piece: str) -> str:
-        """Return the text that is certain to belong to the answer; the rest of `piece` is dropped once a stop is complete."""
+        """Return what is certain to belong to the answer; nothing once a stop text is complete."""
         if self.is_complete:
             return ''
         if not self._patterns:
@@ -45,7 +46,7 @@ class StopText:
         return held
 
     def _advance(self, character: str) -> int:
-        """Move every automaton on by one character; return the length of the longest stop text that it completes, or 0."""
+        """Move every automaton on; return the length of the longest stop text that is complete, or 0."""
         found = 0
         for i, (pattern, failure) in enumerate(self._patterns):
             matched = self._matched[i]
@@ -60,7 +61,7 @@ class StopText:
 
 
 def _failure(pattern: str) -> list[int]:
-    """Return for each prefix of the pattern the length of the longest proper prefix that is also its suffix."""
+    """Return for each prefix of the pattern the length of its longest proper prefix that ends it, too."""
     table = [0]
     for character in pattern[1:]:
         matched = table[-1]

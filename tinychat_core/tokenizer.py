@@ -22,15 +22,17 @@ class Tokenizer:
     """
     The tokenizer of a checkpoint; safe to use from several threads.
 
-    Control tokens are those that tokenizer.json calls special, and the added tokens that end an answer. They come from
-    the chat template, the tokenizer's own frame of a text (`add_bos`) and `parse_special`: never from what a text spells.
+    Control tokens are those that tokenizer.json calls special, and the added tokens that end an answer. They
+    come from the chat template, the tokenizer's own frame of a text (`add_bos`) and `parse_special`: never
+    from what a text spells.
     """
 
     def __init__(self, library: Any, *, config: Mapping[str, Any], template: ChatTemplate | None,
                  eos_ids: Iterable[int]) -> None:
         """Take a `tokenizers.Tokenizer` and what the checkpoint says beside it; use `Tokenizer.open`."""
         self._library = library
-        self._lock = threading.Lock()  # `encode_special_tokens` is a switch of the library's tokenizer, not of a call.
+        # `encode_special_tokens` is a switch of the library's tokenizer, not of a call.
+        self._lock = threading.Lock()
         self._template = template
         self.vocab_size: int = library.get_vocab_size(with_added_tokens=True)
         eos = _content(config.get('eos_token'))
@@ -53,8 +55,8 @@ class Tokenizer:
         """
         Read tokenizer.json, the chat template and the ids that end an answer from a checkpoint's directory.
 
-        Raises CheckpointError where tokenizer.json is missing or a file is corrupt, UnsupportedModelError for a kind of
-        tokenizer that is not known.
+        Raises CheckpointError where tokenizer.json is missing or a file is corrupt, UnsupportedModelError for
+        a kind of tokenizer that is not known.
         """
         from tokenizers import Tokenizer as Library
 
@@ -68,7 +70,8 @@ class Tokenizer:
             raise CheckpointError(f'{file} is not a tokenizer: {error}') from None
         config = _read_json(directory / 'tokenizer_config.json')
         source = load_template(directory, config)
-        variables = {name: text for name in _SPECIAL_NAMES if (text := _content(config.get(name))) is not None}
+        variables = {name: text for name in _SPECIAL_NAMES
+                     if (text := _content(config.get(name))) is not None}
         eos_ids: list[int] = []
         for name in ('generation_config.json', 'config.json'):
             eos = _read_json(directory / name).get('eos_token_id')
@@ -80,28 +83,32 @@ class Tokenizer:
         """
         Return the ids of a text.
 
-        `parse_special`: what spells a control token becomes that token; else it stays text. `add_bos`: with what the
-        tokenizer puts around a text (for many models a token at its beginning, for others nothing); not for a text that
-        continues another. Raises InvalidParameterError for a text that is not valid Unicode.
+        `parse_special`: what spells a control token becomes that token; else it stays text. `add_bos`: with
+        what the tokenizer puts around a text (for many models a token at its beginning, for others nothing);
+        not for a text that continues another. Raises InvalidParameterError for a text that is not valid
+        Unicode.
         """
         ids: list[int] = self._encode(text, parse_special, add_bos).ids
         return ids
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, str]],
+                    add_generation_prompt: bool = True) -> list[int]:
         """
         Return the ids of a dialogue of {'role', 'content'}, through the model's chat template.
 
-        With `add_generation_prompt` the beginning of an answer follows it. Raises InvalidParameterError for messages that
-        are none, or that the template refuses; TinyChatError where the model has no chat template.
+        With `add_generation_prompt` the beginning of an answer follows it. Raises InvalidParameterError for
+        messages that are none, or that the template refuses; TinyChatError where the model has no chat
+        template.
         """
         template = self._template
         if template is None:
-            raise TinyChatError('this model has no chat template: give it raw text, or put a chat_template.jinja into '
-                                'its directory')
+            raise TinyChatError('this model has no chat template: give it raw text, or put a '
+                                'chat_template.jinja into its directory')
         dialogue = [_checked(message) for message in messages]
         if not dialogue:
             raise InvalidParameterError('there are no messages')
-        guard = ControlText(self._control.values(), [template.source, *(message['content'] for message in dialogue)])
+        contents = [message['content'] for message in dialogue]
+        guard = ControlText(self._control.values(), [template.source, *contents])
         for message in dialogue:
             message['content'] = guard.protect(message['content'])
         text = template.render(dialogue, add_generation_prompt)
@@ -121,7 +128,7 @@ class Tokenizer:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InvalidParameterError('the text is not valid Unicode: it has half of a surrogate pair') from None
+            raise InvalidParameterError('the text is not valid Unicode: half of a surrogate pair') from None
         with self._lock:
             self._library.encode_special_tokens = not parse_special
             return self._library.encode(text, add_special_tokens=add_bos)
@@ -130,8 +137,8 @@ class Tokenizer:
         """
         Return the ids of `text` with the spellings in place of the marks.
 
-        Only a stretch between two control tokens that has a mark is encoded again: the tokens elsewhere are those of the
-        whole text.
+        Only a stretch between two control tokens that has a mark is encoded again: the tokens elsewhere are
+        those of the whole text.
         """
         ids: list[int] = []
         stretch: list[int] = []
@@ -142,7 +149,7 @@ class Tokenizer:
             ids.extend(self._spelt(part, stretch, guard) if guard.is_in(part) else stretch)
             stretch.clear()
 
-        for id_, (first, last) in zip(encoding.ids, encoding.offsets):
+        for id_, (first, last) in zip(encoding.ids, encoding.offsets, strict=True):
             if id_ in self._control:
                 end_stretch(first)
                 ids.append(id_)
@@ -153,7 +160,7 @@ class Tokenizer:
         return ids
 
     def _spelt(self, part: str, ids: Sequence[int], guard: ControlText) -> list[int]:
-        """Return the ids of a stretch with spellings in place of marks; with the marks they are `ids` within the whole text."""
+        """Return the ids of a stretch with spellings for marks; with the marks they were `ids`."""
         def encode(text: str) -> list[int]:
             return cast('list[int]', self._encode(text, parse_special=False, add_bos=False).ids)
 
@@ -164,7 +171,7 @@ class Tokenizer:
         return encode(guard.marker + spelt)[len(encode(guard.marker)):]
 
     def _make_special(self) -> None:
-        """Let the library, too, take every control token for special, which some files forget for one that ends an answer."""
+        """Let the library take every control token for special: some files forget the ends of answers."""
         from tokenizers import AddedToken
 
         added = self._library.get_added_tokens_decoder()
@@ -175,7 +182,7 @@ class Tokenizer:
 
     def _turn_ends(self, template: ChatTemplate) -> tuple[list[int], tuple[str, ...]]:
         """
-        Return what ends an answer in the template's dialogues: control tokens, or a text where there are none.
+        Return what ends an answer in the template's dialogues: ids, or a text where no control token does.
 
         It is what stands between an answer and the next question.
         """
@@ -187,11 +194,12 @@ class Tokenizer:
         except InvalidParameterError:
             return [], ()
         between = text.rpartition(answer)[2].partition(next_question)[0]
-        ids = [id_ for id_ in self._encode(between, parse_special=True, add_bos=False).ids if id_ in self._control]
-        if ids:
-            starts = between.lstrip().startswith(self._control[ids[0]])
-            return (ids[:1] if starts else []), ()
-        return [], (between.rstrip(),) if between.strip() else ()
+        ids = self.encode(between, parse_special=True, add_bos=False)
+        control = [id_ for id_ in ids if id_ in self._control]
+        if not control:
+            return [], (between.rstrip(),) if between.strip() else ()
+        is_first = between.lstrip().startswith(self._control[control[0]])
+        return (control[:1] if is_first else []), ()
 
 
 def _checked(message: Mapping[str, str]) -> dict[str, str]:

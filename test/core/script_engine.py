@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinychat_core._tinychat import CancelFlag, Canceled
+from tinychat_core._tinychat import Canceled, CancelFlag
 from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 
 # Ids are bytes; 256 ends a turn.
@@ -60,7 +60,8 @@ class ScriptEngine:
     tokenizer: Any
     vocab_size = VOCAB
 
-    def __init__(self, script: Sequence[int], context_length: int = 1000, canceled_at: int | None = None) -> None:
+    def __init__(self, script: Sequence[int], context_length: int = 1000,
+                 canceled_at: int | None = None) -> None:
         self.script = [*script]
         self.context_length = context_length
         self.canceled_at = canceled_at

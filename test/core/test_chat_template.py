@@ -56,7 +56,8 @@ def test_a_template_that_is_no_jinja_is_an_error_of_the_checkpoint() -> None:
     ({'chat_template': [{'name': 'tool_use', 'template': 'x'}]}, None),
     ({}, None),
 ])
-def test_a_template_in_the_configuration_is_found(tmp_path: Path, config: dict[str, Any], source: str | None) -> None:
+def test_a_template_in_the_configuration_is_found(tmp_path: Path, config: dict[str, Any],
+                                                  source: str | None) -> None:
     assert load_template(tmp_path, config) == source
 
 

@@ -66,11 +66,11 @@ def test_the_oldest_turns_go_first_and_the_system_prompt_stays() -> None:
     for question in ('one', 'two', 'six'):
         ask(talk, question)
     assert talk.dropped_turns == 1
-    assert engine.prefilled[2][:5] == [ord('t'), ord('w'), ord('o'), EOS, ASSISTANT]  # From where `one` stood on.
+    assert engine.prefilled[2][:5] == [*b'two', EOS, ASSISTANT]  # From where `one` stood on.
 
 
 def test_a_question_that_never_fits_is_refused_and_leaves_no_trace() -> None:
-    talk, engine = conversation([*b'a', EOS] * 2, context_length=20)
+    talk, _ = conversation([*b'a', EOS] * 2, context_length=20)
     ask(talk, 'one')
     with pytest.raises(PromptTooLongError):
         talk.ask('x' * 30, SamplingParams())

@@ -15,6 +15,7 @@ from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.generation import Generation, NO_TOKEN, Token
 from tinychat_core.sampling import SamplingParams
 
+
 def generate(engine: ScriptEngine, prompt: Sequence[int] = (1, 2, 3), cache: Any = None, cancel: Any = None,
              earlier: Sequence[int] = (), **params: Any) -> Generation:
     return Generation(engine, prompt, SamplingParams(**params), cache, cancel, earlier=earlier)
@@ -45,7 +46,7 @@ def test_a_prompt_that_fills_the_context_has_one_token() -> None:
 
 
 def test_a_prompt_longer_than_the_context_is_refused_at_once() -> None:
-    with pytest.raises(PromptTooLongError, match='4 tokens.* only 3'):
+    with pytest.raises(PromptTooLongError, match=r'4 tokens.* only 3'):
         generate(ScriptEngine(b'a', context_length=3), prompt=[1, 2, 3, 4])
 
 

@@ -35,8 +35,9 @@ SETTINGS: list[dict[str, Any]] = [
 SEEN = [3, 5, 5, 11]
 
 
-def plain_distribution(logits: npt.NDArray[Any], seen: Sequence[int] = (), temperature: float = 1.0, top_k: int = 0,
-                       top_p: float = 1.0, min_p: float = 0.0, repetition_penalty: float = 1.0) -> npt.NDArray[np.float64]:
+def plain_distribution(logits: npt.NDArray[Any], seen: Sequence[int] = (), *, temperature: float = 1.0,
+                       top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
+                       repetition_penalty: float = 1.0) -> npt.NDArray[np.float64]:
     """Return each token's probability, in float64, one definition after the other."""
     scores = logits.astype(np.float64)
     for token in set(seen):
@@ -73,7 +74,7 @@ def test_tokens_are_drawn_as_often_as_defined(settings: dict[str, Any]) -> None:
     expected = DRAWS * plain_distribution(LOGITS, SEEN, **settings)
     often = expected >= 5  # Where chi-square holds; the rest counts as one cell.
     counts = np.bincount(drawn(settings), minlength=VOCAB)
-    cells = [*zip(counts[often], expected[often])]
+    cells = [*zip(counts[often], expected[often], strict=True)]
     if expected[~often].sum() >= 5:
         cells.append((counts[~often].sum(), expected[~often].sum()))
     chi_square = sum((count - mean) ** 2 / mean for count, mean in cells)

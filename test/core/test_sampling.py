@@ -33,8 +33,9 @@ def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize('name, value', [
-    ('max_new_tokens', 1), ('max_new_tokens', 2**31 - 1), ('temperature', 0.0), ('temperature', 100.0), ('top_k', 0),
-    ('top_p', 0.0), ('top_p', 1.0), ('min_p', 0.0), ('min_p', 1.0), ('repetition_penalty', 0.01), ('seed', 0),
+    ('max_new_tokens', 1), ('max_new_tokens', 2**31 - 1), ('temperature', 0.0), ('temperature', 100.0),
+    ('top_k', 0), ('top_p', 0.0), ('top_p', 1.0),
+    ('min_p', 0.0), ('min_p', 1.0), ('repetition_penalty', 0.01), ('seed', 0),
     ('seed', MAX_SEED), ('stop', ('a', 'b')),
 ])
 def test_the_ends_of_each_range_are_accepted(name: str, value: Any) -> None:

@@ -1,8 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Byte-level byte-pair encoding (Sennrich et al. 2016, as in GPT-2) from a GGUF file, as plainly as it can be said."""
+"""Byte-level byte-pair encoding (Sennrich et al. 2016, as in GPT-2) from a GGUF file, as plain as can be."""
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 import struct
 from typing import Any, BinaryIO
@@ -14,7 +15,7 @@ _STRING, _ARRAY = 8, 9
 # GPT-2's words; digits have been taken out one by one before.
 _WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
-_PLAIN = [byte for byte in range(256) if 0x21 <= byte <= 0x7E or 0xA1 <= byte <= 0xAC or 0xAE <= byte]
+_PLAIN = [byte for byte in range(256) if 0x21 <= byte <= 0x7E or 0xA1 <= byte <= 0xAC or byte >= 0xAE]
 _OTHERS = [byte for byte in range(256) if byte not in _PLAIN]
 # GPT-2's letter for each byte.
 BYTE_LETTERS = {byte: chr(byte) for byte in _PLAIN} | {byte: chr(256 + i) for i, byte in enumerate(_OTHERS)}
@@ -25,7 +26,7 @@ def metadata(path: Path) -> dict[str, Any]:
     with path.open('rb') as file:
         magic, version, _, count = struct.unpack('<4sIQQ', file.read(24))
         assert magic == b'GGUF' and version in (2, 3)
-        return dict((_string(file), _value(file, _number(file, 'I'))) for _ in range(count))
+        return {_string(file): _value(file, _number(file, 'I')) for _ in range(count)}
 
 
 class BytePairs:
@@ -50,13 +51,14 @@ class BytePairs:
 
     def _merge(self, parts: list[str]) -> list[int]:
         while len(parts) > 1:
-            ranks = [self._rank.get(pair, len(self._rank)) for pair in zip(parts, parts[1:])]
+            ranks = [self._rank.get(pair, len(self._rank)) for pair in pairwise(parts)]
             best = min(ranks)
             if best == len(self._rank):
                 break
             at = ranks.index(best)
             parts[at:at + 2] = [parts[at] + parts[at + 1]]
-        return [self._id[part] for part in parts if part in self._id]  # The vocabulary lacks a few rare bytes.
+        # The vocabulary lacks a few rare bytes.
+        return [self._id[part] for part in parts if part in self._id]
 
 
 def _number(file: BinaryIO, form: str) -> Any:

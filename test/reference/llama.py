@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from reference.split_checkpoint import weights
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from reference.split_checkpoint import weights
 
 Logits = npt.NDArray[np.float32]
 
@@ -31,7 +32,8 @@ class Llama:
         model.to_empty(device='cpu')
         model.model.rotary_emb = type(model.model.rotary_emb)(config)
         missing, unexpected = model.load_state_dict(state, strict=False)
-        assert not unexpected and set(missing) <= ({'lm_head.weight'} if config.tie_word_embeddings else set())
+        assert not unexpected
+        assert set(missing) <= ({'lm_head.weight'} if config.tie_word_embeddings else set())
         model.tie_weights()
         self._model = model.float().eval()
 
@@ -56,7 +58,8 @@ class Llama:
 def _renamed(ours: dict[str, Any], config: LlamaConfig) -> dict[str, torch.Tensor]:
     head = config.hidden_size // config.num_attention_heads
     q, k = config.num_attention_heads * head, config.num_key_value_heads * head
-    parts: dict[str, Any] = {'model.embed_tokens.weight': ours.pop('embedding'), 'model.norm.weight': ours.pop('norm.weight')}
+    parts: dict[str, Any] = {'model.embed_tokens.weight': ours.pop('embedding'),
+                             'model.norm.weight': ours.pop('norm.weight')}
     if 'head' in ours:
         parts['lm_head.weight'] = ours.pop('head')
     for i in range(config.num_hidden_layers):

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The weights of a split checkpoint in float32, read as the format is described and not as the package reads it."""
+"""The weights of a split checkpoint in float32, read as the format says and not as the package does it."""
 from __future__ import annotations
 
 import json
@@ -27,10 +27,11 @@ def _weight(shard: Path, name: str, entry: dict[str, Any]) -> Weights:
     with safe_open(shard, framework='np') as file:
         if form == 'f32':
             return np.asarray(file.get_tensor(name), dtype=np.float32).reshape(cols)
-        parts = {key.rpartition('.')[2]: file.get_tensor(key) for key in file.keys() if key.rpartition('.')[0] == name}
+        names = [key for key in file.keys() if key.rpartition('.')[0] == name]  # noqa: SIM118 (not a dictionary)
+        parts = {key.rpartition('.')[2]: file.get_tensor(key) for key in names}
     assert entry['layout'] == 'r16k4' and form in ('w4m', 'w4z', 'w8g')
     tiles, groups = -(-rows // 16), cols // entry['group_size']
-    q = _four_bits(parts['qweight'], tiles, cols) if form != 'w8g' else _eight_bits(parts['qweight'], tiles, cols)
+    q = (_eight_bits if form == 'w8g' else _four_bits)(parts['qweight'], tiles, cols)
 
     def each(values: Array) -> Array:
         """[tiles, groups, 16 rows] -> [rows, cols], in float32."""
@@ -47,7 +48,7 @@ def _weight(shard: Path, name: str, entry: dict[str, Any]) -> Weights:
 
 
 def _four_bits(packed: Array, tiles: int, cols: int) -> Array:
-    """[tiles, cols/8, 16 rows, 4 bytes], the low nibbles the first four columns of eight, the high ones the others."""
+    """[tiles, cols/8, 16 rows, 4 bytes]: of eight columns the low nibbles are the first four."""
     pairs = packed.reshape(tiles, cols // 8, 16, 4)
     q = np.concatenate([pairs & 15, pairs >> 4], axis=3)
     return q.transpose(0, 2, 1, 3).reshape(tiles * 16, cols).astype(np.float32)
@@ -55,5 +56,5 @@ def _four_bits(packed: Array, tiles: int, cols: int) -> Array:
 
 def _eight_bits(packed: Array, tiles: int, cols: int) -> Array:
     """[tiles, cols/4, 16 rows, 4 columns]."""
-    return packed.view(np.int8).reshape(tiles, cols // 4, 16, 4).transpose(0, 2, 1, 3).reshape(tiles * 16, cols).astype(
-        np.float32)
+    q = packed.view(np.int8).reshape(tiles, cols // 4, 16, 4)
+    return q.transpose(0, 2, 1, 3).reshape(tiles * 16, cols).astype(np.float32)

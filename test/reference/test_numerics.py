@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The numerics contract at W4A16: the engine against transformers in float32 on the same dequantized weights."""
+"""The numerics contract at W4A16: the engine against transformers in float32 on the same weights."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference.llama import Llama
 
+from reference.llama import Llama
 from tinychat_core.engine import Engine
 from tinychat_core.sampling import SamplingParams
 
@@ -42,7 +42,8 @@ def engine(smollm2_checkpoint: Path) -> Iterator[Engine]:
 
 def tokens_of(engine: Engine, name: str) -> list[int]:
     prompt: Any = PROMPTS[name]
-    return engine.tokenizer.encode(prompt) if isinstance(prompt, str) else engine.tokenizer.encode_chat(prompt)
+    tokenizer = engine.tokenizer
+    return tokenizer.encode(prompt) if isinstance(prompt, str) else tokenizer.encode_chat(prompt)
 
 
 def assert_close(logits: Any, expected: Any) -> None:
@@ -86,9 +87,17 @@ def test_decoding_on_a_truncated_cache_equals_the_prefill(engine: Engine) -> Non
 @pytest.mark.parametrize('name', PROMPTS)
 def test_the_greedy_tokens_are_those_of_the_reference(engine: Engine, reference: Llama, name: str) -> None:
     tokens = tokens_of(engine, name)
-    expected = reference.greedy(tokens, NEW_TOKENS)
-    generation = engine.generate(tokens, SamplingParams(max_new_tokens=NEW_TOKENS))
-    list(generation)
-    # An answer ends where the model says so; the reference goes on.
+    cache = engine.new_cache()
+    answer = [int(engine.prefill(cache, tokens).argmax())]
+    while len(answer) < NEW_TOKENS:
+        answer.append(int(engine.decode(cache, answer[-1]).argmax()))
+    assert answer == reference.greedy(tokens, NEW_TOKENS)
+
+
+def test_a_generation_is_the_greedy_tokens_up_to_its_end(engine: Engine, reference: Llama) -> None:
+    expected = reference.greedy(tokens_of(engine, 'question'), NEW_TOKENS)
+    generation = engine.generate(PROMPTS['question'], SamplingParams(max_new_tokens=NEW_TOKENS))
+    text = ''.join(token.text for token in generation)
     assert generation.ids == expected[:len(generation.ids)]
-    assert len(generation.ids) == NEW_TOKENS or generation.finish_reason == 'stop'
+    assert len(generation.ids) == NEW_TOKENS or generation.ids[-1] in engine.tokenizer.stop_ids
+    assert text == engine.tokenizer.decode(generation.ids)

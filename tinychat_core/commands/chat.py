@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.description = ('Talk with a model. Answers go to stdout as they arrive, figures to stderr. Ctrl-C stops an '
-                          'answer, a second one or Ctrl-D ends. From a pipe, every line is a turn.')
+    parser.description = ('Talk with a model. Answers go to stdout as they arrive, figures to stderr. Ctrl-C '
+                          'stops an answer, a second one or Ctrl-D ends. From a pipe, every line is a turn.')
     parser.add_argument('model', help='directory of a split checkpoint')
     parser.add_argument('--prompt', metavar='TEXT', help='answer this and end; - takes all of stdin')
-    parser.add_argument('--system', default='', metavar='TEXT', help="system prompt (default: the model's own, if any)")
+    parser.add_argument('--system', default='', metavar='TEXT',
+                        help="system prompt (default: the model's own, if any)")
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
-    parser.add_argument('--threads', type=int, metavar='N', help='default: every physical core that the process may use')
+    parser.add_argument('--threads', type=int, metavar='N',
+                        help='default: every physical core that the process may use')
     parser.add_argument('--max-seq-len', type=int, metavar='N', help="context to keep (default: the model's)")
     sampling = parser.add_argument_group('sampling')
     default = SamplingParams()
@@ -46,10 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument('--top-p', type=float, default=default.top_p, metavar='P',
                           help='only the likeliest that together have P; 1: off (default: %(default)s)')
     sampling.add_argument('--min-p', type=float, default=default.min_p, metavar='P',
-                          help='only what is P times as likely as the likeliest; 0: off (default: %(default)s)')
+                          help='only what is P times as likely as the best; 0: off (default: %(default)s)')
     sampling.add_argument('--repetition-penalty', type=float, default=default.repetition_penalty, metavar='R',
                           help='above 1: fewer repetitions; 1: off (default: %(default)s)')
-    sampling.add_argument('--seed', type=int, metavar='N', help='the same seed gives the same answer (default: a new one)')
+    sampling.add_argument('--seed', type=int, metavar='N',
+                          help='the same seed gives the same answer (default: a new one)')
     sampling.add_argument('--stop', action='append', default=[], metavar='TEXT',
                           help='a text that ends the answer; may be given several times')
 
@@ -61,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.conversation import Conversation
     from tinychat_core.engine import Engine
 
-    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len, _show_loading)
+    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
+                         _show_loading)
     try:
         conversation = Conversation(engine, args.system)
         for prompt in _prompts(args.prompt):
@@ -105,8 +109,8 @@ def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> 
     with _interruptible(cancel):
         answer = conversation.ask(prompt, params, cancel)
         if conversation.dropped_turns > dropped:
-            print(f'[the context is full: {conversation.dropped_turns - dropped} of the oldest turns are left out]',
-                  file=sys.stderr)
+            print(f'[the context is full: {conversation.dropped_turns - dropped} of the oldest turns are '
+                  'left out]', file=sys.stderr)
         with closing(_in_background(answer, cancel)) as tokens:
             for token in tokens:
                 if token.index == 0:
@@ -116,7 +120,8 @@ def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> 
     print(flush=True)
     count = len(answer.ids)
     speed = f', {(count - 1) / (end - first):.1f} tokens/s' if count > 1 else ''
-    print(f'[{count} tokens, first after {1000 * (first - begin):.0f} ms{speed}, {answer.finish_reason}]', file=sys.stderr)
+    print(f'[{count} tokens, first after {1000 * (first - begin):.0f} ms{speed}, {answer.finish_reason}]',
+          file=sys.stderr)
 
 
 @contextmanager
@@ -162,4 +167,5 @@ def _in_background(answer: Generation, cancel: CancelFlag) -> Generator[Token, N
 
 def _show_loading(fraction: float) -> None:
     if sys.stderr.isatty():
-        print(f'\rloading {fraction:4.0%}', end='' if fraction < 1 else '\r\033[K', file=sys.stderr, flush=True)
+        end = '' if fraction < 1 else '\r\033[K'
+        print(f'\rloading {fraction:4.0%}', end=end, file=sys.stderr, flush=True)
