@@ -7,10 +7,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 import json
 from pathlib import Path
+import re
 from typing import Any, NoReturn
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError
 
+# Models that were released before checkpoints had templates; a base model of the same family gets none.
+_BUILT_IN = {
+    'vicuna': r'vicuna',
+    'llama-2': r'llama-?2.*chat',
+    'mpt': r'mpt-\d+b-chat',
+    'falcon': r'falcon-.*(instruct|chat)',
+}
 ROLES = ('system', 'user', 'assistant', 'tool')
 
 
@@ -51,12 +59,12 @@ class ChatTemplate:
             raise InvalidParameterError(f'the chat template refuses these messages: {error}') from None
 
 
-def load_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str | None:
+def load_template(directory: Path, tokenizer_config: Mapping[str, Any], model_name: str = '') -> str | None:
     """
     Return a checkpoint's template, or None.
 
     It is chat_template.jinja, else `chat_template` of tokenizer_config.json; of several named ones there, the
-    one named `default`.
+    one named `default`. A model without any gets the one of ours that belongs to its name, if there is one.
     """
     file = directory / 'chat_template.jinja'
     if file.is_file():
@@ -64,7 +72,14 @@ def load_template(directory: Path, tokenizer_config: Mapping[str, Any]) -> str |
     template = tokenizer_config.get('chat_template')
     if isinstance(template, list):
         template = {entry['name']: entry['template'] for entry in template}.get('default')
-    return template if isinstance(template, str) else None
+    return template if isinstance(template, str) else _built_in(model_name)
+
+
+def _built_in(model_name: str) -> str | None:
+    for name, pattern in _BUILT_IN.items():
+        if re.search(pattern, model_name, re.IGNORECASE):
+            return (Path(__file__).parent / 'templates' / f'{name}.jinja').read_text(encoding='utf-8')
+    return None
 
 
 def _environment() -> Any:

@@ -69,14 +69,17 @@ class Tokenizer:
         except Exception as error:  # The library raises nothing narrower.
             raise CheckpointError(f'{file} is not a tokenizer: {error}') from None
         config = _read_json(directory / 'tokenizer_config.json')
-        source = load_template(directory, config)
         variables = {name: text for name in _SPECIAL_NAMES
                      if (text := _content(config.get(name))) is not None}
+        model = _read_json(directory / 'config.json')
         eos_ids: list[int] = []
-        for name in ('generation_config.json', 'config.json'):
-            eos = _read_json(directory / name).get('eos_token_id')
+        for source in (_read_json(directory / 'generation_config.json'), model):
+            eos = source.get('eos_token_id')
             eos_ids += eos if isinstance(eos, list) else [] if eos is None else [eos]
-        template = None if source is None else ChatTemplate(source, variables)
+        # The name that a model was published under, or that of its directory.
+        name = f'{model.get("_name_or_path", "")} {directory.resolve().name}'
+        jinja = load_template(directory, config, name)
+        template = None if jinja is None else ChatTemplate(jinja, variables)
         return cls(library, config=config, template=template, eos_ids=eos_ids)
 
     def encode(self, text: str, *, parse_special: bool = False, add_bos: bool = True) -> list[int]:

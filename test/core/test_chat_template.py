@@ -64,3 +64,32 @@ def test_a_template_in_the_configuration_is_found(tmp_path: Path, config: dict[s
 def test_a_template_in_a_file_of_its_own_comes_first(tmp_path: Path) -> None:
     (tmp_path / 'chat_template.jinja').write_text('file', encoding='utf-8')
     assert load_template(tmp_path, {'chat_template': 'config'}) == 'file'
+
+
+SPECIAL = {'bos_token': '<s>', 'eos_token': '</s>'}
+DIALOGUE = [{'role': 'system', 'content': 'S'}, {'role': 'user', 'content': 'Q'},
+            {'role': 'assistant', 'content': 'A'}, {'role': 'user', 'content': 'R'}]
+
+
+@pytest.mark.parametrize('name, text', [
+    ('vicuna-7b-v1.5', '<s>S USER: Q ASSISTANT: A</s>USER: R ASSISTANT:'),
+    ('Llama-2-7b-chat-hf', '<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nQ [/INST] A </s><s>[INST] R [/INST]'),
+    ('mpt-7b-chat', '<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA'
+                    '<|im_end|>\n<|im_start|>user\nR<|im_end|>\n<|im_start|>assistant\n'),
+    ('falcon-7b-instruct', 'S\nUser: Q\nAssistant: A\nUser: R\nAssistant:'),
+])
+def test_a_model_older_than_templates_gets_its_own(tmp_path: Path, name: str, text: str) -> None:
+    source = load_template(tmp_path, {}, name)
+    assert source is not None and ChatTemplate(source, SPECIAL).render(DIALOGUE, True) == text
+
+
+@pytest.mark.parametrize('name', ['vicuna-7b', 'mpt-30b-chat'])
+def test_it_has_a_system_prompt_of_its_own(tmp_path: Path, name: str) -> None:
+    source = load_template(tmp_path, {}, name)
+    text = ChatTemplate(source or '', SPECIAL).render(MESSAGES, True)
+    assert 'assistant gives helpful' in text
+
+
+@pytest.mark.parametrize('name', ['Llama-2-7b-hf', 'mpt-7b', 'falcon-7b', 'some model'])
+def test_a_base_model_gets_none(tmp_path: Path, name: str) -> None:
+    assert load_template(tmp_path, {}, name) is None

@@ -180,6 +180,11 @@ def test_a_template_that_only_separates_turns_gives_no_stop_text(make: Make) -> 
     assert tokenizer.stop_texts == () and not tokenizer.stop_ids
 
 
+def test_a_model_older_than_templates_is_known_by_its_published_name(make: Make, tmp_path: Path) -> None:
+    (tmp_path / 'config.json').write_text('{"_name_or_path": "tiiuae/falcon-7b-instruct"}', encoding='utf-8')
+    assert make(template=None).stop_texts == ('\nUser:',)
+
+
 def test_a_missing_tokenizer_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r'no tokenizer\.json'):
         Tokenizer.open(tmp_path)
