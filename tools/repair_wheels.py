@@ -1,16 +1,17 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Repair the CMake files of the ROS 2 wheels in this environment.
+"""
+Repair the CMake files of the ROS 2 wheels in this environment.
 
 They export two include directories of the machine that built them; CMake refuses paths that do not exist.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 import re
 import sys
 import sysconfig
-from pathlib import Path
 
 import numpy
 

@@ -1,6 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run one long step of the build: `step.py TITLE COMMAND…`.
+"""
+Run one long step of the build: `step.py TITLE COMMAND…`.
 
 Its output is kept to one moving line, and shown in full only when it fails. Uses no more than Python itself.
 """
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from threading import Thread
+import time
 from typing import IO
 
 TAIL = 60  # lines shown of a failed step
@@ -35,7 +36,8 @@ def run(title: str, command: list[str]) -> int:
     show(title)
     start = time.monotonic()
     lines: list[str] = []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace')
     assert process.stdout is not None
     reader = Thread(target=collect, args=(process.stdout, lines), daemon=True)
     reader.start()
