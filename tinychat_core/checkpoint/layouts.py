@@ -1,0 +1,92 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The order in which a matrix's numbers lie in a shard.
+
+One packer for all: a matrix [N, K] is cut into tiles of `rows` rows, a tile into steps of `step` columns, and a step is
+stored row by row. 4-bit numbers are stored two to a byte, from two steps that follow each other: the first in the low
+nibbles. So a register that holds one step of a tile has a row in each lane, and its nibbles part into two steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tiles of `rows` rows in steps of `step` columns; N is padded to whole tiles with zeros."""
+
+    rows: int
+    step: int
+
+
+# `rows` is the canonical one, row-major: a tile is a row, and 4-bit neighbours share a byte.
+LAYOUTS = {'rows': Layout(1, 1), 'r16k4': Layout(16, 4), 'r16k1': Layout(16, 1)}
+
+
+def pack(matrix: Array, layout: Layout, bits: int = 8) -> Array:
+    """
+    Return the matrix [N, K] in stored order, flat; `bits` 4 stores two numbers 0 .. 15 a byte.
+
+    K must be a multiple of the step (twice the step for 4 bits); ValueError otherwise.
+    """
+    nibbles = bits == 4
+    count, width = matrix.shape
+    unit = layout.step * (2 if nibbles else 1)
+    if width % unit:
+        raise ValueError(f'a width of {width} is not a multiple of {unit}')
+    padded = np.zeros((_tiles(count, layout), layout.rows, width), dtype=matrix.dtype)
+    padded.reshape(-1, width)[:count] = matrix
+    if nibbles:
+        halves = padded.reshape(len(padded), layout.rows, width // unit, 2, layout.step).transpose(3, 0, 2, 1, 4)
+        return (halves[0] | halves[1] << 4).astype(np.uint8).reshape(-1)
+    steps = padded.reshape(len(padded), layout.rows, width // layout.step, layout.step)
+    return np.ascontiguousarray(steps.transpose(0, 2, 1, 3)).reshape(-1)
+
+
+def unpack(packed: Array, shape: tuple[int, int], layout: Layout, bits: int = 8) -> Array:
+    """Return the matrix [N, K] of `shape` that `pack` stored: its exact inverse."""
+    count, width = shape
+    tiles = _tiles(count, layout)
+    if bits == 4:
+        bytes_ = packed.reshape(tiles, width // (2 * layout.step), layout.rows, layout.step)
+        steps = np.stack([bytes_ & 15, bytes_ >> 4], axis=2)
+        ordered = steps.transpose(0, 3, 1, 2, 4)
+    else:
+        ordered = packed.reshape(tiles, width // layout.step, layout.rows, layout.step).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(ordered).reshape(tiles * layout.rows, width)[:count]
+
+
+def pack_zeros(zeros: Array, layout: Layout) -> Array:
+    """
+    Return 4-bit zero points [N, groups] in stored order, flat.
+
+    In tiles of 16, a group's 16 zeros are 8 bytes: row j in the low nibble of byte j, row j + 8 in the high one. In the
+    canonical layout a row's groups share bytes two by two, the first low; an odd number is padded.
+    """
+    if layout.rows == 1:
+        even = np.pad(zeros, ((0, 0), (0, zeros.shape[1] % 2)))
+        return (even[:, ::2] | even[:, 1::2] << 4).astype(np.uint8).reshape(-1)
+    tiles = pack(zeros, Layout(layout.rows, 1)).reshape(-1, layout.rows)
+    half = layout.rows // 2
+    return (tiles[:, :half] | tiles[:, half:] << 4).astype(np.uint8).reshape(-1)
+
+
+def unpack_zeros(packed: Array, shape: tuple[int, int], layout: Layout) -> Array:
+    """Return zero points [N, groups] of `shape`: the exact inverse of `pack_zeros`."""
+    count, groups = shape
+    if layout.rows == 1:
+        bytes_ = packed.reshape(count, -1)
+        return np.stack([bytes_ & 15, bytes_ >> 4], axis=2).reshape(count, -1)[:, :groups]
+    bytes_ = packed.reshape(-1, layout.rows // 2)
+    return unpack(np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1), shape, Layout(layout.rows, 1))
+
+
+def _tiles(count: int, layout: Layout) -> int:
+    return -(-count // layout.rows)

@@ -1,0 +1,52 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `tinychat COMMAND …`; every command is a module of `commands`, imported when it is used."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+import os
+import sys
+
+from tinychat_core import __version__
+from tinychat_core.errors import TinyChatError
+
+# command -> (module, one line of help)
+COMMANDS = {
+    'import': ('import_', 'make a split checkpoint from a model file'),
+    'info': ('info', 'tell what a checkpoint is, what it will take and whether it fits'),
+    'chat': ('chat', 'talk to a model in the terminal'),
+    'bench': ('bench', 'measure how fast a model prefills and decodes here'),
+    'eval': ('eval', 'perplexity of a model on a text'),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 2 after one line on stderr for what the user can mend, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog='tinychat', description='Language models that run on the robot itself.')
+    parser.add_argument('--version', action='version', version=f'tinychat {__version__}')
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, (module, help_) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + '.')
+        if name in arguments:  # only the command that runs is imported
+            import_module(f'tinychat_core.commands.{module}').add_arguments(subparser)
+    args = parser.parse_args(arguments)
+    try:
+        run = import_module(f'tinychat_core.commands.{COMMANDS[args.command][0]}').run
+        return int(run(args))
+    except TinyChatError as error:
+        print(f'tinychat: error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,28 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat import`: make a split checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinychat_core.checkpoint.layouts import LAYOUTS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('source', help='a GGUF file (Q4_0, Q4_1, Q8_0, F16, BF16 or F32)')
+    parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
+    parser.add_argument('--layout', choices=sorted(LAYOUTS),
+                        help='order of the weights (default: the one that the kernels read in place)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the checkpoint, whole or not at all."""
+    from tinychat_core.importers import import_model
+    from tinychat_core.progress import ProgressBar
+
+    import_model(args.source, args.out, args.layout, ProgressBar(f'import {args.out.name}'))
+    print(f'{args.out}: ready; try `tinychat chat {args.out}`')
+    return 0
