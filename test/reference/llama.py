@@ -42,18 +42,6 @@ class Llama:
         with torch.inference_mode():
             return cast(Logits, self._model(torch.tensor([tokens])).logits[0].numpy())
 
-    def greedy(self, tokens: Sequence[int], count: int) -> list[int]:
-        """Return the `count` likeliest tokens one after the other, whatever they mean."""
-        past: Any = None
-        feed, answer = [*tokens], []
-        with torch.inference_mode():
-            for _ in range(count):
-                out = self._model(torch.tensor([feed]), past_key_values=past, use_cache=True)
-                past = out.past_key_values
-                feed = [int(out.logits[0, -1].argmax())]
-                answer += feed
-        return answer
-
 
 def _renamed(ours: dict[str, Any], config: LlamaConfig) -> dict[str, torch.Tensor]:
     head = config.hidden_size // config.num_attention_heads
