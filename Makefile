@@ -36,14 +36,15 @@ $(MADE)/venv-$(ROS):
 	$(STEP) 'virtual environment' $(PYTHON) -m venv --clear $(if $(filter-out wheels,$(ROS)),--system-site-packages) $(VENV)
 	@mkdir -p $(MADE) && touch $@
 
-$(MADE)/ros: tools/ros-wheels.txt tools/build-wheels.txt tools/repair_wheels.py tools/prefix.pth | $(MADE)/venv-$(ROS)
+$(MADE)/ros: tools/ros-wheels.txt tools/build-wheels.txt tools/repair_wheels.py tools/prefix.py | $(MADE)/venv-$(ROS)
 ifeq ($(ROS),wheels)
 	$(STEP) 'ROS 2 from wheels' $(PIP) -r tools/build-wheels.txt -r tools/ros-wheels.txt
 	@$(PY) tools/repair_wheels.py
 else
 	$(STEP) 'build tools, beside ROS 2 $(ROS)' $(PIP) -r tools/build-wheels.txt
 endif
-	@cp tools/prefix.pth "$(SITE)/tinychat_prefix.pth" && touch $@
+	@site=$(SITE) && cp tools/prefix.py "$$site/tinychat_prefix.py" && echo import tinychat_prefix > "$$site/tinychat_prefix.pth"
+	@touch $@
 
 # The interfaces, generated into the environment: it is an ament prefix.
 $(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interfaces.sh | $(MADE)/ros

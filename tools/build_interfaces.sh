@@ -10,7 +10,7 @@ site=$("$python" -c 'import sys; print(f"lib/python{sys.version_info[0]}.{sys.ve
 
 export AMENT_PREFIX_PATH=$venv${AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}
 export CMAKE_PREFIX_PATH=$venv${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
-# The RPATH lets a sourced distribution's rclpy find these libraries without another line in the shell.
+# RPATH: a sourced distribution's libraries know nothing of this prefix.
 cmake -S tinychat_interfaces -B "$build" \
   -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
   -DCMAKE_INSTALL_PREFIX="$venv" -DCMAKE_INSTALL_RPATH="$venv/lib" \
