@@ -1,0 +1,84 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a goal to what the engine takes, with the node's parameters for what it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import math
+from typing import Any
+
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.sampling import SamplingParams
+from tinychat_ros.interfaces import Chat
+
+ROLES = ('system', 'user', 'assistant')
+
+
+class Rejection(Exception):
+    """Why a goal cannot be served; the text is for the user."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A goal that has passed all cheap checks."""
+
+    messages: list[dict[str, str]]
+    params: SamplingParams
+    priority: int
+    time_limit: float  # [s], 0: none
+
+
+def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int) -> Request:
+    """
+    Return what to generate; Rejection with the reason for what is impossible or not served.
+
+    `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell is not
+    looked at.
+    """
+    for field in ('conversation_id', 'json_schema', 'regex'):
+        if getattr(goal, field):
+            raise Rejection(f'[not served] {field} is not served by this release')
+    limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
+    if goal.max_new_tokens != -1 and not 1 <= goal.max_new_tokens <= context_length:
+        raise Rejection(f'[invalid goal] max_new_tokens must be 1 .. {context_length}, or -1 for the parameter, '
+                        f'not {goal.max_new_tokens}')
+    sampling = {name: _sampling(goal, name, parameter) for name in
+                ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed')}
+    sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
+    try:
+        params = SamplingParams(max_new_tokens=min(limit, context_length), stop=tuple(goal.stop), **sampling)
+    except InvalidParameterError as error:
+        raise Rejection(f'[invalid goal] {error}') from None
+    time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9
+    if time_limit < 0:
+        raise Rejection(f'[invalid goal] time_limit must not be negative, not {time_limit} s')
+    return Request(_messages(goal, parameter('system_prompt')), params, goal.priority,
+                   time_limit or parameter('time_limit'))
+
+
+def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
+    if bool(goal.prompt.strip()) == bool(goal.messages):
+        raise Rejection('[invalid goal] give either a prompt or messages' +
+                        (', not both' if goal.messages else '; both are empty'))
+    messages = [{'role': m.role, 'content': m.content} for m in goal.messages]
+    for message in messages:
+        if message['role'] not in ROLES:
+            raise Rejection(f"[invalid goal] a message's role must be one of {', '.join(ROLES)}, not '{message['role']}'")
+    if not messages:
+        messages = [{'role': 'user', 'content': goal.prompt}]
+    has_system = messages[0]['role'] == 'system'
+    if has_system and goal.system_prompt:
+        raise Rejection('[invalid goal] give system_prompt or a system message, not both')
+    system = goal.system_prompt or ('' if has_system else default_system)
+    return [{'role': 'system', 'content': system}, *messages] if system else messages
+
+
+def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> Any:
+    value = getattr(goal.sampling, name)
+    if value == -1:
+        return parameter(f'sampling.{name}')
+    if not math.isfinite(value) or value < 0:
+        raise Rejection(f'[invalid goal] sampling.{name} must be a number from 0, or -1 for the parameter, not {value}')
+    return value

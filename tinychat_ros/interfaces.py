@@ -1,0 +1,17 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The generated interfaces, or the one line that mends their absence."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    from tinychat_interfaces.action import Chat
+    from tinychat_interfaces.msg import Message, SamplingParams, State, Token
+    from tinychat_interfaces.srv import GetModelInfo, ResetConversation, Tokenize
+except ImportError as error:
+    sys.exit(f'tinychat_ros: tinychat_interfaces cannot be imported ({error}); build it with '
+             '`colcon build --base-paths src src/tinychat_ros/tinychat_interfaces` and source install/setup.bash')
+
+__all__ = ['Chat', 'GetModelInfo', 'Message', 'ResetConversation', 'SamplingParams', 'State', 'Token', 'Tokenize']
