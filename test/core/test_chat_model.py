@@ -17,7 +17,7 @@ def chat(model: Path, *arguments: str, stdin: bytes = b'') -> subprocess.Complet
 
 
 def test_it_answers(smollm2_checkpoint: Path) -> None:
-    done = chat(smollm2_checkpoint, '--prompt', 'What is the capital of France?', '--max-new-tokens', '30')
+    done = chat(smollm2_checkpoint, '--precision', 'W4A16', '--prompt', 'What is the capital of France?')
     assert done.returncode == 0 and b'Paris' in done.stdout
 
 
