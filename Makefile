@@ -11,6 +11,9 @@
 
 PYTHON ?= python3
 PROMPT ?= Why do robots need maps? Answer in two sentences.
+# A prompt may have a $$ in it.
+override PROMPT := $(value PROMPT)
+export PROMPT
 
 SHELL := bash
 ROS   := $(or $(if $(ROS_DISTRO),$(shell $(PYTHON) -c 'import rclpy' 2>/dev/null && echo $(ROS_DISTRO))),wheels)
@@ -65,12 +68,11 @@ $(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
 model: $(MODEL)/tinychat.json
 $(GGUF): | $(MADE)/ros
 	$(STEP) 'SmolLM2-135M-Instruct, 93 MB' $(PY) tools/get_model.py $@
-$(MODEL)/tinychat.json: | $(GGUF) setup
-	@$(VENV)/bin/tinychat import $(GGUF) $(MODEL)
+$(MODEL)/tinychat.json: $(wildcard tinychat_core/checkpoint/*.py tinychat_core/importers/*.py) | $(GGUF) setup
+	@rm -rf $(MODEL) && $(VENV)/bin/tinychat import $(GGUF) $(MODEL)
 
 demo: setup model
 	@$(PY) tools/demo.py --model $(MODEL) "$$PROMPT"
-export PROMPT
 
 # Tests
 $(MADE)/test: test/requirements.txt | $(MADE)/package

@@ -3,8 +3,9 @@
 """
 Let every process of this virtual environment see it as an ament prefix.
 
-The Makefile places this as tinychat_prefix.py beside a .pth file that imports it, so that `.venv/bin/chat_node` works
-from any shell. The loader reads LD_LIBRARY_PATH only when a process starts: hence the second start.
+The Makefile places this as tinychat_prefix.py beside a .pth file that imports it, so that
+`.venv/bin/chat_node` works from any shell. The loader reads LD_LIBRARY_PATH only when a
+process starts: hence the second start.
 """
 
 import os

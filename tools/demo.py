@@ -1,0 +1,97 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Hear one answer through ROS 2: `demo.py --model DIRECTORY PROMPT`.
+
+The node is a process of its own, the client another; they meet over DDS on this machine alone, in a domain
+of their own, so that a robot nearby hears nothing. Whatever ends the demo, Ctrl-C included, ends both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from types import FrameType
+
+BIN = Path(sys.executable).parent
+PR_SET_PDEATHSIG = 1
+PATIENCE = 10.0  # [s] for a process to end by itself
+
+
+def environment(scratch: str) -> dict[str, str]:
+    """Return an environment for ROS 2 on this machine alone, logs included."""
+    # Domains 1..101 keep their ports below the ephemeral ones. Humble knows LOCALHOST_ONLY, others RANGE.
+    return os.environ | {
+        'ROS_DOMAIN_ID': str(1 + os.getpid() % 101),
+        'ROS_LOCALHOST_ONLY': '1' if os.environ.get('ROS_DISTRO') == 'humble' else '0',
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_LOG_DIR': scratch,
+    }
+
+
+def ends_with_us() -> None:
+    """Have the kernel end a child should we be killed; keep the terminal's Ctrl-C from it, we pass it on."""
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process, asking ever less politely."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def run(model: str, prompt: str) -> int:
+    """Start the node, let the client talk to it, end both; return the exit code of what failed first."""
+    started: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory(prefix='tinychat-demo-') as scratch, \
+            open(Path(scratch, 'node.txt'), 'wb+') as log:
+        env = environment(scratch)
+        try:
+            node = subprocess.Popen([BIN / 'chat_node', '--ros-args', '-p', f'model:={model}'], env=env,
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ends_with_us)
+            started.append(node)
+            client = subprocess.Popen([BIN / 'chat_client', '--timeout', '60', '--', prompt], env=env,
+                                      preexec_fn=ends_with_us)
+            started.append(client)
+            while client.poll() is None and node.poll() is None:
+                time.sleep(0.02)
+            if client.returncode is not None:
+                return client.returncode
+            log.seek(0)
+            print(f'demo: the node ended, saying:\n{log.read().decode(errors="replace")}', file=sys.stderr)
+            return node.returncode or 1
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second Ctrl-C finds the cleaning under way.
+            for process in reversed(started):  # The client first: it cancels its goal.
+                end(process)
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--model', required=True, help='directory of a split checkpoint')
+    parser.add_argument('prompt', help='what to say')
+    arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    print(f'> {arguments.prompt}', flush=True)
+    sys.exit(run(arguments.model, arguments.prompt))
