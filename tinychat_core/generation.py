@@ -36,9 +36,12 @@ class Token:
 class Decoder(Protocol):
     """What a generation needs of an Engine: logits are float32 [vocab], and both steps raise Canceled."""
 
-    tokenizer: Tokenizer
     context_length: int
     vocab_size: int
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to tokens and back."""
 
     def new_cache(self) -> Cache:
         """Return an empty cache."""
