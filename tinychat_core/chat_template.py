@@ -94,7 +94,8 @@ def _environment() -> Any:
 
         def parse(self, parser: Any) -> list[nodes.Node]:
             next(parser.stream)
-            return parser.parse_statements(('name:endgeneration',), drop_needle=True)  # type: ignore[no-any-return]
+            body: list[nodes.Node] = parser.parse_statements(('name:endgeneration',), drop_needle=True)
+            return body
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
                                                 extensions=[Generation, loopcontrols])
