@@ -1,0 +1,65 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a goal meets while another runs."""
+
+from __future__ import annotations
+
+from action_msgs.msg import GoalStatus
+from conftest import wait_for
+from tinychat_ros.interfaces import Chat
+
+
+def test_a_second_goal_waits_and_is_told_so(robot) -> None:
+    robot.engine.delay = 0.1
+    first = robot.send('first')
+    wait_for(lambda: robot.engine.asked)
+    second = robot.send('second')
+    assert [goal.result()[0] for goal in (first, second)] == [GoalStatus.STATUS_SUCCEEDED] * 2
+    assert [messages[-1]['content'] for messages, _ in robot.engine.asked] == ['first', 'second']
+    assert (second.feedback[0].stage, second.feedback[0].goals_ahead) == (Chat.Feedback.QUEUED, 1)
+
+
+def test_a_full_queue_rejects(start) -> None:
+    robot = start(queue_depth=1)
+    robot.engine.delay = 60.0
+    running = robot.send('running')
+    wait_for(lambda: robot.engine.asked)
+    waiting = robot.send('waiting')
+    assert waiting.handle.accepted
+    assert not robot.send('refused').handle.accepted
+    wait_for(lambda: '[queue full] 1 of 1' in robot.states[-1].last_rejection)
+    for goal in (running, waiting):
+        goal.handle.cancel_goal_async()
+        assert goal.result()[0] == GoalStatus.STATUS_CANCELED
+
+
+def test_reject_takes_one_goal_at_a_time(start) -> None:
+    robot = start(busy_policy='reject')
+    robot.engine.delay = 0.2
+    first = robot.send('first')
+    wait_for(lambda: robot.engine.asked)
+    assert not robot.send('second').handle.accepted
+    assert first.result()[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_preempt_ends_the_running_goal_with_its_partial_text(start) -> None:
+    robot = start(busy_policy='preempt')
+    robot.engine.words, robot.engine.delay = ['word '] * 1000, 0.02
+    first = robot.send('first')
+    wait_for(lambda: any(feedback.delta for feedback in first.feedback))
+    second = robot.send('second', max_new_tokens=2)
+    status, result = first.result()
+    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.PREEMPTED)
+    assert result.text.startswith('word ')
+    assert second.result()[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_higher_priority_runs_first(robot) -> None:
+    robot.engine.delay = 0.1
+    goals = [robot.send('running')]
+    wait_for(lambda: robot.engine.asked)
+    for prompt, priority in (('low', 0), ('high', 9), ('later', 0)):
+        goals.append(robot.send(prompt, priority=priority))
+        assert goals[-1].handle.accepted
+    assert {goal.result()[0] for goal in goals} == {GoalStatus.STATUS_SUCCEEDED}
+    assert [m[-1]['content'] for m, _ in robot.engine.asked] == ['running', 'high', 'low', 'later']

@@ -1,0 +1,41 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A goal that cannot be served is rejected, the reason is in ~/state, and the node keeps serving."""
+
+from __future__ import annotations
+
+from builtin_interfaces.msg import Duration
+import pytest
+from tinychat_ros.interfaces import Message, SamplingParams
+
+from conftest import wait_for
+
+BAD = {
+    'empty prompt': ({'prompt': ''}, 'both are empty'),
+    'blank prompt': ({'prompt': ' \n'}, 'both are empty'),
+    'prompt and messages': ({'messages': [Message(role='user', content='a')]}, 'not both'),
+    'unknown role': ({'prompt': '', 'messages': [Message(role='robot', content='a')]}, "'robot'"),
+    'no new tokens': ({'max_new_tokens': 0}, 'max_new_tokens'),
+    'negative new tokens': ({'max_new_tokens': -2}, 'max_new_tokens'),
+    'more new tokens than context': ({'max_new_tokens': 2**31 - 1}, '1 .. 128'),
+    'temperature is no number': ({'sampling': SamplingParams(temperature=float('nan'))}, 'sampling.temperature'),
+    'infinite temperature': ({'sampling': SamplingParams(temperature=float('inf'))}, 'sampling.temperature'),
+    'negative temperature': ({'sampling': SamplingParams(temperature=-0.5)}, 'sampling.temperature'),
+    'negative top_k': ({'sampling': SamplingParams(top_k=-7)}, 'sampling.top_k'),
+    'top_p above one': ({'sampling': SamplingParams(top_p=1.5)}, 'top_p'),
+    'negative seed': ({'sampling': SamplingParams(seed=-2)}, 'sampling.seed'),
+    'penalty of zero': ({'sampling': SamplingParams(repetition_penalty=0.0)}, 'repetition_penalty'),
+    'empty stop text': ({'stop': ['']}, 'stop'),
+    'negative time limit': ({'time_limit': Duration(sec=-1)}, 'time_limit'),
+    'conversation': ({'conversation_id': 'kitchen'}, '[not served] conversation_id'),
+    'JSON schema': ({'json_schema': '{}'}, '[not served] json_schema'),
+    'expression': ({'regex': 'a+'}, '[not served] regex'),
+}
+
+
+@pytest.mark.parametrize(('fields', 'reason'), BAD.values(), ids=BAD.keys())
+def test_a_bad_goal_is_rejected_with_its_reason(robot, fields, reason) -> None:
+    assert not robot.send(**fields).handle.accepted
+    wait_for(lambda: reason in robot.states[-1].last_rejection)
+    assert robot.states[-1].rejected_goals == 1
+    assert robot.send().result()[1].finish_reason == 'stop'

@@ -1,0 +1,41 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The services, and the state that late joiners see."""
+
+from __future__ import annotations
+
+from conftest import wait_for
+from tinychat_ros.interfaces import GetModelInfo, Message, ResetConversation, State, Tokenize
+
+
+def test_model_info(robot) -> None:
+    info = robot.call(GetModelInfo, 'get_model_info', GetModelInfo.Request())
+    assert info.success
+    assert (info.family, info.precision, info.group_size, info.context_length) == ('llama', 'W4A8', 32, 128)
+
+
+def test_tokenize_text_and_messages(robot) -> None:
+    assert list(robot.call(Tokenize, 'tokenize', Tokenize.Request(text='ab')).tokens) == [97, 98]
+    messages = [Message(role='user', content='a')]
+    assert list(robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=messages)).tokens) == [1]
+
+
+def test_tokenize_wants_one_of_the_two(robot) -> None:
+    answer = robot.call(Tokenize, 'tokenize', Tokenize.Request())
+    assert not answer.success
+    assert 'either' in answer.message
+
+
+def test_an_unknown_conversation_cannot_be_reset(robot) -> None:
+    answer = robot.call(ResetConversation, 'reset_conversation', ResetConversation.Request(conversation_id='kitchen'))
+    assert (answer.success, answer.message) == (False, 'unknown conversation')
+
+
+def test_state_goes_from_idle_to_busy_and_back(robot) -> None:
+    robot.engine.delay = 0.05
+    assert robot.states[-1].state == State.IDLE
+    goal = robot.send()
+    goal.result()
+    wait_for(lambda: robot.states[-1].state == State.IDLE)
+    busy = [state for state in robot.states if state.state == State.BUSY]
+    assert any(list(state.goal_id.uuid) == list(goal.handle.goal_id.uuid) for state in busy)
