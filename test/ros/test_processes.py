@@ -1,0 +1,141 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node and the client as a user starts them: processes of their own, with the real model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from threading import Thread
+from typing import Any
+import uuid
+
+import pytest
+
+from conftest import wait_for
+
+BIN = Path(sys.executable).parent
+STORY = 'Write a very long story about a robot.'
+
+
+class Process:
+    """A process whose output is kept."""
+
+    def __init__(self, *command: str) -> None:
+        """Start it."""
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+        self.output = ''
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        while chunk := self.process.stdout.read(4096):
+            self.output += chunk.decode(errors='replace')
+
+    def says(self, text: str, seconds: float = 30.0) -> None:
+        """Wait until the output contains `text`."""
+        wait_for(lambda: text in self.output or self.process.poll() is not None, seconds)
+        assert text in self.output
+
+    def ends(self, seconds: float = 30.0) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join()
+        return code
+
+
+@pytest.fixture
+def start_node(smollm2_checkpoint: Path) -> Iterator[Callable[..., tuple[Process, str]]]:
+    """Return a function that starts a node with the real model: the process and its namespace."""
+    nodes: list[Process] = []
+
+    def begin(*arguments: str) -> tuple[Process, str]:
+        namespace = f'/robot_{uuid.uuid4().hex[:8]}'
+        nodes.append(Process(str(BIN / 'chat_node'), '--ros-args', '-r', f'__ns:={namespace}',
+                             '-p', f'model:={smollm2_checkpoint}', '-p', 'sampling.temperature:=0.0', *arguments))
+        nodes[-1].says('ready:')
+        return nodes[-1], namespace
+
+    yield begin
+    for node in nodes:
+        node.process.send_signal(signal.SIGTERM)
+        node.ends()
+
+
+def client(namespace: str, *arguments: str) -> Process:
+    return Process(str(BIN / 'chat_client'), *arguments, '--ros-args', '-r', f'__ns:={namespace}')
+
+
+def test_an_answer_streams_and_ends_with_its_figures(start_node: Any) -> None:
+    _, namespace = start_node()
+    asking = client(namespace, 'What is the capital of France?', '--max-new-tokens', '40')
+    assert asking.ends() == 0
+    assert 'Paris' in asking.output
+    assert 'tokens/s, ' in asking.output.splitlines()[-1]
+
+
+def test_ctrl_c_in_the_client_cancels_the_goal(start_node: Any) -> None:
+    node, namespace = start_node()
+    asking = client(namespace, STORY, '--max-new-tokens', '4000')
+    asking.says(' the ')
+    asking.process.send_signal(signal.SIGINT)
+    assert asking.ends() == 1
+    assert asking.output.rstrip().endswith('canceled]')
+    assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_node_ends_the_goal_before_the_context(start_node: Any, number: signal.Signals) -> None:
+    node, namespace = start_node()
+    asking = client(namespace, STORY, '--max-new-tokens', '4000')
+    asking.says(' the ')
+    node.process.send_signal(number)
+    assert asking.ends() == 1
+    assert 'aborted] the node is shutting down' in asking.output
+    assert node.ends() == 0
+
+
+def test_a_client_that_is_killed_leaves_the_node_serving(start_node: Any) -> None:
+    _, namespace = start_node('-p', 'max_new_tokens:=300')
+    asking = client(namespace, STORY)
+    asking.says(' the ')
+    asking.process.kill()
+    asking.ends()
+    assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
+
+
+def test_a_prompt_beyond_the_context_is_aborted(start_node: Any) -> None:
+    _, namespace = start_node('-p', 'max_seq_len:=64')
+    asking = client(namespace, 'robot ' * 100)
+    assert asking.ends() == 1
+    assert 'aborted] the prompt has' in asking.output
+
+
+@pytest.mark.parametrize(('parameter', 'reason'), [
+    ('model:=/nonexistent', '/nonexistent is not a directory'),
+    ('precision:=W5A5', "'W5A5' does not fit"),
+    ('backend:=abacus', 'parameter backend must be'),
+    ('max_seq_len:=9000', 'max_seq_len must be 1 .. 8192'),
+])
+def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: Path, parameter: str,
+                                                            reason: str) -> None:
+    node = Process(str(BIN / 'chat_node'), '--ros-args', '-p', f'model:={smollm2_checkpoint}', '-p', parameter)
+    assert node.ends() == 2
+    assert reason in node.output
+    assert node.output.count('\n') == 1
+
+
+def test_the_parameter_file_of_the_launch_file_starts_the_node(start_node: Any) -> None:
+    config = Path(__file__).parents[2] / 'config' / 'chat.yaml'
+    _, namespace = start_node('--params-file', str(config), '--log-level', 'warn', '-p', 'use_sim_time:=false')
+    assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
+
+
+def test_without_a_node_the_client_ends_with_one_line() -> None:
+    asking = client('/nobody', 'Hello', '--timeout', '1')
+    assert asking.ends() == 1
+    assert asking.output == 'chat_client: no answer from tinychat within 1 s; is the node running?\n'
