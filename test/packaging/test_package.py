@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ast import Import, ImportFrom, parse, walk
+from importlib.metadata import requires
 import os
 from pathlib import Path
 import subprocess
@@ -60,7 +61,8 @@ def test_package_xml_is_valid(folder: str) -> None:
 
 def test_versions_agree() -> None:
     versions = {parse_package(str(ROOT / folder)).version for folder in ('.', 'tinychat_interfaces')}
-    told = subprocess.run([sys.executable, 'setup.py', '--version'], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = [sys.executable, 'setup.py', '--version']
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert versions == {told.stdout.split()[-1]}
 
 
@@ -71,17 +73,18 @@ def test_package_xml_names_what_is_imported() -> None:
 
 
 def test_pip_installs_what_the_runtime_imports() -> None:
-    import importlib.metadata
-    required = {line.split()[0] for line in importlib.metadata.requires('tinychat_ros') or []}
+    required = {line.split()[0] for line in requires('tinychat_ros') or []}
     assert imported('tinychat_core') - WORKSHOP <= required
 
 
 def test_everything_is_installed(wheel: set[str]) -> None:
     """All of launch/, config/, and the files beside the modules reach the installation."""
-    data = 'tinychat_ros-0.1.0.data/data'
-    expected = {f'{data}/share/ament_index/resource_index/packages/tinychat_ros', f'{data}/share/tinychat_ros/package.xml'}
+    marker = 'share/ament_index/resource_index/packages/tinychat_ros'
+    (prefix,) = [name.removesuffix(marker) for name in wheel if name.endswith(marker)]
+    share = f'{prefix}share/tinychat_ros'
+    expected = {f'{share}/package.xml'}
     for folder in ('launch', 'config'):
-        expected |= {f'{data}/share/tinychat_ros/{path.relative_to(ROOT)}' for path in (ROOT / folder).glob('*.*')}
+        expected |= {f'{share}/{path.relative_to(ROOT)}' for path in (ROOT / folder).glob('*.*')}
     for package in OWN:
         expected |= {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob('*')
                      if path.is_file() and path.suffix not in {'.pyc', '.so'}}
