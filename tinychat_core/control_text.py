@@ -20,8 +20,8 @@ class ControlText:
 
     def __init__(self, spellings: Iterable[str], texts: Iterable[str]) -> None:
         """Take the spellings of the control tokens, and all texts: a mark looks like nothing in them."""
-        longest_first = sorted(filter(None, spellings), key=len, reverse=True)
-        self._spelling = re.compile('|'.join(map(re.escape, longest_first))) if longest_first else None
+        alternatives = '|'.join(re.escape(spelling) for spelling in spellings if spelling)
+        self._spelling = re.compile(alternatives) if alternatives else None
         taken = set().union(*texts)
         self.marker = next(chr(code) for code in _MARKERS if chr(code) not in taken)
         self._mark = re.compile(f'{self.marker}([0-9]+){self.marker}')

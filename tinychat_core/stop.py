@@ -55,7 +55,6 @@ class StopText:
             matched += pattern[matched] == character
             if matched == len(pattern):
                 found = max(found, matched)
-                matched = failure[-1]
             self._matched[i] = matched
         return found
 

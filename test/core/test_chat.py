@@ -9,6 +9,7 @@ import io
 import os
 import re
 import signal
+import threading
 import time
 from typing import Any
 
@@ -110,3 +111,4 @@ def test_a_second_ctrl_c_ends_the_command(run: Run) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(InterruptedEngine(b'abcdef', step=2, times=2), stdin='first\nsecond\n')
     assert signal.getsignal(signal.SIGINT) is before
+    assert 'generation' not in [thread.name for thread in threading.enumerate()]

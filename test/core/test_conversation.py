@@ -61,6 +61,12 @@ def test_a_question_without_any_answer_leaves_no_turn() -> None:
     assert engine.prefilled[1] == [USER, *b'r', EOS, ASSISTANT]
 
 
+def test_a_prompt_that_the_cache_holds_already_is_asked_again() -> None:
+    talk, engine = conversation([EOS, *b'a', EOS])
+    assert (ask(talk, 'q'), ask(talk, 'q')) == ('', 'a')
+    assert engine.prefilled[1] == [ASSISTANT]
+
+
 def test_the_oldest_turns_go_first_and_the_system_prompt_stays() -> None:
     talk, engine = conversation([*b'a', EOS] * 3, 'sys', context_length=32)
     for question in ('one', 'two', 'six'):
