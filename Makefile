@@ -3,7 +3,7 @@
 #
 #   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
 #   make test                every test, Python and C++            make test-large   what takes long
-#   make lint                ruff, mypy, clang-format
+#   make lint                ruff, mypy, clang-format              make format       mends what can be mended
 #   make setup               only the environment: .venv           make clean        remove all that was built
 #
 # Each step leaves a stamp and runs again only when its input has changed.
@@ -29,7 +29,7 @@ export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: demo setup test test-large lint clean model native-tests
+.PHONY: demo setup test test-large lint format clean model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -68,7 +68,7 @@ $(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
 model: $(MODEL)/tinychat.json
 $(GGUF): | $(MADE)/ros
 	$(STEP) 'SmolLM2-135M-Instruct, 93 MB' $(PY) tools/get_model.py $@
-$(MODEL)/tinychat.json: $(wildcard tinychat_core/checkpoint/*.py tinychat_core/importers/*.py) | $(GGUF) setup
+$(MODEL)/tinychat.json: $(wildcard tinychat_core/checkpoint/*.py tinychat_core/families/*.py tinychat_core/importers/*.py) | $(GGUF) setup
 	@rm -rf $(MODEL) && $(VENV)/bin/tinychat import $(GGUF) $(MODEL)
 
 demo: setup model
@@ -82,11 +82,11 @@ $(MADE)/test: test/requirements.txt | $(MADE)/package
 native-tests: setup
 	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
 
-test: setup model native-tests $(MADE)/test
+test: setup $(GGUF) native-tests $(MADE)/test
 	@ctest --test-dir build/native --output-on-failure --no-tests=error; native=$$?; \
 	$(PY) -m pytest -m 'not large' && exit $$native
 
-test-large: setup model $(MADE)/test
+test-large: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large
 
 # Style
@@ -96,6 +96,10 @@ $(MADE)/lint: tools/lint-requirements.txt | $(MADE)/package
 
 lint: $(MADE)/lint
 	@tools/lint.sh $(VENV)/bin
+
+format: $(MADE)/lint
+	@$(VENV)/bin/ruff check --quiet --select I --fix . && git ls-files 'csrc/*' 'test/cpp/*' | grep -E '\.(h|cpp|inl|cu|cuh)$$' | \
+	  xargs $(VENV)/bin/clang-format -i
 
 clean:
 	rm -rf .venv build models/*.partial tinychat_core/_tinychat*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache

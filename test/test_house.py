@@ -67,7 +67,7 @@ def test_serving_loads_no_framework(module: str) -> None:
 
 
 def test_the_terminal_loads_no_ros() -> None:
-    assert not ROS & loaded('from tinychat_core import cli; from tinychat_core.commands import chat, import_, info')
+    assert not ROS & loaded('from tinychat_core import cli; from tinychat_core.commands import chat, import_')
 
 
 @pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
