@@ -11,7 +11,7 @@
 
 PYTHON ?= python3
 PROMPT ?= Why do robots need maps? Answer in two sentences.
-# A prompt may have a $$ in it.
+# A prompt may have a $ in it.
 override PROMPT := $(value PROMPT)
 export PROMPT
 
