@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `tinychat COMMAND …`; every command is a module of `commands`, imported when it is used."""
+"""The command line: `tinychat COMMAND …`; a command is a module of `commands`, imported when used."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 2 after one line on stderr for what the user can mend, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog='tinychat', description='Language models that run on the robot itself.')
+    parser = argparse.ArgumentParser(prog='tinychat',
+                                     description='Language models that run on the robot itself.')
     parser.add_argument('--version', action='version', version=f'tinychat {__version__}')
+    chosen = next((argument for argument in arguments if not argument.startswith('-')), None)
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, (module, help_) in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + '.')
-        if name in arguments:  # only the command that runs is imported
+        if name == chosen:  # only the command that runs is imported
             import_module(f'tinychat_core.commands.{module}').add_arguments(subparser)
     args = parser.parse_args(arguments)
     try:

@@ -30,5 +30,5 @@ class ProgressBar:
         left = (now - self._start) * (1 - fraction) / max(fraction, 1e-9)
         bar = '#' * int(30 * fraction)
         text = f'{self._title} [{bar:<30}] {fraction:4.0%}' + ('' if finished else f', {left:.0f} s left')
-        print(f'\r\x1b[K{text}' if self._terminal else text, end='\n' if finished or not self._terminal else '',
-              file=self._stream, flush=True)
+        print(f'\r\x1b[K{text}' if self._terminal else text, file=self._stream, flush=True,
+              end='\n' if finished or not self._terminal else '')

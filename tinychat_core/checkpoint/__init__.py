@@ -1,3 +1,3 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The split checkpoint: a directory of page-aligned, checksummed shards in the layout that the kernels read."""
+"""The split checkpoint: page-aligned, checksummed shards in the layout that the kernels read."""

@@ -4,53 +4,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import xxhash
 
-from tinychat_core.checkpoint.manifest import CHECKSUM_BYTES, Shard
 from tinychat_core.errors import CheckpointError
 
-Buffer = memoryview
+PIECE = 1 << 20  # bytes of a file to one checksum
 
 
-def checksum(data: bytes | Buffer) -> str:
+def checksum(data: bytes | memoryview) -> str:
     """Return XXH3-64 as 16 hexadecimal digits."""
     return xxhash.xxh3_64_hexdigest(data)
 
 
-def file_checksum(path: Path) -> str:
-    """Return the checksum of a small file."""
-    return checksum(path.read_bytes())
-
-
-def checksums(data: Buffer) -> list[str]:
+def checksums(data: memoryview) -> list[str]:
     """Return the checksum of each MiB."""
-    return [checksum(data[i:i + CHECKSUM_BYTES]) for i in range(0, len(data), CHECKSUM_BYTES)]
+    return [checksum(data[i:i + PIECE]) for i in range(0, len(data), PIECE)]
 
 
-def verify(shards: list[tuple[Path, Shard, Buffer]], progress: Callable[[float], None]) -> None:
+def verify(files: Sequence[tuple[Path, memoryview, Sequence[str]]],
+           progress: Callable[[float], None]) -> None:
     """
-    Compare every MiB of the mapped shards with the manifest, on two threads: hashing releases the GIL.
+    Compare every MiB of the mapped files with its checksum, on two threads: hashing releases the GIL.
 
-    `progress` is told the fraction done. CheckpointError names the file and the MiB that differ.
+    `progress` is told the fraction done, and may raise to end it. CheckpointError names the file and the
+    offset.
     """
-    def pieces() -> Iterator[tuple[Path, int, str, Buffer]]:
-        for path, shard, data in shards:
-            for index, expected in enumerate(shard.xxh3):
-                yield path, index, expected, data[index * CHECKSUM_BYTES:(index + 1) * CHECKSUM_BYTES]
+    pieces = [(path, data, index * PIECE, expected)
+              for path, data, sums in files for index, expected in enumerate(sums)]
 
-    def differs(piece: tuple[Path, int, str, Buffer]) -> tuple[Path, int] | None:
-        path, index, expected, data = piece
-        return None if checksum(data) == expected else (path, index)
+    def differs(piece: tuple[Path, memoryview, int, str]) -> bool:
+        _, data, offset, expected = piece
+        return checksum(data[offset:offset + PIECE]) != expected
 
-    total = sum(len(shard.xxh3) for _, shard, _ in shards)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for done, found in enumerate(pool.map(differs, pieces()), start=1):
-            if found:
-                pool.shutdown(cancel_futures=True)
-                path, index = found
-                raise CheckpointError(f'{path} is damaged (checksum differs in MiB {index}); import the model again')
-            progress(done / total)
+    pool = ThreadPoolExecutor(max_workers=2)
+    try:
+        for done, wrong in enumerate(pool.map(differs, pieces), start=1):
+            if wrong:
+                path, _, offset, _ = pieces[done - 1]
+                raise CheckpointError(f'{path} is damaged (the checksum of the MiB at offset {offset} '
+                                      'differs); import the model again')
+            progress(done / len(pieces))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -3,19 +3,23 @@
 """
 The order in which a matrix's numbers lie in a shard.
 
-One packer for all: a matrix [N, K] is cut into tiles of `rows` rows, a tile into steps of `step` columns, and a step is
-stored row by row. 4-bit numbers are stored two to a byte, from two steps that follow each other: the first in the low
-nibbles. So a register that holds one step of a tile has a row in each lane, and its nibbles part into two steps.
+One packer for all: a matrix [N, K] is cut into tiles of `rows` rows, a tile into steps of `step` columns, and
+a step is stored row by row. 4-bit numbers are stored two to a byte, from two steps that follow each other:
+the first in the low nibbles. So a register that holds one step of a tile has a row in each lane, and its
+nibbles part into two steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
+
+_CHUNK = 1 << 22  # numbers that are re-ordered at once: what is needed beside the result stays small
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class Layout:
 
     rows: int
     step: int
+
+    def padded(self, count: int) -> int:
+        """Return `count` rows rounded up to whole tiles."""
+        return -(-count // self.rows) * self.rows
 
 
 # `rows` is the canonical one, row-major: a tile is a row, and 4-bit neighbours share a byte.
@@ -36,28 +44,38 @@ def pack(matrix: Array, layout: Layout, bits: int = 8) -> Array:
 
     K must be a multiple of the step (twice the step for 4 bits); ValueError otherwise.
     """
-    nibbles = bits == 4
     count, width = matrix.shape
-    unit = layout.step * (2 if nibbles else 1)
+    unit = layout.step * (2 if bits == 4 else 1)
     if width % unit:
         raise ValueError(f'a width of {width} is not a multiple of {unit}')
-    padded = np.zeros((_tiles(count, layout), layout.rows, width), dtype=matrix.dtype)
-    padded.reshape(-1, width)[:count] = matrix
+    packed = np.empty((layout.padded(count), width // 2 if bits == 4 else width),
+                      dtype=np.uint8 if bits == 4 else matrix.dtype)
+    chunk = layout.padded(max(1, _CHUNK // max(1, width)))
+    for first in range(0, count, chunk):
+        rows = matrix[first:first + chunk]
+        target = packed[first:first + layout.padded(len(rows))]
+        target.reshape(-1)[:] = _pack(rows, layout, unit, bits == 4)
+    return packed.reshape(-1)
+
+
+def _pack(matrix: Array, layout: Layout, unit: int, nibbles: bool) -> Array:
+    count, width = matrix.shape
+    padded = np.zeros((layout.padded(count), width), dtype=matrix.dtype)
+    padded[:count] = matrix
+    steps = padded.reshape(-1, layout.rows, width // unit, unit // layout.step, layout.step)
     if nibbles:
-        halves = padded.reshape(len(padded), layout.rows, width // unit, 2, layout.step).transpose(3, 0, 2, 1, 4)
-        return (halves[0] | halves[1] << 4).astype(np.uint8).reshape(-1)
-    steps = padded.reshape(len(padded), layout.rows, width // layout.step, layout.step)
-    return np.ascontiguousarray(steps.transpose(0, 2, 1, 3)).reshape(-1)
+        first, second = steps.transpose(3, 0, 2, 1, 4)
+        return (first | second << 4).astype(np.uint8, copy=False).reshape(-1)
+    return np.ascontiguousarray(steps.transpose(0, 2, 3, 1, 4)).reshape(-1)
 
 
 def unpack(packed: Array, shape: tuple[int, int], layout: Layout, bits: int = 8) -> Array:
     """Return the matrix [N, K] of `shape` that `pack` stored: its exact inverse."""
     count, width = shape
-    tiles = _tiles(count, layout)
+    tiles = layout.padded(count) // layout.rows
     if bits == 4:
         bytes_ = packed.reshape(tiles, width // (2 * layout.step), layout.rows, layout.step)
-        steps = np.stack([bytes_ & 15, bytes_ >> 4], axis=2)
-        ordered = steps.transpose(0, 3, 1, 2, 4)
+        ordered = np.stack([bytes_ & 15, bytes_ >> 4], axis=2).transpose(0, 3, 1, 2, 4)
     else:
         ordered = packed.reshape(tiles, width // layout.step, layout.rows, layout.step).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(ordered).reshape(tiles * layout.rows, width)[:count]
@@ -67,8 +85,9 @@ def pack_zeros(zeros: Array, layout: Layout) -> Array:
     """
     Return 4-bit zero points [N, groups] in stored order, flat.
 
-    In tiles of 16, a group's 16 zeros are 8 bytes: row j in the low nibble of byte j, row j + 8 in the high one. In the
-    canonical layout a row's groups share bytes two by two, the first low; an odd number is padded.
+    In tiles of 16, a group's 16 zeros are 8 bytes: row j in the low nibble of byte j, row j + 8 in the high
+    one. In the canonical layout a row's groups share bytes two by two, the first low; an odd number is
+    padded.
     """
     if layout.rows == 1:
         even = np.pad(zeros, ((0, 0), (0, zeros.shape[1] % 2)))
@@ -86,7 +105,3 @@ def unpack_zeros(packed: Array, shape: tuple[int, int], layout: Layout) -> Array
         return np.stack([bytes_ & 15, bytes_ >> 4], axis=2).reshape(count, -1)[:, :groups]
     bytes_ = packed.reshape(-1, layout.rows // 2)
     return unpack(np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1), shape, Layout(layout.rows, 1))
-
-
-def _tiles(count: int, layout: Layout) -> int:
-    return -(-count // layout.rows)

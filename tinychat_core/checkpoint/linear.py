@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core.checkpoint.formats import FORMATS
 from tinychat_core.checkpoint.layouts import LAYOUTS, pack, pack_zeros, unpack, unpack_zeros
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,10 @@ class Linear:
     """
     A matrix [rows, cols] of y = W x.
 
-    `format` says what a number means: w4m s*q + m, w4z s*(q - z), w8g s*q per group, w8c s*q per row, f16 and bf16 (as
-    uint16) the number itself. `weight` holds q or the number, `scales`, `mins` and `zeros` one for each group of
-    `group_size` columns (w8c: one a row, float32). In the layout None all are matrices [rows, …]; in a named layout each
-    is flat, in stored order.
+    `format` says what a number means (see `formats`), or is f32 on the way to one of those. `weight` holds q
+    or the number itself (bf16 as uint16); `scales`, `mins` and `zeros` one for each group of `group_size`
+    columns (w8c: one a row). In the layout None all are matrices [rows, …]; in a named layout each is flat,
+    in stored order.
     """
 
     format: str
@@ -42,29 +44,30 @@ class Linear:
         return self.cols // self.group_size if self.group_size else 1
 
     def packed(self, layout: str) -> Linear:
-        """Return the matrix in a named layout; 16-bit numbers and vectors of a row take single columns."""
+        """Return the matrix in a named layout; there, scales and minima take single columns."""
         if self.layout is not None:
             return self if self.layout == layout else self.unpacked().packed(layout)
-        order, single = LAYOUTS[layout], replace(LAYOUTS[layout], step=1)
-        bits = 4 if self.format.startswith('w4') else 8
-        return replace(
-            self, layout=layout, weight=pack(self.weight, order, bits),
-            scales=None if self.scales is None else pack(self.scales, single),
-            mins=None if self.mins is None else pack(self.mins, single),
-            zeros=None if self.zeros is None else pack_zeros(self.zeros, order))
+        order, bits = LAYOUTS[layout], FORMATS[self.format].bits
+        single = replace(order, step=1)
+        return replace(self._each(lambda array: pack(array, single)), layout=layout,
+                       weight=pack(self.weight, order, bits),
+                       zeros=None if self.zeros is None else pack_zeros(self.zeros, order))
 
     def unpacked(self) -> Linear:
         """Return the matrix with its numbers as matrices [rows, cols] and [rows, groups]."""
         if self.layout is None:
             return self
-        order, single = LAYOUTS[self.layout], replace(LAYOUTS[self.layout], step=1)
-        bits = 4 if self.format.startswith('w4') else 8
-        grouped = (self.rows, self.groups)
-        return replace(
-            self, layout=None, weight=unpack(self.weight, (self.rows, self.cols), order, bits),
-            scales=None if self.scales is None else unpack(self.scales, grouped, single),
-            mins=None if self.mins is None else unpack(self.mins, grouped, single),
-            zeros=None if self.zeros is None else unpack_zeros(self.zeros, grouped, order))
+        order, bits = LAYOUTS[self.layout], FORMATS[self.format].bits
+        single, grouped = replace(order, step=1), (self.rows, self.groups)
+        return replace(self._each(lambda array: unpack(array, grouped, single)), layout=None,
+                       weight=unpack(self.weight, (self.rows, self.cols), order, bits),
+                       zeros=None if self.zeros is None else unpack_zeros(self.zeros, grouped, order))
+
+    def take(self, rows: Array) -> Linear:
+        """Return the rows of these indices, in their order; the matrix must be unpacked."""
+        assert self.layout is None
+        return replace(self._each(lambda array: array[rows]), rows=len(rows), weight=self.weight[rows],
+                       zeros=None if self.zeros is None else self.zeros[rows])
 
     def dequantized(self) -> npt.NDArray[np.float32]:
         """Return what the stored numbers mean, float32 [rows, cols]."""
@@ -74,34 +77,86 @@ class Linear:
         values = plain.weight.astype(np.float32)
         if plain.scales is None:
             return values
-
-        def spread(per_group: Array) -> npt.NDArray[np.float32]:
-            return np.repeat(per_group.astype(np.float32), self.cols // self.groups, axis=1)
-
+        grouped = values.reshape(self.rows, self.groups, -1)
         if plain.zeros is not None:
-            values -= spread(plain.zeros)
-        values *= spread(plain.scales)
+            grouped -= plain.zeros.astype(np.float32)[..., None]
+        grouped *= plain.scales.astype(np.float32)[..., None]
         if plain.mins is not None:
-            values += spread(plain.mins)
+            grouped += plain.mins.astype(np.float32)[..., None]
         return values
 
-    def tensors(self, name: str) -> dict[str, Array]:
-        """Return the tensors of a shard that hold this matrix, by name."""
-        parts: Mapping[str, Array | None] = {
-            'weight' if self.format in ('f16', 'bf16') else 'qweight': self.weight,
-            'scales': self.scales, 'mins': self.mins, 'zeros': self.zeros}
-        return {f'{name}.{part}': array for part, array in parts.items() if array is not None}
+    def in_16_bits(self) -> Linear:
+        """
+        Return a matrix of float32 as bf16, where that loses nothing, or rounded to f16.
+
+        Weights that were trained in bf16 often come as float32. Numbers too large for f16 are rounded to bf16
+        instead.
+        """
+        bits = self.weight.astype(np.float32, copy=False).view(np.uint32)
+        if not np.any(bits & 0xffff):
+            return replace(self, format='bf16', weight=(bits >> 16).astype(np.uint16))
+        if np.max(np.abs(self.weight)) < 65520:  # rounds to less than infinity
+            return replace(self, format='f16', weight=self.weight.astype(np.float16))
+        nearest_even = bits + 0x7fff + (bits >> 16 & 1)
+        return replace(self, format='bf16', weight=(nearest_even >> 16).astype(np.uint16))
+
+    def parts(self) -> dict[str, Array]:
+        """Return the arrays that there are, by the names that a shard gives them after the matrix's own."""
+        arrays = {FORMATS[self.format].weight_name: self.weight, 'scales': self.scales, 'mins': self.mins,
+                  'zeros': self.zeros}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def _each(self, change: Callable[[Array], Array]) -> Linear:
+        """Return the matrix with its scales and minima changed."""
+        return replace(self, scales=None if self.scales is None else change(self.scales),
+                       mins=None if self.mins is None else change(self.mins))
 
 
 def stack(matrices: list[Linear]) -> Linear:
-    """Return one matrix of all rows; formats, widths and groups must be the same (ValueError)."""
-    first = matrices[0]
-    if len({(m.format, m.cols, m.group_size, m.layout) for m in matrices}) != 1:
-        raise ValueError('matrices of different formats cannot be stacked')
+    """
+    Return one unpacked matrix of all rows, converted to the first format that holds each of them exactly.
+
+    Raises ValueError where there is none, or widths differ.
+    """
+    for matrix in matrices:
+        try:
+            alike = [converted(other, matrix.format) for other in matrices]
+            break
+        except ValueError:
+            continue
+    else:
+        raise ValueError(f'no format holds {", ".join(m.format for m in matrices)} exactly')
+    first = alike[0]
+    if len({(m.cols, m.group_size, m.layout) for m in alike}) != 1:
+        raise ValueError('widths or groups differ')
+    if len(alike) == 1:
+        return first
 
     def joined(part: str) -> Array | None:
-        arrays = [getattr(m, part) for m in matrices]
+        arrays = [getattr(m, part) for m in alike]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    return replace(first, rows=sum(m.rows for m in matrices), weight=np.concatenate([m.weight for m in matrices]),
+    return replace(first, rows=sum(m.rows for m in alike), weight=np.concatenate([m.weight for m in alike]),
                    scales=joined('scales'), mins=joined('mins'), zeros=joined('zeros'))
+
+
+def converted(matrix: Linear, format_: str) -> Linear:
+    """
+    Return the unpacked matrix in another format that means the same numbers, exactly.
+
+    w4z becomes w4m with the minimum -s*z, where fp16 holds all of them, and w8g; anything else is a
+    ValueError.
+    """
+    if matrix.format == format_:
+        return matrix
+    if matrix.format == 'w4z' and matrix.scales is not None and matrix.zeros is not None:
+        if format_ == 'w8g':
+            spread = np.repeat(matrix.zeros.astype(np.int8), matrix.group_size, axis=1)
+            return replace(matrix, format='w8g', weight=matrix.weight.astype(np.int8) - spread, zeros=None)
+        if format_ == 'w4m':
+            wanted = -(matrix.scales.astype(np.float32) * matrix.zeros.astype(np.float32))
+            with np.errstate(over='ignore'):
+                mins = wanted.astype(np.float16)
+            if np.array_equal(mins.astype(np.float32), wanted):
+                return replace(matrix, format='w4m', mins=mins, zeros=None)
+    raise ValueError(f'{format_} does not hold {matrix.format} exactly')

@@ -9,11 +9,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tinychat_core.checkpoint.checksums import checksum
+from tinychat_core.checkpoint.description import check_description
+from tinychat_core.checkpoint.formats import stored
 from tinychat_core.errors import CheckpointError
 
 NAME = 'tinychat.json'
 FORMAT_VERSION = 1
-CHECKSUM_BYTES = 1 << 20  # of a shard, to one checksum
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,14 @@ class TensorEntry:
     cols: int
     group_size: int = 0
     layout: str = 'rows'
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its numbers, scales and zeros take; ValueError where there can be no such tensor."""
+        if self.format == 'f32':
+            return 4 * self.cols
+        parts = stored(self.format, self.rows, self.cols, self.group_size, self.layout)
+        return sum(np.dtype(kind).itemsize * count for kind, count in parts.values())
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,9 @@ class Manifest:
     """
     The whole of tinychat.json.
 
-    `model` is the family's description, all that the decoder needs; `weights` is W4, W8 or W16; `files` are the checksums
-    of the small files (configuration, tokenizer), by name.
+    `model` is the family's description, all that the decoder needs; `weights` is W4, W8 or W16; `files` are
+    the checksums of the small files (configuration, tokenizer), by name. The file has one field more, the
+    checksum of all others.
     """
 
     family: str
@@ -57,34 +70,61 @@ class Manifest:
     generator: str = ''
     format_version: int = FORMAT_VERSION
 
-    def write(self, directory: Path) -> None:
-        """Write tinychat.json into `directory`."""
-        (directory / NAME).write_text(json.dumps(asdict(self), indent=1) + '\n', encoding='utf-8')
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(entry.nbytes for entry in self.tensors.values())
+
+    def text(self) -> str:
+        """Return the content of tinychat.json; the version comes first, the checksum last."""
+        content = asdict(self)
+        content = {**{name: content.pop(name) for name in ('format_version', 'generator')}, **content}
+        return json.dumps({**content, 'checksum': _checksum(content)}, indent=1) + '\n'
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
-        """Read `directory`/tinychat.json; CheckpointError where it is missing, newer than this release or damaged."""
+        """Read a directory's tinychat.json; CheckpointError where it is missing, too new or damaged."""
         path = directory / NAME
         try:
-            text = path.read_text(encoding='utf-8')
+            text = path.read_bytes()
         except FileNotFoundError:
             raise CheckpointError(f'{directory} is no split checkpoint ({NAME} is missing); make one with '
-                                  f'`tinychat import SOURCE {directory}`') from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f'cannot read {path}: {error}') from None
+                                  f'`tinychat import SOURCE OUT`') from None
+        except OSError as error:
+            raise CheckpointError(f'cannot read {path}: {error.strerror}') from None
         try:
             content = json.loads(text)
             version = content['format_version']
-            if not isinstance(version, int) or version < 1:
-                raise ValueError('format_version is not a positive number')
-            if version > FORMAT_VERSION:
-                raise CheckpointError(f'{directory} has format version {version}, and this release reads up to '
-                                      f'{FORMAT_VERSION}; update tinychat or import the model again')
-            content['tensors'] = {name: TensorEntry(**entry) for name, entry in content['tensors'].items()}
-            content['shards'] = [Shard(**shard) for shard in content['shards']]
-            manifest = cls(**content)
-            if any(not 0 <= entry.shard < len(manifest.shards) for entry in manifest.tensors.values()):
-                raise ValueError('a tensor lies in a shard that is not listed')
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f'{path} is damaged ({error}); import the model again') from None
+            if type(version) is int and version > FORMAT_VERSION:
+                raise CheckpointError(
+                    f'{directory} has format version {version}, newer than the {FORMAT_VERSION} that this release '
+                    'reads; update tinychat or import the model again')
+            if content.pop('checksum') != _checksum(content):
+                raise ValueError('its checksum differs')
+            return cls._checked(content)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            reason = f'{error} is missing' if isinstance(error, KeyError) else error
+            raise CheckpointError(f'{path} is damaged ({reason}); import the model again') from None
+
+    @classmethod
+    def _checked(cls, content: dict[str, Any]) -> Manifest:
+        content['tensors'] = {name: TensorEntry(**entry) for name, entry in content['tensors'].items()}
+        content['shards'] = [Shard(**shard) for shard in content['shards']]
+        manifest = cls(**content)
+        if manifest.format_version < 1 or manifest.weights not in ('W4', 'W8', 'W16'):
+            raise ValueError(f'{manifest.weights} weights of format version {manifest.format_version}')
+        for name, entry in manifest.tensors.items():
+            if not 0 <= entry.shard < len(manifest.shards):
+                raise ValueError(f'{name} lies in a shard that is not listed')
+            if not entry.nbytes:
+                raise ValueError(f'{name} is empty')
+        for name in [*manifest.files, *(shard.file for shard in manifest.shards)]:
+            if Path(name).name != name:
+                raise ValueError(f"'{name}' is not the name of a file in it")
+        check_description(manifest.model)
         return manifest
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """Return the checksum of all fields, however they are laid out in the file."""
+    return checksum(json.dumps(content, sort_keys=True, separators=(',', ':')).encode())

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+import os
 from pathlib import Path
+from typing import Any
 
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.errors import InvalidParameterError
@@ -29,22 +32,42 @@ class MemoryPlan:
 
 
 def plan(manifest: Manifest, max_seq_len: int | None = None) -> MemoryPlan:
-    """Return the plan; `max_seq_len` None is the model's context. Raises InvalidParameterError beyond that."""
+    """Return the plan; `max_seq_len` None is the model's context, and more an InvalidParameterError."""
     model = manifest.model
     limit: int = model['context_length']
     if max_seq_len is not None and not 1 <= max_seq_len <= limit:
-        raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), not {max_seq_len}")
+        raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), "
+                                    f'not {max_seq_len}')
     positions = max_seq_len or limit
-    width = (model['heads'] + 2 * model['kv_heads']) * model['head_dim'] + model['heads'] * model['head_dim']
-    row = 4 * (3 * model['hidden_size'] + width + 3 * model['intermediate_size'])
-    return MemoryPlan(max_seq_len=positions, weights_bytes=sum(shard.bytes for shard in manifest.shards),
-                      kv_cache_bytes=2 * 2 * model['layers'] * model['kv_heads'] * model['head_dim'] * positions,
-                      buffers_bytes=_PASS_ROWS * row + 4 * model['vocab_size'])
+    return MemoryPlan(max_seq_len=positions, weights_bytes=manifest.weights_bytes,
+                      kv_cache_bytes=positions * _position_bytes(model), buffers_bytes=_buffers_bytes(model))
+
+
+def largest_context(manifest: Manifest, memory: int) -> int:
+    """Return the positions that `memory` bytes have room for beside the weights, within the context."""
+    left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model)
+    return int(max(0, min(left // _position_bytes(manifest.model), manifest.model['context_length'])))
 
 
 def available_memory(meminfo: Path = Path('/proc/meminfo')) -> int:
     """Return the bytes that the system says a new process may take without swapping."""
-    for line in meminfo.read_text().splitlines():
-        if line.startswith('MemAvailable:'):
-            return int(line.split()[1]) * 1024
-    return 0
+    try:
+        for line in meminfo.read_text().splitlines():
+            if line.startswith('MemAvailable:'):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    # Not Linux: what the machine has is the best that is known.
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
+def _position_bytes(model: Mapping[str, Any]) -> int:
+    """Return the bytes of a position's keys and values, fp16, in all layers."""
+    return int(2 * model['layers'] * model['kv_heads'] * model['head_dim'] * 2)
+
+
+def _buffers_bytes(model: Mapping[str, Any]) -> int:
+    """Return the bytes of the activations, fp32, of a chunk of a prompt, and of the logits."""
+    attention = (2 * model['heads'] + 2 * model['kv_heads']) * model['head_dim']
+    row = 3 * model['hidden_size'] + attention + 3 * model['intermediate_size']
+    return int(4 * (_PASS_ROWS * row + model['vocab_size']))

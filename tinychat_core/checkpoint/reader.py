@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core.checkpoint.checksums import file_checksum, verify as verify_shards
+from tinychat_core.checkpoint.checksums import checksum, verify as verify_files
+from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.linear import Linear
-from tinychat_core.checkpoint.manifest import Manifest
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import CheckpointError
 
@@ -33,55 +34,72 @@ class Checkpoint:
         """
         Map the shards of the directory `path`.
 
-        `verify` compares all checksums, else only sizes; `progress` is told the fraction verified. Raises CheckpointError,
-        naming the file, for whatever is missing, short, damaged or too new.
+        `verify` compares all checksums, else only sizes; `progress` is told the fraction verified. Raises
+        CheckpointError, naming the file, for whatever is missing, short, damaged or too new.
         """
         directory = Path(path)
-        if not directory.is_dir():
-            raise CheckpointError(f'{directory} is not a directory; give the path of a split checkpoint')
-        manifest = Manifest.read(directory)
-        files = []
-        for shard in manifest.shards:
-            file = directory / shard.file
-            if not file.is_file():
-                raise CheckpointError(f'{file} is missing; import the model again')
-            size = file.stat().st_size
-            if size != shard.bytes:
-                raise CheckpointError(f'{file} is damaged ({size} bytes instead of {shard.bytes}); import the model again')
-            files.append(file)
-        mapped = [ShardFile(file) for file in files]
-        if verify:
-            for name, expected in manifest.files.items():
-                if not (directory / name).is_file():
-                    raise CheckpointError(f'{directory / name} is missing; import the model again')
-                if file_checksum(directory / name) != expected:
-                    raise CheckpointError(f'{directory / name} is not the file that was imported (its checksum differs); '
-                                          'import the model again')
-            verify_shards([(shard.path, entry, memoryview(shard.mapping))
-                           for shard, entry in zip(mapped, manifest.shards)], progress or (lambda _: None))
-        return cls(directory, manifest, mapped)
+        try:
+            if not directory.is_dir():
+                raise CheckpointError(f'{directory} is not a directory; give the path of a split checkpoint')
+            manifest = Manifest.read(directory)
+            for shard in manifest.shards:
+                _check_size(directory / shard.file, shard.bytes)
+            shards = [ShardFile(directory / shard.file) for shard in manifest.shards]
+            if verify:
+                for name, expected in manifest.files.items():
+                    _check_small_file(directory / name, expected)
+                verify_files([(file.path, memoryview(file.mapping), shard.xxh3)
+                              for file, shard in zip(shards, manifest.shards, strict=True)],
+                             progress or (lambda _: None))
+        except OSError as error:
+            raise CheckpointError(f'cannot read {error.filename or directory}: {error.strerror}') from None
+        return cls(directory, manifest, shards)
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a vector as a view."""
-        array = self._shard(name).array(name)
-        if array.dtype != np.float32:
-            raise CheckpointError(f'{self.path}: {name} is not a vector of float32; import the model again')
-        return array  # type: ignore[return-value]
+        """Return a vector as a view; CheckpointError where there is none of that name."""
+        entry, shard = self._find(name)
+        array = shard.array(name)
+        if array.dtype != np.float32 or array.size != entry.cols:
+            raise CheckpointError(f'{shard.path}: {name} is no vector of {entry.cols}; '
+                                  'import the model again')
+        return array.reshape(-1)
 
     def linear(self, name: str) -> Linear:
-        """Return a matrix whose arrays are views, in the layout that the manifest names."""
-        entry = self.manifest.tensors[name]
-        shard = self._shard(name)
-        parts = {part: shard.array(f'{name}.{part}') for part in ('scales', 'mins', 'zeros') if f'{name}.{part}' in shard}
-        weight = shard.array(f'{name}.weight' if entry.format in ('f16', 'bf16') else f'{name}.qweight')
+        """Return a matrix whose arrays are views, in its stored layout; CheckpointError as `array`."""
+        entry, shard = self._find(name)
+        parts = {}
+        expected = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
+        for part, (kind, count) in expected.items():
+            array = shard.array(f'{name}.{part}')
+            if array.dtype != kind or array.size != count:
+                raise CheckpointError(f'{shard.path}: {name}.{part} is not what {entry.format} stores; '
+                                      'import the model again')
+            parts[part] = array.reshape(-1)
+        weight = parts.pop(FORMATS[entry.format].weight_name)
         return Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts)
 
     def close(self) -> None:
         """Let go of the mapping; it ends with the last array that looks into it."""
         self._shards = []
 
-    def _shard(self, name: str) -> ShardFile:
+    def _find(self, name: str) -> tuple[TensorEntry, ShardFile]:
         try:
-            return self._shards[self.manifest.tensors[name].shard]
+            entry = self.manifest.tensors[name]
         except KeyError:
             raise CheckpointError(f'{self.path} has no tensor {name}; import the model again') from None
+        return entry, self._shards[entry.shard]
+
+
+def _check_size(file: Path, expected: int) -> None:
+    if not file.is_file():
+        raise CheckpointError(f'{file} is missing; import the model again')
+    size = file.stat().st_size
+    if size != expected:
+        raise CheckpointError(f'{file} is damaged ({size} bytes, not {expected}); import the model again')
+
+
+def _check_small_file(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise CheckpointError(f'{file} is missing; import the model again')
+    if checksum(file.read_bytes()) != expected:
+        raise CheckpointError(f'{file} has been changed (its checksum differs); import the model again')

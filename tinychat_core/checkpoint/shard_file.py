@@ -3,9 +3,9 @@
 """
 One shard: a safetensors file whose data can be read in place.
 
-The format (https://github.com/huggingface/safetensors): 8 bytes with the header's length, a JSON header, the data. Within
-it, the header is padded so that the data begins at a page, and every tensor begins at 64 bytes. The format allows no holes,
-so explicit tensors `_pad.N` fill them.
+The format (https://github.com/huggingface/safetensors): 8 bytes with the header's length, a JSON header, the
+data. Within it, the header is padded so that the data begins at a page, and every tensor begins at 64 bytes.
+The format allows no holes, so explicit tensors `_pad.N` fill them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import json
 import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.errors import CheckpointError
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 PAGE = 4096
 ALIGNMENT = 64
@@ -38,11 +39,12 @@ def write_shard(path: Path, tensors: Mapping[str, Array]) -> None:
     for name, array in tensors.items():
         header[name] = {'dtype': _NAMES[array.dtype], 'shape': list(array.shape),
                         'data_offsets': [position, position + array.nbytes]}
-        parts.append(memoryview(np.ascontiguousarray(array)).cast('B'))
+        parts.append(np.ascontiguousarray(array).data.cast('B'))
         position += array.nbytes
         hole = -position % ALIGNMENT
         if hole:
-            header[f'_pad.{len(parts)}'] = {'dtype': 'U8', 'shape': [hole], 'data_offsets': [position, position + hole]}
+            header[f'_pad.{len(parts)}'] = {'dtype': 'U8', 'shape': [hole],
+                                            'data_offsets': [position, position + hole]}
             parts.append(bytes(hole))
             position += hole
     text = json.dumps(header, separators=(',', ':')).encode()
@@ -57,34 +59,46 @@ def write_shard(path: Path, tensors: Mapping[str, Array]) -> None:
 
 
 class ShardFile:
-    """A shard mapped into memory, read-only; arrays are views of the mapping."""
+    """A safetensors file mapped into memory, read-only; arrays are views of the mapping."""
 
-    def __init__(self, path: Path) -> None:
-        """Map the file; CheckpointError where that fails or the header is not one of ours."""
+    def __init__(self, path: Path, advice: str = 'import the model again') -> None:
+        """Map the file; CheckpointError, ending in the advice, where that fails or there is no header."""
         self.path = path
+        self._advice = advice
         try:
             with open(path, 'rb') as file:
                 self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise CheckpointError(f'cannot read the shard {path}: {error}; import the model again') from None
+            raise CheckpointError(f'cannot read {path}: {error}; {advice}') from None
         try:
-            length = int.from_bytes(self.mapping[:8], 'little')
-            self._data = 8 + length
-            self._tensors = json.loads(self.mapping[8:self._data])
-        except ValueError:
-            raise CheckpointError(f'{path} is damaged (its header is not readable); import the model again') from None
+            self._data = 8 + int.from_bytes(self.mapping[:8], 'little')
+            header = json.loads(self.mapping[8:self._data])
+            header.pop('__metadata__', None)
+            self.shapes: dict[str, tuple[int, ...]] = {
+                name: tuple(entry['shape']) for name, entry in header.items()}
+            self._tensors: dict[str, tuple[str, int, int]] = {
+                name: (entry['dtype'], *entry['data_offsets']) for name, entry in header.items()}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise self._damaged('its header is not readable') from None
 
-    def __contains__(self, name: str) -> bool:
-        """Tell whether the shard has a tensor of that name."""
-        return name in self._tensors
+    def dtype(self, name: str) -> str:
+        """Return the type of a tensor as safetensors names it."""
+        return self._tensors[name][0]
 
     def array(self, name: str) -> Array:
-        """Return a tensor as a read-only view of the mapping (BF16 as uint16); CheckpointError where there is none."""
+        """Return a tensor as a view of the mapping (BF16 as uint16); CheckpointError where there is none."""
         try:
-            entry = self._tensors[name]
-            begin, end = entry['data_offsets']
-            flat = np.frombuffer(self.mapping, dtype=_TYPES[entry['dtype']], offset=self._data + begin,
-                                 count=(end - begin) // np.dtype(_TYPES[entry['dtype']]).itemsize)
-            return flat.reshape(entry['shape'])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f'{self.path} does not hold the tensor {name} ({error}); import the model again') from None
+            kind, begin, end = self._tensors[name]
+            type_ = np.dtype(_TYPES[kind])
+            shape = self.shapes[name]
+            if not 0 <= begin <= end or end - begin != type_.itemsize * int(np.prod(shape, dtype=np.int64)):
+                raise ValueError('its offsets do not fit its shape')
+            flat = np.frombuffer(self.mapping, type_, (end - begin) // type_.itemsize, self._data + begin)
+            return flat.reshape(shape)
+        except KeyError:
+            raise self._damaged(f'it does not hold the tensor {name}') from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(f'{name}: {error}') from None
+
+    def _damaged(self, reason: str) -> CheckpointError:
+        return CheckpointError(f'{self.path} is damaged ({reason}); {self._advice}')

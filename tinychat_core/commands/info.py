@@ -15,37 +15,56 @@ from tinychat_core.errors import InvalidParameterError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('model', type=Path, help='directory of a split checkpoint')
-    parser.add_argument('--memory', metavar='SIZE', help='what the model may take, e.g. 8GiB (default: what is available now)')
-    parser.add_argument('--max-seq-len', type=int, metavar='N', help="positions of the KV cache (default: the model's context)")
-    parser.add_argument('--json', action='store_true', help='print the figures as JSON')
+    parser.add_argument('--memory', metavar='SIZE',
+                        help='what the model may take, e.g. 8GiB (default: what is available now)')
+    parser.add_argument('--max-seq-len', type=int, metavar='N',
+                        help="positions of the KV cache (default: the model's context)")
+    parser.add_argument('--json', action='store_true', help='print the figures as one JSON object')
+    parser.epilog = 'Only the manifest is read, not the weights: it answers at once for a model of any size.'
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the manifest says; the weights themselves are not read."""
+    """Print what the manifest says."""
     from tinychat_core.checkpoint.manifest import Manifest
-    from tinychat_core.checkpoint.memory_plan import available_memory, plan
+    from tinychat_core.checkpoint.memory_plan import available_memory, largest_context, plan
 
     manifest = Manifest.read(args.model)
-    memory = _bytes(args.memory) if args.memory else available_memory()
+    memory = size(args.memory) if args.memory else available_memory()
     needs = plan(manifest, args.max_seq_len)
+    model, fits = manifest.model, needs.total_bytes <= memory
     facts = {'path': str(args.model), 'family': manifest.family, 'weights': manifest.weights,
-             'group_size': manifest.group_size, 'layers': manifest.model['layers'],
-             'context_length': needs.max_seq_len, 'vocab_size': manifest.model['vocab_size'],
+             'group_size': manifest.group_size,
+             **{name: model[name] for name in ('layers', 'hidden_size', 'heads', 'kv_heads', 'vocab_size',
+                                               'context_length')},
+             'max_seq_len': needs.max_seq_len,
              'weights_bytes': needs.weights_bytes, 'kv_cache_bytes': needs.kv_cache_bytes,
              'buffers_bytes': needs.buffers_bytes, 'total_bytes': needs.total_bytes, 'memory_bytes': memory,
-             'fits': needs.total_bytes <= memory}
+             'largest_max_seq_len': largest_context(manifest, memory), 'fits': fits}
     if args.json:
         print(json.dumps(facts))
         return 0
-    for name, value in facts.items():
-        shown = f'{value / 2**20:,.1f} MiB' if name.endswith('_bytes') else value
-        print(f'{name.removesuffix("_bytes"):<16} {shown}')
+    grouped = f', groups of {manifest.group_size}' if manifest.group_size else ''
+    print(f'{args.model}: {manifest.family}, {manifest.weights}{grouped}, {model["layers"]} layers of '
+          f'{model["hidden_size"]}, {model["heads"]} heads over {model["kv_heads"]}, '
+          f'vocabulary {model["vocab_size"]}, context {model["context_length"]}')
+    for name, value in (('weights', needs.weights_bytes),
+                        (f'KV cache, {needs.max_seq_len} positions', needs.kv_cache_bytes),
+                        ('buffers', needs.buffers_bytes), ('total', needs.total_bytes), ('memory', memory)):
+        print(f'  {name:<30} {value / 2**20:10,.1f} MiB')
+    largest = facts['largest_max_seq_len']
+    if fits:
+        print('  it fits')
+    elif largest:
+        print(f'  it does not fit; it would with --max-seq-len {largest}')
+    else:
+        print('  it does not fit: the weights alone take more')
     return 0
 
 
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r'([0-9.]+)\s*([KMGT]?)(i?)B?', text.strip())
+def size(text: str) -> int:
+    """Return the bytes of a size like 8GiB (1024) or 500MB (1000); else InvalidParameterError."""
+    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?', text.strip(), re.IGNORECASE)
     if not match:
         raise InvalidParameterError(f"--memory takes a size like 8GiB or 500MB, not '{text}'")
     number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** ' KMGT'.index(prefix or ' '))
+    return int(float(number) * (1024 if binary else 1000) ** ' KMGT'.index(prefix.upper() or ' '))

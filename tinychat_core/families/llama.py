@@ -4,38 +4,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.families.config import Config
+from tinychat_core.families.family import Family, Gguf, Names
+from tinychat_core.families.rope import rope
 
-# Options that change what is computed, with the only value that is served.
-_FIXED = {'hidden_act': 'silu', 'attention_bias': False, 'mlp_bias': False, 'rope_scaling': None}
 
-
-def describe(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's description from config.json; UnsupportedModelError names an option that is not served."""
-    for option, served in _FIXED.items():
-        if config.get(option, served) not in (served, None):
-            raise UnsupportedModelError(f'{option} = {config[option]} is not supported for this family')
-    heads = config['num_attention_heads']
-    head_dim = config.get('head_dim') or config['hidden_size'] // heads
-    eos = config.get('eos_token_id')
+def describe(config: Config) -> dict[str, Any]:
+    """Return the description of a LLaMA-like model; its biases are wherever the checkpoint has some."""
+    hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
+    head_dim = config.size('head_dim', hidden // heads)
+    config.only('pretraining_tp', 1)
+    config.served('attention_bias', 'mlp_bias')
     return {
-        'vocab_size': config['vocab_size'],
-        'hidden_size': config['hidden_size'],
-        'intermediate_size': config['intermediate_size'],
-        'layers': config['num_hidden_layers'],
+        'vocab_size': config.size('vocab_size'),
+        'hidden_size': hidden,
+        'intermediate_size': config.size('intermediate_size'),
+        'layers': config.size('num_hidden_layers'),
         'heads': heads,
-        'kv_heads': config.get('num_key_value_heads') or heads,
+        'kv_heads': config.size('num_key_value_heads', heads),
         'head_dim': head_dim,
-        'context_length': config['max_position_embeddings'],
+        'context_length': config.size('max_position_embeddings', 2048),
         'norm': 'rms',
-        'norm_eps': config['rms_norm_eps'],
-        'activation': 'silu',
+        'norm_eps': config.number('rms_norm_eps', 1e-6),
+        'activation': config.activation(),
         'gated': True,
-        'rope': {'theta': config.get('rope_theta', 10000.0), 'dim': head_dim},
+        'rope': rope(config, head_dim),
         'tied_head': bool(config.get('tie_word_embeddings', False)),
-        'bos_token_id': config.get('bos_token_id'),
-        'eos_token_ids': eos if isinstance(eos, list) else [] if eos is None else [eos],
+        **config.tokens(),
     }
+
+
+TENSORS: Names = {
+    'embedding': 'model.embed_tokens',
+    'layers.{i}.attn_norm': 'model.layers.{i}.input_layernorm',
+    'layers.{i}.attn.qkv': ('model.layers.{i}.self_attn.q_proj', 'model.layers.{i}.self_attn.k_proj',
+                            'model.layers.{i}.self_attn.v_proj'),
+    'layers.{i}.attn.o': 'model.layers.{i}.self_attn.o_proj',
+    'layers.{i}.mlp_norm': 'model.layers.{i}.post_attention_layernorm',
+    'layers.{i}.mlp.gate_up': ('model.layers.{i}.mlp.gate_proj', 'model.layers.{i}.mlp.up_proj'),
+    'layers.{i}.mlp.down': 'model.layers.{i}.mlp.down_proj',
+    'norm': 'model.norm',
+    'head': 'lm_head',
+}
+
+GGUF_TENSORS: Names = {
+    'embedding': 'token_embd',
+    'layers.{i}.attn_norm': 'blk.{i}.attn_norm',
+    'layers.{i}.attn.qkv': ('blk.{i}.attn_q', 'blk.{i}.attn_k', 'blk.{i}.attn_v'),
+    'layers.{i}.attn.o': 'blk.{i}.attn_output',
+    'layers.{i}.mlp_norm': 'blk.{i}.ffn_norm',
+    'layers.{i}.mlp.gate_up': ('blk.{i}.ffn_gate', 'blk.{i}.ffn_up'),
+    'layers.{i}.mlp.down': 'blk.{i}.ffn_down',
+    'norm': 'output_norm',
+    'head': 'output',
+}
+
+FAMILY = Family('llama', ('llama',), describe, TENSORS,
+                gguf=Gguf('llama', 'LlamaForCausalLM', GGUF_TENSORS, interleaved=True))

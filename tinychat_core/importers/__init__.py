@@ -15,13 +15,14 @@ def import_model(source: str, out: Path, layout: str | None = None,
     """
     Write the split checkpoint `out` from `source`, a GGUF file.
 
-    `progress` is told the fraction done. Raises TinyChatError for what cannot be imported; then `out` does not exist.
+    `progress` is told the fraction done. Raises TinyChatError for what cannot be imported; then `out` does
+    not exist.
     """
     path = Path(source)
     if not path.exists():
         raise TinyChatError(f'{source} does not exist; give a GGUF file')
-    if path.is_dir() or path.suffix != '.gguf':
-        raise TinyChatError(f'{source} is not a GGUF file (its name must end in .gguf)')
+    if path.is_dir():
+        raise TinyChatError(f'{source} is a directory; give a GGUF file')
     from tinychat_core.importers.gguf import import_gguf
 
     import_gguf(path, out, layout, progress)

@@ -8,7 +8,9 @@ Tensors come out as they are stored: integers and scales, never dequantized.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from math import prod
 import mmap
 from pathlib import Path
 import struct
@@ -24,19 +26,24 @@ from tinychat_core.errors import TinyChatError, UnsupportedModelError
 _SCALARS = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
 _STRING, _ARRAY = 8, 9
 
-# Names of ggml's tensor types, for messages; those with a size of block and bytes are read.
-_TYPE_NAMES = {0: 'F32', 1: 'F16', 2: 'Q4_0', 3: 'Q4_1', 6: 'Q5_0', 7: 'Q5_1', 8: 'Q8_0', 9: 'Q8_1', 10: 'Q2_K', 11: 'Q3_K',
-               12: 'Q4_K', 13: 'Q5_K', 14: 'Q6_K', 15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S',
-               20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS', 24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64',
-               29: 'IQ1_M', 30: 'BF16'}
+# Names of ggml's tensor types.
+_TYPE_NAMES = {0: 'F32', 1: 'F16', 2: 'Q4_0', 3: 'Q4_1', 6: 'Q5_0', 7: 'Q5_1', 8: 'Q8_0', 9: 'Q8_1',
+               10: 'Q2_K', 11: 'Q3_K', 12: 'Q4_K', 13: 'Q5_K', 14: 'Q6_K', 15: 'Q8_K', 16: 'IQ2_XXS',
+               17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS',
+               24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 30: 'BF16'}
+# Numbers and bytes of a block, for the types that are read.
 _BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34)}
+# Types without blocks: our format, and how numpy reads it.
+_PLAIN: dict[str, tuple[str, type[np.generic]]] = {
+    'F16': ('f16', np.float16), 'BF16': ('bf16', np.uint16), 'F32': ('f32', np.float32)}
 
 
 @dataclass(frozen=True)
 class _Info:
-    shape: tuple[int, ...]  # as GGUF has it: the width first
+    shape: tuple[int, ...]  # ours: the width last
     kind: str
     offset: int
+    length: int  # bytes
 
 
 class GgufFile:
@@ -55,7 +62,7 @@ class GgufFile:
         self._position = 0
         try:
             self._parse()
-        except (struct.error, IndexError, UnicodeDecodeError, OverflowError):
+        except (struct.error, ValueError, ArithmeticError, MemoryError, RecursionError, TypeError):
             raise TinyChatError(f'{path} is damaged: its header ends too early or is not readable') from None
 
     def _parse(self) -> None:
@@ -69,54 +76,60 @@ class GgufFile:
         for _ in range(keys):
             key = self._string()
             self.metadata[key] = self._value(self._scalar('I'))
+        found = []
         for _ in range(tensors):
             name = self._string()
             shape = tuple(self._scalar('Q') for _ in range(self._scalar('I')))
-            number, offset = self._scalar('I'), self._scalar('Q')
-            self._infos[name] = _Info(shape, _TYPE_NAMES.get(number, f'number {number}'), offset)
+            found.append((name, shape[::-1], self._scalar('I'), self._scalar('Q')))
         alignment = self.metadata.get('general.alignment', 32)
         start = -(-self._position // alignment) * alignment
-        self._infos = {name: _Info(i.shape, i.kind, start + i.offset) for name, i in self._infos.items()}
+        for name, shape, number, offset in found:
+            self._infos[name] = self._info(name, shape, number, start + offset)
 
-    def __contains__(self, name: str) -> bool:
-        """Tell whether the file has a tensor of that name."""
-        return name in self._infos
+    def _info(self, name: str, shape: tuple[int, ...], number: int, offset: int) -> _Info:
+        kind = _TYPE_NAMES.get(number, f'number {number}')
+        if kind not in _BLOCKS:
+            raise UnsupportedModelError(f'{self.path}: {name} has the type {kind}; supported are '
+                                        f'{", ".join(_BLOCKS)}')
+        block, size = _BLOCKS[kind]
+        if not shape or not all(shape) or shape[-1] % block:
+            raise TinyChatError(f'{self.path} is damaged: {name} has the shape {list(shape)}')
+        length = prod(shape) // block * size
+        if offset + length > len(self._data):
+            raise TinyChatError(f'{self.path} is cut off in the tensor {name}; get the file again')
+        return _Info(shape, kind, offset, length)
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Collection[str]:
         """All tensors, in the file's order."""
-        return list(self._infos)
+        return self._infos.keys()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape: [rows, cols] or [n]."""
+        return self._infos[name].shape
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a one-dimensional F32 or F16 tensor as float32."""
-        info = self._info(name)
-        if len(info.shape) != 1 or info.kind not in ('F32', 'F16'):
-            raise UnsupportedModelError(f'{self.path}: {name} is not a vector of F32 or F16')
-        return self._raw(name).view(np.float32 if info.kind == 'F32' else np.float16).astype(np.float32)
+        """Return a one-dimensional F32, F16 or BF16 tensor as float32."""
+        info = self._infos[name]
+        if len(info.shape) != 1 or info.kind not in ('F32', 'F16', 'BF16'):
+            raise UnsupportedModelError(f'{self.path}: {name} is no vector of F32, F16 or BF16')
+        if info.kind == 'BF16':
+            return (self._raw(info).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return self._raw(info).view(np.float32 if info.kind == 'F32' else np.float16).astype(np.float32)
 
     def matrix(self, name: str) -> Linear:
         """
         Return a matrix exactly as the file means it.
 
-        Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16: as they are. F32: f16, where that
-        loses nothing. Raises UnsupportedModelError for any other type, by name.
+        Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: as they are.
         """
-        info = self._info(name)
+        info = self._infos[name]
         if len(info.shape) != 2:
             raise UnsupportedModelError(f'{self.path}: {name} is not a matrix')
-        cols, rows = info.shape
-        raw = self._raw(name)
-        if info.kind == 'F16':
-            return Linear('f16', rows, cols, 0, None, raw.view(np.float16).reshape(rows, cols))
-        if info.kind == 'BF16':
-            return Linear('bf16', rows, cols, 0, None, raw.view(np.uint16).reshape(rows, cols))
-        if info.kind == 'F32':
-            values = raw.view(np.float32).reshape(rows, cols)
-            halves = values.astype(np.float16)
-            if not np.array_equal(halves.astype(np.float32), values):
-                raise UnsupportedModelError(f'{self.path}: {name} is F32 and fp16 does not hold it exactly; convert the '
-                                            'file to F16 or Q8_0 first')
-            return Linear('f16', rows, cols, 0, None, halves)
+        (rows, cols), raw = info.shape, self._raw(info)
+        if info.kind in _PLAIN:
+            format_, type_ = _PLAIN[info.kind]
+            return Linear(format_, rows, cols, 0, None, raw.view(type_).reshape(rows, cols))
         blocks = raw.reshape(rows, cols // 32, -1)
         scales = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0]
         if info.kind == 'Q8_0':
@@ -126,26 +139,15 @@ class GgufFile:
         nibbles = blocks[..., 2 if info.kind == 'Q4_0' else 4:]
         weight = np.concatenate([nibbles & 15, nibbles >> 4], axis=2).reshape(rows, cols)
         if info.kind == 'Q4_0':
-            return Linear('w4z', rows, cols, 32, None, weight, scales, zeros=np.full(scales.shape, 8, dtype=np.uint8))
+            # A zero point takes a quarter of what the minimum -8s would, and is exact where that overflows
+            # fp16.
+            zeros = np.full(scales.shape, 8, dtype=np.uint8)
+            return Linear('w4z', rows, cols, 32, None, weight, scales, zeros=zeros)
         mins = np.ascontiguousarray(blocks[..., 2:4]).view(np.float16)[..., 0]
         return Linear('w4m', rows, cols, 32, None, weight, scales, mins)
 
-    def _info(self, name: str) -> _Info:
-        if name not in self._infos:
-            raise UnsupportedModelError(f'{self.path} has no tensor {name}')
-        return self._infos[name]
-
-    def _raw(self, name: str) -> npt.NDArray[np.uint8]:
-        info = self._info(name)
-        if info.kind not in _BLOCKS:
-            raise UnsupportedModelError(f'{self.path}: {name} has the type {info.kind}; supported are {", ".join(_BLOCKS)}')
-        block, size = _BLOCKS[info.kind]
-        if info.shape[0] % block:
-            raise TinyChatError(f'{self.path} is damaged: the width of {name} is not a multiple of {block}')
-        length = int(np.prod(info.shape, dtype=np.int64)) // block * size
-        if info.offset + length > len(self._data):
-            raise TinyChatError(f'{self.path} is cut off in the tensor {name}; get the file again')
-        return np.frombuffer(self._data, dtype=np.uint8, offset=info.offset, count=length)
+    def _raw(self, info: _Info) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(self._data, dtype=np.uint8, offset=info.offset, count=info.length)
 
     def _scalar(self, letter: str) -> Any:
         (value,) = struct.unpack_from('<' + letter, self._data, self._position)
@@ -155,7 +157,7 @@ class GgufFile:
     def _string(self) -> str:
         length = self._scalar('Q')
         if self._position + length > len(self._data):
-            raise IndexError
+            raise ValueError('a text ends beyond the file')
         text = self._data[self._position:self._position + length].decode('utf-8', errors='surrogateescape')
         self._position += length
         return text

@@ -1,0 +1,82 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A family's description of a model: all that the decoder needs to know, and no model's name.
+
+A checkpoint with a field that is not listed here was written by a newer release, and what it says would be
+ignored: it is refused instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinychat_core.errors import CheckpointError
+
+# Field -> the types of its value. Sizes count numbers, not bytes.
+_REQUIRED: dict[str, tuple[type, ...]] = {
+    'vocab_size': (int,),
+    'hidden_size': (int,),
+    'intermediate_size': (int,),       # of the feed-forward part
+    'layers': (int,),
+    'heads': (int,),
+    'kv_heads': (int,),
+    'head_dim': (int,),
+    'context_length': (int,),
+    'norm': (str,),                    # rms | layer
+    'norm_eps': (float, int),
+    'activation': (str,),              # silu | gelu | gelu_tanh | relu
+    'gated': (bool,),                  # down(act(gate) * up) instead of down(act(up))
+    'tied_head': (bool,),              # the head is the embedding
+    'bos_token_id': (int, type(None)),
+    'eos_token_ids': (list,),
+}
+_OPTIONAL: dict[str, tuple[type, ...]] = {
+    'rope': (dict, type(None)),        # rotary positions, see ROPE
+    'rope_local': (dict,),             # of the layers with a window, where they differ (Gemma 3)
+    'alibi_slopes': (list,),           # [heads]: ALiBi
+    'position_offset': (int,),         # learned positions (tensor `positions`) begin at this row (OPT)
+    'parallel': (bool,),               # attention and feed-forward read the same residual (Falcon)
+    'windows': (list,),                # [layers] positions that a token sees, itself included; 0: all
+    'embedding_scale': (float, int),   # of the embedding's output (Gemma)
+    'attention_scale': (float, int),   # of q·k; absent: 1/sqrt(head_dim)
+    'attention_softcap': (float, int),
+    'logit_softcap': (float, int),
+}
+
+# Fields of `rope`: theta and dim (the first `dim` of head_dim are rotated) always; the others as the type
+# needs them.
+ROPE = {
+    'theta': (float, int), 'dim': (int,), 'type': (str,), 'factor': (float, int),
+    'original_context_length': (int,), 'low_freq_factor': (float, int), 'high_freq_factor': (float, int),
+    'beta_fast': (float, int), 'beta_slow': (float, int), 'attention_factor': (float, int),
+    'short_factors': (list,), 'long_factors': (list,),
+}
+
+
+def check_description(model: Mapping[str, Any]) -> None:
+    """Raise ValueError for a field that is missing or of another type, CheckpointError for an unknown one."""
+    for name in _REQUIRED:
+        if name not in model:
+            raise ValueError(f'the description lacks {name}')
+    _check_fields('', model, {**_REQUIRED, **_OPTIONAL})
+    for name in ('rope', 'rope_local'):
+        if model.get(name) is not None:
+            if not {'theta', 'dim'} <= set(model[name]):
+                raise ValueError(f'{name} of the description lacks theta or dim')
+            _check_fields(f'{name}.', model[name], ROPE)
+    for name in ('vocab_size', 'hidden_size', 'intermediate_size', 'layers', 'heads', 'kv_heads', 'head_dim',
+                 'context_length'):
+        if model[name] < 1:
+            raise ValueError(f'{name} of the description is {model[name]}')
+
+
+def _check_fields(prefix: str, values: Mapping[str, Any], known: Mapping[str, tuple[type, ...]]) -> None:
+    for name, value in values.items():
+        if name not in known:
+            raise CheckpointError(f'the checkpoint describes its model by {prefix}{name}, which this release '
+                                  'does not know; update tinychat')
+        # A bool is an int in Python, and here it is not.
+        if not isinstance(value, known[name]) or (isinstance(value, bool) and bool not in known[name]):
+            raise ValueError(f'{prefix}{name} of the description is {value!r}')

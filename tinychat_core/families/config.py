@@ -1,0 +1,96 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A Hugging Face config.json, read so that no option goes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinychat_core.errors import UnsupportedModelError
+
+# Options that change what a model computes, in whichever family they appear, and the value at which they do
+# not. What a family does not read must be absent, null or this.
+_DECISIVE: dict[str, Any] = {
+    'alibi': False, 'attention_bias': False, 'attention_multiplier': 1.0, 'attn_logit_softcapping': None,
+    'clip_qkv': None, 'embedding_multiplier': 1.0, 'final_logit_softcapping': None, 'layer_types': None,
+    'logit_scale': 1.0, 'logits_scaling': 1.0, 'mlp_bias': False, 'parallel_attn': False,
+    'partial_rotary_factor': 1.0, 'qk_layernorm': False, 'qk_norm': False, 'quantization_config': None,
+    'query_pre_attn_scalar': None, 'residual_multiplier': 1.0, 'rope_parameters': None, 'rope_scaling': None,
+    'rotary_pct': 1.0, 'sliding_window': None, 'use_bias': False, 'use_parallel_residual': False,
+    'use_qk_norm': False, 'use_sliding_window': False,
+}
+# Parts of the names of options that belong to other kinds of models: experts, states, compressed caches.
+_FOREIGN = ('expert', 'moe', 'mamba', 'ssm', 'lora_rank', 'num_kv_shared')
+
+_ACTIVATIONS = {
+    'silu': 'silu', 'swish': 'silu', 'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_fast': 'gelu_tanh',
+    'gelu_pytorch_tanh': 'gelu_tanh', 'relu': 'relu'}
+
+
+class Config:
+    """The options by name; every reading is noted, and `check` refuses what was left unread."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Hold the content of a config.json."""
+        self._values = values
+        self._read = {'model_type'}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an option; `default` where it is absent or null."""
+        self._read.add(name)
+        value = self._values.get(name)
+        return default if value is None else value
+
+    def size(self, name: str, default: int | None = None) -> int:
+        """Return a positive whole number; UnsupportedModelError where it is missing or anything else."""
+        value = self.get(name, default)
+        if type(value) is not int or value < 1:
+            raise self.unsupported(name)
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """Return a number; UnsupportedModelError where it is missing or anything else."""
+        value = self.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.unsupported(name)
+        return value
+
+    def served(self, *names: str) -> None:
+        """Note options that need no field of the description, whatever they are: the tensors tell."""
+        self._read.update(names)
+
+    def only(self, name: str, *served: Any) -> None:
+        """Raise UnsupportedModelError, naming the option, where it is there and none of the served values."""
+        if self.get(name) not in (None, *served):
+            raise self.unsupported(name)
+
+    def activation(self, name: str = 'hidden_act', default: str = 'silu') -> str:
+        """Return our name for an activation function."""
+        value = self.get(name, default)
+        if value not in _ACTIVATIONS:
+            raise self.unsupported(name)
+        return _ACTIVATIONS[value]
+
+    def tokens(self) -> dict[str, Any]:
+        """Return the fields of the description for beginning and end of a text."""
+        eos = self.get('eos_token_id')
+        return {'bos_token_id': self.get('bos_token_id'),
+                'eos_token_ids': eos if isinstance(eos, list) else [] if eos is None else [eos]}
+
+    def unsupported(self, name: str) -> UnsupportedModelError:
+        """Return the error that names an option and its value."""
+        if self._values.get(name) is None:
+            return UnsupportedModelError(f'config.json lacks {name}')
+        return UnsupportedModelError(f'{name} = {self._values[name]!r} is not supported for the model type '
+                                     f"'{self._values.get('model_type')}'")
+
+    def check(self) -> None:
+        """Raise UnsupportedModelError for an option that was not read and would change what is computed."""
+        for name, value in self._values.items():
+            if name in self._read or value is None or value is False:
+                continue
+            if name in _DECISIVE and value != _DECISIVE[name]:
+                raise self.unsupported(name)
+            if any(part in name for part in _FOREIGN) and value not in (0, [], {}):
+                raise self.unsupported(name)

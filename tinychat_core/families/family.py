@@ -1,0 +1,57 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a file of this directory declares about a model family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core.families.config import Config
+
+# Ours -> theirs, without `.weight` and `.bias`; `{i}` is the decoder layer. The rows of several are stacked.
+Names = Mapping[str, str | tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """The family in GGUF files: the value of general.architecture, and its tensors' names."""
+
+    architecture: str
+    hf_class: str  # config.json's `architectures`
+    tensors: Names
+    interleaved: bool = False  # the rows of q and k lie in pairs that are rotated together
+
+
+@dataclass(frozen=True)
+class Family:
+    """
+    A model family, as far as anything has to know it by name.
+
+    `model_types`: values of config.json's model_type. `describe` makes the description of the decoder (see
+    checkpoint/description.py). `tensors` are Hugging Face's names, or make them from the configuration. A
+    bias is taken wherever there is one. `ignored`: ends of the names of tensors that say nothing.
+    `norm_offset` is added to the weights of norms. `row_order`: for a matrix of ours the rows of theirs in
+    our order, from the description.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    describe: Callable[[Config], dict[str, Any]]
+    tensors: Names | Callable[[Config], Names]
+    ignored: tuple[str, ...] = ('rotary_emb.inv_freq',)
+    norm_offset: float = 0.0
+    row_order: Mapping[str, Callable[[Mapping[str, Any]], npt.NDArray[np.intp]]] = field(default_factory=dict)
+    gguf: Gguf | None = None
+
+    def names(self, config: Config) -> Names:
+        """Return Hugging Face's names for a model of this configuration."""
+        return self.tensors(config) if callable(self.tensors) else self.tensors
+
+    def in_gguf(self) -> Family:
+        """Return the family as in GGUF files: their converter has added the offset and ordered the rows."""
+        return replace(self, norm_offset=0.0, row_order={}, ignored=())

@@ -1,0 +1,101 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""From a source's tensors to the shards of a checkpoint, as the family says; for every kind of source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinychat_core.checkpoint.linear import Linear, stack
+from tinychat_core.checkpoint.writer import Content
+from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.families.family import Family, Names
+from tinychat_core.importers.source import Source
+
+# Our names of vectors; all others are matrices.
+_NORMS = ('norm', 'attn_norm', 'mlp_norm', 'attn_post_norm', 'mlp_post_norm', 'q_norm', 'k_norm')
+
+# What becomes of a matrix, by our name: quantized, rounded, or left as it is.
+Convert = Callable[[str, Linear], Linear]
+
+
+class Assembly:
+    """The plan of an import; `shards` are to be written in order."""
+
+    def __init__(self, source: Source, family: Family, names: Names, model: Mapping[str, Any],
+                 convert: Convert) -> None:
+        """Raise UnsupportedModelError where a tensor is missing, has another shape or is left over."""
+        self._source, self._family, self._model, self._convert = source, family, model, convert
+        lists = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in names.items()}
+        layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
+                   for ours, theirs in lists.items() if '{i}' in ours} for i in range(model['layers'])]
+        ends = {ours: theirs for ours, theirs in lists.items() if '{i}' not in ours}
+        tied = ends.pop('head', ()) if model['tied_head'] else ()
+        first: dict[str, tuple[str, ...]] = {
+            ours: ends.pop(ours) for ours in ('embedding', 'positions') if ours in ends}
+        self._shards: list[dict[str, tuple[str, ...]]] = [first, *layers, ends]
+        self._check(tied)
+
+    @property
+    def shards(self) -> list[Callable[[], Content]]:
+        """What makes the content of each shard: embedding; one for each decoder layer; norm and head."""
+        def content(tensors: Mapping[str, tuple[str, ...]]) -> Callable[[], Content]:
+            return lambda: {name: tensor for ours, theirs in tensors.items()
+                            for name, tensor in self._tensors(ours, theirs).items()}
+
+        return [content(tensors) for tensors in self._shards]
+
+    def _check(self, tied: tuple[str, ...]) -> None:
+        left = set(self._source.names) - {f'{name}.weight' for name in tied}
+        for tensors in self._shards:
+            for ours, theirs in tensors.items():
+                shapes = [self._shape_of(f'{name}.weight') for name in theirs]
+                found = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+                if found != self._shape(ours, found[0]) or len({shape[1:] for shape in shapes}) > 1:
+                    raise UnsupportedModelError(
+                        f'{self._source.label}: {" + ".join(theirs)} has the shape {list(found)} instead of '
+                        f'{list(self._shape(ours, found[0]))}')
+                left -= {f'{name}.{part}' for name in theirs for part in ('weight', 'bias')}
+        for name in sorted(left):
+            if not name.endswith(self._family.ignored):
+                raise UnsupportedModelError(f'{self._source.label} has the tensor {name}, which the family '
+                                            f"'{self._family.name}' has no place for")
+
+    def _shape(self, ours: str, rows: int) -> tuple[int, ...]:
+        """Return the shape that the description gives a tensor of ours; learned positions have any `rows`."""
+        m = self._model
+        kind, hidden, inner = ours.rpartition('.')[2], m['hidden_size'], m['intermediate_size']
+        if kind in _NORMS:
+            return (m['head_dim'] if kind in ('q_norm', 'k_norm') else hidden,)
+        queries, keys = m['heads'] * m['head_dim'], m['kv_heads'] * m['head_dim']
+        return {'embedding': (m['vocab_size'], hidden), 'head': (m['vocab_size'], hidden),
+                'positions': (rows, hidden), 'qkv': (queries + 2 * keys, hidden), 'o': (hidden, queries),
+                'gate_up': (2 * inner, hidden), 'up': (inner, hidden), 'down': (hidden, inner)}[kind]
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        if name not in self._source.names:
+            raise UnsupportedModelError(f'{self._source.label} has no tensor {name}')
+        return self._source.shape(name)
+
+    def _tensors(self, ours: str, theirs: tuple[str, ...]) -> Content:
+        """Return a matrix or a norm of ours, with its bias where there is one."""
+        source = self._source
+        biases = [name + '.bias' for name in theirs if f'{name}.bias' in source.names]
+        if biases and len(biases) != len(theirs):
+            raise UnsupportedModelError(f'{source.label}: only some of {", ".join(theirs)} have a bias')
+        bias = {f'{ours}.bias': np.concatenate([source.vector(name) for name in biases])} if biases else {}
+        if ours.rpartition('.')[2] in _NORMS:
+            weight = source.vector(f'{theirs[0]}.weight') + np.float32(self._family.norm_offset)
+            return {f'{ours}.weight': weight, **bias}
+        try:
+            matrix = stack([source.matrix(f'{name}.weight') for name in theirs])
+        except ValueError as error:
+            raise UnsupportedModelError(f'{source.label}: {", ".join(theirs)} differ: {error}') from None
+        order = self._family.row_order.get(ours.rpartition('.')[2])
+        if order is not None:
+            rows = order(self._model)
+            matrix, bias = matrix.take(rows), {name: values[rows] for name, values in bias.items()}
+        return {ours: self._convert(ours, matrix), **bias}
