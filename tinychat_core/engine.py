@@ -69,8 +69,9 @@ class Engine:
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         # What decoding reads for a token; of an embedding that is not also the head it reads one row.
         self.token_bytes = self.weights_bytes - (_nbytes(tensors['embedding']) if 'head' in tensors else 0)
-        # Keys and values, fp16.
-        self.kv_cache_bytes: int = 4 * model['layers'] * model['kv_heads'] * model['head_dim'] * self.context_length
+        # Keys and values: fp16, but float where the precision promises what float gives.
+        self.kv_cache_bytes: int = (2 * (2 if choices[precision] == 'bytes' else 4) * model['layers'] *
+                                    model['kv_heads'] * model['head_dim'] * self.context_length)
         isa = os.environ.get('TINYCHAT_ISA', '')
         if isa and isa not in _tinychat.isas():
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "

@@ -18,18 +18,22 @@ const float kLowest = -1e30f;  // instead of -inf, whose differences are NaN
 
 const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+// What the cache holds: fp16, or float where nothing may be rounded.
+inline F load_cached(const uint16_t* p) { return load_half(p); }
+inline F load_cached(const float* p) { return load(p); }
+
 // scores[row][position] of the chunk's positions for kRows queries, two tiles at a time.
-template <int kRows>
+template <typename Cached, int kRows>
 void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
   const int dim = span.head_dim;
   const float* queries[kRows];
   for (int r = 0; r < kRows; ++r) queries[r] = span.queries[row + r];
   for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
-    const uint16_t* keys = span.keys + static_cast<size_t>(chunk + p) * dim;
+    const Cached* keys = static_cast<const Cached*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
     F first[kRows], second[kRows];
     for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
     for (int d = 0; d < dim; ++d) {
-      const F k0 = load_half(keys + 16 * d), k1 = load_half(keys + 16 * (dim + d));
+      const F k0 = load_cached(keys + 16 * d), k1 = load_cached(keys + 16 * (dim + d));
       for (int r = 0; r < kRows; ++r) {
         const F q = broadcast(queries[r][d]);
         first[r] = fma(k0, q, first[r]);
@@ -86,39 +90,40 @@ inline void soften(const AttentionSpan& span, int row, int count, float* scores)
 }
 
 // accumulators += exp(score) * value for 16*kLanes channels at `channel`.
-template <int kRows, int kLanes>
+template <typename Cached, int kRows, int kLanes>
 void accumulate(const AttentionSpan& span, int row, int chunk, int count, int channel, const float (*scores)[kChunk]) {
   const int dim = span.head_dim;
   float* out = span.accumulators + static_cast<size_t>(row) * dim + channel;
   F total[kRows][kLanes];
   for (int r = 0; r < kRows; ++r)
     for (int i = 0; i < kLanes; ++i) total[r][i] = load(out + r * dim + 16 * i);
-  const uint16_t* values = span.values + static_cast<size_t>(chunk) * dim + channel;
+  const Cached* values = static_cast<const Cached*>(span.values) + static_cast<size_t>(chunk) * dim + channel;
   for (int p = 0; p < count; ++p, values += dim)
     for (int i = 0; i < kLanes; ++i) {
-      const F value = load_half(values + 16 * i);
+      const F value = load_cached(values + 16 * i);
       for (int r = 0; r < kRows; ++r) total[r][i] = fma(value, broadcast(scores[r][p]), total[r][i]);
     }
   for (int r = 0; r < kRows; ++r)
     for (int i = 0; i < kLanes; ++i) store(out + r * dim + 16 * i, total[r][i]);
 }
 
-template <int kRows>
+template <typename Cached, int kRows>
 void attend_chunk(const AttentionSpan& span, int row, int chunk) {
   alignas(64) float scores[kRows][kChunk];
   const int count = span.end - chunk < kChunk ? span.end - chunk : kChunk;
   const int padded = (count + 15) / 16 * 16; // scores beyond `count` are masked, their values not read
-  score<kRows>(span, row, chunk, scores);
+  score<Cached, kRows>(span, row, chunk, scores);
   for (int r = 0; r < kRows; ++r) {
     adjust(span, row + r, chunk, padded, scores[r]);
     soften(span, row + r, padded, scores[r]);
   }
   int channel = 0;
   for (; channel + 64 <= span.head_dim; channel += 64)
-    accumulate<kRows, 4>(span, row, chunk, count, channel, scores);
-  for (; channel < span.head_dim; channel += 16) accumulate<kRows, 1>(span, row, chunk, count, channel, scores);
+    accumulate<Cached, kRows, 4>(span, row, chunk, count, channel, scores);
+  for (; channel < span.head_dim; channel += 16) accumulate<Cached, kRows, 1>(span, row, chunk, count, channel, scores);
 }
 
+template <typename Cached>
 void attend(const AttentionSpan& span) {
   for (int r = 0; r < span.rows; ++r) {
     span.maxima[r] = kLowest;
@@ -127,11 +132,11 @@ void attend(const AttentionSpan& span) {
   for (size_t i = 0; i < static_cast<size_t>(span.rows) * span.head_dim; ++i) span.accumulators[i] = 0;
   for (int chunk = span.begin; chunk < span.end; chunk += kChunk) {
     int row = 0;
-    for (; row + kMostRows <= span.rows; row += kMostRows) attend_chunk<kMostRows>(span, row, chunk);
+    for (; row + kMostRows <= span.rows; row += kMostRows) attend_chunk<Cached, kMostRows>(span, row, chunk);
     switch (span.rows - row) {
-      case 3: attend_chunk<3>(span, row, chunk); break;
-      case 2: attend_chunk<2>(span, row, chunk); break;
-      case 1: attend_chunk<1>(span, row, chunk); break;
+      case 3: attend_chunk<Cached, 3>(span, row, chunk); break;
+      case 2: attend_chunk<Cached, 2>(span, row, chunk); break;
+      case 1: attend_chunk<Cached, 1>(span, row, chunk); break;
     }
   }
 }

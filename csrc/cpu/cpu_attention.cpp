@@ -23,6 +23,12 @@ void rotate(float* head, const float* cos, const float* sin, int half) {
   }
 }
 
+// A key goes to its lane in a tile of 16 positions.
+template <typename Number>
+void scatter(const Number* key, int dim, Number* tile) {
+  for (int d = 0; d < dim; ++d) tile[16 * d] = key[d];
+}
+
 } // namespace
 
 void CpuBackend::rotate_and_store(int layer, KvCache& cache) {
@@ -46,12 +52,18 @@ void CpuBackend::rotate_and_store(int layer, KvCache& cache) {
       rotate(x, &cosines[static_cast<size_t>(row) * half], &sines[static_cast<size_t>(row) * half], half);
       if (head < c.heads) continue;
       const int kv_head = head - c.heads, position = position_ + row;
-      uint16_t key[kMaxHeadDim];
-      kernels_.to_half(x, dim, key);
-      uint16_t* tile = store.keys(layer, kv_head) + static_cast<size_t>(position / 16) * dim * 16 + position % 16;
-      for (int d = 0; d < dim; ++d) tile[16 * d] = key[d];
-      kernels_.to_half(x + static_cast<size_t>(c.kv_heads) * dim, dim,
-                       store.values(layer, kv_head) + static_cast<size_t>(position) * dim);
+      const float* value = x + static_cast<size_t>(c.kv_heads) * dim;
+      const size_t key_at = static_cast<size_t>(position / 16) * dim * 16 + position % 16;
+      const size_t value_at = static_cast<size_t>(position) * dim;
+      if (half_cache()) {
+        uint16_t key[kMaxHeadDim];
+        kernels_.to_half(x, dim, key);
+        scatter(key, dim, static_cast<uint16_t*>(store.keys(layer, kv_head)) + key_at);
+        kernels_.to_half(value, dim, static_cast<uint16_t*>(store.values(layer, kv_head)) + value_at);
+      } else {
+        scatter(x, dim, static_cast<float*>(store.keys(layer, kv_head)) + key_at);
+        std::copy_n(value, dim, static_cast<float*>(store.values(layer, kv_head)) + value_at);
+      }
     }
   });
 }
@@ -84,7 +96,7 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int r
   span.accumulators = s.accumulators.data();
   span.maxima = s.maxima.data();
   span.sums = s.sums.data();
-  kernels_.attend(span);
+  (half_cache() ? kernels_.attend_half : kernels_.attend_float)(span);
 }
 
 void CpuBackend::attend(int layer, KvCache& cache) {

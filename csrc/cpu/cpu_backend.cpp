@@ -65,7 +65,7 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
 
 std::unique_ptr<KvCache> CpuBackend::new_cache() {
   const ModelConfig& c = model_.config;
-  return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_);
+  return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_, half_cache() ? 2 : 4);
 }
 
 bool CpuBackend::takes_bytes(const Linear& w) const {

@@ -56,6 +56,8 @@ class CpuBackend : public Backend {
   void add_to_residual(const Linear& w, const float* input, const float* post_norm);
   void norm_row(const float* weight, const float* bias, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
+  // The A16 precisions promise what fp32 gives, and a rounded key can change a large score by a percent.
+  bool half_cache() const { return input_ == InputKind::kBytes; }
   void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, float* out) const;
   void rotate_and_store(int layer, KvCache& cache);
   void attend_decode(int layer, KvCache& cache);

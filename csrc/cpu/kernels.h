@@ -26,8 +26,8 @@ struct Activations {
 // Queries that read the same KV head, over the positions [begin, end) of the cache. Running softmax state, so that a
 // long cache can be cut into pieces and joined afterwards.
 struct AttentionSpan {
-  const uint16_t* keys = nullptr;   // fp16 [capacity/16][head_dim][16]
-  const uint16_t* values = nullptr; // fp16 [capacity][head_dim]
+  const void* keys = nullptr;   // fp16 or float [capacity/16][head_dim][16]
+  const void* values = nullptr; // fp16 or float [capacity][head_dim]
   int head_dim = 0;
   int begin = 0;
   int end = 0;
@@ -57,7 +57,8 @@ struct Kernels {
   void (*activate)(Activation kind, const float* gate, const float* up, int n, float* out);
   // x *= factor, element by element.
   void (*scale)(float* x, const float* factors, int n);
-  void (*attend)(const AttentionSpan& span);
+  void (*attend_half)(const AttentionSpan& span);
+  void (*attend_float)(const AttentionSpan& span);
   void (*to_half)(const float* x, int n, uint16_t* out); // n a multiple of 16
   // Reads `lines` lines of 64 bytes and returns something that depends on all of them.
   int32_t (*read)(const uint8_t* memory, size_t lines);

@@ -16,11 +16,13 @@ namespace {
 struct Case {
   int length, dim, rows, window;
   bool alibi, softcap;
+  bool half = true; // the cache in fp16, else in float
 };
 
 void test(const Isa& isa, std::mt19937& random, const Case& c) {
   const int capacity = (c.length + 127) / 128 * 128;
   std::vector<uint16_t> keys(static_cast<size_t>(capacity) * c.dim), values(keys.size());
+  std::vector<float> float_keys(keys.size()), float_values(keys.size());
   std::vector<double> plain_keys(keys.size()), plain_values(keys.size()); // [position][dim]
   const std::vector<float> noise = random_floats(random, 2 * keys.size());
   for (int p = 0; p < capacity; ++p)
@@ -28,8 +30,11 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
       // Beyond the length lies what an earlier conversation left: it must not matter.
       const size_t at = static_cast<size_t>(p) * c.dim + d;
       const uint16_t k = float_to_half(noise[at]), v = float_to_half(noise[keys.size() + at]);
-      keys[(static_cast<size_t>(p / 16) * c.dim + d) * 16 + p % 16] = k;
+      const size_t key_at = (static_cast<size_t>(p / 16) * c.dim + d) * 16 + p % 16;
+      keys[key_at] = k;
+      float_keys[key_at] = half_to_float(k);
       values[at] = v;
+      float_values[at] = half_to_float(v);
       plain_keys[at] = half_to_float(k);
       plain_values[at] = half_to_float(v);
     }
@@ -44,8 +49,8 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
   }
 
   AttentionSpan span;
-  span.keys = keys.data();
-  span.values = values.data();
+  span.keys = c.half ? static_cast<const void*>(keys.data()) : float_keys.data();
+  span.values = c.half ? static_cast<const void*>(values.data()) : float_values.data();
   span.head_dim = c.dim;
   span.scale = 0.3f;
   span.softcap = c.softcap ? 2.0f : 0.0f;
@@ -66,7 +71,7 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
     span.accumulators = accumulators[piece].data();
     span.maxima = maxima[piece].data();
     span.sums = sums[piece].data();
-    isa.kernels->attend(span);
+    (c.half ? isa.kernels->attend_half : isa.kernels->attend_float)(span);
   }
 
   for (int r = 0; r < c.rows; ++r) {
@@ -109,6 +114,8 @@ int main() {
         test(isa, random, {length, 128, rows, 33, false, true});
       }
     test(isa, random, {200, 256, 4, 64, true, true});
+    test(isa, random, {200, 80, 5, 0, true, true, false});
+    test(isa, random, {513, 64, 3, 100, false, false, false});
   });
   return 0;
 }

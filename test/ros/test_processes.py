@@ -71,7 +71,7 @@ def client(namespace: str, *arguments: str) -> Process:
 
 
 def test_an_answer_streams_and_ends_with_its_figures(start_node: Any) -> None:
-    _, namespace = start_node()
+    _, namespace = start_node('-p', 'precision:=W4A16')
     asking = client(namespace, 'What is the capital of France?', '--max-new-tokens', '40')
     assert asking.ends() == 0
     assert 'Paris' in asking.output
@@ -131,7 +131,7 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: 
 
 def test_the_parameter_file_of_the_launch_file_starts_the_node(start_node: Any) -> None:
     config = Path(__file__).parents[2] / 'config' / 'chat.yaml'
-    _, namespace = start_node('--params-file', str(config), '--log-level', 'warn', '-p', 'use_sim_time:=false')
+    _, namespace = start_node('--params-file', str(config), '--log-level', 'debug', '-p', 'use_sim_time:=false')
     assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
 
 
