@@ -55,8 +55,9 @@ def start_node(smollm2_checkpoint: Path) -> Iterator[Callable[..., tuple[Process
 
     def begin(*arguments: str) -> tuple[Process, str]:
         namespace = f'/robot_{uuid.uuid4().hex[:8]}'
-        nodes.append(Process(str(BIN / 'chat_node'), '--ros-args', '-r', f'__ns:={namespace}',
-                             '-p', f'model:={smollm2_checkpoint}', '-p', 'sampling.temperature:=0.0', *arguments))
+        # Arguments first: of two values of a parameter the later one counts, as in the launch file.
+        nodes.append(Process(str(BIN / 'chat_node'), '--ros-args', *arguments, '-r', f'__ns:={namespace}',
+                             '-p', f'model:={smollm2_checkpoint}', '-p', 'sampling.temperature:=0.0'))
         nodes[-1].says('ready:')
         return nodes[-1], namespace
 
@@ -131,7 +132,7 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: 
 
 def test_the_parameter_file_of_the_launch_file_starts_the_node(start_node: Any) -> None:
     config = Path(__file__).parents[2] / 'config' / 'chat.yaml'
-    _, namespace = start_node('--params-file', str(config), '--log-level', 'debug', '-p', 'use_sim_time:=false')
+    _, namespace = start_node('--params-file', str(config), '--log-level', 'info', '-p', 'use_sim_time:=false')
     assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
 
 
