@@ -26,10 +26,14 @@ class BuildNative(build_ext):
         # An editable install gets a new build_temp each time; the Makefile names a directory that stays.
         build = os.environ.get('TINYCHAT_BUILD_DIR') or os.path.abspath(self.build_temp)
         configure = ['-S', os.path.join(ROOT, 'csrc'), f'-DPython_EXECUTABLE={sys.executable}']
-        jobs = str(os.cpu_count() or 1)
-        subprocess.run(['cmake', '-B', build, *configure], check=True)
-        subprocess.run(['cmake', '--build', build, '--target', '_tinychat', '--parallel', jobs], check=True)
-        subprocess.run(['cmake', '--install', build, '--prefix', target], check=True)
+        compile_one = ['--target', '_tinychat', '--parallel', str(os.cpu_count() or 1)]
+        try:
+            subprocess.run(['cmake', '-B', build, *configure], check=True)
+            subprocess.run(['cmake', '--build', build, *compile_one], check=True)
+            subprocess.run(['cmake', '--install', build, '--prefix', target], check=True)
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            sys.exit(f'{PACKAGE}: CMake cannot build the C++ extension (its reason is above); it needs: '
+                     'sudo apt install cmake g++ make pybind11-dev python3-dev')
 
 
 setup(
