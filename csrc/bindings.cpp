@@ -32,10 +32,8 @@ T choose(const std::string& what, const std::string& name, std::initializer_list
 ModelConfig config_from(const py::dict& d) {
   ModelConfig c;
   const auto read = [&](const char* name, auto& field, bool required = false) {
-    if (d.contains(name))
-      field = d[name].cast<std::decay_t<decltype(field)>>();
-    else if (required)
-      throw py::value_error(std::string("the model's description lacks ") + name);
+    if (d.contains(name)) field = d[name].cast<std::decay_t<decltype(field)>>();
+    else if (required) throw py::value_error(std::string("the model's description lacks ") + name);
   };
   read("vocab_size", c.vocab_size, true);
   read("hidden_size", c.hidden_size, true);
@@ -99,8 +97,7 @@ Linear linear_from(const py::dict& d) {
   w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * 16 * cols / (four_bits ? 2 : 1), 1));
   if (w.format == WeightFormat::kW8Channel)
     w.channel_scales = static_cast<const float*>(data_of(d, "scales", tiles * 16, 4));
-  else
-    w.scales = static_cast<const uint16_t*>(data_of(d, "scales", tiles * groups * 16, 2));
+  else w.scales = static_cast<const uint16_t*>(data_of(d, "scales", tiles * groups * 16, 2));
   if (w.format == WeightFormat::kW4Min)
     w.mins = static_cast<const uint16_t*>(data_of(d, "mins", tiles * groups * 16, 2));
   if (w.format == WeightFormat::kW4Zero)
@@ -220,11 +217,12 @@ PYBIND11_MODULE(_tinychat, m) {
       .def_property_readonly("threads", &PyDecoder::threads);
 
   py::class_<Sampler>(m, "Sampler")
-      .def(py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty) {
-             return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty});
-           }),
-           "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
-           "repetition_penalty"_a = 1.0f)
+      .def(
+          py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty) {
+            return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty});
+          }),
+          "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
+          "repetition_penalty"_a = 1.0f)
       .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");

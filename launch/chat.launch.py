@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
 from launch.conditions import UnlessCondition
 from launch.event_handlers import OnProcessExit
@@ -14,6 +13,8 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
 
 CONFIG = str(Path(__file__).resolve().parents[1] / 'config' / 'chat.yaml')
 

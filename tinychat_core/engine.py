@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 import os
 from pathlib import Path
-from typing import Any, cast, Union
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core import _tinychat
-from tinychat_core._tinychat import Cache, CancelFlag, Canceled
+from tinychat_core._tinychat import Cache, Canceled, CancelFlag
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.cores import usable_cores
 from tinychat_core.errors import CheckpointError, InvalidParameterError, PromptTooLongError
@@ -23,7 +23,7 @@ from tinychat_core.tokenizer import Tokenizer
 
 __all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'Generation', 'Token']
 
-Prompt = Union[str, Sequence[Mapping[str, str]], Sequence[int]]
+Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
 Logits = npt.NDArray[np.float32]
 
 # For each kind of weights the precisions that it runs in, the default first, and what its matrices are multiplied with:
@@ -38,14 +38,14 @@ PRECISIONS = {
 class Engine:
     """A model that is ready to answer: weights in memory, the native decoder and the tokenizer."""
 
-    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str, precision: str | None = None,
-                 threads: int | None = None, max_seq_len: int | None = None) -> None:
+    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str,
+                 precision: str | None = None, threads: int | None = None, max_seq_len: int | None = None) -> None:
         """
         Build the decoder over `tensors`, which are read in place; `Engine.open` does it for a checkpoint.
 
-        `model` is a family's description; a tensor is a float32 vector, or a dictionary of a matrix's format, rows, cols,
-        group_size and arrays. Raises InvalidParameterError for what cannot be served, ValueError for tensors that do not
-        fit the description.
+        `model` is a family's description; a tensor is a float32 vector, or a dictionary of a matrix's format, rows,
+        cols, group_size and arrays. Raises InvalidParameterError for what cannot be served, ValueError for tensors that
+        do not fit the description.
         """
         choices = PRECISIONS[weights]
         if precision is None:
@@ -76,8 +76,9 @@ class Engine:
         if isa and isa not in _tinychat.isas():
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "
                                         f'{", ".join(_tinychat.isas())}')
-        self._decoder = _tinychat.Decoder({**model, **rope_tables(model)}, dict(tensors), activations=choices[precision],
-                                          isa=isa, threads=self.threads, max_seq_len=self.context_length)
+        self._decoder = _tinychat.Decoder(
+            {**model, **rope_tables(model)}, dict(tensors), activations=choices[precision], isa=isa,
+            threads=self.threads, max_seq_len=self.context_length)
         self.isa: str = self._decoder.isa
         self.path: Path | None = None
         self.family = ''
@@ -92,9 +93,10 @@ class Engine:
         """
         Map a split checkpoint and verify its checksums.
 
-        `precision`: one of PRECISIONS; None is the checkpoint's default. `threads`: None is every physical core that the
-        process may use. `max_seq_len`: positions of a KV cache; None is the model's context length. `progress` is told
-        the fraction verified, 0 .. 1. Raises CheckpointError, InvalidParameterError, and Canceled once `cancel` is set.
+        `precision`: one of PRECISIONS; None is the checkpoint's default. `threads`: None is every physical core that
+        the process may use. `max_seq_len`: positions of a KV cache; None is the model's context length. `progress` is
+        told the fraction verified, 0 .. 1. Raises CheckpointError, InvalidParameterError, and Canceled once `cancel` is
+        set.
         """
         if backend not in ('auto', 'cpu'):
             raise InvalidParameterError(f"backend '{backend}' is not available in this build; use auto or cpu")
@@ -159,7 +161,8 @@ class Engine:
         Return an iterator of Token.
 
         `prompt`: raw text, chat messages ({'role', 'content'}, through the model's template) or tokens; appended to
-        `cache` (None: a fresh one). Raises PromptTooLongError or InvalidParameterError at the call, not at the first token.
+        `cache` (None: a fresh one). Raises PromptTooLongError or InvalidParameterError at the call, not at the first
+        token.
         """
         if isinstance(prompt, str):
             tokens = self.tokenizer.encode(prompt)

@@ -23,7 +23,8 @@ class Scorer(Protocol):
 
 
 def windows(tokens: Sequence[int], size: int) -> list[Sequence[int]]:
-    """Cut tokens into windows of `size` that do not overlap; a shorter rest is left out, as is common.
+    """
+    Cut tokens into windows of `size` that do not overlap; a shorter rest is left out, as is common.
 
     Raises InvalidParameterError where there is not a single window.
     """
@@ -39,7 +40,8 @@ def perplexity(scorer: Scorer, parts: Sequence[Sequence[int]]) -> Iterator[tuple
     loss, count = 0.0, 0
     for part in parts:
         if len(part) > scorer.context_length:
-            raise InvalidParameterError(f'a window of {len(part)} tokens exceeds the context of {scorer.context_length}')
+            raise InvalidParameterError(f'a window of {len(part)} tokens exceeds the context of '
+                                        f'{scorer.context_length}')
         logits = scorer.score(part)[:-1]
         targets = np.asarray(part[1:])
         highest = logits.max(axis=1, keepdims=True)

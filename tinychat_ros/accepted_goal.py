@@ -80,6 +80,7 @@ class AcceptedGoal:
 
     def _await_cancel(self) -> None:
         """Wait until rclpy has marked the goal as canceling, which it does after the cancel callback has returned."""
+        assert self.handle is not None
         deadline = monotonic() + 5
         while not self.handle.is_cancel_requested and monotonic() < deadline:
             sleep(0.0005)

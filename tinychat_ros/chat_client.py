@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 import signal
 import sys
 from time import monotonic
@@ -36,7 +35,7 @@ class ChatClient:
         self._server = server
         self._last_rejection = ''
         self._interrupted = False
-        self._client = ActionClient(
+        self._client: ActionClient[Any, Any, Any] = ActionClient(
             node, Chat, f'{server}/chat', feedback_sub_qos_profile=QOS, goal_service_qos_profile=QOS,
             result_service_qos_profile=QOS, cancel_service_qos_profile=QOS)
         node.create_subscription(State, f'{server}/state', self._on_state, QoSProfile(depth=10))
@@ -110,7 +109,7 @@ def summary(result: Chat.Result) -> str:
     return f'{line} {result.error_msg}' if result.error_msg else line
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: list[str] | None = None) -> int:
     """Ask once, or line by line from stdin; returns 1 where there is no whole answer."""
     parser = argparse.ArgumentParser(prog='chat_client', description=__doc__)
     parser.add_argument('prompt', nargs='*', help='ask this and end; without it, every line of stdin is a question')
@@ -119,7 +118,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument('--max-new-tokens', type=int, default=-1, metavar='N', help="default: the node's parameter")
     parser.add_argument('--temperature', type=float, default=-1.0, metavar='T', help="default: the node's parameter")
     parser.add_argument('--seed', type=int, default=-1, metavar='N', help="default: the node's parameter")
-    parser.add_argument('--timeout', type=float, default=10.0, metavar='S', help='wait so long for the node (default: 10)')
+    parser.add_argument('--timeout', type=float, default=10.0, metavar='S', help='wait so long for the node (10)')
     options = parser.parse_args(remove_ros_args(args if args is not None else sys.argv)[1:])
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('chat_client')

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import signal
 import sys
 from threading import Event, Thread
@@ -62,7 +61,7 @@ class ChatNode(Node):
         group = ReentrantCallbackGroup()
         self._tokens = self.create_publisher(Token, '~/tokens', TOKEN_QOS)
         self._server = ActionServer(
-            self, Chat, '~/chat', self._run_goal, callback_group=group, goal_callback=self._on_goal,
+            self, Chat, '~/chat', self._run_accepted, callback_group=group, goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel, result_timeout=10,
             goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
             cancel_service_qos_profile=SERVICE_QOS, feedback_pub_qos_profile=TOKEN_QOS)
@@ -191,6 +190,10 @@ class ChatNode(Node):
         else:
             goal.end(Chat.Result.TIME_LIMIT, message)
 
+    def _run_accepted(self, handle: Any) -> Chat.Result:
+        """Never called: every goal is executed with a callback of its own, see _execute."""
+        raise AssertionError(f'goal {handle.goal_id} was executed without its callback')
+
     # --- one goal -----------------------------------------------------------------------------------------------
 
     def _run_goal(self, goal: AcceptedGoal) -> Chat.Result:
@@ -294,7 +297,7 @@ class ChatNode(Node):
         return response
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; the goals end before the context does. Returns 2 for what the user can mend."""
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):

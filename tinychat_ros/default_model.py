@@ -15,12 +15,12 @@ def default_model() -> Path:
     """
     Return the first default model that exists.
 
-    Looked for in the current directory, in the source tree (where `make demo` leaves it) and in ~/.local/share/tinychat;
-    TinyChatError, saying how to get one, where there is none.
+    Looked for in the current directory, in the source tree (where `make demo` leaves it) and in
+    ~/.local/share/tinychat; TinyChatError, saying how to get one, where there is none.
     """
     source_tree = Path(__file__).resolve().parents[1]
     for root in (Path.cwd(), source_tree, Path.home() / '.local' / 'share' / 'tinychat'):
         if (root / NAME / 'tinychat.json').is_file():
             return root / NAME
-    raise TinyChatError('no model: give one with model:=DIRECTORY, made by `tinychat import FILE.gguf DIRECTORY`, or run '
-                        '`make model` in the source tree for the default one')
+    raise TinyChatError('no model: give one with model:=DIRECTORY, made by `tinychat import FILE.gguf DIRECTORY`, or '
+                        'run `make model` in the source tree for the default one')

@@ -65,7 +65,7 @@ def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
     messages = [{'role': m.role, 'content': m.content} for m in goal.messages]
     for message in messages:
         if message['role'] not in ROLES:
-            raise Rejection(f"[invalid goal] a message's role must be one of {', '.join(ROLES)}, not '{message['role']}'")
+            raise Rejection(f"[invalid goal] a role must be one of {', '.join(ROLES)}, not '{message['role']}'")
     if not messages:
         messages = [{'role': 'user', 'content': goal.prompt}]
     has_system = messages[0]['role'] == 'system'

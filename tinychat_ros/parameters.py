@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-Value = Union[str, int, float, bool]
+Value = str | int | float | bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _descriptor(declared: Declared) -> ParameterDescriptor:
     return descriptor
 
 
-def _check(parameters: Sequence[Parameter]) -> SetParametersResult:
+def _check(parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
     choices = {declared.name: declared.choices for declared in PARAMETERS if declared.choices}
     for parameter in parameters:
         allowed = choices.get(parameter.name)

@@ -12,9 +12,9 @@ namespace {
 
 using tinychat::AttentionSpan;
 
-constexpr int kChunk = 128;    // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
-constexpr int kMostRows = 4;   // queries that share a look at the cache
-const float kLowest = -1e30f;  // instead of -inf, whose differences are NaN
+constexpr int kChunk = 128;   // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
+constexpr int kMostRows = 4;  // queries that share a look at the cache
+const float kLowest = -1e30f; // instead of -inf, whose differences are NaN
 
 const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -85,8 +85,7 @@ inline void soften(const AttentionSpan& span, int row, int count, float* scores)
   span.sums[row] = span.sums[row] * correction[0] + sum(total);
   span.maxima[row] = highest_score;
   float* accumulator = span.accumulators + static_cast<size_t>(row) * span.head_dim;
-  for (int d = 0; d < span.head_dim; d += 16)
-    store(accumulator + d, load(accumulator + d) * broadcast(correction[0]));
+  for (int d = 0; d < span.head_dim; d += 16) store(accumulator + d, load(accumulator + d) * broadcast(correction[0]));
 }
 
 // accumulators += exp(score) * value for 16*kLanes channels at `channel`.

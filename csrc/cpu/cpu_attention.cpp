@@ -101,10 +101,8 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int r
 
 void CpuBackend::attend(int layer, KvCache& cache) {
   rotate_and_store(layer, cache);
-  if (rows_ == 1)
-    attend_decode(layer, cache);
-  else
-    attend_prefill(layer, cache);
+  if (rows_ == 1) attend_decode(layer, cache);
+  else attend_prefill(layer, cache);
 }
 
 // One token: a KV head a work item; a long cache is cut so that every thread has the same to read, and joined afterwards.

@@ -100,8 +100,13 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
                         &buffer.scales[group], &buffer.sums[group], &buffer.scaled_sums[group]);
   };
   const auto view = [&](const Input& buffer) {
-    return Activations{buffer.values.data(), buffer.quantized.data(),   buffer.scales.data(),
-                       buffer.sums.data(),   buffer.scaled_sums.data(), w.cols, groups};
+    return Activations{buffer.values.data(),
+                       buffer.quantized.data(),
+                       buffer.scales.data(),
+                       buffer.sums.data(),
+                       buffer.scaled_sums.data(),
+                       w.cols,
+                       groups};
   };
   const int threads = pool_.threads();
   if (rows > 1)
@@ -133,7 +138,8 @@ void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
       for (int i = 0; i < c.hidden_size; ++i) out[i] += learned[i];
     }
     // Angles once a token, not once a layer; in float, as the references compute them.
-    const auto angles = [&](const std::vector<float>& frequencies, std::vector<float>& cosines, std::vector<float>& sines) {
+    const auto angles = [&](const std::vector<float>& frequencies, std::vector<float>& cosines,
+                            std::vector<float>& sines) {
       const size_t half = frequencies.size();
       for (size_t i = 0; i < half; ++i) {
         const float angle = static_cast<float>(position + r) * frequencies[i];

@@ -32,7 +32,7 @@ class CpuBackend : public Backend {
   void norm_head(int first, float* logits) override;
 
  private:
-  static constexpr int kMaxRows = 128;      // tokens in a pass: bounds the buffers and the time until a cancel is seen
+  static constexpr int kMaxRows = 128; // tokens in a pass: bounds the buffers and the time until a cancel is seen
   static constexpr int kMaxHeadDim = 256;
   static constexpr int kPrefillQueries = 16; // that share a look at the cache
 
@@ -62,7 +62,8 @@ class CpuBackend : public Backend {
   void rotate_and_store(int layer, KvCache& cache);
   void attend_decode(int layer, KvCache& cache);
   void attend_prefill(int layer, KvCache& cache);
-  void run_span(int layer, KvCache& cache, int kv_head, int row, int rows, int begin, int end, AttentionScratch& s) const;
+  void run_span(int layer, KvCache& cache, int kv_head, int row, int rows, int begin, int end,
+                AttentionScratch& s) const;
 
   const Model model_;
   const Kernels& kernels_;
@@ -76,7 +77,7 @@ class CpuBackend : public Backend {
   std::vector<float> residual_, qkv_, attention_, hidden_, step_;
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
-  std::vector<Input> own_;               // a thread
+  std::vector<Input> own_;                // a thread
   std::vector<AttentionScratch> scratch_; // a thread, or a stretch of the cache
 };
 

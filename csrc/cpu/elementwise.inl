@@ -34,7 +34,7 @@ inline F one_plus_erf(F x) {
   p = fma(p, t, broadcast(1.421413741f));
   p = fma(p, t, broadcast(-0.284496736f));
   p = fma(p, t, broadcast(0.254829592f));
-  const F tail = p * t * exp(zero - magnitude * magnitude); // 1 - erf(|x|)
+  const F tail = p * t * exp(zero - magnitude * magnitude);                 // 1 - erf(|x|)
   const F positive = min(max(x * broadcast(1e30f), zero), broadcast(1.0f)); // 1 where x > 0, else 0
   return fma(positive, broadcast(2.0f) - tail - tail, tail);
 }

@@ -19,7 +19,8 @@ void read_row(const Linear& w, int row, float* out) {
   const size_t groups = cols / w.group;
   for (size_t k = 0; k < cols; ++k) {
     const size_t group = tile * groups + k / w.group;
-    const float scale = w.format == WeightFormat::kW8Channel ? w.channel_scales[row] : half_to_float(w.scales[group * 16 + lane]);
+    const float scale = w.format == WeightFormat::kW8Channel ? w.channel_scales[row]
+                                                             : half_to_float(w.scales[group * 16 + lane]);
     if (!four_bits) {
       const auto q = static_cast<int8_t>(w.weight[(tile * (cols / 4) + k / 4) * 64 + lane * 4 + k % 4]);
       out[k] = scale * static_cast<float>(q);

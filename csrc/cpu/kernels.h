@@ -40,9 +40,9 @@ struct AttentionSpan {
   int window = 0;                        // positions that a row sees; 0: all
   const float* slopes = nullptr;         // ALiBi [rows] or null
 
-  float* accumulators = nullptr;         // [rows][head_dim]: sum of exp(score - maximum) * value
-  float* maxima = nullptr;               // [rows]
-  float* sums = nullptr;                 // [rows]: sum of exp(score - maximum)
+  float* accumulators = nullptr; // [rows][head_dim]: sum of exp(score - maximum) * value
+  float* maxima = nullptr;       // [rows]
+  float* sums = nullptr;         // [rows]: sum of exp(score - maximum)
 };
 
 struct Kernels {

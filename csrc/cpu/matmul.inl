@@ -57,10 +57,8 @@ inline void dot_32_columns(const uint8_t* line, const int8_t* a, size_t stride, 
       const int8_t* x = a + r * stride + column;
       // With one row, a single chain of dependent dot products would wait for itself: two halve the wait.
       Dot& other = kRows == 1 ? second : sums[r];
-      if (kFourBits)
-        sums[r].add(low, x), other.add(high, x + 4);
-      else
-        sums[r].add_signed(low, x), other.add_signed(high, x + 4);
+      if (kFourBits) sums[r].add(low, x), other.add(high, x + 4);
+      else sums[r].add_signed(low, x), other.add_signed(high, x + 4);
     }
   }
   for (int r = 0; r < kRows; ++r) dots[r] = sums[r].value();
@@ -84,8 +82,8 @@ void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int fi
       dots[r] = broadcast(kFourBits ? 0 : -Dot::kSignedBias * x.sums[at + static_cast<size_t>(r) * groups]);
     for (int b = 0; b < blocks; ++b, block += kBlockBytes, a += 32)
       dot_32_columns<kRows, kFourBits>(block, a, x.cols, dots);
-    const F scale =
-        kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
+    const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
+                                                        : load_half(w.scales + index * 16);
     for (int r = 0; r < kRows; ++r)
       total[r] = fma(to_float(dots[r]) * broadcast(x.scales[at + static_cast<size_t>(r) * groups]), scale, total[r]);
     if (kFourBits) {
@@ -147,8 +145,8 @@ void w8_float(const Linear& w, int tile, const float* a, size_t stride, float* o
   Sums<kRows> sums;
   for (int g = 0; g < groups; ++g) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
-    const F scale =
-        kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile) : load_half(w.scales + index * 16);
+    const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
+                                                        : load_half(w.scales + index * 16);
     const F offset = broadcast(-128.0f) * scale; // of the bytes read as w + 128
     for (int column = 0; column < w.group; column += 4, line += 64, a += 4) {
       const I words = as_words(load_bytes(line)) ^ flip;
@@ -182,8 +180,7 @@ void multiply_float_rows(const Linear& w, int tile, const Activations& x, int fi
     w4_float<kRows, kFormat>(w, tile, a, x.cols, out);
   else if constexpr (kFormat == WeightFormat::kW8Group || kFormat == WeightFormat::kW8Channel)
     w8_float<kRows, kFormat>(w, tile, a, x.cols, out);
-  else
-    w16_float<kRows, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out);
+  else w16_float<kRows, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out);
 }
 
 // --- any number of rows, any format -----------------------------------------------------------------------------------
@@ -192,7 +189,7 @@ using RowsFunction = void (*)(const Linear&, int, const Activations&, int, float
 
 // For 8, 4, 2 and 1 rows at a time.
 #define TINYCHAT_BY_ROWS(function, format) \
-  { function<8, format>, function<4, format>, function<2, format>, function<1, format> }
+  {function<8, format>, function<4, format>, function<2, format>, function<1, format>}
 
 inline void by_rows(const RowsFunction (&functions)[4], const Linear& w, int tile, const Activations& x, int rows,
                     float* out) {

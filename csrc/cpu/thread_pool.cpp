@@ -54,7 +54,9 @@ void ThreadPool::run_erased(Function function, const void* context) {
     // Sequentially consistent with the sleeper's count: either we see the sleeper, or it sees the new epoch.
     epoch_.fetch_add(1);
     if (sleepers_.load() != 0) {
-      { const std::lock_guard<std::mutex> lock(mutex_); }
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+      }
       wake_.notify_all();
     }
   }

@@ -37,8 +37,8 @@ void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits w
   if (count <= 0) throw std::invalid_argument("no tokens to decode");
   if (count > cache.capacity() - cache.length())
     throw std::invalid_argument("the KV cache holds " + std::to_string(cache.capacity()) + " positions, " +
-                                std::to_string(cache.length()) + " of them used: no room for " +
-                                std::to_string(count) + " more");
+                                std::to_string(cache.length()) + " of them used: no room for " + std::to_string(count) +
+                                " more");
   for (int i = 0; i < count; ++i)
     if (tokens[i] < 0 || tokens[i] >= vocab)
       throw std::invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
@@ -53,10 +53,8 @@ void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits w
       layer(i, cache);
     }
     cache.set_length(cache.length() + rows);
-    if (want == Logits::kAll)
-      timed(6, [&] { backend_->norm_head(0, logits + static_cast<size_t>(begin) * vocab); });
-    else if (want == Logits::kLast && begin + rows == count)
-      timed(6, [&] { backend_->norm_head(rows - 1, logits); });
+    if (want == Logits::kAll) timed(6, [&] { backend_->norm_head(0, logits + static_cast<size_t>(begin) * vocab); });
+    else if (want == Logits::kLast && begin + rows == count) timed(6, [&] { backend_->norm_head(rows - 1, logits); });
   }
 }
 

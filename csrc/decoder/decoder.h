@@ -37,7 +37,8 @@ class Decoder {
 
   // Where the time of all passes so far went, in seconds, a name a fused step.
   static constexpr int kSteps = 7;
-  static constexpr const char* kStepNames[kSteps] = {"embed", "norm_qkv", "attend", "output", "norm_up", "down", "norm_head"};
+  static constexpr const char* kStepNames[kSteps] = {"embed",   "norm_qkv", "attend",   "output",
+                                                     "norm_up", "down",     "norm_head"};
   const std::array<double, kSteps>& step_seconds() const { return step_seconds_; }
 
   // Appends `count` tokens to the cache, in chunks of the backend's rows, and writes logits [vocab] of the last token or

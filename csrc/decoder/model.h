@@ -37,9 +37,10 @@ struct ModelConfig {
 
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
   float rope_scale = 1;             // of cos and sin (YaRN's attention factor)
-  std::vector<float> rope_local_inv_freq; // of layers with a sliding window where they differ (Gemma 3); empty: the same
-  std::vector<float> alibi_slopes;  // [heads]; empty: no ALiBi
-  std::vector<int> windows;         // [layers] positions a token sees, itself included; 0: all; empty: all layers all
+  std::vector<float>
+      rope_local_inv_freq;         // of layers with a sliding window where they differ (Gemma 3); empty: the same
+  std::vector<float> alibi_slopes; // [heads]; empty: no ALiBi
+  std::vector<int> windows;        // [layers] positions a token sees, itself included; 0: all; empty: all layers all
 
   int attention_width() const { return heads * head_dim; }
   int qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
@@ -53,14 +54,15 @@ struct Linear {
   WeightFormat format = WeightFormat::kF16;
   int rows = 0;
   int cols = 0;
-  int group = 0;                  // columns that share a scale; kW8Channel: cols; 16-bit: 0
-  const uint8_t* weight = nullptr;    // 4 bit [tiles][cols/8][16][4]; 8 bit [tiles][cols/4][16][4]; 16 bit [tiles][cols][16]
-  const uint16_t* scales = nullptr;   // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
-  const uint16_t* mins = nullptr;     // kW4Min: fp16 [tiles][cols/group][16]
-  const uint8_t* zeros = nullptr;     // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high
+  int group = 0; // columns that share a scale; kW8Channel: cols; 16-bit: 0
+  const uint8_t* weight =
+      nullptr; // 4 bit [tiles][cols/8][16][4]; 8 bit [tiles][cols/4][16][4]; 16 bit [tiles][cols][16]
+  const uint16_t* scales = nullptr;      // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
+  const uint16_t* mins = nullptr;        // kW4Min: fp16 [tiles][cols/group][16]
+  const uint8_t* zeros = nullptr;        // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high
   const float* channel_scales = nullptr; // kW8Channel: [tiles*16]
-  const float* bias = nullptr;        // [rows] or null
-  const float* input_scale = nullptr; // [cols], multiplies the input; or null
+  const float* bias = nullptr;           // [rows] or null
+  const float* input_scale = nullptr;    // [cols], multiplies the input; or null
 
   bool present() const { return weight != nullptr; }
   int tiles() const { return (rows + 15) / 16; }
@@ -69,32 +71,32 @@ struct Linear {
 struct Layer {
   const float* attn_norm = nullptr; // [hidden]
   const float* attn_norm_bias = nullptr;
-  const float* mlp_norm = nullptr;  // null with `parallel`: the MLP reads the attention's norm
+  const float* mlp_norm = nullptr; // null with `parallel`: the MLP reads the attention's norm
   const float* mlp_norm_bias = nullptr;
   const float* attn_post_norm = nullptr; // of the step's output, before the residual is added (Gemma 2)
   const float* mlp_post_norm = nullptr;
-  const float* q_norm = nullptr;    // [head_dim], per head (Qwen 3)
+  const float* q_norm = nullptr; // [head_dim], per head (Qwen 3)
   const float* k_norm = nullptr;
-  Linear qkv;                       // rows q | k | v
+  Linear qkv; // rows q | k | v
   Linear o;
-  Linear up;                        // rows gate | up where gated
+  Linear up; // rows gate | up where gated
   Linear down;
 };
 
 struct Model {
   ModelConfig config;
-  Linear embedding;                 // [vocab][hidden]
-  Linear positions;                 // [positions][hidden], learned; absent otherwise
+  Linear embedding; // [vocab][hidden]
+  Linear positions; // [positions][hidden], learned; absent otherwise
   std::vector<Layer> layers;
   const float* final_norm = nullptr;
   const float* final_norm_bias = nullptr;
-  Linear head;                      // a copy of `embedding` where they are tied
+  Linear head; // a copy of `embedding` where they are tied
 };
 
 // A named tensor of the checkpoint as it lies in memory; the owner keeps the memory alive.
 struct Tensor {
-  Linear linear;                  // a matrix, or
-  const float* vector = nullptr;  // a vector of `size` floats
+  Linear linear;                 // a matrix, or
+  const float* vector = nullptr; // a vector of `size` floats
   int size = 0;
 };
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tinychat_core.cores import Cores, usable_cores
 
 

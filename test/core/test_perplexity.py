@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.perplexity import perplexity, windows
 

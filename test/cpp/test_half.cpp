@@ -3,9 +3,8 @@
 //
 // Every half-precision number survives the way to float and back, and rounding is to nearest, ties to even.
 
-#include "cpu/half.h"
-
 #include "check.h"
+#include "cpu/half.h"
 
 using tinychat::float_to_half;
 using tinychat::half_to_float;

@@ -67,10 +67,12 @@ Matrix random_matrix(std::mt19937& random, WeightFormat format, int tiles, int c
             const int q = static_cast<int>(random() % 16);
             uint8_t& byte = m.bytes[(static_cast<size_t>(r / 16) * (cols / 8) + k / 8) * 64 + r % 16 * 4 + k % 4];
             byte = static_cast<uint8_t>(byte | (k % 8 < 4 ? q : q << 4));
-            value = format == WeightFormat::kW4Min ? half(m.scales[at]) * q + half(m.mins[at]) : half(m.scales[at]) * (q - zero);
+            value = format == WeightFormat::kW4Min ? half(m.scales[at]) * q + half(m.mins[at])
+                                                   : half(m.scales[at]) * (q - zero);
           } else {
             const int q = static_cast<int>(random() % 256) - 128;
-            m.bytes[(static_cast<size_t>(r / 16) * (cols / 4) + k / 4) * 64 + r % 16 * 4 + k % 4] = static_cast<uint8_t>(q);
+            m.bytes[(static_cast<size_t>(r / 16) * (cols / 4) + k / 4) * 64 + r % 16 * 4 + k % 4] =
+                static_cast<uint8_t>(q);
             value = (channel ? m.channel_scales[r] : half(m.scales[at])) * q;
           }
           m.values[static_cast<size_t>(r) * cols + k] = value;

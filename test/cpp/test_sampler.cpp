@@ -3,14 +3,13 @@
 //
 // What the sampler may draw and how often; the Python tests compare whole distributions.
 
-#include "decoder/sampler.h"
-
 #include <cmath>
 #include <limits>
 #include <set>
 #include <stdexcept>
 
 #include "check.h"
+#include "decoder/sampler.h"
 
 using namespace tinychat;
 

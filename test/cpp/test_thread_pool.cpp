@@ -3,11 +3,10 @@
 //
 // Every thread runs every job exactly once, also after the workers have gone to sleep.
 
-#include "cpu/thread_pool.h"
-
 #include <chrono>
 
 #include "check.h"
+#include "cpu/thread_pool.h"
 
 int main() {
   for (int threads = 1; threads <= 4; ++threads) {

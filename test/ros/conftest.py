@@ -128,7 +128,8 @@ class Robot:
         self.client_node = rclpy.create_node('client', namespace=namespace)
         self.tokens: list[TokenMessage] = []
         self.states: list[State] = []
-        self.client_node.create_subscription(TokenMessage, 'tinychat/tokens', self.tokens.append, QoSProfile(depth=1000))
+        self.client_node.create_subscription(TokenMessage, 'tinychat/tokens', self.tokens.append,
+                                             QoSProfile(depth=1000))
         self.client_node.create_subscription(
             State, 'tinychat/state', self.states.append,
             QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL))
@@ -202,5 +203,5 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Robot]]:
 
 @pytest.fixture
 def robot(start: Callable[..., Robot]) -> Robot:
-    """A robot with the default parameters."""
+    """Start a robot with the default parameters."""
     return start()

@@ -8,6 +8,7 @@ from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 from conftest import wait_for
 import pytest
+
 from tinychat_ros.interfaces import Chat
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from action_msgs.msg import GoalStatus
+
 from tinychat_ros.interfaces import Chat, Message
 
 
@@ -55,9 +56,9 @@ def test_a_goal_brings_its_own_dialogue_and_sampling(robot) -> None:
 
 
 def test_a_line_on_the_prompt_topic_is_answered_on_tokens(robot) -> None:
+    from conftest import wait_for
     from rclpy.qos import QoSProfile
     from std_msgs.msg import String
-    from conftest import wait_for
 
     publisher = robot.client_node.create_publisher(String, 'tinychat/prompt', QoSProfile(depth=10))
     wait_for(publisher.get_subscription_count)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from action_msgs.msg import GoalStatus
 from conftest import wait_for
+
 from tinychat_ros.interfaces import Chat
 
 

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import pytest
+
 from tinychat_ros.goal_queue import GoalQueue
 
 
 @pytest.fixture
 def queue() -> GoalQueue[str]:
-    """A queue in which 'running' runs with priority 5."""
+    """Return a queue in which 'running' runs with priority 5."""
     queue: GoalQueue[str] = GoalQueue()
     queue.push('running', 5, 'queue')
     assert queue.start() == 'running'

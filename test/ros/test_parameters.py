@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from rclpy.parameter import Parameter
-from tinychat_ros.parameters import PARAMETERS
 import yaml
+
+from tinychat_ros.parameters import PARAMETERS
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'chat.yaml'
 

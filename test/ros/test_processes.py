@@ -13,9 +13,8 @@ from threading import Thread
 from typing import Any
 import uuid
 
-import pytest
-
 from conftest import wait_for
+import pytest
 
 BIN = Path(sys.executable).parent
 STORY = 'Write a very long story about a robot.'
@@ -80,7 +79,7 @@ def test_an_answer_streams_and_ends_with_its_figures(start_node: Any) -> None:
 
 
 def test_ctrl_c_in_the_client_cancels_the_goal(start_node: Any) -> None:
-    node, namespace = start_node()
+    _, namespace = start_node()
     asking = client(namespace, STORY, '--max-new-tokens', '4000')
     asking.says(' the ')
     asking.process.send_signal(signal.SIGINT)

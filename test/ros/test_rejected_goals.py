@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from builtin_interfaces.msg import Duration
-import pytest
-from tinychat_ros.interfaces import Message, SamplingParams
-
 from conftest import wait_for
+import pytest
+
+from tinychat_ros.interfaces import Message, SamplingParams
 
 BAD = {
     'empty prompt': ({'prompt': ''}, 'both are empty'),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from conftest import wait_for
+
 from tinychat_ros.interfaces import GetModelInfo, Message, ResetConversation, State, Tokenize
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tinychat_ros import token_stream
 from tinychat_ros.token_stream import Piece, TokenStream
 

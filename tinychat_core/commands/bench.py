@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                             'a shape: W4A8)')
     parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
     parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens of the prompt (default: 4)')
-    parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (default: 200)')
+    parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (200)')
     parser.add_argument('--threads', metavar='N[,N…]', help='default: every physical core that the process may use')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON lines, one a setting')
     parser.add_argument('--profile', action='store_true', help="also print where a token's time goes, step by step")

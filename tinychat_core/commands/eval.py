@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-import sys
 
 from tinychat_core.errors import InvalidParameterError, TinyChatError
 
@@ -27,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Print exp of the mean negative log-likelihood of every token but each window's first."""
     from tinychat_core.engine import Engine
     from tinychat_core.perplexity import perplexity, windows
+    from tinychat_core.progress import ProgressBar
 
     try:
         text = Path(args.text).read_text(encoding='utf-8')
@@ -36,12 +36,11 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidParameterError('--max-windows must be at least 1')
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, None)
     parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
+    bar = ProgressBar(f'eval {Path(args.model).name}')
     value, count = 0.0, 0
-    for done, (value, count) in enumerate(perplexity(engine, parts), start=1):
-        if sys.stderr.isatty():
-            print(f'\rwindow {done}/{len(parts)}: perplexity {value:.4f}', end='', file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    for done, so_far in enumerate(perplexity(engine, parts), start=1):
+        value, count = so_far
+        bar(done / len(parts))
     if args.json:
         print(json.dumps({'perplexity': value, 'tokens': count, 'windows': len(parts), 'precision': engine.precision}))
     else:

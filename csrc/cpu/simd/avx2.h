@@ -100,9 +100,7 @@ inline Bytes low_nibbles(Bytes x) {
   const __m256i mask = _mm256_set1_epi8(15);
   return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
 }
-inline Bytes high_nibbles(Bytes x) {
-  return low_nibbles({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)});
-}
+inline Bytes high_nibbles(Bytes x) { return low_nibbles({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)}); }
 inline I as_words(Bytes x) { return {x.a, x.b}; }
 
 inline __m256i four_bytes(const int8_t* four) {

@@ -47,9 +47,7 @@ inline I operator+(I a, I b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline I round(F a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline int32_t sum(I a) { return _mm512_reduce_add_epi32(a.v); }
-inline void store_i8(int8_t* p, I a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a.v));
-}
+inline void store_i8(int8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a.v)); }
 inline F power_of_two(I n) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
 }
@@ -63,9 +61,7 @@ struct Bytes {
 };
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
-inline Bytes high_nibbles(Bytes a) {
-  return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))};
-}
+inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
 inline I as_words(Bytes a) { return {a.v}; }
 
 // Sums over 32 columns of weight * activation, a lane a row. Four activations are broadcast to every row.

@@ -16,8 +16,8 @@ namespace {
 struct F {
   float v[16];
 };
-#define TINYCHAT_LANES(type, expression) \
-  type r;                                \
+#define TINYCHAT_LANES(type, expression)            \
+  type r;                                           \
   for (int i = 0; i < 16; ++i) r.v[i] = expression; \
   return r
 inline F load(const float* p) { TINYCHAT_LANES(F, p[i]); }

@@ -13,15 +13,15 @@ namespace {
 struct F {
   float32x4_t v[4];
 };
-#define TINYCHAT_LANES(type, expression) \
-  type r;                                \
+#define TINYCHAT_LANES(type, expression)           \
+  type r;                                          \
   for (int i = 0; i < 4; ++i) r.v[i] = expression; \
   return r
 inline F load(const float* p) { TINYCHAT_LANES(F, vld1q_f32(p + 4 * i)); }
-inline F load_half(const uint16_t* p) {
-  TINYCHAT_LANES(F, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))));
+inline F load_half(const uint16_t* p) { TINYCHAT_LANES(F, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)))); }
+inline F load_bf16(const uint16_t* p) {
+  TINYCHAT_LANES(F, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)));
 }
-inline F load_bf16(const uint16_t* p) { TINYCHAT_LANES(F, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16))); }
 inline F load_u8(const uint8_t* p) {
   const uint16x8_t low = vmovl_u8(vld1_u8(p)), high = vmovl_u8(vld1_u8(p + 8));
   return {{vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(low))),
