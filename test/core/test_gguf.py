@@ -41,8 +41,8 @@ def refused(tmp_path: Path, made: dict[str, Tensor] | None = None, **changes: An
     return str(caught.value)
 
 
-@pytest.mark.parametrize(('kind', 'format_'), [('Q4_0', 'w4z'), ('Q4_1', 'w4m'), ('Q8_0', 'w8g'), ('F16', 'f16'),
-                                               ('BF16', 'bf16'), ('F32', 'f16')])
+@pytest.mark.parametrize(('kind', 'format_'), [('Q4_0', 'w4z'), ('Q4_1', 'w4m'), ('Q8_0', 'w8g'),
+                                               ('F16', 'f16'), ('BF16', 'bf16'), ('F32', 'f16')])
 @pytest.mark.parametrize('tied', [True, False])
 def test_every_number_arrives_bit_for_bit(tmp_path: Path, kind: str, format_: str, tied: bool) -> None:
     made = tiny_llama.tensors(kind, tied=tied)

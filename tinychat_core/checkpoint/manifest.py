@@ -86,6 +86,8 @@ class Manifest:
         """Read a directory's tinychat.json; CheckpointError where it is missing, too new or damaged."""
         path = directory / NAME
         try:
+            if not directory.is_dir():
+                raise CheckpointError(f'{directory} is not a directory; give the path of a split checkpoint')
             text = path.read_bytes()
         except FileNotFoundError:
             raise CheckpointError(f'{directory} is no split checkpoint ({NAME} is missing); make one with '
@@ -95,10 +97,12 @@ class Manifest:
         try:
             content = json.loads(text)
             version = content['format_version']
-            if type(version) is int and version > FORMAT_VERSION:
+            if not isinstance(version, int) or version < 1:
+                raise ValueError(f'its format version is {version!r}')
+            if version > FORMAT_VERSION:
                 raise CheckpointError(
-                    f'{directory} has format version {version}, newer than the {FORMAT_VERSION} that this release '
-                    'reads; update tinychat or import the model again')
+                    f'{directory} has format version {version}, newer than the {FORMAT_VERSION} that this '
+                    'release reads; update tinychat or import the model again')
             if content.pop('checksum') != _checksum(content):
                 raise ValueError('its checksum differs')
             return cls._checked(content)
@@ -111,8 +115,8 @@ class Manifest:
         content['tensors'] = {name: TensorEntry(**entry) for name, entry in content['tensors'].items()}
         content['shards'] = [Shard(**shard) for shard in content['shards']]
         manifest = cls(**content)
-        if manifest.format_version < 1 or manifest.weights not in ('W4', 'W8', 'W16'):
-            raise ValueError(f'{manifest.weights} weights of format version {manifest.format_version}')
+        if manifest.weights not in ('W4', 'W8', 'W16'):
+            raise ValueError(f'its weights are {manifest.weights!r}')
         for name, entry in manifest.tensors.items():
             if not 0 <= entry.shard < len(manifest.shards):
                 raise ValueError(f'{name} lies in a shard that is not listed')

@@ -39,8 +39,6 @@ class Checkpoint:
         """
         directory = Path(path)
         try:
-            if not directory.is_dir():
-                raise CheckpointError(f'{directory} is not a directory; give the path of a split checkpoint')
             manifest = Manifest.read(directory)
             for shard in manifest.shards:
                 _check_size(directory / shard.file, shard.bytes)

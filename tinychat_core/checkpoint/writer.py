@@ -3,15 +3,15 @@
 """
 Write a split checkpoint, shard by shard.
 
-All goes into OUT.partial, which no reader opens (tinychat.json comes last), and is renamed when it is whole.
-What a killed run leaves there is used again by the next one of the same source: a shard counts as done once
-`progress.json` says so.
+All goes into OUT.partial, which no reader opens until it is whole (tinychat.json comes last), and is then
+renamed. What a killed run leaves there is used again by the next one of the same source: a shard counts as
+done once `progress.json` says so.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 import fcntl
 import json
@@ -99,7 +99,7 @@ class CheckpointWriter:
     def finish(self, *, family: str, model: dict[str, Any], files: Mapping[str, str | bytes]) -> None:
         """Write the small files and tinychat.json, and give the directory its name."""
         assert len(self._shards) == self._count
-        weights, group_size = _precision(self._tensors.values())
+        weights, group_size = _precision(self._tensors)
         contents = {name: text if isinstance(text, bytes) else text.encode() for name, text in files.items()}
         manifest = Manifest(
             family=family, model=model, weights=weights, group_size=group_size, tensors=self._tensors,
@@ -162,13 +162,16 @@ class CheckpointWriter:
         os.replace(self._partial / (_PROGRESS + '.new'), self._partial / _PROGRESS)
 
 
-def _precision(tensors: Iterable[TensorEntry]) -> tuple[str, int]:
-    """Return the kind of weights and the group size that most of the numbers in the decoder layers have."""
-    numbers = Counter[tuple[str, int]]()
-    for entry in tensors:
-        if entry.format in FORMATS and entry.shard > 0:
-            numbers[FORMATS[entry.format].family, entry.group_size] += entry.rows * entry.cols
-    return max(numbers, key=numbers.__getitem__)
+def _precision(tensors: Mapping[str, TensorEntry]) -> tuple[str, int]:
+    """Return the kind of weights that most of the numbers in the decoder layers have, and their group size."""
+    kinds, sizes = Counter[str](), Counter[tuple[str, int]]()
+    for name, entry in tensors.items():
+        if entry.format in FORMATS and name.startswith('layers.'):
+            kind, numbers = FORMATS[entry.format].family, entry.rows * entry.cols
+            kinds[kind] += numbers
+            sizes[kind, entry.group_size] += numbers
+    kind = max(kinds, key=kinds.__getitem__)
+    return kind, max((size for size in sizes if size[0] == kind), key=sizes.__getitem__)[1]
 
 
 def _locked(directory: Path) -> int:

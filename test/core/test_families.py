@@ -1,0 +1,82 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions from config.json: what is served is described, and what is not is named."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tinychat_core.checkpoint.description import check_description
+from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.families import describe, family_of
+
+SMOLLM2 = {
+    'architectures': ['LlamaForCausalLM'], 'attention_bias': False, 'attention_dropout': 0.0, 'bos_token_id': 1,
+    'eos_token_id': 2, 'hidden_act': 'silu', 'hidden_size': 576, 'initializer_range': 0.041666666666666664,
+    'intermediate_size': 1536, 'is_llama_config': True, 'max_position_embeddings': 8192, 'mlp_bias': False,
+    'model_type': 'llama', 'num_attention_heads': 9, 'num_hidden_layers': 30, 'num_key_value_heads': 3,
+    'pad_token_id': 2, 'pretraining_tp': 1, 'rms_norm_eps': 1e-05, 'rope_interleaved': False, 'rope_scaling': None,
+    'rope_theta': 100000, 'tie_word_embeddings': True, 'torch_dtype': 'bfloat16',
+    'transformers_version': '4.42.3', 'use_cache': True, 'vocab_size': 49152,
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    """Return SmolLM2's configuration with other options; None leaves one out."""
+    return {name: value for name, value in {**SMOLLM2, **changes}.items() if value is not None}
+
+
+def test_smollm2() -> None:
+    description = describe(SMOLLM2)
+    check_description(description)
+    assert family_of(SMOLLM2).name == 'llama'
+    assert description == {
+        'vocab_size': 49152, 'hidden_size': 576, 'intermediate_size': 1536, 'layers': 30, 'heads': 9, 'kv_heads': 3,
+        'head_dim': 64, 'context_length': 8192, 'norm': 'rms', 'norm_eps': 1e-05, 'activation': 'silu',
+        'gated': True, 'rope': {'theta': 100000.0, 'dim': 64}, 'tied_head': True, 'bos_token_id': 1,
+        'eos_token_ids': [2]}
+
+
+def test_rope_as_transformers_5_writes_it() -> None:
+    config = changed(rope_theta=None, rope_parameters={'rope_theta': 500000.0, 'rope_type': 'default'})
+    assert describe(config)['rope'] == {'theta': 500000.0, 'dim': 64}
+
+
+def test_what_is_absent_has_the_value_that_transformers_gives_it() -> None:
+    config = changed(num_key_value_heads=None, rope_theta=None, tie_word_embeddings=None)
+    description = describe(config)
+    assert (description['kv_heads'], description['rope']['theta'], description['tied_head']) == (9, 10000.0, False)
+
+
+@pytest.mark.parametrize(('changes', 'reason'), [
+    ({'model_type': 'lama'}, "the model type 'lama' is not supported; the nearest supported ones are llama"),
+    ({'model_type': None}, "the model type 'None' is not supported"),
+    ({'hidden_act': 'xielu'}, "hidden_act = 'xielu' is not supported for the model type 'llama'"),
+    ({'rope_scaling': {'type': 'warp', 'factor': 2.0}}, "the rope type 'warp' is not supported"),
+    ({'rope_parameters': {'rope_type': 'warp', 'rope_theta': 1e4}}, "the rope type 'warp' is not supported"),
+    ({'num_local_experts': 8}, 'num_local_experts = 8 is not supported'),
+    ({'moe_intermediate_size': 64}, 'moe_intermediate_size = 64 is not supported'),
+    ({'sliding_window': 4096}, 'sliding_window = 4096 is not supported'),
+    ({'quantization_config': {'quant_method': 'awq'}}, 'quantization_config = '),
+    ({'partial_rotary_factor': 0.5}, 'partial_rotary_factor = 0.5 is not supported'),
+    ({'logit_scale': 0.5}, 'logit_scale = 0.5 is not supported'),
+    ({'pretraining_tp': 2}, 'pretraining_tp = 2 is not supported'),
+    ({'hidden_size': None}, 'config.json lacks hidden_size'),
+    ({'num_attention_heads': '9'}, "num_attention_heads = '9' is not supported"),
+    ({'num_hidden_layers': 0}, 'num_hidden_layers = 0 is not supported'),
+    ({'rms_norm_eps': 'small'}, "rms_norm_eps = 'small' is not supported"),
+    ({'head_dim': 60}, 'head_dim = 60 is not supported: no multiple of 16'),
+    ({'num_key_value_heads': 4}, '9 heads over 4 KV heads'),
+])
+def test_what_is_not_served_is_named(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnsupportedModelError) as caught:
+        describe(changed(**changes))
+    assert reason in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('changes', [
+    {'use_sliding_window': False}, {'logit_scale': 1.0}, {'num_experts': 0},
+    {'made_up_by_someone': 'yes'}, {'head_dim': 64}])
+def test_options_that_change_nothing_do_not_matter(changes: dict[str, Any]) -> None:
+    assert describe(changed(**changes)) == describe(SMOLLM2)
