@@ -165,7 +165,8 @@ class Engine:
         token.
         """
         if isinstance(prompt, str):
-            tokens = self.tokenizer.encode(prompt)
+            # What frames a text, like LLaMA's BOS, belongs only at its beginning.
+            tokens = self.tokenizer.encode(prompt, add_bos=cache is None or cache.length == 0)
         elif prompt and isinstance(prompt[0], Mapping):
             tokens = self.tokenizer.encode_chat(cast('Sequence[Mapping[str, str]]', prompt))
         else:

@@ -13,6 +13,9 @@ namespace tinychat {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+// All tokens that are e^50 times less likely than the likeliest share, even in a vocabulary of 256k, less of the mass than
+// one step of the 53-bit random number.
+constexpr float kNegligible = 50.0f;
 
 // exp(x) for x <= 0, relative error below 3e-7, without a branch, so that the compiler turns a loop of it into vectors.
 inline float fast_exp(float x) {
@@ -30,6 +33,26 @@ inline float fast_exp(float x) {
   float power;
   std::memcpy(&power, &bits, 4);
   return p * power;
+}
+
+// The largest of n numbers; NaN where there is one. Sixteen running maxima, which a compiler keeps in vectors.
+float maximum(const float* x, int n) {
+  constexpr int kLanes = 16;
+  float most[kLanes], sums[kLanes] = {};
+  for (float& m : most) m = kForbidden;
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int j = 0; j < kLanes; ++j) {
+      most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+      sums[j] += x[i + j] != x[i + j] ? 1.0f : 0.0f; // only NaN differs from itself
+    }
+  for (; i < n; ++i) {
+    most[0] = x[i] > most[0] ? x[i] : most[0];
+    sums[0] += x[i] != x[i] ? 1.0f : 0.0f;
+  }
+  for (const float bad : sums)
+    if (bad > 0) return std::numeric_limits<float>::quiet_NaN();
+  return *std::max_element(most, most + kLanes);
 }
 
 } // namespace
@@ -56,11 +79,10 @@ int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed)
     logits = logits_.data();
   }
 
-  const int best = static_cast<int>(std::max_element(logits, logits + vocab) - logits);
-  const float highest = logits[best];
+  const float highest = maximum(logits, vocab);
   if (!std::isfinite(highest))
     throw std::invalid_argument(highest == kForbidden ? "no token is allowed" : "the logits are not finite numbers");
-  if (params_.temperature <= 0) return best;
+  if (params_.temperature <= 0) return static_cast<int32_t>(std::find(logits, logits + vocab, highest) - logits);
 
   // Likelier first, then the lower id: the order never depends on how a library sorts.
   const auto likelier = [](const Candidate& a, const Candidate& b) {
@@ -80,8 +102,9 @@ int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed)
       std::push_heap(candidates_.begin(), candidates_.end(), likelier);
     }
   } else {
-    candidates_.resize(vocab);
-    for (int i = 0; i < vocab; ++i) candidates_[i] = {logits[i], i};
+    const float least = highest - kNegligible * params_.temperature;
+    for (int i = 0; i < vocab; ++i)
+      if (logits[i] >= least) candidates_.push_back({logits[i], i});
   }
 
   const float factor = 1.0f / params_.temperature;

@@ -60,5 +60,15 @@ int main() {
     refused = true;
   }
   CHECK(refused, "no token allowed");
+
+  std::vector<float> broken(100, 1.0f);
+  broken[37] = std::numeric_limits<float>::quiet_NaN();
+  refused = false;
+  try {
+    Sampler(1, greedy).sample(broken.data(), 100, nullptr);
+  } catch (const std::invalid_argument&) {
+    refused = true;
+  }
+  CHECK(refused, "a logit is not a number");
   return 0;
 }
