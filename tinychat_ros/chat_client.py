@@ -5,21 +5,28 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 import signal
 import sys
 from time import monotonic
 from typing import Any
 
+from action_msgs.msg import GoalStatus
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from tinychat_ros.interfaces import Chat, State
 
-QOS = QoSProfile(depth=1000)
+# As deep as the node's: a deep queue at one end alone loses what the other cannot hold.
+FEEDBACK_QOS, SERVICE_QOS = QoSProfile(depth=1000), QoSProfile(depth=2000)
+STATE_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# A node may vanish for a moment, after one of the two was stopped, and come back.
+PATIENCE = 2.0  # [s]
 
 
 class ClientError(Exception):
@@ -31,36 +38,46 @@ class ChatClient:
 
     def __init__(self, node: Node, server: str) -> None:
         """Prepare to talk to the node named `server`, relative to `node`'s namespace."""
-        self._node = node
         self._server = server
-        self._last_rejection = ''
-        self._interrupted = False
+        self._state = State()
+        self._interrupts = 0
+        self._is_asking = False
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
         self._client: ActionClient[Any, Any, Any] = ActionClient(
-            node, Chat, f'{server}/chat', feedback_sub_qos_profile=QOS, goal_service_qos_profile=QOS,
-            result_service_qos_profile=QOS, cancel_service_qos_profile=QOS)
-        node.create_subscription(State, f'{server}/state', self._on_state, QoSProfile(depth=10))
+            node, Chat, f'{server}/chat', feedback_sub_qos_profile=FEEDBACK_QOS,
+            goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
+            cancel_service_qos_profile=SERVICE_QOS)
+        self._seen = self._looked = 0.0  # when the server was there, and when we looked last
+        node.create_subscription(State, f'{server}/state', self._on_state, STATE_QOS)
+
+    def interrupt(self, *_: Any) -> None:
+        """Cancel the goal that runs; without one, and the second time, end."""
+        self._interrupts += 1
+        if not self._is_asking:
+            raise KeyboardInterrupt
 
     def wait(self, seconds: float) -> None:
         """Wait for the server; ClientError after `seconds`."""
         deadline = monotonic() + seconds
         while not self._client.server_is_ready():
-            self._spin()
-            if self._interrupted:
-                raise ClientError('interrupted')
+            self._executor.spin_once(0.05)
             if monotonic() > deadline:
                 raise ClientError(f'no answer from {self._server} within {seconds:g} s; is the node running?')
 
-    def interrupt(self, *_: Any) -> None:
-        """Cancel the goal that runs; without one, end."""
-        self._interrupted = True
-
-    def ask(self, goal: Chat.Goal) -> Chat.Result:
+    def ask(self, goal: Any) -> Any:
         """
-        Print the answer as it arrives and return the result, partial where the goal was canceled.
+        Print the answer to a Chat.Goal as it arrives, and return the Chat.Result.
 
-        ClientError where the goal is rejected or the server disappears.
+        ClientError where the goal is rejected, or the server disappears.
         """
-        self._interrupted = False
+        self._interrupts, self._is_asking = 0, True
+        try:
+            return self._ask(goal)
+        finally:
+            self._is_asking = False
+
+    def _ask(self, goal: Any) -> Any:
         printed: list[str] = []
 
         def show(message: Any) -> None:
@@ -68,80 +85,143 @@ class ChatClient:
                 printed.append(message.feedback.delta)
                 print(message.feedback.delta, end='', flush=True)
 
-        handle = self._await(self._client.send_goal_async(goal, show))
+        rejected = self._state.rejected_goals
+        self._seen = monotonic()
+        sent = self._client.send_goal_async(goal, show)
+        while not sent.done():
+            self._spin()
+        handle: Any = sent.result()
         if not handle.accepted:
-            self._spin(0.3)
-            raise ClientError(f'the goal was rejected: {self._last_rejection or "see the log of the node"}')
+            raise ClientError(f'the goal was rejected: {self._rejection(rejected)}')
+        response = self._await_result(handle)
+        if response.status == GoalStatus.STATUS_UNKNOWN:
+            raise ClientError('the node does not keep the result any more')
+        # Feedback may be lost, or overtaken by the result, which has the whole text.
+        text, shown = response.result.text, ''.join(printed)
+        print(text[len(shown):] if text.startswith(shown) else f'\n{text}', flush=True)
+        return response.result
+
+    def _await_result(self, handle: Any) -> Any:
         future = handle.get_result_async()
         canceling = False
         while not future.done():
-            if self._interrupted and not canceling:
+            if self._interrupts and not canceling:
                 canceling = True
                 handle.cancel_goal_async()
-            self._spin()
-            if not self._client.server_is_ready():
-                print()
-                raise ClientError('the node has disappeared')
-        result: Chat.Result = future.result().result
-        # Feedback may be lost or late on a bad link; the result has the whole text.
-        shown = ''.join(printed)
-        print(result.text[len(shown):] if result.text.startswith(shown) else f'\n{result.text}', flush=True)
-        return result
-
-    def _await(self, future: Any) -> Any:
-        while not future.done():
-            self._spin()
-            if not self._client.server_is_ready():
-                raise ClientError('the node has disappeared')
+            if self._interrupts > 1:
+                raise ClientError('interrupted')
+            if self._spin():
+                # What was on its way may be lost; the node keeps a result for 10 s.
+                future = handle.get_result_async()
         return future.result()
 
-    def _spin(self, seconds: float = 0.05) -> None:
-        rclpy.spin_once(self._node, timeout_sec=seconds)
+    def _spin(self) -> bool:
+        """Handle what comes; True where the server was away for a moment, ClientError where it stays."""
+        self._executor.spin_once(0.05)
+        now = monotonic()
+        if now - self._looked < 0.1:
+            return False
+        self._looked = now
+        away = now - self._seen
+        if self._client.server_is_ready():
+            self._seen = now
+            return away > 1.0
+        if away > PATIENCE:
+            print()
+            raise ClientError('the node has disappeared')
+        return False
 
-    def _on_state(self, state: State) -> None:
-        self._last_rejection = state.last_rejection
+    def _rejection(self, before: int) -> str:
+        """Return the reason from ~/state, which comes after the rejection."""
+        deadline = monotonic() + 1
+        while self._state.rejected_goals == before and monotonic() < deadline:
+            self._executor.spin_once(0.05)
+        return self._state.last_rejection or 'the log of the node tells why'
+
+    def _on_state(self, state: Any) -> None:
+        self._state = state
 
 
-def summary(result: Chat.Result) -> str:
-    """Return the figures of an answer in a line."""
+def summary(result: Any) -> str:
+    """Return the figures of a Chat.Result in a line."""
     line = (f'[{result.new_tokens} tokens, first after {1e3 * result.time_to_first_token:.0f} ms, '
             f'{result.tokens_per_second:.1f} tokens/s, {result.finish_reason}]')
     return f'{line} {result.error_msg}' if result.error_msg else line
 
 
+def arguments() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog='chat_client', description=__doc__,
+                                     epilog="What is not given is the node's parameter of that name.")
+    add = parser.add_argument
+    add('prompt', nargs='*', help='ask this and end; without it, every line of stdin is a question')
+    add('--node', default='tinychat', help='name of the node (default: %(default)s)')
+    add('--timeout', type=float, default=10.0, metavar='S', help='wait so long for the node (default: 10)')
+    add('--system', default='', metavar='TEXT', help='system prompt')
+    add('--max-new-tokens', type=int, default=-1, metavar='N', help='longest answer')
+    add('--temperature', type=float, default=-1.0, metavar='T', help='0: always the likeliest token')
+    add('--top-k', type=int, default=-1, metavar='K', help='only the K likeliest tokens; 0: off')
+    add('--top-p', type=float, default=-1.0, metavar='P', help='only the likeliest with this mass; 1: off')
+    add('--min-p', type=float, default=-1.0, metavar='P',
+        help='only what is P times as likely as the best; 0: off')
+    add('--repetition-penalty', type=float, default=-1.0, metavar='R',
+        help='above 1: fewer repetitions; 1: off')
+    add('--seed', type=int, default=-1, metavar='N', help='the same seed gives the same answer')
+    add('--stop', action='append', default=[], metavar='TEXT',
+        help='a text that ends the answer; may be repeated')
+    return parser
+
+
+def goal_of(options: argparse.Namespace, prompt: str) -> Any:
+    """Return the Chat.Goal that asks `prompt`."""
+    goal = Chat.Goal(prompt=prompt, system_prompt=options.system, max_new_tokens=options.max_new_tokens,
+                     stop=options.stop)
+    for name in ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed'):
+        setattr(goal.sampling, name, getattr(options, name))
+    return goal
+
+
+def prompts(given: list[str]) -> Iterator[str]:
+    """Yield the one prompt that was given, or the lines of stdin that say something."""
+    if given:
+        yield ' '.join(given)
+        return
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        import readline  # noqa: F401  (input() edits lines with it)
+    while True:
+        try:
+            line = input('> ' if is_terminal else '')
+        except EOFError:
+            return
+        if line.strip():
+            yield line
+
+
 def main(args: list[str] | None = None) -> int:
-    """Ask once, or line by line from stdin; returns 1 where there is no whole answer."""
-    parser = argparse.ArgumentParser(prog='chat_client', description=__doc__)
-    parser.add_argument('prompt', nargs='*', help='ask this and end; without it, every line of stdin is a question')
-    parser.add_argument('--node', default='tinychat', help='name of the node (default: tinychat)')
-    parser.add_argument('--system', default='', help="system prompt (default: the node's parameter)")
-    parser.add_argument('--max-new-tokens', type=int, default=-1, metavar='N', help="default: the node's parameter")
-    parser.add_argument('--temperature', type=float, default=-1.0, metavar='T', help="default: the node's parameter")
-    parser.add_argument('--seed', type=int, default=-1, metavar='N', help="default: the node's parameter")
-    parser.add_argument('--timeout', type=float, default=10.0, metavar='S', help='wait so long for the node (10)')
-    options = parser.parse_args(remove_ros_args(args if args is not None else sys.argv)[1:])
+    """Ask once, or line by line; returns 1 where there is no whole answer."""
+    options = arguments().parse_args(remove_ros_args(args or sys.argv)[1:])
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('chat_client')
     client = ChatClient(node, options.node)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, client.interrupt)
-    complete = True
+    is_complete = True
     try:
         client.wait(options.timeout)
-        for prompt in [' '.join(options.prompt)] if options.prompt else sys.stdin:
-            goal = Chat.Goal(prompt=prompt.rstrip('\n'), system_prompt=options.system,
-                             max_new_tokens=options.max_new_tokens)
-            goal.sampling.temperature, goal.sampling.seed = options.temperature, options.seed
-            result = client.ask(goal)
+        for prompt in prompts(options.prompt):
+            result = client.ask(goal_of(options, prompt))
             print(summary(result), file=sys.stderr, flush=True)
-            complete = result.finish_reason in (Chat.Result.STOP, Chat.Result.LENGTH)
+            is_complete = result.finish_reason in (Chat.Result.STOP, Chat.Result.LENGTH)
     except ClientError as error:
         print(f'chat_client: {error}', file=sys.stderr)
-        complete = False
+        is_complete = False
+    except KeyboardInterrupt:
+        is_complete = False
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
-    return 0 if complete else 1
+    return 0 if is_complete else 1
 
 
 if __name__ == '__main__':

@@ -22,5 +22,5 @@ def default_model() -> Path:
     for root in (Path.cwd(), source_tree, Path.home() / '.local' / 'share' / 'tinychat'):
         if (root / NAME / 'tinychat.json').is_file():
             return root / NAME
-    raise TinyChatError('no model: give one with model:=DIRECTORY, made by `tinychat import FILE.gguf DIRECTORY`, or '
-                        'run `make model` in the source tree for the default one')
+    raise TinyChatError('no model: give one with model:=DIRECTORY, made by `tinychat import FILE.gguf '
+                        'DIRECTORY`, or run `make model` in the source tree for the default one')

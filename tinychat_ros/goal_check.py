@@ -28,22 +28,24 @@ class Request:
     params: SamplingParams
     priority: int
     time_limit: float  # [s], 0: none
+    publish_period: float  # [s]
+    conversation_id: str  # '': no memory
 
 
 def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int) -> Request:
     """
     Return what to generate; Rejection with the reason for what is impossible or not served.
 
-    `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell is not
-    looked at.
+    `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell
+    is not looked at.
     """
     for field in ('conversation_id', 'json_schema', 'regex'):
         if getattr(goal, field):
             raise Rejection(f'[not served] {field} is not served by this release')
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
     if goal.max_new_tokens != -1 and not 1 <= goal.max_new_tokens <= context_length:
-        raise Rejection(f'[invalid goal] max_new_tokens must be 1 .. {context_length}, or -1 for the parameter, '
-                        f'not {goal.max_new_tokens}')
+        raise Rejection(f'[invalid goal] max_new_tokens must be 1 .. {context_length}, or -1 for the '
+                        f'parameter, not {goal.max_new_tokens}')
     sampling = {name: _sampling(goal, name, parameter) for name in
                 ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed')}
     sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
@@ -55,7 +57,7 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     if time_limit < 0:
         raise Rejection(f'[invalid goal] time_limit must not be negative, not {time_limit} s')
     return Request(_messages(goal, parameter('system_prompt')), params, goal.priority,
-                   time_limit or parameter('time_limit'))
+                   time_limit or parameter('time_limit'), parameter('publish_period'), goal.conversation_id)
 
 
 def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
@@ -65,7 +67,8 @@ def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
     messages = [{'role': m.role, 'content': m.content} for m in goal.messages]
     for message in messages:
         if message['role'] not in ROLES:
-            raise Rejection(f"[invalid goal] a role must be one of {', '.join(ROLES)}, not '{message['role']}'")
+            raise Rejection(f"[invalid goal] a message's role must be one of {', '.join(ROLES)}, "
+                            f"not '{message['role']}'")
     if not messages:
         messages = [{'role': 'user', 'content': goal.prompt}]
     has_system = messages[0]['role'] == 'system'
@@ -80,5 +83,6 @@ def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> An
     if value == -1:
         return parameter(f'sampling.{name}')
     if not math.isfinite(value) or value < 0:
-        raise Rejection(f'[invalid goal] sampling.{name} must be a number from 0, or -1 for the parameter, not {value}')
+        raise Rejection(f'[invalid goal] sampling.{name} must be a number from 0, or -1 for the parameter, '
+                        f'not {value}')
     return value

@@ -15,8 +15,9 @@ class GoalQueue(Generic[Item]):
     """
     At most one item runs; the others wait, the higher priority first, equal ones in order of arrival.
 
-    Policies for an item that comes while another runs: 'queue', it waits; 'reject', it is refused; 'preempt', it takes
-    the place of what runs and waits, unless that has a higher priority. All methods may be called from any thread.
+    Policies for an item that comes while another runs: 'queue', it waits, where fewer than `depth` do;
+    'reject', it is refused; 'preempt', all that run or wait and have no higher priority end, and it is
+    refused where one has. All methods may be called from any thread.
     """
 
     def __init__(self) -> None:
@@ -44,23 +45,25 @@ class GoalQueue(Generic[Item]):
                 return '[busy] another goal is running'
             if policy == 'preempt':
                 highest = max(p for p, _ in [self._running, *self._waiting])
-                return '[busy] a goal of higher priority is running or waiting' if highest > priority else None
+                higher = '[busy] a goal of higher priority is running or waiting'
+                return higher if highest > priority else None
             if len(self._waiting) >= depth:
                 return f'[queue full] {len(self._waiting)} of {depth} goals wait'
             return None
 
     def push(self, item: Item, priority: int, policy: str) -> list[Item]:
         """
-        Let an item wait; return what it preempts, to be ended: items that waited are out, one that runs runs on.
+        Let an item wait; return what it preempts, to be ended: what waited is out, what runs runs on.
 
         Never refuses: an item that `refusal` let pass may meet a queue that has filled since.
         """
         with self._lock:
             preempted: list[Item] = []
-            if policy == 'preempt' and self._running is not None:
-                preempted = [waiting for _, waiting in self._waiting]
-                preempted.append(self._running[1])
-                self._waiting.clear()
+            if policy == 'preempt':
+                preempted = [waiting for p, waiting in self._waiting if p <= priority]
+                self._waiting = [(p, waiting) for p, waiting in self._waiting if p > priority]
+                if self._running is not None and self._running[0] <= priority:
+                    preempted.append(self._running[1])
             self._waiting.append((priority, item))
             return preempted
 
@@ -69,8 +72,9 @@ class GoalQueue(Generic[Item]):
         with self._lock:
             if self._running is not None or not self._waiting:
                 return None
-            best = max(range(len(self._waiting)), key=lambda i: (self._waiting[i][0], -i))
-            self._running = self._waiting.pop(best)
+            # max() returns the first of equals: the one that came first.
+            self._running = max(self._waiting, key=lambda entry: entry[0])
+            self._waiting.remove(self._running)
             return self._running[1]
 
     def finish(self, item: Item) -> None:
@@ -98,8 +102,9 @@ class GoalQueue(Generic[Item]):
     def ahead(self, item: Item) -> int:
         """Return how many run or wait before a waiting item; 0 for one that does not wait."""
         with self._lock:
-            order = sorted(range(len(self._waiting)), key=lambda i: (-self._waiting[i][0], i))
-            for place, i in enumerate(order):
-                if self._waiting[i][1] is item:
-                    return place + (self._running is not None)
+            for i, (priority, waiting) in enumerate(self._waiting):
+                if waiting is item:
+                    earlier = sum(p >= priority for p, _ in self._waiting[:i])
+                    later = sum(p > priority for p, _ in self._waiting[i + 1:])
+                    return earlier + later + (self._running is not None)
             return 0

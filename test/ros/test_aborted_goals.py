@@ -4,55 +4,93 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
-from conftest import wait_for
-import pytest
+from robot import Robot, wait_for
+from scripted_engine import ScriptedEngine
 
 from tinychat_ros.interfaces import Chat
 
+ABORTED = GoalStatus.STATUS_ABORTED
+SECONDS_0_2 = Duration(nanosec=200_000_000)
 
-@pytest.mark.parametrize(('prompt', 'code', 'text'), [
-    ('long', Chat.Result.PROMPT_TOO_LONG, ''),
-    ('fail', Chat.Result.BACKEND_FAILED, 'Robots '),
-])
-def test_what_the_engine_refuses(robot, prompt, code, text) -> None:
-    goal = robot.send(prompt)
-    status, result = goal.result()
-    assert (status, result.finish_reason, result.error_code) == (GoalStatus.STATUS_ABORTED, 'aborted', code)
-    assert result.text == text
-    assert result.error_msg
+
+def check_last(robot: Robot, goal: Any, code: int) -> None:
+    """Check that the last message of a goal has its code."""
     last = robot.pieces(goal.handle.goal_id)[-1]
-    assert (last.last, last.error_code) == (True, code)
+    assert (last.last, last.finish_reason, last.error_code) == (True, 'aborted', code)
+
+
+def test_a_prompt_beyond_the_context(robot: Robot) -> None:
+    goal = robot.send('x' * 128)
+    status, result = goal.result()
+    assert (status, result.finish_reason) == (ABORTED, 'aborted')
+    assert result.error_code == Chat.Result.PROMPT_TOO_LONG
+    assert 'the prompt has 131 tokens' in result.error_msg
+    check_last(robot, goal, Chat.Result.PROMPT_TOO_LONG)
     assert robot.send().result()[0] == GoalStatus.STATUS_SUCCEEDED
 
 
-def test_time_limit_of_a_running_goal(robot) -> None:
-    robot.engine.words, robot.engine.delay = ['word '] * 1000, 0.02
-    status, result = robot.send(time_limit=Duration(nanosec=300_000_000)).result()
-    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.TIME_LIMIT)
-    assert result.text
+def test_a_decoder_that_breaks(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.fails_at = 1
+    goal = robot.send()
+    status, result = goal.result()
+    assert (status, result.error_code, result.text) == (ABORTED, Chat.Result.BACKEND_FAILED, 'Robots ')
+    assert 'the decoder broke' in result.error_msg
+    check_last(robot, goal, Chat.Result.BACKEND_FAILED)
+    engine.fails_at = None
+    assert robot.send().result()[0] == GoalStatus.STATUS_SUCCEEDED
 
 
-def test_time_limit_of_a_waiting_goal(robot) -> None:
-    robot.engine.delay = 60.0
+def test_no_memory(robot: Robot, engine: ScriptedEngine) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    engine.prefill = fail  # type: ignore[method-assign]
+    assert robot.send().result()[1].error_code == Chat.Result.OUT_OF_MEMORY
+
+
+def test_time_limit_of_a_running_goal(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.words, engine.delay = ['word '] * 1000, 0.01
+    status, result = robot.send(time_limit=SECONDS_0_2).result()
+    assert (status, result.error_code) == (ABORTED, Chat.Result.TIME_LIMIT)
+    assert result.text == 'word ' * result.new_tokens
+    assert result.new_tokens > 0
+
+
+def test_time_limit_in_a_prefill(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
+    status, result = robot.send(time_limit=SECONDS_0_2).result()
+    assert (status, result.error_code, result.text) == (ABORTED, Chat.Result.TIME_LIMIT, '')
+
+
+def test_time_limit_of_a_waiting_goal(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
     running = robot.send()
-    wait_for(lambda: robot.engine.asked)
-    status, result = robot.send(time_limit=Duration(nanosec=100_000_000)).result()
-    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.TIME_LIMIT)
-    running.handle.cancel_goal_async()
+    wait_for(lambda: engine.prefilled)
+    status, result = robot.send(time_limit=SECONDS_0_2).result()
+    assert (status, result.error_code) == (ABORTED, Chat.Result.TIME_LIMIT)
+    assert result.queue_time >= 0.2
+    running.cancel()
     running.result()
 
 
-def test_shutdown_ends_running_and_waiting_goals(robot) -> None:
-    robot.engine.words, robot.engine.delay = ['word '] * 1000, 0.02
+def test_the_time_limit_of_the_parameter(start: Any, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
+    assert start(time_limit=0.1).send().result()[1].error_code == Chat.Result.TIME_LIMIT
+
+
+def test_the_end_of_the_node_ends_running_and_waiting_goals(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.words, engine.delay = ['word '] * 1000, 0.01
     running = robot.send()
-    wait_for(lambda: any(feedback.delta for feedback in running.feedback))
+    running.await_text()
     waiting = robot.send()
     assert waiting.handle.accepted
-    robot.node.stop()
+    robot.node.end()
     for goal in (running, waiting):
         status, result = goal.result()
-        assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.DEACTIVATED)
+        assert (status, result.error_code) == (ABORTED, Chat.Result.DEACTIVATED)
     assert running.result()[1].text.startswith('word ')
     assert not robot.send().handle.accepted

@@ -4,27 +4,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from action_msgs.msg import GoalStatus
-from conftest import wait_for
+from robot import Robot, wait_for
+from scripted_engine import ScriptedEngine
 
 from tinychat_ros.interfaces import Chat
 
 
-def test_a_second_goal_waits_and_is_told_so(robot) -> None:
-    robot.engine.delay = 0.1
+def test_a_second_goal_waits_and_is_told_so(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 0.1
     first = robot.send('first')
-    wait_for(lambda: robot.engine.asked)
+    wait_for(lambda: engine.prefilled)
     second = robot.send('second')
     assert [goal.result()[0] for goal in (first, second)] == [GoalStatus.STATUS_SUCCEEDED] * 2
-    assert [messages[-1]['content'] for messages, _ in robot.engine.asked] == ['first', 'second']
+    assert [messages[-1]['content'] for messages in engine.dialogues] == ['first', 'second']
     assert (second.feedback[0].stage, second.feedback[0].goals_ahead) == (Chat.Feedback.QUEUED, 1)
 
 
-def test_a_full_queue_rejects(start) -> None:
+def test_a_full_queue_rejects(start: Any, engine: ScriptedEngine) -> None:
     robot = start(queue_depth=1)
-    robot.engine.delay = 60.0
+    engine.prefill_delay = 60.0
     running = robot.send('running')
-    wait_for(lambda: robot.engine.asked)
+    wait_for(lambda: engine.prefilled)
     waiting = robot.send('waiting')
     assert waiting.handle.accepted
     assert not robot.send('refused').handle.accepted
@@ -34,20 +37,20 @@ def test_a_full_queue_rejects(start) -> None:
         assert goal.result()[0] == GoalStatus.STATUS_CANCELED
 
 
-def test_reject_takes_one_goal_at_a_time(start) -> None:
+def test_reject_takes_one_goal_at_a_time(start: Any, engine: ScriptedEngine) -> None:
     robot = start(busy_policy='reject')
-    robot.engine.delay = 0.2
+    engine.prefill_delay = 0.2
     first = robot.send('first')
-    wait_for(lambda: robot.engine.asked)
+    wait_for(lambda: engine.prefilled)
     assert not robot.send('second').handle.accepted
     assert first.result()[0] == GoalStatus.STATUS_SUCCEEDED
 
 
-def test_preempt_ends_the_running_goal_with_its_partial_text(start) -> None:
+def test_preempt_ends_the_running_goal_with_its_partial_text(start: Any, engine: ScriptedEngine) -> None:
     robot = start(busy_policy='preempt')
-    robot.engine.words, robot.engine.delay = ['word '] * 1000, 0.02
+    engine.words, engine.delay = ['word '] * 1000, 0.02
     first = robot.send('first')
-    wait_for(lambda: any(feedback.delta for feedback in first.feedback))
+    first.await_text()
     second = robot.send('second', max_new_tokens=2)
     status, result = first.result()
     assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.PREEMPTED)
@@ -55,12 +58,12 @@ def test_preempt_ends_the_running_goal_with_its_partial_text(start) -> None:
     assert second.result()[0] == GoalStatus.STATUS_SUCCEEDED
 
 
-def test_higher_priority_runs_first(robot) -> None:
-    robot.engine.delay = 0.1
+def test_higher_priority_runs_first(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 0.1
     goals = [robot.send('running')]
-    wait_for(lambda: robot.engine.asked)
+    wait_for(lambda: engine.prefilled)
     for prompt, priority in (('low', 0), ('high', 9), ('later', 0)):
         goals.append(robot.send(prompt, priority=priority))
         assert goals[-1].handle.accepted
     assert {goal.result()[0] for goal in goals} == {GoalStatus.STATUS_SUCCEEDED}
-    assert [m[-1]['content'] for m, _ in robot.engine.asked] == ['running', 'high', 'low', 'later']
+    assert [messages[-1]['content'] for messages in engine.dialogues] == ['running', 'high', 'low', 'later']

@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 from action_msgs.msg import GoalStatus
-from conftest import wait_for
+from action_msgs.srv import CancelGoal
+from robot import Robot, wait_for
+from scripted_engine import ScriptedEngine
 
 
-def cancel(goal) -> None:
-    wait_for(goal.handle.cancel_goal_async().done)
-
-
-def test_in_mid_answer(robot) -> None:
-    robot.engine.words, robot.engine.delay = ['word '] * 1000, 0.02
+def test_in_mid_answer(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.words, engine.delay = ['word '] * 1000, 0.02
     goal = robot.send()
-    wait_for(lambda: any(feedback.delta for feedback in goal.feedback))
-    cancel(goal)
+    goal.await_text()
+    goal.cancel()
     status, result = goal.result()
     assert status == GoalStatus.STATUS_CANCELED
     assert (result.finish_reason, result.error_code) == ('canceled', 0)
@@ -25,32 +23,30 @@ def test_in_mid_answer(robot) -> None:
     assert robot.pieces(goal.handle.goal_id)[-1].finish_reason == 'canceled'
 
 
-def test_before_the_first_token(robot) -> None:
-    robot.engine.delay = 60.0
+def test_before_the_first_token(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
     goal = robot.send()
     wait_for(lambda: goal.feedback)
-    cancel(goal)
+    goal.cancel()
     status, result = goal.result()
     assert (status, result.text, result.new_tokens) == (GoalStatus.STATUS_CANCELED, '', 0)
 
 
-def test_while_waiting(robot) -> None:
-    robot.engine.delay = 60.0
-    running, waiting = robot.send('first'), None
-    wait_for(lambda: robot.engine.asked)
+def test_while_waiting(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
+    running = robot.send('first')
+    wait_for(lambda: engine.prefilled)
     waiting = robot.send('second')
     assert waiting.handle.accepted
-    cancel(waiting)
+    waiting.cancel()
     assert waiting.result()[0] == GoalStatus.STATUS_CANCELED
-    assert len(robot.engine.asked) == 1
-    cancel(running)
+    assert len(engine.prefilled) == 1
+    running.cancel()
     assert running.result()[0] == GoalStatus.STATUS_CANCELED
 
 
-def test_all_at_once_through_the_zero_id(robot) -> None:
-    from action_msgs.srv import CancelGoal
-
-    robot.engine.delay = 60.0
+def test_all_at_once_through_the_zero_id(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
     goals = [robot.send(str(i)) for i in range(3)]
     assert all(goal.handle.accepted for goal in goals)
     robot.call(CancelGoal, 'chat/_action/cancel_goal', CancelGoal.Request())

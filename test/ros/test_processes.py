@@ -13,8 +13,8 @@ from threading import Thread
 from typing import Any
 import uuid
 
-from conftest import wait_for
 import pytest
+from robot import wait_for
 
 BIN = Path(sys.executable).parent
 STORY = 'Write a very long story about a robot.'
@@ -57,7 +57,7 @@ def start_node(smollm2_checkpoint: Path) -> Iterator[Callable[..., tuple[Process
         # Arguments first: of two values of a parameter the later one counts, as in the launch file.
         nodes.append(Process(str(BIN / 'chat_node'), '--ros-args', *arguments, '-r', f'__ns:={namespace}',
                              '-p', f'model:={smollm2_checkpoint}', '-p', 'sampling.temperature:=0.0'))
-        nodes[-1].says('ready:')
+        nodes[-1].says('ready')
         return nodes[-1], namespace
 
     yield begin
@@ -89,7 +89,7 @@ def test_ctrl_c_in_the_client_cancels_the_goal(start_node: Any) -> None:
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_node_ends_the_goal_before_the_context(start_node: Any, number: signal.Signals) -> None:
+def test_a_signal_ends_the_goal_before_the_context(start_node: Any, number: signal.Signals) -> None:
     node, namespace = start_node()
     asking = client(namespace, STORY, '--max-new-tokens', '4000')
     asking.says(' the ')
@@ -118,12 +118,13 @@ def test_a_prompt_beyond_the_context_is_aborted(start_node: Any) -> None:
 @pytest.mark.parametrize(('parameter', 'reason'), [
     ('model:=/nonexistent', '/nonexistent is not a directory'),
     ('precision:=W5A5', "'W5A5' does not fit"),
-    ('backend:=abacus', 'parameter backend must be'),
+    ('backend:=abacus', 'backend must be auto or cpu'),
     ('max_seq_len:=9000', 'max_seq_len must be 1 .. 8192'),
 ])
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: Path, parameter: str,
                                                             reason: str) -> None:
-    node = Process(str(BIN / 'chat_node'), '--ros-args', '-p', f'model:={smollm2_checkpoint}', '-p', parameter)
+    node = Process(str(BIN / 'chat_node'), '--ros-args', '-p', f'model:={smollm2_checkpoint}',
+                   '-p', parameter)
     assert node.ends() == 2
     assert reason in node.output
     assert node.output.count('\n') == 1
@@ -131,7 +132,8 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: 
 
 def test_the_parameter_file_of_the_launch_file_starts_the_node(start_node: Any) -> None:
     config = Path(__file__).parents[2] / 'config' / 'chat.yaml'
-    _, namespace = start_node('--params-file', str(config), '--log-level', 'info', '-p', 'use_sim_time:=false')
+    _, namespace = start_node('--params-file', str(config), '--log-level', 'info',
+                              '-p', 'use_sim_time:=false')
     assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
 
 

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from builtin_interfaces.msg import Duration
-from conftest import wait_for
 import pytest
+from robot import Robot, wait_for
 
 from tinychat_ros.interfaces import Message, SamplingParams
 
@@ -18,7 +20,7 @@ BAD = {
     'no new tokens': ({'max_new_tokens': 0}, 'max_new_tokens'),
     'negative new tokens': ({'max_new_tokens': -2}, 'max_new_tokens'),
     'more new tokens than context': ({'max_new_tokens': 2**31 - 1}, '1 .. 128'),
-    'temperature is no number': ({'sampling': SamplingParams(temperature=float('nan'))}, 'sampling.temperature'),
+    'no number': ({'sampling': SamplingParams(temperature=float('nan'))}, 'sampling.temperature'),
     'infinite temperature': ({'sampling': SamplingParams(temperature=float('inf'))}, 'sampling.temperature'),
     'negative temperature': ({'sampling': SamplingParams(temperature=-0.5)}, 'sampling.temperature'),
     'negative top_k': ({'sampling': SamplingParams(top_k=-7)}, 'sampling.top_k'),
@@ -34,7 +36,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(('fields', 'reason'), BAD.values(), ids=BAD.keys())
-def test_a_bad_goal_is_rejected_with_its_reason(robot, fields, reason) -> None:
+def test_a_bad_goal_is_rejected_with_its_reason(robot: Robot, fields: dict[str, Any], reason: str) -> None:
     assert not robot.send(**fields).handle.accepted
     wait_for(lambda: reason in robot.states[-1].last_rejection)
     assert robot.states[-1].rejected_goals == 1

@@ -4,36 +4,39 @@
 
 from __future__ import annotations
 
-from conftest import wait_for
+from robot import Robot, wait_for
+from scripted_engine import ScriptedEngine
 
 from tinychat_ros.interfaces import GetModelInfo, Message, ResetConversation, State, Tokenize
 
 
-def test_model_info(robot) -> None:
+def test_model_info(robot: Robot) -> None:
     info = robot.call(GetModelInfo, 'get_model_info', GetModelInfo.Request())
     assert info.success
     assert (info.family, info.precision, info.group_size, info.context_length) == ('llama', 'W4A8', 32, 128)
 
 
-def test_tokenize_text_and_messages(robot) -> None:
+def test_tokenize_text_and_messages(robot: Robot) -> None:
     assert list(robot.call(Tokenize, 'tokenize', Tokenize.Request(text='ab')).tokens) == [97, 98]
     messages = [Message(role='user', content='a')]
-    assert list(robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=messages)).tokens) == [1]
+    answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=messages))
+    assert list(answer.tokens) == [258, 97, 256, 259]
 
 
-def test_tokenize_wants_one_of_the_two(robot) -> None:
+def test_tokenize_wants_one_of_the_two(robot: Robot) -> None:
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request())
     assert not answer.success
     assert 'either' in answer.message
 
 
-def test_an_unknown_conversation_cannot_be_reset(robot) -> None:
-    answer = robot.call(ResetConversation, 'reset_conversation', ResetConversation.Request(conversation_id='kitchen'))
+def test_an_unknown_conversation_cannot_be_reset(robot: Robot) -> None:
+    answer = robot.call(ResetConversation, 'reset_conversation',
+                        ResetConversation.Request(conversation_id='kitchen'))
     assert (answer.success, answer.message) == (False, 'unknown conversation')
 
 
-def test_state_goes_from_idle_to_busy_and_back(robot) -> None:
-    robot.engine.delay = 0.05
+def test_state_goes_from_idle_to_busy_and_back(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.delay = 0.05
     assert robot.states[-1].state == State.IDLE
     goal = robot.send()
     goal.result()

@@ -21,11 +21,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_what_comes_within_the_period_is_joined(clock) -> None:
     sent: list[Piece] = []
     stream = TokenStream(sent.append, 0.02)
-    for count, (text, at) in enumerate([('a', 100.0), ('b', 100.01), ('c', 100.019), ('d', 100.021)], start=1):
+    pushed = [('a', 100.0), ('b', 100.01), ('c', 100.019), ('d', 100.021)]
+    for count, (text, at) in enumerate(pushed, start=1):
         clock[0] = at
         stream.push(text, count)
     stream.close(4, 'stop')
-    assert [(piece.index, piece.delta, piece.new_tokens) for piece in sent] == [(0, 'a', 1), (1, 'bcd', 4), (2, '', 4)]
+    assert [(piece.index, piece.delta, piece.new_tokens) for piece in sent] == [
+        (0, 'a', 1), (1, 'bcd', 4), (2, '', 4)]
     assert sent[-1] == Piece(2, 4, '', True, 'stop')
 
 

@@ -1,0 +1,145 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A real node with a scripted engine, and a real client, in one process over Fast DDS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import itertools
+import os
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from tinychat_ros.chat_node import ChatNode
+from tinychat_ros.interfaces import Chat, State, Token
+
+NAMES = itertools.count()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Return the first true value of `condition`; fail after `seconds`."""
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        sleep(0.002)
+    pytest.fail(f'nothing happened within {seconds} s')
+
+
+class Goal:
+    """A goal that has been sent, and what came back."""
+
+    def __init__(self, client: ActionClient, goal: Chat.Goal) -> None:
+        """Send it."""
+        self.feedback: list[Chat.Feedback] = []
+        self._sent = client.send_goal_async(goal, lambda message: self.feedback.append(message.feedback))
+
+    @property
+    def handle(self) -> Any:
+        """The client's handle, once the node has answered."""
+        wait_for(self._sent.done)
+        return self._sent.result()
+
+    def result(self) -> tuple[int, Chat.Result]:
+        """Return the terminal state and the result."""
+        assert self.handle.accepted
+        future = self.handle.get_result_async()
+        wait_for(future.done)
+        return future.result().status, future.result().result
+
+    def await_text(self) -> None:
+        """Wait for the first piece of the answer."""
+        wait_for(lambda: any(feedback.delta for feedback in self.feedback))
+
+    def cancel(self) -> None:
+        """Ask for its end."""
+        wait_for(self.handle.cancel_goal_async().done)
+
+
+class Robot:
+    """A node under test and a client that listens to all it says."""
+
+    def __init__(self, open_engine: Callable[..., Any], **parameters: Any) -> None:
+        """Start both; wait until they have found each other and the node has started."""
+        namespace = f'robot_{os.getpid()}_{next(NAMES)}'
+        overrides = [Parameter(name.replace('__', '.'), value=value)
+                     for name, value in {'model': 'scripted', **parameters}.items()]
+        self.gave_up = False
+        self.node = ChatNode(open_engine, self._on_give_up, namespace=namespace,
+                             parameter_overrides=overrides)
+        self.client_node = rclpy.create_node('client', namespace=namespace)
+        self.tokens: list[Token] = []
+        self.states: list[State] = []
+        self.client_node.create_subscription(Token, 'tinychat/tokens', self.tokens.append,
+                                             QoSProfile(depth=1000))
+        self.client_node.create_subscription(
+            State, 'tinychat/state', self.states.append,
+            QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+        depth = QoSProfile(depth=2000)
+        self.client = ActionClient(self.client_node, Chat, 'tinychat/chat', feedback_sub_qos_profile=depth,
+                                   goal_service_qos_profile=depth, result_service_qos_profile=depth,
+                                   cancel_service_qos_profile=depth)
+        self.executor = MultiThreadedExecutor(num_threads=4)
+        self.executor.add_node(self.node)
+        self.client_executor = SingleThreadedExecutor()
+        self.client_executor.add_node(self.client_node)
+        self._threads = [Thread(target=executor.spin) for executor in (self.executor, self.client_executor)]
+        for thread in self._threads:
+            thread.start()
+        wait_for(self.client.server_is_ready)
+        wait_for(lambda: self.client_node.count_publishers('tinychat/tokens'))
+        if parameters.get('autostart', True):
+            wait_for(lambda: self.gave_up or self.is_in(State.IDLE))
+
+    def _on_give_up(self) -> None:
+        self.gave_up = True
+
+    def is_in(self, state: int) -> bool:
+        """Tell whether the last state heard is this one."""
+        return bool(self.states) and self.states[-1].state == state
+
+    def send(self, prompt: str = 'Hello', **fields: Any) -> Goal:
+        """Send a goal."""
+        return Goal(self.client, Chat.Goal(prompt=prompt, **fields))
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service of the node."""
+        client = self.client_node.create_client(kind, f'tinychat/{name}')
+        wait_for(client.service_is_ready)
+        future = client.call_async(request)
+        wait_for(future.done)
+        return future.result()
+
+    def set_parameter(self, name: str, value: Any) -> str:
+        """Set a parameter; return why not, or ''."""
+        (result,) = self.node.set_parameters([Parameter(name, value=value)])
+        return str(result.reason)
+
+    def pieces(self, goal_id: Any) -> list[Token]:
+        """Return all token messages of a goal, once the last one is there."""
+        def mine() -> list[Token]:
+            return [token for token in self.tokens if list(token.goal_id.uuid) == list(goal_id.uuid)]
+
+        wait_for(lambda: any(token.last for token in mine()))
+        return mine()
+
+    def close(self) -> None:
+        """End both."""
+        self.node.end()
+        for executor in (self.executor, self.client_executor):
+            executor.shutdown()
+        for thread in self._threads:
+            thread.join()
+        self.node.destroy_node()
+        self.client_node.destroy_node()
+
+

@@ -1,0 +1,96 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded model answers one goal at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+
+from tinychat_core.engine import Engine
+from tinychat_core.errors import PromptTooLongError, TinyChatError
+from tinychat_core.generation import Generation
+from tinychat_ros.accepted_goal import AcceptedGoal, Ending
+from tinychat_ros.interfaces import Chat
+
+
+@dataclass
+class Figures:
+    """What the last answer took, and how many there were."""
+
+    answers: int = 0
+    tokens_per_second: float = 0.0
+    time_to_first_token: float = 0.0
+
+
+class Answering:
+    """A model and what it keeps between goals."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Take an open engine, to be closed with this."""
+        self.engine = engine
+        self.figures = Figures()
+        self._cache = engine.new_cache()
+
+    def close(self) -> None:
+        """Give the memory back."""
+        del self._cache
+        self.engine.close()
+
+    def answer(self, goal: AcceptedGoal) -> Ending:
+        """Generate, stream and fill goal.result; return how it ended, whatever the engine raises."""
+        start = monotonic()
+        goal.result.queue_time = start - goal.accepted_at
+        try:
+            if goal.cancel.is_set():
+                return goal.early_ending
+            return self._stream(goal, self._generation(goal), start)
+        except PromptTooLongError as error:
+            return Ending(Chat.Result.ABORTED, Chat.Result.PROMPT_TOO_LONG, str(error))
+        except TinyChatError as error:
+            return Ending(Chat.Result.ABORTED, Chat.Result.INVALID_GOAL, str(error))
+        except MemoryError:
+            return Ending(Chat.Result.ABORTED, Chat.Result.OUT_OF_MEMORY, 'there is not enough memory')
+        except Exception as error:
+            return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, f'the backend failed: {error!r}')
+
+    def _generation(self, goal: AcceptedGoal) -> Generation:
+        request = goal.request
+        self._cache.truncate(0)
+        return self.engine.generate(request.messages, request.params, self._cache, goal.cancel)
+
+    def _stream(self, goal: AcceptedGoal, generation: Generation, start: float) -> Ending:
+        result = goal.result
+        result.prompt_tokens, result.seed = generation.prompt_tokens, generation.seed
+        result.reused_tokens = generation.reused_tokens
+        texts: list[str] = []
+        first = last = start
+        try:
+            for token in generation:
+                # NUL would end the text in the C strings of a message.
+                text = token.text.replace('\0', '\N{REPLACEMENT CHARACTER}')
+                texts.append(text)
+                if token.finish_reason == 'canceled':
+                    goal.stream.push(text, result.new_tokens)
+                    return goal.early_ending
+                last = monotonic()
+                if result.new_tokens == 0:
+                    first = last
+                result.new_tokens += 1
+                goal.stream.push(text, result.new_tokens)
+            assert generation.finish_reason is not None
+            return Ending(generation.finish_reason)
+        finally:
+            result.text = ''.join(texts)
+            if result.new_tokens:
+                result.time_to_first_token = first - start
+            if last > first:
+                result.tokens_per_second = (result.new_tokens - 1) / (last - first)
+            self._note(result)
+
+    def _note(self, result: Chat.Result) -> None:
+        if result.new_tokens:
+            self.figures.answers += 1
+            self.figures.time_to_first_token = result.time_to_first_token
+        if result.tokens_per_second:
+            self.figures.tokens_per_second = result.tokens_per_second

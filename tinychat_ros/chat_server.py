@@ -1,0 +1,246 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The action ~/chat and the subscription ~/prompt: who is taken, who runs, who ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Condition
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from std_msgs.msg import Header, String
+from unique_identifier_msgs.msg import UUID
+
+from tinychat_ros.accepted_goal import AcceptedGoal, CLIENT
+from tinychat_ros.answering import Answering
+from tinychat_ros.goal_check import check_goal, Rejection, Request
+from tinychat_ros.goal_queue import GoalQueue
+from tinychat_ros.interfaces import Chat, Token
+from tinychat_ros.status import Status
+from tinychat_ros.time_limits import TimeLimits
+from tinychat_ros.token_stream import Piece
+
+# A thousand goals may come at once, and each client must be answered: with the default depth most never are.
+SERVICE_QOS = QoSProfile(depth=2000)
+TOKEN_QOS = QoSProfile(depth=1000)
+
+
+class ChatServer:
+    """
+    At most one goal runs, in an executor thread of its own; every callback returns at once.
+
+    Goals are accepted from `open` to `close`. Goals, prompts and cancel requests are looked at one by one, so
+    that none meets another half-way.
+    """
+
+    def __init__(self, node: Node, status: Status) -> None:
+        """Create the interfaces on a node; all goals are rejected at first."""
+        self._node = node
+        self._status = status
+        self._queue: GoalQueue[AcceptedGoal] = GoalQueue()
+        self._answering: Answering | None = None
+        self._is_open = False
+        self._alive = 0  # goals that were accepted and have not ended
+        self._changed = Condition()  # guards the two above
+        self._limits: TimeLimits[AcceptedGoal] = TimeLimits(self._on_time_limit)
+        self._request: Request | None = None
+        group = MutuallyExclusiveCallbackGroup()
+        self._tokens = node.create_publisher(
+            Token, '~/tokens', TOKEN_QOS, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._server = ActionServer(
+            node, Chat, '~/chat', self._unused, callback_group=group, goal_callback=self._on_goal,
+            handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel, result_timeout=10,
+            goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
+            cancel_service_qos_profile=SERVICE_QOS, feedback_pub_qos_profile=TOKEN_QOS)
+        node.create_subscription(String, '~/prompt', self._on_prompt, QoSProfile(depth=10),
+                                 callback_group=group)
+
+    def open(self, answering: Answering) -> None:
+        """Serve."""
+        with self._changed:
+            self._answering = answering
+            self._is_open = True
+        self._show()
+
+    def close(self, why: str, finish_running: bool = False) -> None:
+        """Reject new goals, end those that wait and the one that runs; return when all have ended."""
+        with self._changed:
+            self._is_open = False
+        for goal in self._queue.drain():
+            self._end_waiting(goal, Chat.Result.DEACTIVATED, why)
+        if not finish_running:
+            self.end_running(why)
+        with self._changed:
+            self._changed.wait_for(lambda: self._alive == 0)
+
+    def end_running(self, why: str) -> None:
+        """Ask the goal that runs to end."""
+        running = self._queue.running
+        if running is not None:
+            running.end(Chat.Result.DEACTIVATED, why)
+
+    def destroy(self) -> None:
+        """Destroy the action; the clients of goals that have not ended would wait for ever."""
+        self._limits.close()
+        self._server.destroy()
+
+    # --- callbacks of the executor --------------------------------------------------------------------------
+
+    def _on_goal(self, goal: Chat.Goal) -> GoalResponse:
+        try:
+            # What is accepted meets _on_accepted next.
+            self._request = self._check(goal)
+        except Rejection as rejection:
+            self._status.rejected(str(rejection))
+            return GoalResponse.REJECT
+        except Exception as error:  # it would end the executor's spin
+            self._status.rejected(f'[internal error] {error!r}')
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _on_accepted(self, handle: Any) -> None:
+        assert self._request is not None
+        self._accept(AcceptedGoal(self._request, handle.goal_id, handle, self._emit))
+
+    def _on_prompt(self, message: String) -> None:
+        if self._on_goal(Chat.Goal(prompt=message.data)) is GoalResponse.ACCEPT:
+            assert self._request is not None
+            self._accept(AcceptedGoal(self._request, UUID(uuid=list(uuid4().bytes)), None, self._emit))
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        running = self._queue.running
+        if running is not None and running.handle is handle:
+            running.end(CLIENT)
+            return CancelResponse.ACCEPT
+        waiting = self._queue.take(lambda goal: goal.handle is handle)
+        if waiting is None:
+            return CancelResponse.REJECT  # it is ending
+        self._end_waiting(waiting, CLIENT)
+        self._show()
+        return CancelResponse.ACCEPT
+
+    def _on_time_limit(self, goal: AcceptedGoal) -> None:
+        message = f'the time limit of {goal.request.time_limit:g} s is over'
+        if self._queue.take(lambda waiting: waiting is goal) is None:
+            goal.end(Chat.Result.TIME_LIMIT, message)
+        else:
+            self._end_waiting(goal, Chat.Result.TIME_LIMIT, message)
+            self._show()
+
+    # --- who is taken, who runs, who ends -------------------------------------------------------------------
+
+    def _check(self, goal: Chat.Goal) -> Request:
+        if not self._is_open or self._answering is None:
+            raise Rejection('[inactive] the node is not active')
+        request = check_goal(goal, self._value, self._answering.engine.context_length)
+        refusal = self._queue.refusal(request.priority, self._value('busy_policy'),
+                                      self._value('queue_depth'))
+        if refusal:
+            raise Rejection(refusal)
+        return request
+
+    def _value(self, name: str) -> Any:
+        return self._node.get_parameter(name).value
+
+    @staticmethod
+    def _unused(handle: Any) -> Chat.Result:
+        """Stand for the action's callback: each goal is executed with one of its own."""
+        raise NotImplementedError
+
+    def _accept(self, goal: AcceptedGoal) -> None:
+        with self._changed:
+            self._alive += 1
+            is_open = self._is_open
+            if is_open:
+                preempted = self._queue.push(goal, goal.request.priority, self._value('busy_policy'))
+        if not is_open:
+            self._end_waiting(goal, Chat.Result.DEACTIVATED, 'the node is not active any more')
+            return
+        if goal.request.time_limit > 0:
+            self._limits.watch(goal, goal.request.time_limit)
+        for other in preempted:
+            if other is self._queue.running:
+                other.end(Chat.Result.PREEMPTED, 'a newer goal took its place')
+            else:
+                self._end_waiting(other, Chat.Result.PREEMPTED, 'a newer goal took its place')
+        ahead = self._queue.ahead(goal)
+        if goal.handle is not None and ahead:
+            goal.handle.publish_feedback(Chat.Feedback(stage=Chat.Feedback.QUEUED, goals_ahead=ahead))
+        self._start_next()
+
+    def _start_next(self) -> None:
+        goal = self._queue.start()
+        if goal is not None:
+            self._execute(goal, self._run)
+        self._show()
+
+    def _run(self, goal: AcceptedGoal) -> Chat.Result:
+        assert self._answering is not None
+        try:
+            if goal.handle is not None:
+                goal.handle.publish_feedback(Chat.Feedback(stage=Chat.Feedback.PREFILL))
+            ending = self._answering.answer(goal)
+            if ending.error_code == Chat.Result.BACKEND_FAILED:
+                self._node.get_logger().error(ending.message)
+            goal.finish(ending)
+        finally:
+            self._queue.finish(goal)
+            self._start_next()
+            self._forget(goal)
+        return goal.result
+
+    def _end_waiting(self, goal: AcceptedGoal, reason: int, message: str = '') -> None:
+        """End a goal that is not in the queue; only one that executes can reach a terminal state."""
+        goal.end(reason, message)
+        self._execute(goal, self._finish_early)
+
+    def _finish_early(self, goal: AcceptedGoal) -> Chat.Result:
+        goal.result.queue_time = monotonic() - goal.accepted_at
+        try:
+            goal.finish(goal.early_ending)
+        finally:
+            self._forget(goal)
+        return goal.result
+
+    def _execute(self, goal: AcceptedGoal, callback: Callable[[AcceptedGoal], Chat.Result]) -> None:
+        """Let an executor thread call callback(goal); what it returns is the action's result."""
+        if goal.handle is None:
+            assert self._node.executor is not None
+            self._node.executor.create_task(callback, goal)
+            return
+        try:
+            goal.handle.execute(lambda _: callback(goal))
+        except RuntimeError:  # it has been canceled within the call, and is to be executed none the less
+            goal.handle.execute(lambda _: callback(goal))
+
+    def _forget(self, goal: AcceptedGoal) -> None:
+        self._limits.forget(goal)
+        with self._changed:
+            self._alive -= 1
+            self._changed.notify_all()
+
+    # --- what the world hears -------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        with self._changed:
+            if self._is_open:
+                running = self._queue.running
+                self._status.serving(running.goal_id if running else None, len(self._queue))
+
+    def _emit(self, goal: AcceptedGoal, piece: Piece) -> None:
+        self._tokens.publish(Token(
+            header=Header(stamp=self._node.get_clock().now().to_msg()), goal_id=goal.goal_id,
+            conversation_id=goal.request.conversation_id, index=piece.index, new_tokens=piece.new_tokens,
+            delta=piece.delta, last=piece.last, finish_reason=piece.finish_reason,
+            error_code=piece.error_code))
+        if goal.handle is not None:
+            goal.handle.publish_feedback(Chat.Feedback(
+                stage=Chat.Feedback.DECODE, prefill_progress=1.0, index=piece.index,
+                new_tokens=piece.new_tokens, delta=piece.delta))

@@ -1,0 +1,63 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""/diagnostics, once a second. Never any text of a prompt."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from tinychat_ros import board
+from tinychat_ros.answering import Answering
+from tinychat_ros.interfaces import State
+from tinychat_ros.status import Status
+
+STATES = {State.UNCONFIGURED: 'unconfigured', State.LOADING: 'loading', State.INACTIVE: 'inactive',
+          State.IDLE: 'idle', State.BUSY: 'busy', State.ERROR: 'error'}
+
+
+class Diagnostics:
+    """Reports on `answering`, the loaded model, or None."""
+
+    def __init__(self, node: Node, status: Status, group: CallbackGroup) -> None:
+        """Begin to report."""
+        self.answering: Answering | None = None
+        self._node = node
+        self._status = status
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
+        # A second is a second also where time is simulated.
+        node.create_timer(1.0, self._publish, group, Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _publish(self) -> None:
+        array = DiagnosticArray(status=[self._report()])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+
+    def _report(self) -> DiagnosticStatus:
+        state = self._status.message
+        values = {'state': STATES[state.state], 'model': state.model, 'backend': state.backend,
+                  'waiting goals': state.queued_goals, 'rejected goals': state.rejected_goals,
+                  'last rejection': state.last_rejection,
+                  'resident memory [MB]': f'{board.resident_bytes() / 1e6:.0f}'}
+        if self.answering is not None:
+            engine, figures = self.answering.engine, self.answering.figures
+            values |= {'precision': engine.precision, 'threads': engine.threads,
+                       'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
+                       'KV cache, full [MB]': f'{engine.kv_cache_bytes / 1e6:.0f}',
+                       'answers': figures.answers, 'tokens/s': f'{figures.tokens_per_second:.1f}',
+                       'time to first token [ms]': f'{1e3 * figures.time_to_first_token:.1f}'}
+        level, message = DiagnosticStatus.OK, STATES[state.state]
+        zone = board.hottest()
+        if zone is not None:
+            values |= {'hottest zone': zone.name, 'temperature [°C]': f'{zone.temperature:.0f}'}
+            if zone.is_throttling:
+                level, message = DiagnosticStatus.WARN, f'{zone.name} is so hot that the board slows down'
+        if state.state == State.ERROR:
+            level, message = DiagnosticStatus.ERROR, state.error
+        return DiagnosticStatus(
+            level=level, name=f'{self._node.get_fully_qualified_name()}: language model', message=message,
+            hardware_id=state.backend,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])

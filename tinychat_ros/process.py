@@ -1,0 +1,65 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A node as a process: its executor, and an end that every client hears of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import signal
+import sys
+from threading import Event, Thread
+from time import sleep
+from typing import Any
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+
+def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
+    """
+    Serve until SIGINT or SIGTERM; then call the node's end(), which ends its goals.
+
+    rclpy's own signal handlers would end the context first, and no client would get its result. `make_node`
+    gets a function to call where the node gives up. Returns the exit code: 2 for what the user can mend,
+    after one line that says what, 1 where the executor has failed.
+    """
+    stop = Event()
+    exit_code = 0
+
+    def end(code: int) -> None:
+        nonlocal exit_code
+        exit_code = code
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        node = make_node(lambda: end(2))
+    except (ParameterException, RuntimeError) as error:  # rclpy's for bad arguments and start values
+        print(f'tinychat_ros: error: {" ".join(str(error).split())}', file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except Exception as error:  # a launch file may start the process again
+            node.get_logger().fatal(f'the executor has failed: {error!r}')
+            end(1)
+
+    spinning = Thread(target=spin, name='executor', daemon=True)
+    spinning.start()
+    stop.wait()
+    if exit_code != 1:
+        node.end()
+        sleep(0.3)  # the results of the goals are on their way
+        executor.shutdown()
+        spinning.join()
+        node.destroy_node()
+    rclpy.try_shutdown()
+    return exit_code

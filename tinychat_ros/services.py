@@ -1,0 +1,61 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Three services that ask about the loaded model."""
+
+from __future__ import annotations
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+
+from tinychat_core.errors import TinyChatError
+from tinychat_ros.answering import Answering
+from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
+
+NO_MODEL = 'no model is loaded'
+
+
+class Services:
+    """~/tokenize, ~/get_model_info and ~/reset_conversation; `answering` is the loaded model, or None."""
+
+    def __init__(self, node: Node, group: CallbackGroup) -> None:
+        """Create the services on a node; without a model they say so."""
+        self.answering: Answering | None = None
+        node.create_service(Tokenize, '~/tokenize', self._on_tokenize, callback_group=group)
+        node.create_service(GetModelInfo, '~/get_model_info', self._on_model_info, callback_group=group)
+        node.create_service(ResetConversation, '~/reset_conversation', self._on_reset, callback_group=group)
+
+    def _on_tokenize(self, request: Tokenize.Request, response: Tokenize.Response) -> Tokenize.Response:
+        answering = self.answering
+        if answering is None:
+            response.message = NO_MODEL
+            return response
+        response.context_length = answering.engine.context_length
+        try:
+            if bool(request.text) == bool(request.messages):
+                raise TinyChatError('give either text or messages')
+            messages = [{'role': m.role, 'content': m.content} for m in request.messages]
+            tokenizer = answering.engine.tokenizer
+            response.tokens = tokenizer.encode_chat(messages) if messages else tokenizer.encode(request.text)
+            response.success = True
+        except TinyChatError as error:
+            response.message = str(error)
+        return response
+
+    def _on_model_info(self, _: GetModelInfo.Request,
+                       response: GetModelInfo.Response) -> GetModelInfo.Response:
+        if self.answering is None:
+            response.message = NO_MODEL
+            return response
+        engine = self.answering.engine
+        response.success = True
+        response.path, response.family, response.precision = str(engine.path), engine.family, engine.precision
+        response.group_size, response.backend = engine.group_size, engine.backend
+        response.context_length, response.vocabulary_size = engine.context_length, engine.vocab_size
+        response.weights_bytes, response.kv_cache_bytes = engine.weights_bytes, engine.kv_cache_bytes
+        return response
+
+    def _on_reset(self, request: ResetConversation.Request,
+                  response: ResetConversation.Response) -> ResetConversation.Response:
+        response.success = request.conversation_id == ''  # no goal can have begun one
+        response.message = '' if response.success else 'unknown conversation'
+        return response

@@ -1,0 +1,72 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node is doing, on ~/state."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from unique_identifier_msgs.msg import UUID
+
+from tinychat_ros.interfaces import State
+
+# Who comes late sees the state, and no older one.
+QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Status:
+    """The one place that knows the node's state; every change is published. For all threads."""
+
+    def __init__(self, node: Node) -> None:
+        """Begin unconfigured."""
+        self._node = node
+        self._lock = Lock()
+        self._publisher = node.create_publisher(State, '~/state', QOS)
+        self._message = State(stamp=node.get_clock().now().to_msg(), state=State.UNCONFIGURED)
+        self._publisher.publish(self._message)
+
+    @property
+    def state(self) -> int:
+        """One of State's constants."""
+        return int(self._message.state)
+
+    @property
+    def message(self) -> State:
+        """What was published last; not to be changed."""
+        return self._message
+
+    def set(self, **fields: Any) -> None:
+        """Change fields of the message; it is published where one of them has changed."""
+        with self._lock:
+            changed = {name: value for name, value in fields.items() if getattr(self._message, name) != value}
+            if not changed:
+                return
+            old = {name: getattr(self._message, name) for name in State.get_fields_and_field_types()}
+            self._message = State(**{**old, **changed, 'stamp': self._node.get_clock().now().to_msg()})
+            self._publisher.publish(self._message)
+
+    def unconfigured(self, error: str = '') -> None:
+        """No model is loaded, because of `error` where there is one."""
+        self.set(state=State.ERROR if error else State.UNCONFIGURED, error=error, load_progress=0.0, model='',
+                 backend='', goal_id=UUID(), queued_goals=0)
+
+    def loading(self, model: str, progress: float) -> None:
+        """Tell how much of a model is loaded, 0 .. 1."""
+        self.set(state=State.LOADING, error='', model=model, load_progress=progress)
+
+    def loaded(self, backend: str) -> None:
+        """Tell that the model could serve, and nobody is served."""
+        self.set(state=State.INACTIVE, load_progress=1.0, backend=backend, goal_id=UUID(), queued_goals=0)
+
+    def serving(self, goal_id: UUID | None, queued_goals: int) -> None:
+        """Tell which goal runs, if one does, and how many wait."""
+        self.set(state=State.BUSY if goal_id else State.IDLE, goal_id=goal_id or UUID(),
+                 queued_goals=queued_goals)
+
+    def rejected(self, reason: str) -> None:
+        """Count a rejected goal and log why."""
+        self._node.get_logger().warning(f'goal rejected: {reason}', throttle_duration_sec=0.5)
+        self.set(rejected_goals=self._message.rejected_goals + 1, last_rejection=reason)

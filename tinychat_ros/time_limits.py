@@ -1,0 +1,58 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whose time is over. Knows nothing of ROS; one thread for all, however many goals wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from threading import Condition, Thread
+from time import monotonic
+from typing import Generic, TypeVar
+
+Item = TypeVar('Item', bound=Hashable)
+
+
+class TimeLimits(Generic[Item]):
+    """Calls `expire(item)` once a watched item's time has come. All methods may be called from any thread."""
+
+    def __init__(self, expire: Callable[[Item], None]) -> None:
+        """Begin with nothing to watch."""
+        self._expire = expire
+        self._ends: dict[Item, float] = {}
+        self._changed = Condition()
+        self._is_closed = False
+        self._thread = Thread(target=self._watch, name='time limits', daemon=True)
+        self._thread.start()
+
+    def watch(self, item: Item, seconds: float) -> None:
+        """Give an item so many seconds from now."""
+        with self._changed:
+            self._ends[item] = monotonic() + seconds
+            self._changed.notify()
+
+    def forget(self, item: Item) -> None:
+        """Watch an item no longer; nothing happens where it is not watched."""
+        with self._changed:
+            self._ends.pop(item, None)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                if self._is_closed:
+                    return
+                now = monotonic()
+                over = [item for item, end in self._ends.items() if end <= now]
+                for item in over:
+                    del self._ends[item]
+                if not over:
+                    # An end that is forgotten while we sleep costs one idle look.
+                    self._changed.wait(min(self._ends.values()) - now if self._ends else None)
+            for item in over:
+                self._expire(item)
