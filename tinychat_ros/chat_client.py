@@ -58,11 +58,21 @@ class ChatClient:
             raise KeyboardInterrupt
 
     def wait(self, seconds: float) -> None:
-        """Wait for the server; ClientError after `seconds`."""
+        """
+        Wait until the node serves, for as long as it loads its model.
+
+        ClientError where it has failed, or after `seconds` in which there is no node or it is not active.
+        """
         deadline = monotonic() + seconds
-        while not self._client.server_is_ready():
+        while not (self._client.server_is_ready() and self._state.state in (State.IDLE, State.BUSY)):
             self._executor.spin_once(0.05)
+            if self._state.state == State.ERROR:
+                raise ClientError(f'the node has failed: {self._state.error}')
+            if self._state.state == State.LOADING:
+                deadline = monotonic() + seconds
             if monotonic() > deadline:
+                if self._client.server_is_ready():
+                    raise ClientError(f'{self._server} is not active: `ros2 lifecycle set {self._server} activate`')
                 raise ClientError(f'no answer from {self._server} within {seconds:g} s; is the node running?')
 
     def ask(self, goal: Any) -> Any:

@@ -98,7 +98,8 @@ class ChatNode(LifecycleNodeMixin, Node):
 
     def destroy_node(self) -> None:
         """Destroy the action, and then all else."""
-        self._server.destroy()
+        if hasattr(self, '_server'):  # rclpy destroys a node, too, whose start values were refused
+            self._server.destroy()
         super().destroy_node()
 
     # --- transitions ----------------------------------------------------------------------------------------
