@@ -33,11 +33,15 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         exit_code = code
         stop.set()
 
+    def give_up() -> None:
+        if not stop.is_set():  # a signal that interrupts loading is a clean end
+            end(2)
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = make_node(lambda: end(2))
+        node = make_node(give_up)
     except (ParameterException, RuntimeError) as error:  # rclpy's for bad arguments and start values
         print(f'tinychat_ros: error: {" ".join(str(error).split())}', file=sys.stderr)
         rclpy.try_shutdown()
