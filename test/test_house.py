@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROS = {'rclpy', 'ament_index_python', 'launch', 'launch_ros', 'tinychat_interfaces', 'tinychat_ros'}
-WORKSHOP = {'torch', 'transformers', 'matplotlib'}  # Installed for the tests, never loaded on a robot.
+WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib'}  # Never loaded on a robot.
 SUFFIXES = {'.h', '.cpp', '.inl', '.cu', '.cuh'}
 SOURCES = sorted(path for path in (ROOT / 'csrc').rglob('*') if path.suffix in SUFFIXES)
 
