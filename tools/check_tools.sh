@@ -6,7 +6,7 @@ python=${PYTHON:-python3}
 missing=()
 need() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
 
-need python3 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'
+need python3 command -v "$python"
 need python3-venv "$python" -c 'import ensurepip, venv'
 need python3-dev "$python" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))'
 need g++ command -v "${CXX:-g++}"
@@ -16,5 +16,9 @@ need git command -v git
 
 if ((${#missing[@]})); then
   echo "tinychat: missing tools; install them with: sudo apt install ${missing[*]}" >&2
+  exit 2
+fi
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+  echo "tinychat: $("$python" --version) is too old; name 3.10 or newer: make PYTHON=python3.10 …" >&2
   exit 2
 fi
