@@ -84,7 +84,8 @@ native-tests: setup
 
 test: setup $(GGUF) native-tests $(MADE)/test
 	@ctest --test-dir build/native --output-on-failure --no-tests=error; native=$$?; \
-	$(PY) -m pytest -m 'not large' && exit $$native
+	tools/test_arm.sh; arm=$$?; \
+	$(PY) -m pytest -m 'not large' && exit $$((native + arm))
 
 test-large: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large
