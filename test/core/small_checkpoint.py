@@ -82,8 +82,8 @@ def write(out: Path, layout: str | None = None, between: Callable[[int], None] =
         for index, prefix in enumerate(prefixes):
             writer.add(content(index, prefix))
         writer.finish(family='llama', model=MODEL, files={
-            'config.json': json.dumps({'model_type': 'llama'}), 'tokenizer.json': json.dumps(tokenizer()),
-            'tokenizer_config.json': json.dumps({'eos_token': '<|end|>'})})
+            'config.json': b'{"model_type": "llama"}', 'tokenizer.json': json.dumps(tokenizer()).encode(),
+            'tokenizer_config.json': b'{"eos_token": "<|end|>"}'})
     return out
 
 

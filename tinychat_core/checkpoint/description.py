@@ -33,8 +33,10 @@ _REQUIRED: dict[str, tuple[type, ...]] = {
     'eos_token_ids': (list,),
 }
 _OPTIONAL: dict[str, tuple[type, ...]] = {
-    'rope': (dict, type(None)),        # rotary positions, see ROPE
-    'rope_local': (dict,),             # of the layers with a window, where they differ (Gemma 3)
+    'rope': (dict, type(None)),        # rotary positions: theta, and how many numbers of a head are rotated
+    'rope_inv_freq': (list,),          # instead: radians a position for each rotated pair
+    'rope_scale': (float, int),        # of cos and sin (YaRN, LongRoPE)
+    'rope_local_inv_freq': (list,),    # of the layers with a window, where they differ (Gemma 3)
     'alibi_slopes': (list,),           # [heads]: ALiBi
     'position_offset': (int,),         # learned positions (tensor `positions`) begin at this row (OPT)
     'parallel': (bool,),               # attention and feed-forward read the same residual (Falcon)
@@ -45,14 +47,7 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     'logit_softcap': (float, int),
 }
 
-# Fields of `rope`: theta and dim (the first `dim` of head_dim are rotated) always; the others as the type
-# needs them.
-ROPE = {
-    'theta': (float, int), 'dim': (int,), 'type': (str,), 'factor': (float, int),
-    'original_context_length': (int,), 'low_freq_factor': (float, int), 'high_freq_factor': (float, int),
-    'beta_fast': (float, int), 'beta_slow': (float, int), 'attention_factor': (float, int),
-    'short_factors': (list,), 'long_factors': (list,),
-}
+_ROPE: dict[str, tuple[type, ...]] = {'theta': (float, int), 'dim': (int,)}
 
 
 def check_description(model: Mapping[str, Any]) -> None:
@@ -61,11 +56,10 @@ def check_description(model: Mapping[str, Any]) -> None:
         if name not in model:
             raise ValueError(f'the description lacks {name}')
     _check_fields('', model, {**_REQUIRED, **_OPTIONAL})
-    for name in ('rope', 'rope_local'):
-        if model.get(name) is not None:
-            if not {'theta', 'dim'} <= set(model[name]):
-                raise ValueError(f'{name} of the description lacks theta or dim')
-            _check_fields(f'{name}.', model[name], ROPE)
+    if model.get('rope') is not None:
+        if not set(_ROPE) <= set(model['rope']):
+            raise ValueError('rope of the description lacks theta or dim')
+        _check_fields('rope.', model['rope'], _ROPE)
     for name in ('vocab_size', 'hidden_size', 'intermediate_size', 'layers', 'heads', 'kv_heads', 'head_dim',
                  'context_length'):
         if model[name] < 1:

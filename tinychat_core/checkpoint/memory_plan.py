@@ -13,6 +13,8 @@ from typing import Any
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.errors import InvalidParameterError
 
+# For each kind of weights the precisions that it runs in, the default first.
+PRECISIONS = {'W4': ('W4A8', 'W4A16'), 'W8': ('W8A8', 'W8A16'), 'W16': ('W16A16',)}
 _PASS_ROWS = 128  # tokens whose activations the decoder keeps at once
 
 
@@ -31,8 +33,12 @@ class MemoryPlan:
         return self.weights_bytes + self.kv_cache_bytes + self.buffers_bytes
 
 
-def plan(manifest: Manifest, max_seq_len: int | None = None) -> MemoryPlan:
-    """Return the plan; `max_seq_len` None is the model's context, and more an InvalidParameterError."""
+def plan(manifest: Manifest, max_seq_len: int | None = None, precision: str | None = None) -> MemoryPlan:
+    """
+    Return the plan; `max_seq_len` None is the model's context, `precision` None what the engine takes then.
+
+    Raises InvalidParameterError for more than the context, or a precision that the weights do not have.
+    """
     model = manifest.model
     limit: int = model['context_length']
     if max_seq_len is not None and not 1 <= max_seq_len <= limit:
@@ -40,13 +46,13 @@ def plan(manifest: Manifest, max_seq_len: int | None = None) -> MemoryPlan:
                                     f'not {max_seq_len}')
     positions = max_seq_len or limit
     return MemoryPlan(max_seq_len=positions, weights_bytes=manifest.weights_bytes,
-                      kv_cache_bytes=positions * _position_bytes(model), buffers_bytes=_buffers_bytes(model))
+                      kv_cache_bytes=positions * _position_bytes(manifest, precision), buffers_bytes=_buffers_bytes(model))
 
 
-def largest_context(manifest: Manifest, memory: int) -> int:
+def largest_context(manifest: Manifest, memory: int, precision: str | None = None) -> int:
     """Return the positions that `memory` bytes have room for beside the weights, within the context."""
     left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model)
-    return int(max(0, min(left // _position_bytes(manifest.model), manifest.model['context_length'])))
+    return int(max(0, min(left // _position_bytes(manifest, precision), manifest.model['context_length'])))
 
 
 def available_memory(meminfo: Path = Path('/proc/meminfo')) -> int:
@@ -61,9 +67,15 @@ def available_memory(meminfo: Path = Path('/proc/meminfo')) -> int:
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
 
 
-def _position_bytes(model: Mapping[str, Any]) -> int:
-    """Return the bytes of a position's keys and values, fp16, in all layers."""
-    return int(2 * model['layers'] * model['kv_heads'] * model['head_dim'] * 2)
+def _position_bytes(manifest: Manifest, precision: str | None) -> int:
+    """Return the bytes of keys and values of a position in all layers: fp32 at 16-bit activations, else fp16."""
+    choices = PRECISIONS[manifest.weights]
+    if precision is not None and precision not in choices:
+        raise InvalidParameterError(f"precision '{precision}' does not fit {manifest.weights} weights; "
+                                    f'use {" or ".join(choices)}')
+    number = 4 if (precision or choices[0]).endswith('A16') else 2
+    model = manifest.model
+    return int(2 * model['layers'] * model['kv_heads'] * model['head_dim'] * number)
 
 
 def _buffers_bytes(model: Mapping[str, Any]) -> int:

@@ -96,18 +96,17 @@ class CheckpointWriter:
         self._shards.append(Shard(**done['shard']))
         self._tensors.update({name: TensorEntry(**entry) for name, entry in done['tensors'].items()})
 
-    def finish(self, *, family: str, model: dict[str, Any], files: Mapping[str, str | bytes]) -> None:
+    def finish(self, *, family: str, model: dict[str, Any], files: Mapping[str, bytes]) -> None:
         """Write the small files and tinychat.json, and give the directory its name."""
         assert len(self._shards) == self._count
         weights, group_size = _precision(self._tensors)
-        contents = {name: text if isinstance(text, bytes) else text.encode() for name, text in files.items()}
         manifest = Manifest(
             family=family, model=model, weights=weights, group_size=group_size, tensors=self._tensors,
-            shards=self._shards, files={name: checksum(text) for name, text in contents.items()},
+            shards=self._shards, files={name: checksum(content) for name, content in files.items()},
             source=self._source, generator=f'tinychat {__version__}')
         try:
-            for name, text in {**contents, NAME: manifest.text().encode()}.items():
-                _write_small(self._partial / name, text)
+            for name, content in {**files, NAME: manifest.text().encode()}.items():
+                _write_small(self._partial / name, content)
             (self._partial / _PROGRESS).unlink(missing_ok=True)
             os.fsync(self._lock)
             os.rename(self._partial, self._out)

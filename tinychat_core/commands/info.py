@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='what the model may take, e.g. 8GiB (default: what is available now)')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
                         help="positions of the KV cache (default: the model's context)")
+    parser.add_argument('--precision', help='W4A8, W4A16, … (default: what the engine takes for the weights)')
     parser.add_argument('--json', action='store_true', help='print the figures as one JSON object')
     parser.epilog = 'Only the manifest is read, not the weights: it answers at once for a model of any size.'
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     manifest = Manifest.read(args.model)
     memory = size(args.memory) if args.memory else available_memory()
-    needs = plan(manifest, args.max_seq_len)
+    needs = plan(manifest, args.max_seq_len, args.precision)
     model, fits = manifest.model, needs.total_bytes <= memory
     facts = {'path': str(args.model), 'family': manifest.family, 'weights': manifest.weights,
              'group_size': manifest.group_size,
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
              'max_seq_len': needs.max_seq_len,
              'weights_bytes': needs.weights_bytes, 'kv_cache_bytes': needs.kv_cache_bytes,
              'buffers_bytes': needs.buffers_bytes, 'total_bytes': needs.total_bytes, 'memory_bytes': memory,
-             'largest_max_seq_len': largest_context(manifest, memory), 'fits': fits}
+             'largest_max_seq_len': largest_context(manifest, memory, args.precision), 'fits': fits}
     if args.json:
         print(json.dumps(facts))
         return 0

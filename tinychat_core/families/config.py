@@ -56,6 +56,26 @@ class Config:
             raise self.unsupported(name)
         return value
 
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """Return a group of options, empty where it is absent; UnsupportedModelError where it is anything else."""
+        value = self.get(name, {})
+        if not isinstance(value, dict):
+            raise self.unsupported(name)
+        return value
+
+    def without(self, *names: str) -> Config:
+        """Return a reading of all other options; what it reads counts as read here."""
+        return self._like({name: value for name, value in self._values.items() if name not in names})
+
+    def or_else(self, **defaults: Any) -> Config:
+        """Return a reading in which an option that is absent (not null) has a default of the family's."""
+        return self._like({**defaults, **self._values})
+
+    def _like(self, values: Mapping[str, Any]) -> Config:
+        other = Config(values)
+        other._read = self._read
+        return other
+
     def served(self, *names: str) -> None:
         """Note options that need no field of the description, whatever they are: the tensors tell."""
         self._read.update(names)

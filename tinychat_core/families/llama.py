@@ -25,12 +25,11 @@ def describe(config: Config) -> dict[str, Any]:
         'heads': heads,
         'kv_heads': config.size('num_key_value_heads', heads),
         'head_dim': head_dim,
-        'context_length': config.size('max_position_embeddings', 2048),
         'norm': 'rms',
         'norm_eps': config.number('rms_norm_eps', 1e-6),
         'activation': config.activation(),
         'gated': True,
-        'rope': rope(config, head_dim),
+        **rope(config, head_dim, config.size('max_position_embeddings', 2048)),
         'tied_head': bool(config.get('tie_word_embeddings', False)),
         **config.tokens(),
     }

@@ -5,24 +5,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+import re
+from typing import TYPE_CHECKING
 
 from tinychat_core.errors import TinyChatError
 
+if TYPE_CHECKING:
+    from tinychat_core.importers.source import Opened
+
+_HUB_ID = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
+
 
 def import_model(source: str, out: Path, layout: str | None = None,
-                 progress: Callable[[float], None] = lambda _: None) -> None:
+                 progress: Callable[[float], None] = lambda _: None, weights: str | None = None,
+                 group_size: int = 128) -> None:
     """
-    Write the split checkpoint `out` from `source`, a GGUF file.
+    Write the split checkpoint `out` from `source`: a GGUF file, a Hugging Face directory, or an id of its hub.
 
-    `progress` is told the fraction done. Raises TinyChatError for what cannot be imported; then `out` does
-    not exist.
+    `weights` W4, W8 or W16 rounds to the nearest; None keeps what is quantized, and 16-bit numbers otherwise.
+    `layout` None is each format's default. `progress` is told the fraction done. Raises TinyChatError for what
+    cannot be imported; then `out` does not exist.
     """
-    path = Path(source)
-    if not path.exists():
-        raise TinyChatError(f'{source} does not exist; give a GGUF file')
+    from tinychat_core.checkpoint.writer import CheckpointWriter
+    from tinychat_core.importers.assembly import Assembly
+    from tinychat_core.importers.recipe import Recipe
+
+    opened = open_source(source)
+    recipe = Recipe(weights or (None if opened.quantized else 'W16'), group_size)
+    recipe.check(opened.model)
+    shards = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).shards
+    identity = {**opened.identity, **({'weights': weights, 'group_size': str(group_size)} if weights else {})}
+    with CheckpointWriter(out, len(shards), identity, layout) as writer:
+        for done, shard in enumerate(shards, start=1):
+            writer.add(shard)
+            progress(done / len(shards))
+        writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
+
+
+def open_source(source: str) -> Opened:
+    """Return the model of a GGUF file, a Hugging Face directory or a hub id; TinyChatError for anything else."""
+    path, module = Path(source), 'huggingface'
     if path.is_dir():
-        raise TinyChatError(f'{source} is a directory; give a GGUF file')
-    from tinychat_core.importers.gguf import import_gguf
-
-    import_gguf(path, out, layout, progress)
+        pass
+    elif path.exists():
+        module = 'gguf'
+    elif re.fullmatch(_HUB_ID, source) and path.suffix != '.gguf':
+        path = import_module('tinychat_core.importers.hub').local_copy(source)
+    else:
+        raise TinyChatError(f'{source} does not exist; give a GGUF file, a Hugging Face directory or a hub id')
+    opened: Opened = import_module(f'tinychat_core.importers.{module}').open_model(path)
+    return opened

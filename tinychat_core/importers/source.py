@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.families.family import Family, Names
 
 
 class Source(Protocol):
@@ -32,3 +34,21 @@ class Source(Protocol):
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
         """Return a vector of numbers."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """
+    A model that can be imported.
+
+    `names` are the source's for our tensors, `model` is the description, `files` are the small ones by name.
+    `identity` tells this source from another one. `quantized`: its weights are integers already, and stay so.
+    """
+
+    source: Source
+    family: Family
+    names: Names
+    model: dict[str, Any]
+    files: Mapping[str, bytes]
+    identity: Mapping[str, str]
+    quantized: bool

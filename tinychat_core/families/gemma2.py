@@ -1,0 +1,50 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Gemma 2: norms before and after each part, soft-caps, every other layer with a window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tinychat_core.families import llama
+from tinychat_core.families.config import Config
+from tinychat_core.families.family import Names
+from tinychat_core.families.windows import windows
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """Return the description of a Gemma 2 model."""
+    config = config.or_else(max_position_embeddings=8192, attn_logit_softcapping=50.0,
+                            final_logit_softcapping=30.0, sliding_window=4096)
+    description = common(config)
+    slides = [layer % 2 == 0 for layer in range(description['layers'])]
+    return {**description, **windows(config, description['layers'], slides)}
+
+
+def common(config: Config) -> dict[str, Any]:
+    """Return what Gemma 2 and 3 share."""
+    config.only('use_bidirectional_attention', False)
+    description = llama.describe(config.or_else(head_dim=256, num_key_value_heads=4))
+    description |= {
+        'activation': config.activation('hidden_activation', 'gelu_pytorch_tanh'),
+        'tied_head': bool(config.get('tie_word_embeddings', True)),
+        'embedding_scale': description['hidden_size'] ** 0.5,
+        'attention_scale': config.number('query_pre_attn_scalar', 256) ** -0.5,
+    }
+    for ours, theirs in (('attention_softcap', 'attn_logit_softcapping'),
+                         ('logit_softcap', 'final_logit_softcapping')):
+        if config.get(theirs) is not None:
+            description[ours] = config.number(theirs)
+    return description
+
+
+TENSORS: Names = {
+    **llama.TENSORS,
+    'layers.{i}.attn_post_norm': 'model.layers.{i}.post_attention_layernorm',
+    'layers.{i}.mlp_norm': 'model.layers.{i}.pre_feedforward_layernorm',
+    'layers.{i}.mlp_post_norm': 'model.layers.{i}.post_feedforward_layernorm',
+}
+
+FAMILY = replace(llama.FAMILY, name='gemma2', model_types=('gemma2',), describe=describe, tensors=TENSORS,
+                 norm_offset=1.0, gguf=None)

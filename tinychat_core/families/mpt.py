@@ -1,0 +1,63 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""MPT: ALiBi instead of positions, LayerNorm without biases, GELU, q, k and v in one matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinychat_core.families.config import Config
+from tinychat_core.families.family import Family
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """Return the description of an MPT model."""
+    hidden, heads = config.size('d_model'), config.size('n_heads')
+    attention = Config({'model_type': 'mpt', **config.mapping('attn_config')})
+    attention.only('attn_type', 'multihead_attention')
+    attention.only('alibi', True)
+    for option in ('clip_qkv', 'prefix_lm', 'qk_ln', 'attn_uses_sequence_id'):
+        attention.only(option, False)
+    config.only('no_bias', True)
+    config.only('logit_scale')
+    description = {
+        'vocab_size': config.size('vocab_size'),
+        'hidden_size': hidden,
+        'intermediate_size': hidden * config.size('expansion_ratio', 4),
+        'layers': config.size('n_layers'),
+        'heads': heads,
+        'kv_heads': heads,
+        'head_dim': hidden // heads,
+        'context_length': config.size('max_seq_len', 2048),
+        'norm': 'layer',
+        'norm_eps': config.number('layer_norm_epsilon', 1e-5),
+        'activation': 'gelu',
+        'gated': False,
+        'alibi_slopes': alibi_slopes(heads, attention.number('alibi_bias_max', 8)),
+        'tied_head': bool(config.get('tie_word_embeddings', True)),
+        **config.tokens(),
+    }
+    if attention.get('softmax_scale') is not None:
+        description['attention_scale'] = attention.number('softmax_scale')
+    return description
+
+
+def alibi_slopes(heads: int, bias_max: float) -> list[float]:
+    """Return ALiBi's slope of each head (Press et al., 2022), as MPT orders them for other than powers of two."""
+    power = 1 << math.ceil(math.log2(heads))
+    slopes = [2.0 ** (-(i + 1) * bias_max / power) for i in range(power)]
+    return slopes if power == heads else (slopes[1::2] + slopes[::2])[:heads]
+
+
+FAMILY = Family('mpt', ('mpt',), describe, {
+    'embedding': 'transformer.wte',
+    'layers.{i}.attn_norm': 'transformer.blocks.{i}.norm_1',
+    'layers.{i}.attn.qkv': 'transformer.blocks.{i}.attn.Wqkv',
+    'layers.{i}.attn.o': 'transformer.blocks.{i}.attn.out_proj',
+    'layers.{i}.mlp_norm': 'transformer.blocks.{i}.norm_2',
+    'layers.{i}.mlp.up': 'transformer.blocks.{i}.ffn.up_proj',
+    'layers.{i}.mlp.down': 'transformer.blocks.{i}.ffn.down_proj',
+    'norm': 'transformer.norm_f',
+    'head': 'lm_head',
+})

@@ -1,0 +1,129 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A Hugging Face directory as a source: safetensors shards in 16 or 32 bits, read in place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core.checkpoint.checksums import checksum
+from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.shard_file import ShardFile
+from tinychat_core.errors import TinyChatError, UnsupportedModelError
+from tinychat_core.families import describe, family_of
+from tinychat_core.families.config import Config
+from tinychat_core.importers.source import Opened
+
+_FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32'}
+_INDEX = 'model.safetensors.index.json'
+# Small files that go along, untouched, where they are there.
+_FILES = ('config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
+          'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
+
+
+def open_model(directory: Path) -> Opened:
+    """Return the model of a directory; TinyChatError where a file is missing, damaged or not served."""
+    config = read_json(directory, 'config.json')
+    family, model = family_of(config), describe(config)
+    if (directory / 'generation_config.json').exists():
+        ends = read_json(directory, 'generation_config.json').get('eos_token_id', model['eos_token_ids'])
+        model['eos_token_ids'] = ends if isinstance(ends, list) else [ends]
+    if not (directory / 'tokenizer.json').exists():
+        raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
+                            'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
+    files = {name: (directory / name).read_bytes() for name in _FILES if (directory / name).exists()}
+    shards = shard_files(directory)
+    sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
+    identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}
+    return Opened(source=HuggingFaceSource(directory, shards), family=family, names=family.names(Config(config)),
+                  model=model, files=files, identity=identity, quantized=False)
+
+
+class HuggingFaceSource:
+    """The tensors of all shards."""
+
+    def __init__(self, directory: Path, shards: list[Path]) -> None:
+        """Map the shards; CheckpointError where one is damaged."""
+        self._directory = directory
+        self._shards: dict[str, ShardFile] = {}
+        for path in shards:
+            shard = ShardFile(path, advice='get the file again')
+            self._shards.update(dict.fromkeys(shard.shapes, shard))
+
+    @property
+    def label(self) -> str:
+        """The directory."""
+        return str(self._directory)
+
+    @property
+    def names(self) -> Collection[str]:
+        """All tensors."""
+        return self._shards.keys()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return self._shards[name].shapes[name]
+
+    def matrix(self, name: str) -> Linear:
+        """Return a matrix of F16, BF16 or F32; UnsupportedModelError names any other type."""
+        array, format_ = self._array(name)
+        rows, cols = array.shape
+        return Linear(format_, rows, cols, 0, None, array)
+
+    def vector(self, name: str) -> npt.NDArray[np.float32]:
+        """Return a vector in float32; TinyChatError where a number is not finite."""
+        array, format_ = self._array(name)
+        if format_ == 'bf16':
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        values: npt.NDArray[np.float32] = array.astype(np.float32)
+        if not np.isfinite(values).all():
+            raise TinyChatError(f'{self.label}: {name} has numbers that are not finite; the file is damaged')
+        return values
+
+    def _array(self, name: str) -> tuple[npt.NDArray[Any], str]:
+        shard = self._shards[name]
+        kind = shard.dtype(name)
+        if kind not in _FORMATS:
+            raise UnsupportedModelError(f'{shard.path}: {name} has the type {kind}; supported are '
+                                        f'{", ".join(_FORMATS)}')
+        return shard.array(name), _FORMATS[kind]
+
+
+def shard_files(directory: Path) -> list[Path]:
+    """Return the safetensors files of a directory; TinyChatError where one is missing or there are none."""
+    if (directory / _INDEX).exists():
+        shards = read_json(directory, _INDEX).get('weight_map')
+        if not isinstance(shards, dict):
+            raise TinyChatError(f'{directory / _INDEX} is damaged (it has no weight_map); get the file again')
+        paths = [directory / name for name in sorted(set(shards.values()))]
+    else:
+        paths = [directory / 'model.safetensors']
+    missing = [path for path in paths if not path.is_file()]
+    if missing and list(directory.glob('*.bin')):
+        raise TinyChatError(f'{directory} has its weights in .bin files, which can hold code; save them as '
+                            'safetensors with transformers.AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)')
+    if missing:
+        raise TinyChatError(f'{missing[0]} is missing; get the file again')
+    return paths
+
+
+def read_json(directory: Path, name: str) -> dict[str, Any]:
+    """Return the content of a JSON file; TinyChatError where it is missing or none."""
+    path = directory / name
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise TinyChatError(f'{directory} has no {name}; give a Hugging Face directory') from None
+    except OSError as error:
+        raise TinyChatError(f'cannot read {path}: {error.strerror}') from None
+    except (ValueError, RecursionError) as error:
+        raise TinyChatError(f'{path} is damaged ({error}); get the file again') from None
+    if not isinstance(content, dict):
+        raise TinyChatError(f'{path} is damaged (it holds no options); get the file again')
+    return content

@@ -1,0 +1,81 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of each matrix of a model that is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.errors import InvalidParameterError, TinyChatError, UnsupportedModelError
+from tinychat_core.quantize.rtn import eight_bits, four_bits
+
+WEIGHTS = ('W4', 'W8', 'W16')
+GROUP_SIZES = (32, 64, 128)
+_EIGHT_BIT_GROUP = 32
+
+# The first and the last matrix see every token as it is: they keep eight bits. Positions are few, and keep all.
+_EIGHT_BITS = ('embedding', 'head')
+_KEPT = ('positions',)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    W4 and W8 round to the nearest, W16 to fp16 (bf16 where that is what the numbers are).
+
+    `weights` None keeps every matrix exactly, or refuses it.
+    """
+
+    weights: str | None = None
+    group_size: int = 128
+
+    def check(self, model: Mapping[str, Any]) -> None:
+        """Raise InvalidParameterError where the group size does not divide every width of the model."""
+        if self.weights not in ('W4', 'W8'):
+            return
+        size = self.group_size if self.weights == 'W4' else _EIGHT_BIT_GROUP
+        widths = {model['hidden_size'], model['heads'] * model['head_dim'], model['intermediate_size']}
+        wrong = sorted(width for width in widths if width % size)
+        if wrong:
+            fitting = [str(other) for other in GROUP_SIZES if not any(width % other for width in widths)]
+            fit = f'use {" or ".join(fitting)}' if fitting else 'none does; use --weights W16'
+            raise InvalidParameterError(f'a group size of {size} does not divide a width of {wrong[0]}: {fit}')
+
+    def __call__(self, name: str, matrix: Linear) -> Linear:
+        """Return the unpacked matrix as it will be stored; UnsupportedModelError or TinyChatError name it."""
+        if self.weights is None:
+            return _exact(name, matrix)
+        if matrix.format in ('f16', 'bf16') and (self.weights == 'W16' or name in _KEPT):
+            _check_finite(name, matrix)
+            return matrix
+        plain = Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized())
+        _check_finite(name, plain)
+        if self.weights == 'W16' or name in _KEPT:
+            return plain.in_16_bits()
+        if self.weights == 'W8' or name in _EIGHT_BITS:
+            return eight_bits(plain.weight, _EIGHT_BIT_GROUP)
+        return four_bits(plain.weight, self.group_size)
+
+
+def _exact(name: str, matrix: Linear) -> Linear:
+    if matrix.format != 'f32':
+        return matrix
+    narrow = matrix.in_16_bits()
+    if not np.array_equal(narrow.dequantized(), matrix.weight):
+        raise UnsupportedModelError(f'{name} is F32, and neither F16 nor BF16 holds its numbers exactly; '
+                                    '`--weights W16` rounds them')
+    return narrow
+
+
+def _check_finite(name: str, matrix: Linear) -> None:
+    if matrix.format == 'bf16':
+        finite = bool(np.all(matrix.weight & 0x7f80 != 0x7f80))
+    else:
+        finite = bool(np.isfinite(matrix.weight).all())
+    if not finite:
+        raise TinyChatError(f'{name} has weights that are not finite numbers; the source is damaged')

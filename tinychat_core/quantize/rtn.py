@@ -1,0 +1,60 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Round to nearest: the baseline of every other method, and what needs no calibration.
+
+Scales are rounded to fp16 first, as they are stored, and the weights to the grid that those make.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core.checkpoint.linear import Linear
+
+Values = npt.NDArray[np.float32]
+
+_CHUNK = 1 << 22  # numbers that are worked on at once
+
+
+def four_bits(values: Values, group_size: int) -> Linear:
+    """
+    Return w4z: float32 [rows, cols] on a grid of 16 steps from the minimum to the maximum of each group.
+
+    The grid has an integer zero point, as llm-awq's (Lin et al., 2023). `group_size` must divide the columns.
+    """
+    rows, cols = values.shape
+    weight = np.empty((rows, cols), dtype=np.uint8)
+    scales = np.empty((rows, cols // group_size), dtype=np.float16)
+    zeros = np.empty((rows, cols // group_size), dtype=np.uint8)
+    for part in _parts(rows, cols):
+        groups = values[part].reshape(-1, cols // group_size, group_size)
+        # A grid with an integer zero point always holds 0.
+        low = np.minimum(groups.min(axis=2), 0)
+        high = np.maximum(groups.max(axis=2), 0)
+        scales[part] = np.maximum((high - low) / 15, 1e-5 / 15).astype(np.float16)
+        step = scales[part].astype(np.float32)
+        zeros[part] = np.clip(np.rint(-low / step), 0, 15)
+        q = np.rint(groups / step[..., None]) + zeros[part][..., None]
+        weight[part] = np.clip(q, 0, 15).reshape(-1, cols)
+    return Linear('w4z', rows, cols, group_size, None, weight, scales, zeros=zeros)
+
+
+def eight_bits(values: Values, group_size: int) -> Linear:
+    """Return w8g: float32 [rows, cols] in 255 steps, from minus to plus the largest number of each group."""
+    rows, cols = values.shape
+    weight = np.empty((rows, cols), dtype=np.int8)
+    scales = np.empty((rows, cols // group_size), dtype=np.float16)
+    for part in _parts(rows, cols):
+        groups = values[part].reshape(-1, cols // group_size, group_size)
+        scales[part] = (np.abs(groups).max(axis=2) / 127).astype(np.float16)
+        step = scales[part].astype(np.float32)
+        step[step == 0] = 1  # numbers that fp16 has no scale for become 0
+        weight[part] = np.clip(np.rint(groups / step[..., None]), -127, 127).reshape(-1, cols)
+    return Linear('w8g', rows, cols, group_size, None, weight, scales)
+
+
+def _parts(rows: int, cols: int) -> list[slice]:
+    count = max(1, _CHUNK // cols)
+    return [slice(first, first + count) for first in range(0, rows, count)]
