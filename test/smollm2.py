@@ -1,0 +1,37 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the real model of the tests is; for the fixtures, and for tests that are no pytest functions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+import shutil
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def gguf() -> Path:
+    """Return the file that the Makefile provides; its absence is a failure, never a skip."""
+    path = ROOT / 'models' / 'SmolLM2-135M-Instruct.Q4_1.gguf'
+    if not path.exists():
+        pytest.fail(f'{path} is missing: run `make model`', pytrace=False)
+    return path
+
+
+def checkpoint() -> Path:
+    """Return the split checkpoint of that file; made anew when anything that makes it has changed."""
+    from tinychat_core.importers import import_model
+
+    source = gguf()
+    makers = sorted(path for part in ('checkpoint', 'families', 'importers')
+                    for path in (ROOT / 'tinychat_core' / part).rglob('*.py'))
+    key = hashlib.sha256(b''.join(path.read_bytes() for path in makers)).hexdigest()[:12]
+    made = ROOT / 'build' / 'cache' / f'smollm2-{key}'
+    if not made.exists():
+        for old in made.parent.glob('smollm2-*'):
+            shutil.rmtree(old)
+        import_model(str(source), made)
+    return made
