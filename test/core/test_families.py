@@ -82,3 +82,57 @@ def test_what_is_not_served_is_named(changes: dict[str, Any], reason: str) -> No
     {'made_up_by_someone': 'yes'}, {'head_dim': 64}])
 def test_options_that_change_nothing_do_not_matter(changes: dict[str, Any]) -> None:
     assert describe(changed(**changes)) == describe(SMOLLM2)
+
+
+MPT = {'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads': 3, 'n_layers': 1}
+FALCON = {'model_type': 'falcon', 'vocab_size': 64, 'hidden_size': 96, 'num_hidden_layers': 1,
+          'num_attention_heads': 3}
+OPT = {'model_type': 'opt', 'vocab_size': 64, 'hidden_size': 96, 'ffn_dim': 96, 'num_hidden_layers': 1,
+       'num_attention_heads': 3}
+GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim': 64}
+
+
+@pytest.mark.parametrize(('config', 'changes', 'reason'), [
+    (MPT, {'attn_config': {'alibi': False}}, 'alibi = False is not supported'),
+    (MPT, {'attn_config': {'clip_qkv': 6}}, 'clip_qkv = 6 is not supported'),
+    (MPT, {'attn_config': {'qk_ln': True}}, 'qk_ln = True is not supported'),
+    (MPT, {'attn_config': {'attn_type': 'multiquery_attention'}}, "attn_type = 'multiquery_attention'"),
+    (MPT, {'attn_config': 'alibi'}, "attn_config = 'alibi' is not supported"),
+    (MPT, {'no_bias': False}, 'no_bias = False is not supported'),
+    (MPT, {'logit_scale': 'inv_sqrt_d_model'}, "logit_scale = 'inv_sqrt_d_model' is not supported"),
+    (FALCON, {'alibi': True}, 'alibi = True is not supported'),
+    (FALCON, {'multi_query': False}, 'multi_query = False is not supported'),
+    (FALCON, {'new_decoder_architecture': True, 'parallel_attn': False}, 'parallel_attn = False is not supported'),
+    (FALCON, {'activation': 'mish'}, "activation = 'mish' is not supported"),
+    (OPT, {'do_layer_norm_before': False}, 'do_layer_norm_before = False is not supported'),
+    (OPT, {'word_embed_proj_dim': 48}, 'word_embed_proj_dim = 48 is not supported'),
+    (OPT, {'ffn_dim': 100}, 'intermediate_size = 100 is not supported: no multiple of 16'),
+    (GEMMA, {'use_bidirectional_attention': True}, 'use_bidirectional_attention = True is not supported'),
+    (GEMMA, {'layer_types': ['chunked_attention'] * 30}, "layer_types = ['chunked_attention'"),
+    (GEMMA, {'layer_types': ['full_attention']}, "layer_types = ['full_attention'] is not supported"),
+    (GEMMA, {'rope_parameters': {'sliding_attention': {'rope_type': 'yarn'}}}, 'rope_parameters = '),
+    ({**SMOLLM2, 'model_type': 'qwen3_moe'}, {}, "'qwen3_moe' is not supported; the nearest supported ones are qwen3"),
+    ({**SMOLLM2, 'model_type': 'gemma3'}, {}, "'gemma3' is not supported; the nearest supported ones are gemma2, gemma3_text"),
+])
+def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], changes: dict[str, Any],
+                                                       reason: str) -> None:
+    check_description(describe({name: value for name, value in config.items() if value is not None})
+                      if changes else describe(SMOLLM2))
+    with pytest.raises(UnsupportedModelError) as caught:
+        describe({name: value for name, value in {**config, **changes}.items() if value is not None})
+    assert reason in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_the_long_factors_of_longrope_end_the_context() -> None:
+    config = {**SMOLLM2, 'model_type': 'phi3', 'original_max_position_embeddings': 4096, 'rope_scaling': {
+        'type': 'longrope', 'short_factor': [1.0] * 32, 'long_factor': [9.0] * 32}}
+    description = describe(config)
+    assert description['context_length'] == 4096
+    assert description['rope_scale'] == pytest.approx((1 + 1 / 12) ** 0.5)
+
+
+def test_windows_of_the_upper_layers_only() -> None:
+    config = {**SMOLLM2, 'model_type': 'qwen2', 'use_sliding_window': True, 'sliding_window': 100,
+              'max_window_layers': 28}
+    assert describe(config)['windows'] == [0] * 28 + [100] * 2
+    assert 'windows' not in describe({**config, 'use_sliding_window': False})

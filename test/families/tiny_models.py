@@ -9,12 +9,11 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from core.small_checkpoint import tokenizer
 import numpy as np
 import numpy.typing as npt
 import torch
 import transformers
-
-from core.small_checkpoint import tokenizer
 
 Logits = npt.NDArray[np.float32]
 

@@ -46,7 +46,8 @@ def plan(manifest: Manifest, max_seq_len: int | None = None, precision: str | No
                                     f'not {max_seq_len}')
     positions = max_seq_len or limit
     return MemoryPlan(max_seq_len=positions, weights_bytes=manifest.weights_bytes,
-                      kv_cache_bytes=positions * _position_bytes(manifest, precision), buffers_bytes=_buffers_bytes(model))
+                      kv_cache_bytes=positions * _position_bytes(manifest, precision),
+                      buffers_bytes=_buffers_bytes(model))
 
 
 def largest_context(manifest: Manifest, memory: int, precision: str | None = None) -> int:

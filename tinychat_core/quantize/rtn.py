@@ -48,10 +48,12 @@ def eight_bits(values: Values, group_size: int) -> Linear:
     scales = np.empty((rows, cols // group_size), dtype=np.float16)
     for part in _parts(rows, cols):
         groups = values[part].reshape(-1, cols // group_size, group_size)
-        scales[part] = (np.abs(groups).max(axis=2) / 127).astype(np.float16)
+        wanted = np.maximum(np.abs(groups).max(axis=2) / 127, 2.0 ** -24)  # fp16's smallest number
+        nearest = wanted.astype(np.float16)
+        # Never down: fp16 has few digits for small scales, and the largest numbers would be cut off.
+        scales[part] = np.where(nearest < wanted, np.nextafter(nearest, np.float16(np.inf)), nearest)
         step = scales[part].astype(np.float32)
-        step[step == 0] = 1  # numbers that fp16 has no scale for become 0
-        weight[part] = np.clip(np.rint(groups / step[..., None]), -127, 127).reshape(-1, cols)
+        weight[part] = np.rint(groups / step[..., None]).reshape(-1, cols)
     return Linear('w8g', rows, cols, group_size, None, weight, scales)
 
 
