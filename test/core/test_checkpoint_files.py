@@ -18,6 +18,7 @@ from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.checkpoint.shard_file import write_shard
 from tinychat_core.checkpoint.writer import CheckpointWriter
+from tinychat_core.engine import Engine
 from tinychat_core.errors import CheckpointError
 
 
@@ -48,7 +49,7 @@ def test_what_was_written_is_read(tmp_path: Path, layout: str | None) -> None:
         linear, expected = checkpoint.linear(name), small.matrix(name)
         assert np.array_equal(linear.dequantized(), expected.dequantized()), name
         usual = 'r16k1' if expected.format in ('f16', 'bf16') else 'r16k4'
-        assert linear.layout == (layout or usual)
+        assert checkpoint.manifest.tensors[name].layout == (layout or usual) and linear.layout == usual
     for name in small.VECTORS:
         assert np.array_equal(checkpoint.array(name), small.vector(name))
 
@@ -98,6 +99,19 @@ def test_the_manifest_has_the_checksum_of_every_mebibyte(tmp_path: Path) -> None
     assert shard.bytes == len(data) > 1 << 20
     pieces = [data[i:i + (1 << 20)] for i in range(0, len(data), 1 << 20)]
     assert shard.xxh3 == [xxhash.xxh3_64_hexdigest(piece) for piece in pieces]
+
+
+def test_another_layout_is_reordered_and_the_log_says_so_once(tmp_path: Path, directory: Path,
+                                                              caplog: pytest.LogCaptureFixture) -> None:
+    tokens = list(range(40))
+    logits = []
+    for path in (directory, small.write(tmp_path / 'rows', 'rows')):
+        engine = Engine.open(path, threads=1)
+        logits.append(engine.score(tokens))
+        engine.close()
+    assert np.array_equal(*logits)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert 'rows has the layout rows; its weights are copied' in message
 
 
 def test_arrays_are_views_of_the_mapping(directory: Path) -> None:

@@ -112,7 +112,7 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
     (GEMMA, {'layer_types': ['full_attention']}, "layer_types = ['full_attention'] is not supported"),
     (GEMMA, {'rope_parameters': {'sliding_attention': {'rope_type': 'yarn'}}}, 'rope_parameters = '),
     ({**SMOLLM2, 'model_type': 'qwen3_moe'}, {}, "'qwen3_moe' is not supported; the nearest supported ones are qwen3"),
-    ({**SMOLLM2, 'model_type': 'gemma3'}, {}, "'gemma3' is not supported; the nearest supported ones are gemma2, gemma3_text"),
+    ({**SMOLLM2, 'model_type': 'gemma3'}, {}, "'gemma3' is not supported; the nearest supported ones are gemma2"),
 ])
 def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], changes: dict[str, Any],
                                                        reason: str) -> None:

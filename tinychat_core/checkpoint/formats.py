@@ -36,6 +36,11 @@ class Format:
         """Name of the tensor of the numbers, after the matrix's own."""
         return 'weight' if self.scales is None else 'qweight'
 
+    @property
+    def layout(self) -> str:
+        """Name of the layout that the kernels read."""
+        return 'r16k1' if self.bits == 16 else 'r16k4'
+
 
 FORMATS = {
     'w4m': Format('W4', 4, np.uint8, np.float16, per_group=True, mins=True),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import logging
 import os
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import CheckpointError
 
+_LOG = logging.getLogger(__name__)
+
 
 class Checkpoint:
     """An open checkpoint; its arrays are views of the mapped shards and live as long as anyone holds one."""
@@ -27,6 +30,7 @@ class Checkpoint:
         self.path = path
         self.manifest = manifest
         self._shards = shards
+        self._told = False
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True,
@@ -63,7 +67,11 @@ class Checkpoint:
         return array.reshape(-1)
 
     def linear(self, name: str) -> Linear:
-        """Return a matrix whose arrays are views, in its stored layout; CheckpointError as `array`."""
+        """
+        Return a matrix in the layout that the kernels read; CheckpointError as `array`.
+
+        Its arrays are views of the file. Only where that has another layout they are copies, and the log says so once.
+        """
         entry, shard = self._find(name)
         parts = {}
         expected = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
@@ -74,7 +82,13 @@ class Checkpoint:
                                       'import the model again')
             parts[part] = array.reshape(-1)
         weight = parts.pop(FORMATS[entry.format].weight_name)
-        return Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts)
+        linear = Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts)
+        wanted = FORMATS[entry.format].layout
+        if entry.layout != wanted and not self._told:
+            self._told = True
+            _LOG.warning('%s has the layout %s; its weights are copied into %s, which takes time and memory',
+                         self.path, entry.layout, wanted)
+        return linear.packed(wanted)
 
     def close(self) -> None:
         """Let go of the mapping; it ends with the last array that looks into it."""

@@ -37,11 +37,6 @@ _PROGRESS = 'progress.json'
 _SUFFIXES = ('.safetensors', '.json', '.jinja', '.new')  # of what this module writes
 
 
-def default_layout(format_: str) -> str:
-    """Return the layout that the kernels of today's machines read in place."""
-    return 'r16k1' if format_ in ('f16', 'bf16') else 'r16k4'
-
-
 class CheckpointWriter:
     """Writes OUT: `add` for each shard in order, then `finish`; a context manager, which holds a lock."""
 
@@ -119,7 +114,7 @@ class CheckpointWriter:
         entries: dict[str, TensorEntry] = {}
         for name, tensor in content.items():
             if isinstance(tensor, Linear):
-                packed = tensor.packed(self._layout or default_layout(tensor.format))
+                packed = tensor.packed(self._layout or FORMATS[tensor.format].layout)
                 arrays.update({f'{name}.{part}': array for part, array in packed.parts().items()})
                 entries[name] = TensorEntry(index, packed.format, packed.rows, packed.cols, packed.group_size,
                                             packed.layout or '')
