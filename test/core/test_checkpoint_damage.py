@@ -135,6 +135,12 @@ def test_a_description_of_a_newer_release(directory: Path) -> None:
     assert 'describes its model by warp_factor, which this release does not know' in refused(directory)
 
 
+def test_a_tensor_of_a_newer_release(directory: Path) -> None:
+    entry = {'shard': 1, 'format': 'f32', 'rows': 1, 'cols': 64, 'group_size': 0, 'layout': 'rows'}
+    edited(directory, lambda content: content['tensors'].update({'layers.0.attn.qkv.permutation': entry}))
+    assert 'has the tensor layers.0.attn.qkv.permutation, which this release does not know' in refused(directory)
+
+
 def test_an_edited_manifest(directory: Path) -> None:
     edited(directory, lambda content: content['model'].update(heads=4), seal=False)
     assert 'tinychat.json is damaged (its checksum differs)' in refused(directory)

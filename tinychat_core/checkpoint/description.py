@@ -9,7 +9,8 @@ ignored: it is refused instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+import re
 from typing import Any
 
 from tinychat_core.errors import CheckpointError
@@ -48,6 +49,19 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
 }
 
 _ROPE: dict[str, tuple[type, ...]] = {'theta': (float, int), 'dim': (int,)}
+
+
+# Names of tensors: whatever else a checkpoint holds would change what it means, and be ignored.
+_TENSOR = re.compile(
+    r'(embedding|positions|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))(\.bias|\.input_scale)?'
+    r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm)|attn\.[qk]_norm))\.(weight|bias)')
+
+
+def check_tensors(names: Iterable[str]) -> None:
+    """Raise CheckpointError for the name of a tensor that this release does not know."""
+    for name in names:
+        if not _TENSOR.fullmatch(name):
+            raise CheckpointError(f'the checkpoint has the tensor {name}, which this release does not know; update tinychat')
 
 
 def check_description(model: Mapping[str, Any]) -> None:

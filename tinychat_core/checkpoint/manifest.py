@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinychat_core.checkpoint.checksums import checksum
-from tinychat_core.checkpoint.description import check_description
+from tinychat_core.checkpoint.description import check_description, check_tensors
 from tinychat_core.checkpoint.formats import stored
 from tinychat_core.errors import CheckpointError
 
@@ -126,6 +126,7 @@ class Manifest:
             if Path(name).name != name:
                 raise ValueError(f"'{name}' is not the name of a file in it")
         check_description(manifest.model)
+        check_tensors(manifest.tensors)
         return manifest
 
 
