@@ -61,7 +61,8 @@ def check_tensors(names: Iterable[str]) -> None:
     """Raise CheckpointError for the name of a tensor that this release does not know."""
     for name in names:
         if not _TENSOR.fullmatch(name):
-            raise CheckpointError(f'the checkpoint has the tensor {name}, which this release does not know; update tinychat')
+            raise CheckpointError(f'the checkpoint has the tensor {name}, which this release does not know; '
+                                  'update tinychat')
 
 
 def check_description(model: Mapping[str, Any]) -> None:
