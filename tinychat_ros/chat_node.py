@@ -66,6 +66,11 @@ class ChatNode(LifecycleNodeMixin, Node):
         # With rclpy's own LifecycleNode, get_state and the parameter services would wait for a model to load.
         group = ReentrantCallbackGroup()
         LifecycleNodeMixin.__init__(self, callback_group=group)
+        # One transition at a time, autostart's included: a request that comes meanwhile waits for
+        # its turn, where rclpy would refuse it. So who sees IDLE may ask to deactivate at once.
+        transitions = MutuallyExclusiveCallbackGroup()
+        self._service_change_state.callback_group = transitions
+        transitions.add_entity(self._service_change_state)
         self._open_engine = open_engine
         self._interrupt = CancelFlag()
         self._answering: Answering | None = None
@@ -77,8 +82,8 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._diagnostics = Diagnostics(self, self._status, group)
         self._give_up = give_up
         if self._value('autostart'):
-            # In a group of its own: it fires once, however long a model takes to load.
-            self._autostart = self.create_timer(0.001, self._start, MutuallyExclusiveCallbackGroup(),
+            # It fires once, however long a model takes to load.
+            self._autostart = self.create_timer(0.001, self._start, transitions,
                                                 Clock(clock_type=ClockType.STEADY_TIME))
 
     @property

@@ -42,8 +42,9 @@ class Diagnostics:
                   'waiting goals': state.queued_goals, 'rejected goals': state.rejected_goals,
                   'last rejection': state.last_rejection,
                   'resident memory [MB]': f'{board.resident_bytes() / 1e6:.0f}'}
-        if self.answering is not None:
-            engine, figures = self.answering.engine, self.answering.figures
+        answering = self.answering  # another thread may set it to None
+        if answering is not None:
+            engine, figures = answering.engine, answering.figures
             values |= {'precision': engine.precision, 'threads': engine.threads,
                        'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
                        'KV cache, full [MB]': f'{engine.kv_cache_bytes / 1e6:.0f}',

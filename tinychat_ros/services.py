@@ -43,10 +43,11 @@ class Services:
 
     def _on_model_info(self, _: GetModelInfo.Request,
                        response: GetModelInfo.Response) -> GetModelInfo.Response:
-        if self.answering is None:
+        answering = self.answering
+        if answering is None:
             response.message = NO_MODEL
             return response
-        engine = self.answering.engine
+        engine = answering.engine
         response.success = True
         response.path, response.family, response.precision = str(engine.path), engine.family, engine.precision
         response.group_size, response.backend = engine.group_size, engine.backend

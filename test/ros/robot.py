@@ -68,8 +68,8 @@ class Goal:
 class Robot:
     """A node under test and a client that listens to all it says."""
 
-    def __init__(self, open_engine: Callable[..., Any], **parameters: Any) -> None:
-        """Start both; wait until they have found each other and the node has started."""
+    def __init__(self, open_engine: Callable[..., Any], awaits_idle: bool = True, **parameters: Any) -> None:
+        """Start both; wait until they have found each other and, unless told otherwise, the node serves."""
         namespace = f'robot_{os.getpid()}_{next(NAMES)}'
         overrides = [Parameter(name.replace('__', '.'), value=value)
                      for name, value in {'model': 'scripted', **parameters}.items()]
@@ -97,7 +97,7 @@ class Robot:
             thread.start()
         wait_for(self.client.server_is_ready)
         wait_for(lambda: self.client_node.count_publishers('tinychat/tokens'))
-        if parameters.get('autostart', True):
+        if awaits_idle and parameters.get('autostart', True):
             wait_for(lambda: self.gave_up or self.is_in(State.IDLE))
 
     def _on_give_up(self) -> None:

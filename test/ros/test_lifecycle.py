@@ -111,6 +111,24 @@ def test_a_model_that_cannot_be_loaded_leaves_the_node_ready_for_another(
     assert robot.states[-1].error == ''
 
 
+def test_a_transition_asked_for_during_another_waits_for_its_turn(start: Any, engine: ScriptedEngine) -> None:
+    go_on = Event()
+
+    def open_engine(*_: Any, progress: Any, **__: Any) -> ScriptedEngine:
+        progress(0.5)
+        assert go_on.wait(10)
+        return engine
+
+    robot = start(open_engine, awaits_idle=False)
+    wait_for(lambda: robot.is_in(State.LOADING))
+    changing = robot.client_node.create_client(ChangeState, 'tinychat/change_state').call_async(
+        ChangeState.Request(transition=Transition(id=DEACTIVATE)))
+    go_on.set()
+    wait_for(changing.done)
+    assert changing.result().success
+    assert state_of(robot) == 'inactive'
+
+
 def test_autostart_gives_up_where_there_is_no_model(start: Any) -> None:
     def open_engine(*_: Any, **__: Any) -> Any:
         raise CheckpointError('there is no such model')
