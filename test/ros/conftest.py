@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import os
+from pathlib import Path
+import signal
 from typing import Any
 
+from processes import new_namespace, node_process, Process
 import pytest
 import rclpy
 from rclpy.signals import SignalHandlerOptions
@@ -51,3 +54,20 @@ def start(engine: ScriptedEngine) -> Iterator[Callable[..., Robot]]:
 def robot(start: Callable[..., Robot]) -> Robot:
     """Return a robot with the default parameters, ready to serve."""
     return start()
+
+
+@pytest.fixture
+def start_node(smollm2_checkpoint: Path) -> Iterator[Callable[..., tuple[Process, str]]]:
+    """Return a function that starts a node with the real model: the process and its namespace."""
+    nodes: list[Process] = []
+
+    def begin(*arguments: str, **options: Any) -> tuple[Process, str]:
+        namespace = new_namespace()
+        nodes.append(node_process(namespace, smollm2_checkpoint, *arguments, **options))
+        return nodes[-1], namespace
+
+    yield begin
+    for node in nodes:
+        node.send_signal(signal.SIGCONT)
+        node.send_signal(signal.SIGTERM)
+        node.ends()

@@ -4,70 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 import signal
-import subprocess
-import sys
-from threading import Thread
 from typing import Any
-import uuid
 
+from processes import BIN, client_process as client, Process, STORY
 import pytest
-from robot import wait_for
-
-BIN = Path(sys.executable).parent
-STORY = 'Write a very long story about a robot.'
-
-
-class Process:
-    """A process whose output is kept."""
-
-    def __init__(self, *command: str) -> None:
-        """Start it."""
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
-        self.output = ''
-        self._reader = Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        while chunk := self.process.stdout.read(4096):
-            self.output += chunk.decode(errors='replace')
-
-    def says(self, text: str, seconds: float = 30.0) -> None:
-        """Wait until the output contains `text`."""
-        wait_for(lambda: text in self.output or self.process.poll() is not None, seconds)
-        assert text in self.output
-
-    def ends(self, seconds: float = 30.0) -> int:
-        """Wait for the end and return the exit code."""
-        code = self.process.wait(seconds)
-        self._reader.join()
-        return code
-
-
-@pytest.fixture
-def start_node(smollm2_checkpoint: Path) -> Iterator[Callable[..., tuple[Process, str]]]:
-    """Return a function that starts a node with the real model: the process and its namespace."""
-    nodes: list[Process] = []
-
-    def begin(*arguments: str) -> tuple[Process, str]:
-        namespace = f'/robot_{uuid.uuid4().hex[:8]}'
-        # Arguments first: of two values of a parameter the later one counts, as in the launch file.
-        nodes.append(Process(str(BIN / 'chat_node'), '--ros-args', *arguments, '-r', f'__ns:={namespace}',
-                             '-p', f'model:={smollm2_checkpoint}', '-p', 'sampling.temperature:=0.0'))
-        nodes[-1].says('ready')
-        return nodes[-1], namespace
-
-    yield begin
-    for node in nodes:
-        node.process.send_signal(signal.SIGTERM)
-        node.ends()
-
-
-def client(namespace: str, *arguments: str) -> Process:
-    return Process(str(BIN / 'chat_client'), *arguments, '--ros-args', '-r', f'__ns:={namespace}')
 
 
 def test_an_answer_streams_and_ends_with_its_figures(start_node: Any) -> None:
@@ -82,7 +24,7 @@ def test_ctrl_c_in_the_client_cancels_the_goal(start_node: Any) -> None:
     _, namespace = start_node()
     asking = client(namespace, STORY, '--max-new-tokens', '4000')
     asking.says(' the ')
-    asking.process.send_signal(signal.SIGINT)
+    asking.send_signal(signal.SIGINT)
     assert asking.ends() == 1
     assert asking.output.rstrip().endswith('canceled]')
     assert client(namespace, 'Hello', '--max-new-tokens', '3').ends() == 0
@@ -93,7 +35,7 @@ def test_a_signal_ends_the_goal_before_the_context(start_node: Any, number: sign
     node, namespace = start_node()
     asking = client(namespace, STORY, '--max-new-tokens', '4000')
     asking.says(' the ')
-    node.process.send_signal(number)
+    node.send_signal(number)
     assert asking.ends() == 1
     assert 'aborted] the node is shutting down' in asking.output
     assert node.ends() == 0

@@ -1,0 +1,70 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node and the client as a user starts them: processes of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from threading import Thread
+from typing import Any
+import uuid
+
+from robot import wait_for
+
+BIN = Path(sys.executable).parent
+STORY = 'Write a very long story about a robot.'
+
+
+class Process:
+    """A process whose output is kept; `options` are those of Popen."""
+
+    def __init__(self, *command: str, **options: Any) -> None:
+        """Start it."""
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        bufsize=0, **options)
+        self.output = ''
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        while chunk := self.process.stdout.read(4096):
+            self.output += chunk.decode(errors='replace')
+
+    def says(self, text: str, seconds: float = 30.0) -> None:
+        """Wait until the output contains `text`."""
+        wait_for(lambda: text in self.output or self.process.poll() is not None, seconds)
+        assert text in self.output
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def ends(self, seconds: float = 30.0) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(seconds)
+        self._reader.join()
+        return code
+
+
+def new_namespace() -> str:
+    """Return a namespace that no other test has."""
+    return f'/robot_{uuid.uuid4().hex[:8]}'
+
+
+def node_process(namespace: str, checkpoint: Path, *arguments: str, **options: Any) -> Process:
+    """Start a node with a real model, and wait until it serves."""
+    # Arguments first: of two values of a parameter the later one counts, as in the launch file.
+    node = Process(str(BIN / 'chat_node'), '--ros-args', *arguments, '-r', f'__ns:={namespace}',
+                   '-p', f'model:={checkpoint}', '-p', 'sampling.temperature:=0.0', **options)
+    node.says('ready')
+    return node
+
+
+def client_process(namespace: str, *arguments: str, **options: Any) -> Process:
+    """Start chat_client."""
+    return Process(str(BIN / 'chat_client'), *arguments, '--ros-args', '-r', f'__ns:={namespace}',
+                   **options)
