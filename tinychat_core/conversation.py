@@ -1,81 +1,144 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turns of a dialogue over one KV cache: what did not change since the last turn is not computed again."""
+"""Turns of a dialogue: what the model has read and written is neither tokenized nor computed again."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.generation import Decoder, Generation
+from tinychat_core.prefix_cache import CachePool
 from tinychat_core.sampling import SamplingParams
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and what was answered; `ids` are the tokens of `text` as they were drawn."""
+
+    question: str
+    text: str
+    ids: tuple[int, ...]
 
 
 class Conversation:
     """
     A system prompt and turns; one question at a time.
 
-    When the context is full, the oldest turns are left out, the system prompt stays. Of the context, room for
-    the answer is kept free: max_new_tokens, but no more than a quarter.
+    The chat template decides how turns follow each other, the model how its answers are spelt in tokens. Only where a
+    template rewrites an answer (some leave out a train of thought) it is tokenized anew.
+
+    When the context is full, the oldest turns are left out until the prompt takes no more than half of it: the rest
+    must then be computed again, and should not at every question from then on. The system prompt stays. Room for the
+    answer is kept free: max_new_tokens, but no more than a quarter of the context.
     """
 
-    def __init__(self, engine: Decoder, system_prompt: str = '') -> None:
-        """Begin without turns; '' is the template's own system prompt, if it has one."""
+    def __init__(self, engine: Decoder, system_prompt: str = '', pool: CachePool | None = None) -> None:
+        """
+        Begin without turns; '' is the template's own system prompt, if it has one.
+
+        Without a `pool` to share with other conversations it has a cache of its own. One that loses its cache to
+        another conversation keeps its turns.
+        """
         self._engine = engine
-        self._system = [{'role': 'system', 'content': system_prompt}] if system_prompt else []
-        self._turns: list[tuple[str, str]] = []
-        self._cache = engine.new_cache()
-        self._tokens: list[int] = []
+        self._pool = pool or CachePool(engine, 1)
+        self._system_prompt = system_prompt
+        self._turns: list[Turn] = []
+        self._ids: list[int] | None = []  # up to the end of the last turn; None: to be made again
+        self._prompt: list[int] = []
         self._asked = ''
         self._answer: Generation | None = None
         self.dropped_turns = 0
+
+    @property
+    def system_prompt(self) -> str:
+        """What all turns are read under; a new one holds from the next question on."""
+        return self._system_prompt
+
+    @system_prompt.setter
+    def system_prompt(self, text: str) -> None:
+        if text != self._system_prompt:
+            self._settle()
+            self._system_prompt = text
+            self._ids = None
 
     def ask(self, question: str, params: SamplingParams, cancel: CancelFlag | None = None) -> Generation:
         """
         Return the answer to the next question; the one before must not be asked for more tokens.
 
-        What that one has given until now is its turn; where it gave nothing, it leaves none. `dropped_turns`
-        then tells how many have been left out so far. Raises like Engine.generate, and then the question
-        leaves no trace.
+        What that one has given until now is its turn, however it ended; where it gave nothing, it leaves none.
+        `dropped_turns` then tells how many have been left out so far. Raises like Engine.generate, and then the
+        question leaves no trace.
         """
         self._settle()
         tokens, dropped = self._fitting(question, params)
-        kept = _common_prefix(self._tokens, tokens[:-1])
-        self._cache.truncate(kept)
-        self._tokens = tokens[:kept]
-        answer = Generation(self._engine, tokens[kept:], params, self._cache, cancel, earlier=self._tokens)
-        del self._turns[:dropped]
-        self.dropped_turns += dropped
-        self._tokens, self._asked, self._answer = tokens, question, answer
+        answer = self._pool.take(self).answer(tokens, params, cancel)
+        if dropped:
+            del self._turns[:dropped]
+            self.dropped_turns += dropped
+        self._prompt, self._asked, self._answer = tokens, question, answer
         return answer
 
+    def close(self) -> None:
+        """Give the cache back to the pool; nothing can be asked any more."""
+        self._pool.release(self)
+
     def _settle(self) -> None:
-        """Take note of the last answer, and of the tokens that the cache holds since."""
-        if self._answer is None:
+        """Make a turn of the last answer."""
+        answer, self._answer = self._answer, None
+        if answer is None or not answer.text:
             return
-        self._tokens = (self._tokens + self._answer.ids)[:self._cache.length]
-        if self._answer.text:
-            self._turns.append((self._asked, self._answer.text))
-        self._answer = None
+        turn = Turn(self._asked, answer.text, _ids_of_text(answer, self._engine))
+        self._turns.append(turn)
+        self._ids = [*self._prompt, *turn.ids]
 
     def _fitting(self, question: str, params: SamplingParams) -> tuple[list[int], int]:
         """Return the prompt's tokens and how many of the oldest turns they leave out."""
         context = self._engine.context_length
         room = min(params.max_new_tokens, context // 4)
+        tokens = self._all(self._turns, question) if self._ids is None else (
+            self._follow(self._ids, self._turns, question))
         dropped = 0
-        while True:
-            dialogue = [*self._system]
-            for asked, answered in self._turns[dropped:]:
-                dialogue += [{'role': 'user', 'content': asked}, {'role': 'assistant', 'content': answered}]
-            dialogue.append({'role': 'user', 'content': question})
-            tokens = self._engine.tokenizer.encode_chat(dialogue)
-            if dropped == len(self._turns) or len(tokens) + room <= context:
-                return tokens, dropped
-            dropped += 1
+        if len(tokens) + room > context:
+            while dropped < len(self._turns) and len(tokens) > context // 2:
+                dropped += 1
+                tokens = self._engine.tokenizer.encode_chat(self._messages(self._turns[dropped:], question))
+            tokens = self._all(self._turns[dropped:], question)
+        return tokens, dropped
+
+    def _all(self, turns: Sequence[Turn], question: str) -> list[int]:
+        """Return the tokens of a question after these turns, each answer as it was drawn."""
+        ids: list[int] = []
+        for count, turn in enumerate(turns):
+            ids = [*self._follow(ids, turns[:count], turn.question), *turn.ids]
+        return self._follow(ids, turns, question)
+
+    def _follow(self, ids: Sequence[int], turns: Sequence[Turn], question: str) -> list[int]:
+        """Return the tokens of a question, where `ids` are those up to the end of the turns before."""
+        messages = self._messages(turns, question)
+        tokenizer = self._engine.tokenizer
+        between = tokenizer.encode_after_answer(messages) if turns else None
+        return tokenizer.encode_chat(messages) if between is None else [*ids, *between]
+
+    def _messages(self, turns: Sequence[Turn], question: str) -> list[dict[str, str]]:
+        messages = [{'role': 'system', 'content': self._system_prompt}] if self._system_prompt else []
+        for turn in turns:
+            messages += [{'role': 'user', 'content': turn.question}, {'role': 'assistant', 'content': turn.text}]
+        return [*messages, {'role': 'user', 'content': question}]
 
 
-def _common_prefix(some: Sequence[int], others: Sequence[int]) -> int:
-    """Return how many tokens both begin with."""
-    for i, (one, other) in enumerate(zip(some, others, strict=False)):
-        if one != other:
-            return i
-    return min(len(some), len(others))
+def _ids_of_text(answer: Generation, engine: Decoder) -> tuple[int, ...]:
+    """Return the ids that an answer's text was drawn as; other ones only where a stop text cut it within a token."""
+    ids = answer.ids
+    if answer.finish_reason in ('length', 'canceled'):
+        return tuple(ids)
+    tokenizer = engine.tokenizer
+    if ids[-1] in tokenizer.stop_ids:
+        return tuple(ids[:-1])
+    detokenizer = tokenizer.detokenizer()
+    text = ''
+    for count, id_ in enumerate(ids, start=1):
+        text += detokenizer.push(id_)
+        if text == answer.text:
+            return tuple(ids[:count])
+    return tuple(tokenizer.encode(answer.text, add_bos=False))

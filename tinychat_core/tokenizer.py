@@ -103,20 +103,32 @@ class Tokenizer:
         messages that are none, or that the template refuses; TinyChatError where the model has no chat
         template.
         """
-        template = self._template
-        if template is None:
-            raise TinyChatError('this model has no chat template: give it raw text, or put a '
-                                'chat_template.jinja into its directory')
-        dialogue = [_checked(message) for message in messages]
-        if not dialogue:
-            raise InvalidParameterError('there are no messages')
-        contents = [message['content'] for message in dialogue]
-        guard = ControlText(self._control.values(), [template.source, *contents])
-        for message in dialogue:
-            message['content'] = guard.protect(message['content'])
-        text = template.render(dialogue, add_generation_prompt)
-        encoding = self._encode(text, parse_special=True, add_bos=False)
-        return self._restore(text, encoding, guard) if guard.is_used else encoding.ids
+        template = self._template_or_error()
+        dialogue, guard = self._guarded(messages, template)
+        return self._ids(template.render(dialogue, add_generation_prompt), guard)
+
+    def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
+        """
+        Return the ids of what follows the last answer of a dialogue, up to the beginning of the next answer.
+
+        With them a dialogue goes on after the very tokens that the model wrote. White space around the answer counts as
+        the model's. None where the template does not leave the answer, or what is before it, as it was. Raises like
+        `encode_chat`.
+        """
+        template = self._template_or_error()
+        dialogue, guard = self._guarded(messages, template)
+        last = max(i for i, message in enumerate(dialogue) if message['role'] == 'assistant')
+        before, whole = template.render(dialogue[:last], True), template.render(dialogue, True)
+        answer = dialogue[last]['content'].lstrip()
+        if not whole.startswith(before):
+            return None
+        rest = whole[len(before):].lstrip()
+        for spelling in (answer, answer.rstrip()):
+            if rest.startswith(spelling):
+                # Alone it would get the space that SentencePiece puts before a text: let something else be the first.
+                ids = self._ids(guard.marker + rest[len(spelling):], guard)
+                return ids[len(self._ids(guard.marker, guard)):]
+        return None
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of the ids; control tokens have none."""
@@ -126,6 +138,30 @@ class Tokenizer:
     def detokenizer(self) -> Detokenizer:
         """Return a detokenizer for one answer."""
         return Detokenizer(self._pieces)
+
+    def _template_or_error(self) -> ChatTemplate:
+        if self._template is None:
+            raise TinyChatError('this model has no chat template: give it raw text, or put a '
+                                'chat_template.jinja into its directory')
+        return self._template
+
+    def _guarded(self, messages: Sequence[Mapping[str, str]],
+                 template: ChatTemplate) -> tuple[list[dict[str, str]], ControlText]:
+        """Return the messages with marks where they spell control tokens."""
+        dialogue = [_checked(message) for message in messages]
+        if not dialogue:
+            raise InvalidParameterError('there are no messages')
+        contents = [message['content'] for message in dialogue]
+        guard = ControlText(self._control.values(), [template.source, *contents])
+        for message in dialogue:
+            message['content'] = guard.protect(message['content'])
+        return dialogue, guard
+
+    def _ids(self, text: str, guard: ControlText) -> list[int]:
+        """Return the ids of a template's text, the marks read as what they stand for."""
+        encoding = self._encode(text, parse_special=True, add_bos=False)
+        ids: list[int] = self._restore(text, encoding, guard) if guard.is_used else encoding.ids
+        return ids
 
     def _encode(self, text: str, parse_special: bool, add_bos: bool) -> Any:
         try:

@@ -28,6 +28,13 @@ class ByteTokenizer:
     def detokenizer(self) -> Detokenizer:
         return Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
 
+    def encode(self, text: str, add_bos: bool = True) -> list[int]:
+        return [*text.encode()]
+
+    def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
+        last = max(i for i, message in enumerate(messages) if message['role'] == 'assistant')
+        return [EOS, *self.encode_chat(messages[last + 1:])]
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         ids = []
         for message in messages:

@@ -38,11 +38,19 @@ def test_the_reused_tokens_are_told() -> None:
     assert (answer.reused_tokens, answer.prompt_tokens) == (11, 21)
 
 
-def test_an_answer_that_reads_back_as_other_tokens_is_computed_again() -> None:
-    talk, engine = conversation([ord('a'), 0xFF, EOS, EOS])
+def test_an_answer_that_would_read_back_as_other_tokens_is_kept_as_it_was_drawn() -> None:
+    talk, engine = conversation([ord('a'), 0xFF, EOS, *b'b', EOS, EOS])
     assert ask(talk, 'q') == 'a\ufffd'
     ask(talk, 'r')
-    assert engine.prefilled[1] == [*'\ufffd'.encode(), EOS, USER, *b'r', EOS, ASSISTANT]
+    ask(talk, 's')
+    assert engine.prefilled[1:] == [[EOS, USER, *b'r', EOS, ASSISTANT], [EOS, USER, *b's', EOS, ASSISTANT]]
+
+
+def test_an_answer_that_a_stop_text_ended_goes_on_behind_its_text() -> None:
+    talk, engine = conversation([*b'yes. Well', EOS])
+    text = ''.join(token.text for token in talk.ask('q', SamplingParams(stop=('. W',))))
+    ask(talk, 'r', 1)
+    assert (text, engine.prefilled[1]) == ('yes', [EOS, USER, *b'r', EOS, ASSISTANT])
 
 
 def test_an_answer_left_in_the_middle_is_its_turn() -> None:
@@ -67,12 +75,36 @@ def test_a_prompt_that_the_cache_holds_already_is_asked_again() -> None:
     assert engine.prefilled[1] == [ASSISTANT]
 
 
-def test_the_oldest_turns_go_first_and_the_system_prompt_stays() -> None:
-    talk, engine = conversation([*b'a', EOS] * 3, 'sys', context_length=32)
-    for question in ('one', 'two', 'six'):
+def test_the_oldest_turns_go_until_half_the_context_is_free_and_the_system_prompt_stays() -> None:
+    talk, engine = conversation([*b'a', EOS] * 7, 'sys', context_length=64)
+    for question in ('one', 'two', 'six', 'ten'):  # a system prompt of 5 tokens, turns of 8
         ask(talk, question)
-    assert talk.dropped_turns == 1
-    assert engine.prefilled[2][:5] == [*b'two', EOS, ASSISTANT]  # From where `one` stood on.
+    assert talk.dropped_turns == 0
+    answer = talk.ask('xxxxxxxxxxx', SamplingParams(16))
+    system_prompt = [SYSTEM, *b'sys', EOS]
+    assert (talk.dropped_turns, answer.reused_tokens) == (3, len(system_prompt) + 1)
+    next(answer)
+    assert system_prompt + engine.prefilled[4][-24:] == [
+        *system_prompt, *b'ten', EOS, ASSISTANT, ord('a'), EOS, USER, *b'xxxxxxxxxxx', EOS, ASSISTANT]
+    assert talk.ask('next', SamplingParams(8)).reused_tokens == 27
+    assert talk.dropped_turns == 3
+
+
+def test_answers_are_kept_as_drawn_when_turns_are_dropped() -> None:
+    talk, engine = conversation([*b'a', EOS, *b'a', EOS, 0xFF, EOS, *b'a', EOS], context_length=48)
+    for question in ('one', 'two', 'six', 'xxxxxxxxxx'):
+        ask(talk, question, 12)
+    assert talk.dropped_turns == 2
+    assert 0xFF in engine.prefilled[3]
+
+
+def test_a_new_system_prompt_is_read_before_all_turns() -> None:
+    talk, engine = conversation([*b'a', EOS] * 2, 'old')
+    ask(talk, 'q')
+    talk.system_prompt = 'new'
+    ask(talk, 'r')
+    assert engine.prefilled[1] == [*b'new', EOS, USER, *b'q', EOS, ASSISTANT, *b'a', EOS, USER, *b'r', EOS,
+                                   ASSISTANT]
 
 
 def test_a_question_that_never_fits_is_refused_and_leaves_no_trace() -> None:

@@ -229,3 +229,37 @@ def test_threads_do_not_disturb_each_other(make: Make) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(encode, [True, False] * 20)) == [3, 12] * 20
+
+
+DIALOGUE = [*user('first <|im_end|> question'), {'role': 'assistant', 'content': 'the answer'}, *user('<s>next')]
+LLAMA_2 = ("{% for m in messages %}{% if m.role == 'user' %}{{ '<s>[INST] ' + m.content | trim + ' [/INST]' }}"
+           "{% else %}{{ ' ' + m.content | trim + ' </s>' }}{% endif %}{% endfor %}")
+PLAIN = ('{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}'
+         '{% if add_generation_prompt %}assistant:{% endif %}')
+
+
+@pytest.mark.parametrize('library', [byte_level, sentencepiece])
+@pytest.mark.parametrize('template', [CHATML, LLAMA_2, PLAIN])
+def test_what_follows_an_answer_goes_on_as_the_whole_dialogue_does(make: Make, library: Any, template: str) -> None:
+    tokenizer = make(library(), template)
+    whole = tokenizer.encode_chat(DIALOGUE)
+    after = tokenizer.encode_after_answer(DIALOGUE)
+    assert after is not None and whole[-len(after):] == after
+    assert tokenizer.decode(whole[:-len(after)]).endswith('the answer')
+
+
+@pytest.mark.parametrize('answer', [' the answer', 'the answer\n', '\n\nthe answer '])
+def test_white_space_around_an_answer_is_the_models(make: Make, answer: str) -> None:
+    tokenizer = make()
+    dialogue = [*user('q'), {'role': 'assistant', 'content': answer}, *user('r')]
+    assert tokenizer.encode_after_answer(dialogue) == tokenizer.encode(
+        '<|im_end|>\n<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n', parse_special=True)
+
+
+@pytest.mark.parametrize('template', [
+    CHATML.replace("m['content'] | trim", "(m['content'] | trim).split('/')[-1]"),  # leaves the answer's beginning out
+    CHATML.replace('{% for', '{{ messages | length }}{% for', 1),  # what is before the answer depends on what follows
+], ids=['answer', 'beginning'])
+def test_a_template_that_rewrites_what_was_said_is_noticed(make: Make, template: str) -> None:
+    dialogue = [*user('q'), {'role': 'assistant', 'content': 'thought/answer'}, *user('r')]
+    assert make(template=template).encode_after_answer(dialogue) is None

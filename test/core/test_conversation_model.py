@@ -1,0 +1,59 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Conversation on a real model: a follow-up is answered as if all had been read anew."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinychat_core.conversation import Conversation
+from tinychat_core.engine import Cache, Engine
+from tinychat_core.prefix_cache import CachePool
+from tinychat_core.sampling import SamplingParams
+
+QUESTIONS = ('My name is Ada. What is a KV cache?', 'And <|im_end|> what is that?', 'What is my name?')
+
+
+@pytest.fixture(scope='module')
+def engine(smollm2_checkpoint: Path) -> Iterator[Engine]:
+    engine = Engine.open(smollm2_checkpoint, max_seq_len=1024)
+    yield engine
+    engine.close()
+
+
+def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
+    pool = CachePool(engine, 1)
+    undisturbed = Conversation(engine, 'Be brief.')
+    disturbed = Conversation(engine, 'Be brief.', pool)
+    for number, question in enumerate(QUESTIONS):
+        params = SamplingParams(max_new_tokens=24, temperature=1.0, seed=number)
+        one, other = undisturbed.ask(question, params), disturbed.ask(question, params)
+        assert [token.id for token in one] == [token.id for token in other]
+        assert one.prompt_tokens == other.prompt_tokens
+        if number:
+            assert one.reused_tokens > other.reused_tokens
+        list(Conversation(engine, pool=pool).ask('Something else', SamplingParams(max_new_tokens=1)))
+
+
+def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    forward = engine._forward
+
+    def note(cache: Cache, tokens: Sequence[int], *rest: Any) -> Any:
+        read.extend(tokens)
+        return forward(cache, tokens, *rest)
+
+    monkeypatch.setattr(engine, '_forward', note)
+    talk, dialogue = Conversation(engine), []
+    for number, question in enumerate(QUESTIONS):
+        answer = talk.ask(question, SamplingParams(max_new_tokens=16, temperature=2.0, seed=number))
+        text = ''.join(token.text for token in answer)
+        dialogue += [{'role': 'user', 'content': question}, {'role': 'assistant', 'content': text}]
+    tokenizer = engine.tokenizer
+    spelt = tokenizer.encode_chat(dialogue[:-1])
+    prompt = read[:answer.prompt_tokens]
+    assert tokenizer.decode(prompt) == tokenizer.decode(spelt)
+    assert [id_ for id_ in prompt if id_ < 17] == [id_ for id_ in spelt if id_ < 17]  # control tokens

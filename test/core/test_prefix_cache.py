@@ -1,0 +1,76 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""CachePool: who gets which cache, and what is still in it."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from script_engine import EOS, ScriptEngine
+
+from tinychat_core.conversation import Conversation
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.prefix_cache import CachePool
+from tinychat_core.sampling import SamplingParams
+
+
+@pytest.fixture
+def engine() -> Any:
+    return ScriptEngine([*b'a', EOS] * 9)
+
+
+def ask(talk: Conversation, question: str) -> int:
+    """Return how many tokens of the prompt were there already."""
+    answer = talk.ask(question, SamplingParams())
+    list(answer)
+    return answer.reused_tokens
+
+
+def test_owners_keep_their_caches_while_there_are_enough(engine: Any) -> None:
+    pool = CachePool(engine, 2)
+    caches = [pool.take('one'), pool.take('two')]
+    assert [pool.take('one'), pool.take('two')] == caches
+    assert caches[0] is not caches[1]
+
+
+def test_who_came_last_longest_ago_loses_his_cache(engine: Any) -> None:
+    pool = CachePool(engine, 2)
+    one, two = pool.take('one'), pool.take('two')
+    pool.take('one')
+    assert pool.take('three') is two
+    assert pool.take('one') is one
+
+
+def test_a_released_cache_is_given_away_first(engine: Any) -> None:
+    pool = CachePool(engine, 2)
+    one, two = pool.take('one'), pool.take('two')
+    pool.release('two')
+    pool.release('nobody')
+    assert pool.take('three') is two
+    assert pool.take('one') is one
+
+
+def test_a_pool_without_caches_is_refused(engine: Any) -> None:
+    with pytest.raises(InvalidParameterError, match='at least one'):
+        CachePool(engine, 0)
+
+
+def test_conversations_go_on_side_by_side(engine: Any) -> None:
+    pool = CachePool(engine, 2)
+    first, second = Conversation(engine, pool=pool), Conversation(engine, pool=pool)
+    ask(first, 'one'), ask(second, 'two')
+    assert (ask(first, 'and'), ask(second, 'and')) == (7, 7)
+
+
+def test_a_conversation_that_lost_its_cache_keeps_its_turns(engine: Any) -> None:
+    pool = CachePool(engine, 1)
+    first, second = Conversation(engine, pool=pool), Conversation(engine, pool=pool)
+    ask(first, 'one'), ask(second, 'two')
+    assert ask(first, 'and') == 1  # what begins every question
+    assert bytes(engine.prefilled[-1][:3]) == b'one'
+
+
+def test_a_system_prompt_is_shared_with_who_had_the_cache_before(engine: Any) -> None:
+    pool = CachePool(engine, 1)
+    ask(Conversation(engine, 'sys', pool), 'one')
+    assert ask(Conversation(engine, 'sys', pool), 'two') == 6
