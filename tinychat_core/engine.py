@@ -16,8 +16,8 @@ from tinychat_core._tinychat import Cache, Canceled, CancelFlag
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.cores import usable_cores
 from tinychat_core.errors import CheckpointError, InvalidParameterError, PromptTooLongError
+from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
-from tinychat_core.rope import rope_tables
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.tokenizer import Tokenizer
 
@@ -77,8 +77,8 @@ class Engine:
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "
                                         f'{", ".join(_tinychat.isas())}')
         self._decoder = _tinychat.Decoder(
-            {**model, **rope_tables(model)}, dict(tensors), activations=choices[precision], isa=isa,
-            threads=self.threads, max_seq_len=self.context_length)
+            {**model, **native_table(model, self.context_length)}, dict(tensors), activations=choices[precision],
+            isa=isa, threads=self.threads, max_seq_len=self.context_length)
         self.isa: str = self._decoder.isa
         self.path: Path | None = None
         self.family = ''

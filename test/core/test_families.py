@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinychat_core.checkpoint.description import check_description
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families import describe, family_of
+from tinychat_core.families.rope import inverse_frequencies, native_table
 
 SMOLLM2 = {
     'architectures': ['LlamaForCausalLM'], 'attention_bias': False, 'attention_dropout': 0.0, 'bos_token_id': 1,
@@ -62,6 +64,13 @@ def test_what_is_absent_has_the_value_that_transformers_gives_it() -> None:
     ({'partial_rotary_factor': 'half'}, "partial_rotary_factor = 'half' is not supported"),
     ({'rope_scaling': {'type': 'linear'}}, 'factor = None of the rope is not supported'),
     ({'rope_scaling': 'linear'}, "rope_scaling = 'linear' is not supported"),
+    ({'rope_scaling': {'rope_type': 'linear', 'factor': '4'}}, "factor = '4' of the rope is not supported"),
+    ({'rope_scaling': {'rope_type': 'default', 'mrope_section': [8, 12, 12]}}, 'mrope_section = [8, 12, 12] of the'),
+    ({'rope_scaling': {'rope_type': 'dynamic', 'factor': 4.0, 'alpha': 1e3}}, 'alpha = 1000.0 of the rope is not'),
+    ({'rope_scaling': {'rope_type': 'longrope', 'short_factor': [1.0] * 32}}, 'long_factor of the rope has not 32'),
+    ({'rope_parameters': {'full_attention': {'rope_type': 'default'}}}, "full_attention = {'rope_type': 'default'}"),
+    ({'partial_rotary_factor': 1.5}, 'partial_rotary_factor = 1.5 of the rope is not supported'),
+    ({'partial_rotary_factor': 0.8}, 'partial_rotary_factor = 0.8 of the rope is not supported'),
     ({'logit_scale': 0.5}, 'logit_scale = 0.5 is not supported'),
     ({'pretraining_tp': 2}, 'pretraining_tp = 2 is not supported'),
     ({'hidden_size': None}, 'config.json lacks hidden_size'),
@@ -123,12 +132,40 @@ def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], c
     assert reason in str(caught.value) and '\n' not in str(caught.value)
 
 
-def test_the_long_factors_of_longrope_end_the_context() -> None:
-    config = {**SMOLLM2, 'model_type': 'phi3', 'original_max_position_embeddings': 4096, 'rope_scaling': {
-        'type': 'longrope', 'short_factor': [1.0] * 32, 'long_factor': [9.0] * 32}}
+def table(description: dict[str, Any], positions: int) -> Any:
+    """Return the inverse frequencies that the decoder gets for a cache of so many positions."""
+    return np.asarray(native_table(description, positions).get('rope_inv_freq', description.get('rope_inv_freq')))
+
+
+def test_longrope_takes_the_long_factors_where_a_cache_has_room_for_more_than_the_original_context() -> None:
+    config = {**SMOLLM2, 'model_type': 'phi3', 'max_position_embeddings': 131072,
+              'original_max_position_embeddings': 4096,
+              'rope_scaling': {'type': 'longrope', 'short_factor': [1.0] * 32, 'long_factor': [8.0] * 32}}
     description = describe(config)
-    assert description['context_length'] == 4096
-    assert description['rope_scale'] == pytest.approx((1 + 1 / 12) ** 0.5)
+    check_description(description)
+    assert description['context_length'] == 131072
+    assert description['rope_scale'] == pytest.approx((1 + 5 / 12) ** 0.5)
+    assert table(description, 4096) == pytest.approx(inverse_frequencies(1e5, 64), rel=1e-6)
+    assert table(description, 4097) == pytest.approx(inverse_frequencies(1e5, 64) / 8, rel=1e-6)
+
+
+def test_dynamic_scaling_begins_beyond_the_original_context() -> None:
+    description = describe(changed(rope_scaling={'type': 'dynamic', 'factor': 2.0}))
+    check_description(description)
+    assert description['context_length'] == 16384
+    assert table(description, 8192) == pytest.approx(inverse_frequencies(1e5, 64), rel=1e-6)
+    assert table(description, 8193) == pytest.approx(inverse_frequencies(1e5 * 3 ** (64 / 62), 64), rel=1e-6)
+
+
+@pytest.mark.parametrize(('scaling', 'context'), [
+    ({'rope_type': 'linear', 'factor': 4.0}, 32768),
+    ({'rope_type': 'yarn', 'factor': 4.0}, 32768),
+    ({'rope_type': 'yarn', 'factor': 4.0, 'original_max_position_embeddings': 1024}, 8192),
+    ({'rope_type': 'llama3', 'factor': 8.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0,
+      'original_max_position_embeddings': 8192}, 8192),
+])
+def test_the_context_that_scaling_makes(scaling: dict[str, Any], context: int) -> None:
+    assert describe(changed(rope_scaling=scaling))['context_length'] == context
 
 
 def test_windows_of_the_upper_layers_only() -> None:

@@ -38,7 +38,7 @@ def test_it_is_short(starling: str) -> None:
 
 
 def test_it_is_found_and_runs(starling: str, tmp_path: Path) -> None:
-    reference = Reference('llama')
+    reference = Reference('llama 3')
     source = reference.save(tmp_path / 'model')
     config = json.loads((source / 'config.json').read_text())
     (source / 'config.json').write_text(json.dumps({**config, 'model_type': 'starling', 'embedding_multiplier': SCALE}))

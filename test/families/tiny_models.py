@@ -1,6 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A small random model of each family, from transformers' own classes: at least three layers, odd head counts."""
+"""
+A small random model of each family, from transformers' own classes.
+
+At least three layers, the head size of a real one and its ratio of heads to KV heads, and a number of heads that is odd
+wherever the widths allow it.
+"""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -18,69 +23,95 @@ import transformers
 Logits = npt.NDArray[np.float32]
 
 VOCAB = 272
-_SIZES = {'vocab_size': VOCAB, 'hidden_size': 96, 'intermediate_size': 160, 'num_hidden_layers': 3,
-          'num_attention_heads': 3, 'num_key_value_heads': 1, 'max_position_embeddings': 512}
-_GROUPED = {**_SIZES, 'num_attention_heads': 6, 'num_key_value_heads': 2, 'head_dim': 32}
-_LONG = [1.0 + 0.5 * i for i in range(16)]
+
+
+def sizes(heads: int, kv_heads: int, head_dim: int, hidden: int | None = None, **more: Any) -> dict[str, Any]:
+    """Return the options that all LLaMA-like configurations share."""
+    named = {} if hidden is None else {'head_dim': head_dim}
+    return {'vocab_size': VOCAB, 'hidden_size': hidden or heads * head_dim, 'intermediate_size': 160,
+            'num_hidden_layers': 3, 'num_attention_heads': heads, 'num_key_value_heads': kv_heads,
+            'max_position_embeddings': 512, **named, **more}
+
+
+def falcon(heads: int, **more: Any) -> dict[str, Any]:
+    """Return the options of a Falcon configuration with heads of 64."""
+    return {'vocab_size': VOCAB, 'hidden_size': 64 * heads, 'num_hidden_layers': 3, 'num_attention_heads': heads,
+            'max_position_embeddings': 512, **more}
+
+
+def opt(heads: int, head_dim: int) -> dict[str, Any]:
+    """Return the options of an OPT configuration."""
+    return {'vocab_size': VOCAB, 'hidden_size': heads * head_dim, 'ffn_dim': 160, 'num_hidden_layers': 3,
+            'num_attention_heads': heads, 'max_position_embeddings': 512, 'word_embed_proj_dim': heads * head_dim}
+
+
+def mpt(heads: int, head_dim: int, **more: Any) -> dict[str, Any]:
+    """Return the options of an MPT configuration."""
+    return {'vocab_size': VOCAB, 'd_model': heads * head_dim, 'n_heads': heads, 'n_layers': 3, 'max_seq_len': 512,
+            **more}
+
+
+def scaled(kind: str, **more: Any) -> dict[str, Any]:
+    """Return the option of scaled rotary positions."""
+    return {'rope_scaling': {'rope_type': kind, **more}}
+
+
+def factors(pairs: int) -> dict[str, Any]:
+    """Return the factors of LongRoPE."""
+    return {f'{name}_factor': [1.0 + step * i for i in range(pairs)] for name, step in (('short', 0.01), ('long', 0.5))}
+
+
+_PHI = {'pad_token_id': 0}
 
 # Name -> transformers' configuration, and its options.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    'llama': ('LlamaConfig', {**_SIZES, 'rope_theta': 5e5}),
-    'llama with biases': ('LlamaConfig', {**_GROUPED, 'attention_bias': True, 'mlp_bias': True}),
-    'smollm2': ('LlamaConfig', {**_GROUPED, 'tie_word_embeddings': True, 'hidden_size': 192}),
-    'llama, rope llama3': ('LlamaConfig', {**_SIZES, 'rope_scaling': {
-        'rope_type': 'llama3', 'factor': 8.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0,
-        'original_max_position_embeddings': 64}}),
-    'llama, rope linear': ('LlamaConfig', {**_SIZES, 'rope_scaling': {'rope_type': 'linear', 'factor': 4.0}}),
-    'llama, rope dynamic': ('LlamaConfig', {**_SIZES, 'rope_scaling': {'rope_type': 'dynamic', 'factor': 4.0}}),
-    'llama, rope yarn': ('LlamaConfig', {**_SIZES, 'rope_scaling': {
-        'rope_type': 'yarn', 'factor': 8.0, 'original_max_position_embeddings': 64}}),
-    'mistral': ('MistralConfig', {**_GROUPED, 'sliding_window': 48}),
-    'qwen2': ('Qwen2Config', {**_GROUPED, 'hidden_size': 192}),
-    'qwen2 with windows': ('Qwen2Config', {**_SIZES, 'use_sliding_window': True, 'sliding_window': 40,
-                                           'max_window_layers': 1}),
-    'qwen3': ('Qwen3Config', {**_GROUPED}),
-    'phi3': ('Phi3Config', {**_SIZES, 'sliding_window': 72, 'pad_token_id': 0}),
-    'phi3, part of the head': ('Phi3Config', {**_SIZES, 'partial_rotary_factor': 0.5, 'pad_token_id': 0}),
-    'phi3, longrope': ('Phi3Config', {
-        **_SIZES, 'pad_token_id': 0, 'max_position_embeddings': 4096, 'original_max_position_embeddings': 512,
-        'rope_scaling': {'rope_type': 'longrope', 'short_factor': [1.0 + 0.01 * i for i in range(16)],
-                         'long_factor': _LONG}}),
-    'gemma2': ('Gemma2Config', {**_GROUPED, 'query_pre_attn_scalar': 40, 'sliding_window': 40,
-                                'attn_logit_softcapping': 5.0, 'final_logit_softcapping': 8.0}),
-    'gemma3': ('Gemma3TextConfig', {**_GROUPED, 'num_hidden_layers': 7, 'query_pre_attn_scalar': 40,
-                                    'sliding_window': 40}),
-    'gemma3, rope linear': ('Gemma3TextConfig', {
-        **_GROUPED, 'num_hidden_layers': 3, 'sliding_window': 40, 'sliding_window_pattern': 3,
-        'rope_scaling': {'rope_type': 'linear', 'factor': 8.0}}),
-    'opt': ('OPTConfig', {'vocab_size': VOCAB, 'hidden_size': 96, 'ffn_dim': 160, 'num_hidden_layers': 3,
-                          'num_attention_heads': 3, 'max_position_embeddings': 512, 'word_embed_proj_dim': 96}),
-    'mpt': ('MptConfig', {'vocab_size': VOCAB, 'd_model': 96, 'n_heads': 3, 'n_layers': 3, 'max_seq_len': 512}),
-    'mpt, a power of two': ('MptConfig', {'vocab_size': VOCAB, 'd_model': 128, 'n_heads': 4, 'n_layers': 3,
-                                          'max_seq_len': 512, 'attn_config': {'softmax_scale': 0.1}}),
-    'falcon 7b': ('FalconConfig', {'vocab_size': VOCAB, 'hidden_size': 96, 'num_hidden_layers': 3,
-                                   'num_attention_heads': 3, 'max_position_embeddings': 512}),
-    'falcon 40b': ('FalconConfig', {'vocab_size': VOCAB, 'hidden_size': 192, 'num_hidden_layers': 3,
-                                    'num_attention_heads': 6, 'num_kv_heads': 2, 'new_decoder_architecture': True,
-                                    'max_position_embeddings': 512, 'tie_word_embeddings': False}),
-    'falcon 11b': ('FalconConfig', {'vocab_size': VOCAB, 'hidden_size': 192, 'num_hidden_layers': 3,
-                                    'num_attention_heads': 6, 'num_kv_heads': 2, 'new_decoder_architecture': True,
-                                    'num_ln_in_parallel_attn': 1, 'max_position_embeddings': 512}),
-    'falcon, one after the other': ('FalconConfig', {
-        'vocab_size': VOCAB, 'hidden_size': 96, 'num_hidden_layers': 3, 'num_attention_heads': 3, 'bias': True,
-        'parallel_attn': False, 'max_position_embeddings': 512}),
+    'llama 2, vicuna': ('LlamaConfig', sizes(3, 3, 128)),
+    'llama 3': ('LlamaConfig', sizes(3, 1, 128, rope_theta=5e5)),
+    'llama 3.1, rope llama3': ('LlamaConfig', sizes(3, 1, 64, tie_word_embeddings=True, **scaled(
+        'llama3', factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64))),
+    'llama, rope linear': ('LlamaConfig', sizes(3, 1, 32, **scaled('linear', factor=4.0))),
+    'llama, rope dynamic': ('LlamaConfig', sizes(3, 1, 32, **scaled('dynamic', factor=4.0))),
+    'llama, rope yarn': ('LlamaConfig', sizes(3, 1, 32, **scaled(
+        'yarn', factor=8.0, original_max_position_embeddings=64))),
+    'llama, biases everywhere': ('LlamaConfig', sizes(6, 2, 32, hidden=96, attention_bias=True, mlp_bias=True)),
+    'smollm2': ('LlamaConfig', sizes(9, 3, 64, tie_word_embeddings=True)),
+    'mistral, a window': ('MistralConfig', sizes(6, 2, 32, hidden=96, sliding_window=48)),
+    'qwen2': ('Qwen2Config', sizes(7, 1, 64, tie_word_embeddings=True)),
+    'qwen2, windows': ('Qwen2Config', sizes(
+        3, 1, 128, use_sliding_window=True, sliding_window=40, max_window_layers=1)),
+    'qwen3': ('Qwen3Config', sizes(3, 1, 128, hidden=160)),
+    'phi3, a window': ('Phi3Config', sizes(3, 3, 96, sliding_window=72, **_PHI)),
+    'phi3, longrope': ('Phi3Config', sizes(3, 3, 32, original_max_position_embeddings=512, **_PHI, **scaled(
+        'longrope', **factors(16))) | {'max_position_embeddings': 4096}),
+    'phi4 mini, part of the head': ('Phi3Config', sizes(
+        3, 1, 128, partial_rotary_factor=0.75, tie_word_embeddings=True, **_PHI)),
+    'gemma2': ('Gemma2Config', sizes(3, 1, 256, hidden=96, query_pre_attn_scalar=40, sliding_window=40,
+                                     attn_logit_softcapping=5.0, final_logit_softcapping=8.0)),
+    'gemma3': ('Gemma3TextConfig', sizes(3, 1, 256, hidden=96, query_pre_attn_scalar=40, sliding_window=40) | {
+        'num_hidden_layers': 7}),
+    'gemma3, rope linear': ('Gemma3TextConfig', sizes(
+        6, 2, 32, hidden=96, sliding_window=40, sliding_window_pattern=3, **scaled('linear', factor=8.0))),
+    'opt': ('OPTConfig', opt(3, 64)),
+    'opt, heads of 80': ('OPTConfig', opt(2, 80)),
+    'mpt': ('MptConfig', mpt(3, 128)),
+    'mpt, a power of two': ('MptConfig', mpt(4, 32, attn_config={'softmax_scale': 0.1})),
+    'falcon 7b': ('FalconConfig', falcon(3)),
+    'falcon 40b': ('FalconConfig', falcon(6, num_kv_heads=2, new_decoder_architecture=True, tie_word_embeddings=False)),
+    'falcon 11b': ('FalconConfig', falcon(6, num_kv_heads=2, new_decoder_architecture=True,
+                                          num_ln_in_parallel_attn=1)),
+    'falcon, one after the other': ('FalconConfig', falcon(3, bias=True, parallel_attn=False)),
 }
 
 
 class Reference:
     """A model of transformers in float32."""
 
-    def __init__(self, name: str, **changes: Any) -> None:
+    def __init__(self, name: str, attention: str = 'eager', **changes: Any) -> None:
         """Make it, with random weights that bf16 holds; no norm and no bias is neutral."""
         kind, options = MODELS[name]
         torch.manual_seed(1)
         config = getattr(transformers, kind)(**{**options, **changes}, bos_token_id=1, eos_token_id=2)
-        config._attn_implementation = 'eager'
+        config._attn_implementation = attention
         self._model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
         with torch.no_grad():
             for tensor in self._model.parameters():

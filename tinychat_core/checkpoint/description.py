@@ -37,6 +37,8 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     'rope': (dict, type(None)),        # rotary positions: theta, and how many numbers of a head are rotated
     'rope_inv_freq': (list,),          # instead: radians a position for each rotated pair
     'rope_scale': (float, int),        # of cos and sin (YaRN, LongRoPE)
+    'rope_long_inv_freq': (list,),     # instead: in a cache of more positions than `rope_long_after` (LongRoPE, NTK)
+    'rope_long_after': (int,),
     'rope_local_inv_freq': (list,),    # of the layers with a window, where they differ (Gemma 3)
     'alibi_slopes': (list,),           # [heads]: ALiBi
     'position_offset': (int,),         # learned positions (tensor `positions`) begin at this row (OPT)

@@ -4,7 +4,9 @@
 Rotary positions in a config.json: `rope_parameters`, or before transformers 5 `rope_theta` and `rope_scaling`.
 
 Every way of scaling ends in a table of inverse frequencies and a factor of cos and sin, which is all that a
-description says: a plain one as {'theta', 'dim'}, any other in numbers.
+description says: a plain one as {'theta', 'dim'}, any other in numbers. Where a long context takes another
+table, the description has both, and what a cache has room for decides (`native_table`): keys that are in a
+cache stay rotated as they are, so that the table cannot change on the way.
 """
 
 from __future__ import annotations
@@ -21,19 +23,32 @@ from tinychat_core.families.config import Config
 
 Frequencies = npt.NDArray[np.float64]
 
+# Every parameter that one of the ways reads, and those that say nothing more.
+_KNOWN = frozenset((
+    'rope_type', 'type', 'rope_theta', 'partial_rotary_factor', 'original_max_position_embeddings', 'factor',
+    'low_freq_factor', 'high_freq_factor', 'attention_factor', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim',
+    'truncate', 'short_factor', 'long_factor', 'finetuned'))
+
 
 def rope(config: Config, head_dim: int, context: int, *, theta: float = 10000.0) -> dict[str, Any]:
     """
     Return the fields of the description that tell positions, and how long the context is.
 
-    `theta` is what the family takes where the configuration does not say. Raises UnsupportedModelError for an
-    unknown way of scaling, or one whose parameters are missing.
+    `context` is `max_position_embeddings`, which linear, dynamic and YaRN scaling extend by their factor (the
+    documentation of transformers: it is not to be updated). `theta` is what the family takes where the
+    configuration does not say. Raises UnsupportedModelError for an unknown way of scaling, or one whose
+    parameters are missing.
     """
     scaling = {'rope_theta': config.number('rope_theta', theta),
-               'partial_rotary_factor': config.number('partial_rotary_factor', 1.0),
-               'original_max_position_embeddings': config.size('original_max_position_embeddings', context),
-               **parameters(config)}
-    return {'context_length': context, **table(scaling, head_dim, context)}
+               'partial_rotary_factor': config.number('partial_rotary_factor', 1.0), **parameters(config)}
+    # Phi-3 has it beside the other parameters, and there it comes first.
+    if config.get('original_max_position_embeddings') is not None:
+        scaling['original_max_position_embeddings'] = config.size('original_max_position_embeddings')
+    extended = context
+    if kind_of(scaling) in ('linear', 'dynamic', 'yarn') and 'factor' in scaling:
+        original = context if kind_of(scaling) == 'dynamic' else _original(scaling, context)
+        extended = max(context, int(original * _number(scaling, 'factor')))
+    return {'context_length': extended, **table(scaling, head_dim, context)}
 
 
 def parameters(config: Config) -> dict[str, Any]:
@@ -42,32 +57,57 @@ def parameters(config: Config) -> dict[str, Any]:
     return {name: value for name, value in scaling.items() if value is not None}
 
 
+def kind_of(scaling: Mapping[str, Any]) -> Any:
+    """Return the name of the way of scaling."""
+    return scaling.get('rope_type', scaling.get('type', 'default'))
+
+
 def table(scaling: Mapping[str, Any], head_dim: int, context: int) -> dict[str, Any]:
-    """Return the fields of the description for one whole set of parameters."""
-    kind = scaling.get('rope_type', scaling.get('type', 'default'))
-    theta = _number(scaling, 'rope_theta')
-    dim = int(head_dim * _number(scaling, 'partial_rotary_factor'))
-    original = int(_number(scaling, 'original_max_position_embeddings'))
-    plain = {'rope': {'theta': theta, 'dim': dim}}
+    """Return the fields of the description for one whole set of parameters; `context`: max_position_embeddings."""
+    for name, value in scaling.items():
+        if name not in _KNOWN:
+            raise _unsupported(name, value)
+    kind = kind_of(scaling)
+    theta, share = _number(scaling, 'rope_theta'), _number(scaling, 'partial_rotary_factor')
+    dim = int(head_dim * share)
+    if not 0 < dim <= head_dim or dim % 2:
+        raise _unsupported('partial_rotary_factor', share)
+    original = _original(scaling, context)
+    plain, inverse = {'rope': {'theta': theta, 'dim': dim}}, inverse_frequencies(theta, dim)
     if kind == 'default':
         return plain
-    if kind == 'dynamic':
-        return plain  # within the context that the model was trained for, nothing is scaled
-    inverse = inverse_frequencies(theta, dim)
     if kind == 'linear':
         return _numbers(inverse / _number(scaling, 'factor'))
+    if kind == 'dynamic':
+        # The base grows with the text in the original; here it is that of a full cache.
+        factor = _number(scaling, 'factor')
+        base = theta * (factor * factor - (factor - 1)) ** (dim / (dim - 2))
+        return {**plain, **_long(inverse_frequencies(base, dim), context)}
     if kind == 'llama3':
         return _numbers(_llama3(inverse, original, scaling))
     if kind == 'yarn':
-        return _numbers(_yarn(inverse, theta, original, scaling), _yarn_scale(scaling))
+        factor = _number(scaling, 'factor') if 'factor' in scaling else context / original
+        return _numbers(_yarn(inverse, theta, original, factor, scaling), _yarn_scale(factor, scaling))
     if kind in ('longrope', 'su'):
-        short = np.asarray(scaling.get('short_factor', ()), dtype=np.float64)
-        if short.shape != inverse.shape:
-            raise UnsupportedModelError(f'short_factor of the rope has not {len(inverse)} numbers')
-        # The long factors take over beyond the original context, and would change what is in the cache.
-        return {**_numbers(inverse / short, _longrope_scale(scaling, context / original, original)),
-                'context_length': min(context, original)}
+        scale = _longrope_scale(scaling, context / original, original)
+        short, long = (_factors(scaling, name, len(inverse)) for name in ('short_factor', 'long_factor'))
+        return {**_numbers(inverse / short, scale), **_long(inverse / long, original)}
     raise UnsupportedModelError(f"the rope type '{kind}' is not supported")
+
+
+def native_table(model: Mapping[str, Any], positions: int) -> dict[str, Any]:
+    """
+    Return what the decoder takes instead of a description's rotary positions, in a cache of so many positions.
+
+    It is `rope_inv_freq` [dim / 2], radians a position, or nothing where that is there already or a model has
+    other positions.
+    """
+    long = model.get('rope_long_inv_freq')
+    if long and positions > model.get('rope_long_after', positions):
+        return {'rope_inv_freq': long}
+    if model.get('rope'):
+        return {'rope_inv_freq': _floats(inverse_frequencies(model['rope']['theta'], model['rope']['dim']))}
+    return {}
 
 
 def inverse_frequencies(theta: float, dim: int) -> Frequencies:
@@ -75,7 +115,7 @@ def inverse_frequencies(theta: float, dim: int) -> Frequencies:
     return 1.0 / theta ** (np.arange(0, dim, 2, dtype=np.float64) / dim)
 
 
-def _llama3(inverse: Frequencies, original: int, scaling: Mapping[str, Any]) -> Frequencies:
+def _llama3(inverse: Frequencies, original: float, scaling: Mapping[str, Any]) -> Frequencies:
     """Divide long waves by the factor, leave short ones, and blend those between (LLaMA 3.1)."""
     factor, low, high = (_number(scaling, name) for name in ('factor', 'low_freq_factor', 'high_freq_factor'))
     turns = original * inverse / (2 * math.pi)
@@ -83,14 +123,15 @@ def _llama3(inverse: Frequencies, original: int, scaling: Mapping[str, Any]) -> 
     return inverse * (blend + (1 - blend) / factor)
 
 
-def _yarn(inverse: Frequencies, theta: float, original: int, scaling: Mapping[str, Any]) -> Frequencies:
+def _yarn(inverse: Frequencies, theta: float, original: float, factor: float,
+          scaling: Mapping[str, Any]) -> Frequencies:
     """Interpolate the dimensions that turn less than beta_slow times in the original context (Peng et al., 2023)."""
-    factor, dim = _number(scaling, 'factor'), 2 * len(inverse)
+    dim = 2 * len(inverse)
 
     def dimension(turns: float) -> float:
         return dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
-    low, high = dimension(scaling.get('beta_fast') or 32), dimension(scaling.get('beta_slow') or 1)
+    low, high = dimension(_number(scaling, 'beta_fast', 32)), dimension(_number(scaling, 'beta_slow', 1))
     if scaling.get('truncate', True):
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, dim - 1)
@@ -98,10 +139,9 @@ def _yarn(inverse: Frequencies, theta: float, original: int, scaling: Mapping[st
     return inverse * (1 - ramp) + inverse / factor * ramp
 
 
-def _yarn_scale(scaling: Mapping[str, Any]) -> float:
+def _yarn_scale(factor: float, scaling: Mapping[str, Any]) -> float:
     if 'attention_factor' in scaling:
         return _number(scaling, 'attention_factor')
-    factor = _number(scaling, 'factor')
 
     def scale(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
@@ -111,19 +151,45 @@ def _yarn_scale(scaling: Mapping[str, Any]) -> float:
     return scale(1.0)
 
 
-def _longrope_scale(scaling: Mapping[str, Any], ratio: float, original: int) -> float:
+def _longrope_scale(scaling: Mapping[str, Any], ratio: float, original: float) -> float:
     if 'attention_factor' in scaling:
         return _number(scaling, 'attention_factor')
-    factor = _number(scaling, 'factor') if 'factor' in scaling else ratio
+    factor = _number(scaling, 'factor', ratio)
     return math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
 
 
+def _factors(scaling: Mapping[str, Any], name: str, count: int) -> Frequencies:
+    values = scaling.get(name)
+    numbers = isinstance(values, list) and len(values) == count and all(
+        type(value) in (int, float) and value > 0 for value in values)
+    if not numbers:
+        raise UnsupportedModelError(f'{name} of the rope has not {count} numbers')
+    return np.asarray(values, dtype=np.float64)
+
+
+def _original(scaling: Mapping[str, Any], context: int) -> float:
+    return _number(scaling, 'original_max_position_embeddings', context)
+
+
 def _numbers(inverse: Frequencies, scale: float = 1.0) -> dict[str, Any]:
-    return {'rope_inv_freq': inverse.astype(np.float32).tolist(), 'rope_scale': float(scale)}
+    return {'rope_inv_freq': _floats(inverse), 'rope_scale': float(scale)}
 
 
-def _number(scaling: Mapping[str, Any], name: str) -> float:
-    value = scaling.get(name)
+def _long(inverse: Frequencies, after: float) -> dict[str, Any]:
+    return {'rope_long_inv_freq': _floats(inverse), 'rope_long_after': int(after)}
+
+
+def _floats(inverse: Frequencies) -> list[float]:
+    values: list[float] = inverse.astype(np.float32).tolist()
+    return values
+
+
+def _number(scaling: Mapping[str, Any], name: str, default: float | None = None) -> float:
+    value = scaling.get(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise UnsupportedModelError(f'{name} = {value!r} of the rope is not supported')
+        raise _unsupported(name, value)
     return float(value)
+
+
+def _unsupported(name: str, value: Any) -> UnsupportedModelError:
+    return UnsupportedModelError(f'{name} = {value!r} of the rope is not supported')
