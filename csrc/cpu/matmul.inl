@@ -11,8 +11,9 @@ using tinychat::Activations;
 using tinychat::Linear;
 using tinychat::WeightFormat;
 
-// Bytes that decoding asks for ahead of use: the hardware's own prefetch starts anew at every page and every matrix.
-constexpr int kAhead = 512;
+// Bytes that decoding asks for ahead of use: the hardware's own prefetch starts anew at every page and every matrix. Less
+// than 2 KiB costs a single thread a fifth of its speed; more than a page gains nothing.
+constexpr int kAhead = 4096;
 
 // Where a group's 4-bit weights are s*q + offset: the stored minimum, or -s*z.
 template <WeightFormat kFormat>
