@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <stdexcept>
 
 namespace tinychat {
 
@@ -27,6 +29,20 @@ class KvCache {
   int length_ = 0;
 };
 
+// A device that failed while it worked: what it was asked for is lost, and so are its caches.
+struct DeviceError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Tokens that go through all layers together; they stand at the cache's length and behind it.
+struct Pass {
+  const int32_t* tokens;
+  int rows;
+  KvCache& cache;
+  int first;     // logits are wanted of the rows first …; `rows`: of none
+  float* logits; // [rows - first][vocab]
+};
+
 // The steps work on the residual stream of up to `max_rows` tokens that embed() has set; every other buffer is the
 // backend's own.
 class Backend {
@@ -34,6 +50,10 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::unique_ptr<KvCache> new_cache() = 0;
   virtual int max_rows() const = 0;
+
+  // Runs a pass: `steps` calls what is below, in order. A backend may record what the steps ask of a device, and repeat the
+  // record for a later token.
+  virtual void run(const Pass&, const std::function<void()>& steps) { steps(); }
 
   // residual = embedding rows of `tokens` (+ learned positions); tokens stand at position, position + 1, …
   virtual void embed(const int32_t* tokens, int rows, int position) = 0;

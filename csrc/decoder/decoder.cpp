@@ -9,6 +9,13 @@
 #include <utility>
 
 namespace tinychat {
+namespace {
+
+void look_at(const CancelFlag* cancel) {
+  if (cancel != nullptr && cancel->set.load(std::memory_order_relaxed)) throw Canceled();
+}
+
+} // namespace
 
 Decoder::Decoder(const Model& model, std::unique_ptr<Backend> backend) : model_(model), backend_(std::move(backend)) {}
 
@@ -31,6 +38,15 @@ void Decoder::layer(int index, KvCache& cache) {
   timed(5, [&] { backend_->down(index); });
 }
 
+void Decoder::steps(const Pass& pass, const CancelFlag* cancel) {
+  timed(0, [&] { backend_->embed(pass.tokens, pass.rows, pass.cache.length()); });
+  for (int i = 0; i < model_.config.layers; ++i) {
+    look_at(cancel);
+    layer(i, pass.cache);
+  }
+  if (pass.first < pass.rows) timed(6, [&] { backend_->norm_head(pass.first, pass.logits); });
+}
+
 void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits,
                       const CancelFlag* cancel) {
   const int vocab = model_.config.vocab_size;
@@ -47,14 +63,12 @@ void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits w
   const std::lock_guard<std::mutex> lock(mutex_);
   for (int begin = 0; begin < count; begin += backend_->max_rows()) {
     const int rows = std::min(backend_->max_rows(), count - begin);
-    timed(0, [&] { backend_->embed(tokens + begin, rows, cache.length()); });
-    for (int i = 0; i < model_.config.layers; ++i) {
-      if (cancel != nullptr && cancel->set.load(std::memory_order_relaxed)) throw Canceled();
-      layer(i, cache);
-    }
+    const int first = want == Logits::kAll ? 0 : want == Logits::kLast && begin + rows == count ? rows - 1 : rows;
+    const size_t offset = want == Logits::kAll ? static_cast<size_t>(begin) * vocab : 0;
+    const Pass pass{tokens + begin, rows, cache, first, logits == nullptr ? nullptr : logits + offset};
+    look_at(cancel); // a backend that repeats a record calls no steps
+    backend_->run(pass, [&] { steps(pass, cancel); });
     cache.set_length(cache.length() + rows);
-    if (want == Logits::kAll) timed(6, [&] { backend_->norm_head(0, logits + static_cast<size_t>(begin) * vocab); });
-    else if (want == Logits::kLast && begin + rows == count) timed(6, [&] { backend_->norm_head(rows - 1, logits); });
   }
 }
 

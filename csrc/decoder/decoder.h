@@ -47,6 +47,7 @@ class Decoder {
   void forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, const CancelFlag* cancel);
 
  private:
+  void steps(const Pass& pass, const CancelFlag* cancel);
   void layer(int index, KvCache& cache);
   template <typename Step>
   void timed(int step, const Step& run);
