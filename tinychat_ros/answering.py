@@ -11,6 +11,7 @@ from tinychat_core.engine import Engine
 from tinychat_core.errors import PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
+from tinychat_ros.conversations import Conversations
 from tinychat_ros.interfaces import Chat
 
 
@@ -26,15 +27,15 @@ class Figures:
 class Answering:
     """A model and what it keeps between goals."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Take an open engine, to be closed with this."""
+    def __init__(self, engine: Engine, kv_caches: int) -> None:
+        """Take an open engine, to be closed with this, and how many KV caches there may be."""
         self.engine = engine
         self.figures = Figures()
-        self._cache = engine.new_cache()
+        self.conversations = Conversations(engine, kv_caches)
 
     def close(self) -> None:
         """Give the memory back."""
-        del self._cache
+        del self.conversations
         self.engine.close()
 
     def answer(self, goal: AcceptedGoal) -> Ending:
@@ -44,7 +45,8 @@ class Answering:
         try:
             if goal.cancel.is_set():
                 return goal.early_ending
-            return self._stream(goal, self._generation(goal), start)
+            generation, goal.result.dropped_turns = self.conversations.begin(goal.request, goal.cancel)
+            return self._stream(goal, generation, start)
         except PromptTooLongError as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.PROMPT_TOO_LONG, str(error))
         except TinyChatError as error:
@@ -53,11 +55,8 @@ class Answering:
             return Ending(Chat.Result.ABORTED, Chat.Result.OUT_OF_MEMORY, 'there is not enough memory')
         except Exception as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, f'the backend failed: {error!r}')
-
-    def _generation(self, goal: AcceptedGoal) -> Generation:
-        request = goal.request
-        self._cache.truncate(0)
-        return self.engine.generate(request.messages, request.params, self._cache, goal.cancel)
+        finally:
+            self.conversations.end()
 
     def _stream(self, goal: AcceptedGoal, generation: Generation, start: float) -> Ending:
         result = goal.result

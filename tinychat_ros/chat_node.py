@@ -124,7 +124,7 @@ class ChatNode(LifecycleNodeMixin, Node):
             return self._fail(str(error) or 'there is not enough memory')
         except Canceled:
             return self._fail('interrupted while loading')
-        self._use(Answering(engine))
+        self._use(Answering(engine, self._value('kv_caches')))
         self._status.loaded(engine.backend)
         self.get_logger().info(f'loaded {model}: {engine.precision} on {engine.backend}, '
                                f'{engine.threads} threads, context {engine.context_length}')

@@ -25,11 +25,18 @@ class Request:
     """A goal that has passed all cheap checks."""
 
     messages: list[dict[str, str]]
+    has_own_system_prompt: bool
     params: SamplingParams
     priority: int
     time_limit: float  # [s], 0: none
     publish_period: float  # [s]
     conversation_id: str  # '': no memory
+
+    @property
+    def system_prompt(self) -> str:
+        """The first message, where that is a system prompt, or ''."""
+        first = self.messages[0]
+        return first['content'] if first['role'] == 'system' else ''
 
 
 def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int) -> Request:
@@ -39,9 +46,11 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell
     is not looked at.
     """
-    for field in ('conversation_id', 'json_schema', 'regex'):
+    for field in ('json_schema', 'regex'):
         if getattr(goal, field):
             raise Rejection(f'[not served] {field} is not served by this release')
+    if goal.conversation_id and goal.messages:
+        raise Rejection('[invalid goal] a conversation takes a prompt, not messages: it keeps the turns itself')
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
     if goal.max_new_tokens != -1 and not 1 <= goal.max_new_tokens <= context_length:
         raise Rejection(f'[invalid goal] max_new_tokens must be 1 .. {context_length}, or -1 for the '
@@ -56,7 +65,7 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9
     if time_limit < 0:
         raise Rejection(f'[invalid goal] time_limit must not be negative, not {time_limit} s')
-    return Request(_messages(goal, parameter('system_prompt')), params, goal.priority,
+    return Request(_messages(goal, parameter('system_prompt')), bool(goal.system_prompt), params, goal.priority,
                    time_limit or parameter('time_limit'), parameter('publish_period'), goal.conversation_id)
 
 

@@ -62,6 +62,9 @@ PARAMETERS = (
              UNCONFIGURED, low=0, high=1024),
     Declared('max_seq_len', 0, "Positions of the KV cache; 0: the model's context length.", UNCONFIGURED,
              low=0, high=BIG),
+    Declared('kv_caches', 2,
+             'KV caches that conversations share, a new one only when it is needed; without one of its own a '
+             'conversation keeps its turns and reads them again.', UNCONFIGURED, low=1, high=1000),
     Declared('system_prompt', '', "The system prompt of goals that bring none; empty: the model's own."),
     Declared('max_new_tokens', 512, 'Longest answer of goals that set none [tokens].', low=1, high=BIG),
     Declared('sampling.temperature', 0.7, 'Of goals that set none; 0: greedy.', low=0.0, high=100.0),

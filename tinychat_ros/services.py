@@ -57,6 +57,7 @@ class Services:
 
     def _on_reset(self, request: ResetConversation.Request,
                   response: ResetConversation.Response) -> ResetConversation.Response:
-        response.success = request.conversation_id == ''  # no goal can have begun one
-        response.message = '' if response.success else 'unknown conversation'
+        answering = self.answering
+        response.message = NO_MODEL if answering is None else answering.conversations.reset(request.conversation_id)
+        response.success = not response.message
         return response

@@ -30,13 +30,22 @@ class WordTokenizer:
         """Take the words of an engine."""
         self._engine = engine
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, add_bos: bool = True) -> list[int]:
         """Return the bytes."""
         return list(text.encode())
+
+    def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Return the END of the last answer and what follows it."""
+        self._engine.dialogues.append([dict(message) for message in messages])
+        last = max(i for i, message in enumerate(messages) if message['role'] == 'assistant')
+        return [END, *self._ids(messages[last + 1:])]
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Return role, bytes and END of each message, and the role of the answer."""
         self._engine.dialogues.append([dict(message) for message in messages])
+        return self._ids(messages)
+
+    def _ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         ids = []
         for message in messages:
             ids += [ROLES[message['role']], *self.encode(message['content']), END]

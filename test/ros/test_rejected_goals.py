@@ -29,7 +29,9 @@ BAD = {
     'penalty of zero': ({'sampling': SamplingParams(repetition_penalty=0.0)}, 'repetition_penalty'),
     'empty stop text': ({'stop': ['']}, 'stop'),
     'negative time limit': ({'time_limit': Duration(sec=-1)}, 'time_limit'),
-    'conversation': ({'conversation_id': 'kitchen'}, '[not served] conversation_id'),
+    'conversation of messages': (
+        {'prompt': '', 'conversation_id': 'kitchen', 'messages': [Message(role='user', content='a')]},
+        'a conversation takes a prompt'),
     'JSON schema': ({'json_schema': '{}'}, '[not served] json_schema'),
     'expression': ({'regex': 'a+'}, '[not served] regex'),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 from robot import Robot, wait_for
 from scripted_engine import ScriptedEngine
 
-from tinychat_ros.interfaces import GetModelInfo, Message, ResetConversation, State, Tokenize
+from tinychat_ros.interfaces import GetModelInfo, Message, State, Tokenize
 
 
 def test_model_info(robot: Robot) -> None:
@@ -27,12 +27,6 @@ def test_tokenize_wants_one_of_the_two(robot: Robot) -> None:
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request())
     assert not answer.success
     assert 'either' in answer.message
-
-
-def test_an_unknown_conversation_cannot_be_reset(robot: Robot) -> None:
-    answer = robot.call(ResetConversation, 'reset_conversation',
-                        ResetConversation.Request(conversation_id='kitchen'))
-    assert (answer.success, answer.message) == (False, 'unknown conversation')
 
 
 def test_state_goes_from_idle_to_busy_and_back(robot: Robot, engine: ScriptedEngine) -> None:

@@ -1,0 +1,77 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The conversations of all clients. Knows nothing of ROS."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+from tinychat_core.conversation import Conversation
+from tinychat_core.engine import CancelFlag, Engine
+from tinychat_core.generation import Generation
+from tinychat_core.prefix_cache import CachePool
+from tinychat_ros.goal_check import Request
+
+# Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
+MOST = 1000
+
+
+class Conversations:
+    """
+    Turns by conversation_id, the caches shared by all; one goal at a time.
+
+    What is asked without a conversation uses a cache like any other, so that its system prompt stays in there.
+    """
+
+    def __init__(self, engine: Engine, caches: int) -> None:
+        """Keep no more than so many KV caches."""
+        self._engine = engine
+        self._pool = CachePool(engine, caches)
+        self._lock = Lock()
+        self._talks: OrderedDict[str, Conversation] = OrderedDict()  # who came last is last
+        self._running = ''
+
+    def begin(self, request: Request, cancel: CancelFlag) -> tuple[Generation, int]:
+        """
+        Return the answer to a request, and how many turns of its conversation it leaves out; `end` must follow.
+
+        Raises like Engine.generate, and then leaves no trace.
+        """
+        if not request.conversation_id:
+            tokens = self._engine.tokenizer.encode_chat(request.messages)
+            return self._pool.take(None).answer(tokens, request.params, cancel), 0
+        with self._lock:
+            self._running = request.conversation_id
+            talk = self._talks.get(request.conversation_id)
+        if talk is None:
+            talk = Conversation(self._engine, request.system_prompt, self._pool)
+        elif request.has_own_system_prompt:
+            talk.system_prompt = request.system_prompt
+        answer = talk.ask(request.messages[-1]['content'], request.params, cancel)
+        with self._lock:
+            self._talks[request.conversation_id] = talk
+            self._talks.move_to_end(request.conversation_id)
+            if len(self._talks) > MOST:
+                self._talks.popitem(last=False)[1].close()
+        return answer, talk.dropped_turns
+
+    def end(self) -> None:
+        """Note that nothing runs any more."""
+        with self._lock:
+            self._running = ''
+
+    def reset(self, conversation_id: str) -> str:
+        """Forget a conversation, '' for all of them; return why not, or ''."""
+        with self._lock:
+            if self._running and conversation_id in ('', self._running):
+                return 'in use by a running goal'
+            if not conversation_id:
+                names = [*self._talks]
+            elif conversation_id in self._talks:
+                names = [conversation_id]
+            else:
+                return 'unknown conversation'
+            for name in names:
+                self._talks.pop(name).close()
+            return ''
