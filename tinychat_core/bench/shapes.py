@@ -1,69 +1,130 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Known shapes on random weights made in place: speed does not depend on what the weights say."""
+"""
+Known models' shapes on random weights made in place: speed does not depend on what the weights say.
+
+A row of the table is what the model's config.json says; its family makes the description and names the
+tensors. Nothing is ever there in 16 bits that is stored in 4 or 8.
+"""
+
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# vocabulary, width, feed-forward width, layers, heads, KV heads, context, group size, whether the head is tied
-_SHAPES: dict[str, tuple[int, int, int, int, int, int, int, int, bool]] = {
-    'smollm2-135m': (49152, 576, 1536, 30, 9, 3, 8192, 32, True),
-    'llama-2-7b': (32000, 4096, 11008, 32, 32, 32, 4096, 128, False),
-    'llama-2-13b': (32000, 5120, 13824, 40, 40, 40, 4096, 128, False),
+from tinychat_core.checkpoint.formats import FORMATS, stored
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.families import describe, family_of
+from tinychat_core.families.config import Config
+from tinychat_core.families.tensors import is_norm, shape_of
+
+_EIGHT_BIT_GROUP = 32
+
+
+@dataclass(frozen=True)
+class _Shape:
+    config: Mapping[str, Any]
+    group_size: int = 128
+    biases: tuple[str, ...] = ()  # last parts of the names of what has one
+
+
+def _llama(hidden: int, inner: int, layers: int, heads: int, kv_heads: int, vocab: int = 32000, context: int = 4096,
+           **more: Any) -> dict[str, Any]:
+    return {'model_type': 'llama', 'vocab_size': vocab, 'hidden_size': hidden, 'intermediate_size': inner,
+            'num_hidden_layers': layers, 'num_attention_heads': heads, 'num_key_value_heads': kv_heads,
+            'max_position_embeddings': context, 'rms_norm_eps': 1e-5, **more}
+
+
+def _qwen(hidden: int, inner: int, layers: int, heads: int, kv_heads: int, *, tied: bool = True,
+          vocab: int = 151936) -> dict[str, Any]:
+    return _llama(hidden, inner, layers, heads, kv_heads, vocab, 32768, model_type='qwen2', rope_theta=1e6,
+                  rms_norm_eps=1e-6, tie_word_embeddings=tied)
+
+
+def _mpt(hidden: int, layers: int, heads: int, context: int) -> dict[str, Any]:
+    return {'model_type': 'mpt', 'vocab_size': 50432, 'd_model': hidden, 'n_layers': layers, 'n_heads': heads,
+            'max_seq_len': context}
+
+
+_SHAPES: dict[str, _Shape] = {
+    'smollm2-135m': _Shape(_llama(576, 1536, 30, 9, 3, vocab=49152, context=8192, rope_theta=1e5,
+                                  tie_word_embeddings=True), group_size=32),
+    'qwen2.5-0.5b': _Shape(_qwen(896, 4864, 24, 14, 2), biases=('qkv',)),
+    'qwen2.5-1.5b': _Shape(_qwen(1536, 8960, 28, 12, 2), biases=('qkv',)),
+    'qwen2.5-7b': _Shape(_qwen(3584, 18944, 28, 28, 4, tied=False, vocab=152064), biases=('qkv',)),
+    'llama-2-7b': _Shape(_llama(4096, 11008, 32, 32, 32)),
+    'vicuna-7b': _Shape(_llama(4096, 11008, 32, 32, 32)),
+    'llama-2-13b': _Shape(_llama(5120, 13824, 40, 40, 40)),
+    'vicuna-13b': _Shape(_llama(5120, 13824, 40, 40, 40)),
+    'llama-30b': _Shape(_llama(6656, 17920, 1, 52, 52, context=2048, rms_norm_eps=1e-6)),  # one layer of 60
+    'llama-2-70b': _Shape(_llama(8192, 28672, 80, 64, 8)),
+    'llama-3-8b': _Shape(_llama(4096, 14336, 32, 32, 8, vocab=128256, context=8192, rope_theta=5e5)),
+    'mpt-7b': _Shape(_mpt(4096, 32, 32, 2048)),
+    'mpt-30b': _Shape(_mpt(7168, 48, 64, 8192)),
+    # 71 heads of 64: 128 does not divide its width.
+    'falcon-7b': _Shape({'model_type': 'falcon', 'vocab_size': 65024, 'hidden_size': 4544, 'num_hidden_layers': 32,
+                         'num_attention_heads': 71, 'multi_query': True, 'parallel_attn': True},
+                        group_size=64, biases=('norm', 'attn_norm')),
 }
 
 SHAPES = tuple(_SHAPES)
 
 
 def description(name: str) -> dict[str, Any]:
-    """Return the shape's model description, as a family would make it; KeyError for an unknown name."""
-    vocab, hidden, intermediate, layers, heads, kv_heads, context, _, tied = _SHAPES[name]
-    return {'vocab_size': vocab, 'hidden_size': hidden, 'intermediate_size': intermediate, 'layers': layers,
-            'heads': heads, 'kv_heads': kv_heads, 'head_dim': hidden // heads, 'context_length': context,
-            'norm': 'rms', 'norm_eps': 1e-5, 'activation': 'silu', 'gated': True,
-            'rope': {'theta': 10000.0, 'dim': hidden // heads}, 'tied_head': tied}
+    """Return the shape's model description, as its family makes it; KeyError for an unknown name."""
+    return describe(_SHAPES[name].config)
 
 
-def random_tensors(name: str, weights: str, seed: int = 0) -> dict[str, Any]:
+def manifest(name: str, weights: str) -> Manifest:
     """
-    Return the shape's tensors as `Engine` takes them: `weights` is 'W4' (W8 embedding and head), 'W8' or 'W16'.
+    Return what the manifest of a checkpoint of that shape would list, without shards.
 
-    Integers lie in the layout r16k4, 16-bit numbers in r16k1, as in a checkpoint.
+    `weights` is W4 (embedding and head in eight bits), W8 or W16.
     """
-    model = description(name)
-    group = _SHAPES[name][7]
+    shape, model = _SHAPES[name], description(name)
+    family = family_of(shape.config)
+    tensors: dict[str, TensorEntry] = {}
+
+    def add(ours: str) -> None:
+        size = shape_of(ours, model)
+        if is_norm(ours):
+            tensors[f'{ours}.weight'] = TensorEntry(0, 'f32', 1, size[0])
+        else:
+            edge = ours in ('embedding', 'head')
+            kind = {'W4': 'w8g' if edge else 'w4z', 'W8': 'w8g', 'W16': 'f16'}[weights]
+            group = {'w4z': shape.group_size, 'w8g': _EIGHT_BIT_GROUP, 'f16': 0}[kind]
+            tensors[ours] = TensorEntry(0, kind, size[0], size[1], group, FORMATS[kind].layout)
+        if ours.rpartition('.')[2] in shape.biases:
+            tensors[f'{ours}.bias'] = TensorEntry(0, 'f32', 1, size[0])
+
+    for ours in family.names(Config(shape.config)):
+        if ours == 'head' and model['tied_head']:
+            continue
+        for i in range(model['layers'] if '{i}' in ours else 1):
+            add(ours.format(i=i))
+    return Manifest(family=family.name, model=model, weights=weights,
+                    group_size=shape.group_size if weights == 'W4' else 0, tensors=tensors, shards=[])
+
+
+def random_tensors(listed: Manifest, seed: int = 0) -> dict[str, Any]:
+    """Return random tensors of a manifest as `Engine` takes them; scales and norms are such that nothing overflows."""
     random = np.random.default_rng(seed)
-    hidden, intermediate = model['hidden_size'], model['intermediate_size']
-    qkv = (model['heads'] + 2 * model['kv_heads']) * model['head_dim']
 
-    def matrix(kind: str, rows: int, cols: int) -> dict[str, Any]:
-        tiles = -(-rows // 16)
-        if kind == 'W16':
-            weight = np.full((tiles, cols, 16), 1e-3, dtype=np.float16)
-            return {'format': 'f16', 'rows': rows, 'cols': cols, 'weight': weight}
-        size = group if kind == 'W4' else 32
-        nbytes = tiles * 16 * cols // (2 if kind == 'W4' else 1)
-        tensor: dict[str, Any] = {
-            'format': 'w4m' if kind == 'W4' else 'w8g', 'rows': rows, 'cols': cols, 'group_size': size,
-            'weight': random.integers(0, 1 << 63, -(-nbytes // 8), dtype=np.int64).view(np.uint8)[:nbytes],
-            'scales': np.full((tiles, cols // size, 16), 1e-3, dtype=np.float16)}
-        if kind == 'W4':
-            tensor['mins'] = np.full((tiles, cols // size, 16), -8e-3, dtype=np.float16)
-        return tensor
+    def numbers(part: str, kind: np.dtype[Any], count: int) -> Any:
+        if part in ('qweight', 'zeros'):
+            return random.integers(0, 1 << 63, -(-count // 8), dtype=np.int64).view(kind)[:count]
+        return np.full(count, 1e-3, dtype=kind)
 
-    edge = 'W16' if weights == 'W16' else 'W8'
-    tensors: dict[str, Any] = {'embedding': matrix(edge, model['vocab_size'], hidden),
-                               'norm.weight': np.ones(hidden, dtype=np.float32)}
-    if not model['tied_head']:
-        tensors['head'] = matrix(edge, model['vocab_size'], hidden)
-    for i in range(model['layers']):
-        layer = f'layers.{i}.'
-        tensors[layer + 'attn_norm.weight'] = np.ones(hidden, dtype=np.float32)
-        tensors[layer + 'mlp_norm.weight'] = np.ones(hidden, dtype=np.float32)
-        tensors[layer + 'attn.qkv'] = matrix(weights, qkv, hidden)
-        tensors[layer + 'attn.o'] = matrix(weights, hidden, model['heads'] * model['head_dim'])
-        tensors[layer + 'mlp.gate_up'] = matrix(weights, 2 * intermediate, hidden)
-        tensors[layer + 'mlp.down'] = matrix(weights, hidden, intermediate)
-    return tensors
+    def tensor(entry: TensorEntry) -> Any:
+        if entry.format == 'f32':
+            return np.ones(entry.cols, dtype=np.float32)
+        parts = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
+        arrays = {part.replace('qweight', 'weight'): numbers(part, np.dtype(kind), count)
+                  for part, (kind, count) in parts.items()}
+        return {'format': entry.format, 'rows': entry.rows, 'cols': entry.cols,
+                'group_size': entry.group_size, **arrays}
+
+    return {name: tensor(entry) for name, entry in listed.tensors.items()}

@@ -7,7 +7,8 @@ import argparse
 import json
 import sys
 
-from tinychat_core.bench.shapes import description, random_tensors, SHAPES
+from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
+from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.errors import InvalidParameterError
 
 
@@ -42,11 +43,14 @@ def run(args: argparse.Namespace) -> int:
     if args.shape:
         if weights not in ('W4', 'W8', 'W16'):
             raise InvalidParameterError(f"unknown precision '{args.precision}'")
-        tensors = random_tensors(args.shape, weights)
+        listed = manifest(args.shape, weights)
+        if not _fits(args.shape, listed, length, args):
+            return 0
+        tensors = random_tensors(listed)
     results: list[Latency] = []
     for threads in _numbers('--threads', args.threads) if args.threads else [None]:
         if tensors is not None:
-            engine = Engine(description(args.shape), tensors, weights=weights, precision=args.precision,
+            engine = Engine(listed.model, tensors, weights=weights, precision=args.precision,
                             threads=threads, max_seq_len=length)
         else:
             engine = Engine.open(args.model, args.precision, args.backend, threads, length)
@@ -72,6 +76,26 @@ def run(args: argparse.Namespace) -> int:
 
         plot_latencies(results, args.shape or args.model, args.plot)
     return 0
+
+
+def _fits(shape: str, listed: Manifest, positions: int, args: argparse.Namespace) -> bool:
+    """Return whether a shape has room; print its memory plan, which is all that one without gets."""
+    from tinychat_core.checkpoint.memory_plan import available_memory, plan
+
+    needs, memory = plan(listed, positions, args.precision), available_memory()
+    fits = needs.total_bytes <= memory
+    if not args.json:
+        total, weights, cache, buffers = (count / 2**30 for count in (
+            needs.total_bytes, needs.weights_bytes, needs.kv_cache_bytes, needs.buffers_bytes))
+        print(f'{shape}: {listed.model["layers"]} layers of {listed.model["hidden_size"]} take {total:.2f} GiB: '
+              f'weights {weights:.2f}, KV cache of {positions} positions {cache:.2f}, buffers {buffers:.2f}')
+        if not fits:
+            print(f'it does not fit: {memory / 2**30:.2f} GiB are available, and nothing was timed')
+    elif not fits:
+        print(json.dumps({'shape': shape, 'fits': False, 'weights_bytes': needs.weights_bytes,
+                          'kv_cache_bytes': needs.kv_cache_bytes, 'total_bytes': needs.total_bytes,
+                          'memory_bytes': memory}))
+    return fits
 
 
 def _numbers(option: str, text: str) -> list[int]:

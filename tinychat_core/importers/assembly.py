@@ -13,10 +13,8 @@ from tinychat_core.checkpoint.linear import Linear, stack
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.family import Family, Names
+from tinychat_core.families.tensors import is_norm, shape_of
 from tinychat_core.importers.source import Source
-
-# Our names of vectors; all others are matrices.
-_NORMS = ('norm', 'attn_norm', 'mlp_norm', 'attn_post_norm', 'mlp_post_norm', 'q_norm', 'k_norm')
 
 # What becomes of a matrix, by our name: quantized, rounded, or left as it is.
 Convert = Callable[[str, Linear], Linear]
@@ -54,26 +52,15 @@ class Assembly:
             for ours, theirs in tensors.items():
                 shapes = [self._shape_of(f'{name}.weight') for name in theirs]
                 found = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-                if found != self._shape(ours, found[0]) or len({shape[1:] for shape in shapes}) > 1:
-                    raise UnsupportedModelError(
-                        f'{self._source.label}: {" + ".join(theirs)} has the shape {list(found)} instead of '
-                        f'{list(self._shape(ours, found[0]))}')
+                wanted = shape_of(ours, self._model)
+                if found != wanted or len({shape[1:] for shape in shapes}) > 1:
+                    raise UnsupportedModelError(f'{self._source.label}: {" + ".join(theirs)} has the shape '
+                                                f'{list(found)} instead of {list(wanted)}')
                 left -= {f'{name}.{part}' for name in theirs for part in ('weight', 'bias')}
         for name in sorted(left):
             if not name.endswith(self._family.ignored):
                 raise UnsupportedModelError(f'{self._source.label} has the tensor {name}, which the family '
                                             f"'{self._family.name}' has no place for")
-
-    def _shape(self, ours: str, rows: int) -> tuple[int, ...]:
-        """Return the shape that the description gives a tensor of ours; learned positions have any `rows`."""
-        m = self._model
-        kind, hidden, inner = ours.rpartition('.')[2], m['hidden_size'], m['intermediate_size']
-        if kind in _NORMS:
-            return (m['head_dim'] if kind in ('q_norm', 'k_norm') else hidden,)
-        queries, keys = m['heads'] * m['head_dim'], m['kv_heads'] * m['head_dim']
-        return {'embedding': (m['vocab_size'], hidden), 'head': (m['vocab_size'], hidden),
-                'positions': (rows, hidden), 'qkv': (queries + 2 * keys, hidden), 'o': (hidden, queries),
-                'gate_up': (2 * inner, hidden), 'up': (inner, hidden), 'down': (hidden, inner)}[kind]
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         if name not in self._source.names:
@@ -87,7 +74,7 @@ class Assembly:
         if biases and len(biases) != len(theirs):
             raise UnsupportedModelError(f'{source.label}: only some of {", ".join(theirs)} have a bias')
         bias = {f'{ours}.bias': np.concatenate([source.vector(name) for name in biases])} if biases else {}
-        if ours.rpartition('.')[2] in _NORMS:
+        if is_norm(ours):
             weight = source.vector(f'{theirs[0]}.weight') + np.float32(self._family.norm_offset)
             return {f'{ours}.weight': weight, **bias}
         try:
