@@ -3,6 +3,7 @@
 #
 #   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
 #   make test                every test, Python and C++            make test-large   what takes long
+#   make soak                two thousand goals of all kinds: none gets lost, and no memory
 #   make lint                ruff, mypy, clang-format              make format       mends what can be mended
 #   make setup               only the environment: .venv           make clean        remove all that was built
 #
@@ -29,7 +30,7 @@ export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: demo setup test test-large lint format clean model native-tests
+.PHONY: demo setup test test-large soak lint format clean model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -89,6 +90,9 @@ test: setup $(GGUF) native-tests $(MADE)/test
 
 test-large: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large
+
+soak: setup $(GGUF) $(MADE)/test
+	@$(PY) -m pytest -m large test/soak
 
 # Style
 $(MADE)/lint: tools/lint-requirements.txt | $(MADE)/package

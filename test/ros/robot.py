@@ -8,7 +8,7 @@ from collections.abc import Callable
 import itertools
 import os
 from threading import Thread
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import pytest
@@ -25,9 +25,8 @@ NAMES = itertools.count()
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Return the first true value of `condition`; fail after `seconds`."""
-    deadline = monotonic() + seconds
-    while monotonic() < deadline:
+    """Return the first true value of `condition`; fail after `seconds`, or more on a busy machine."""
+    for _ in range(int(seconds / 0.002)):  # counted, so that a machine that stood still is forgiven
         value = condition()
         if value:
             return value

@@ -1,0 +1,61 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""No goal gets lost or stuck, and no memory either, however many there were: `make soak`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from processes import new_namespace, node_process
+import pytest
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from soak import Soak
+
+from tinychat_ros.interfaces import Chat
+
+
+@pytest.fixture
+def soak(smollm2_checkpoint: Path) -> Iterator[Soak]:
+    """Return a client of a node with the real model and a small context."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    namespace = new_namespace()
+    node = node_process(namespace, smollm2_checkpoint, '-p', 'max_seq_len:=512')
+    try:
+        soak = Soak(namespace, node.process.pid)
+        yield soak
+        soak.close()
+    finally:
+        node.process.terminate()
+        assert node.ends() == 0
+        rclpy.try_shutdown()
+
+
+def check(soak: Soak, goals: int) -> None:
+    """Check that each goal was answered once, and each accepted one ended once, and in the right way."""
+    print(dict(sorted(soak.counts.items())))
+    assert not [end for end in soak.counts if end.startswith('wrong')]
+    assert sum(count for end, count in soak.counts.items() if 'busy' not in end) == goals
+    assert {goal: soak.ends[goal] for goal in soak.accepted} == dict.fromkeys(soak.accepted, 1)
+    for end in ('length 0', 'canceled 0', 'rejected', 'client killed'):
+        assert soak.counts[end], f'no goal ended so: {end}'
+
+
+@pytest.mark.slow
+def test_a_hundred_goals(soak: Soak) -> None:
+    soak.run(100)
+    check(soak, 100)
+
+
+@pytest.mark.large
+def test_two_thousand_goals(soak: Soak, capsys: Any) -> None:
+    with capsys.disabled():
+        soak.run(2000, print)
+        check(soak, 2000)
+        settled, end = median(soak.memory[10:15]), median(soak.memory[-5:])
+        print(f'memory: {settled:.1f} MB after 500 goals, {end:.1f} MB after 2000')
+    assert soak.counts[f'aborted {Chat.Result.PREEMPTED}']
+    assert end - settled < 2.0
