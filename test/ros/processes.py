@@ -16,6 +16,9 @@ from robot import wait_for
 
 BIN = Path(sys.executable).parent
 STORY = 'Write a very long story about a robot.'
+# For the environment of processes that miss each other after two seconds.
+IMPATIENT = {name: str(Path(__file__).with_name('fast_discovery.xml'))
+             for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')}
 
 
 class Process:
