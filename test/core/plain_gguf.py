@@ -68,7 +68,7 @@ def random_tensor(kind: str, shape: tuple[int, ...], random: np.random.Generator
 
 
 def write(path: Path, metadata: dict[str, Any], tensors: dict[str, Tensor], version: int = 3) -> Path:
-    """Write a GGUF file; integers become u32, lists of them i32."""
+    """Write a GGUF file; integers become u32, lists of them i32, floats f32."""
     head = bytearray(b'GGUF' + struct.pack('<IQQ', version, len(tensors), len(metadata)))
     for key, value in metadata.items():
         head += _text(key) + _value(value)
@@ -135,4 +135,6 @@ def _value(value: Any) -> bytes:
         return struct.pack('<I', 8) + _text(value)
     if all(isinstance(item, str) for item in value):
         return struct.pack('<IIQ', 9, 8, len(value)) + b''.join(map(_text, value))
+    if isinstance(value[0], float):
+        return struct.pack(f'<IIQ{len(value)}f', 9, 6, len(value), *value)
     return struct.pack('<IIQ', 9, 5, len(value)) + b''.join(struct.pack('<i', item) for item in value)

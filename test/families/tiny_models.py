@@ -121,6 +121,11 @@ class Reference:
                 tensor.copy_(tensor.bfloat16().float())
 
     @property
+    def config(self) -> Any:
+        """The configuration of transformers."""
+        return self._model.config
+
+    @property
     def state(self) -> Mapping[str, torch.Tensor]:
         """Every weight, by its name in a checkpoint."""
         return cast(Mapping[str, torch.Tensor], self._model.state_dict())

@@ -3,6 +3,7 @@
 """Byte-level byte-pair encoding (Sennrich et al. 2016, as in GPT-2) from a GGUF file, as plain as can be."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 import struct
@@ -29,12 +30,18 @@ def metadata(path: Path) -> dict[str, Any]:
         return {_string(file): _value(file, _number(file, 'I')) for _ in range(count)}
 
 
-class BytePairs:
-    """The tokenizer of SmolLM2's GGUF file, control tokens left out."""
+def smollm_words(text: str) -> list[str]:
+    """Return SmolLM2's words: GPT-2's, and every digit is a word of its own."""
+    return [word for part in regex.split(r'(\p{N})', text) for word in _WORD.findall(part)]
 
-    def __init__(self, path: Path) -> None:
-        """Read the vocabulary and the merges."""
+
+class BytePairs:
+    """The tokenizer of a GGUF file, control tokens left out."""
+
+    def __init__(self, path: Path, words: Callable[[str], list[str]] = smollm_words, whole: bool = False) -> None:
+        """Read the vocabulary and the merges; `whole`: a word that is a token is not taken apart."""
         pairs = metadata(path)
+        self._words, self._whole = words, whole
         self._id = {token: i for i, token in enumerate(pairs['tokenizer.ggml.tokens'])}
         self._rank = {tuple(merge.split(' ')): i for i, merge in enumerate(pairs['tokenizer.ggml.merges'])}
         self._known: dict[str, list[int]] = {}
@@ -42,11 +49,12 @@ class BytePairs:
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text in which nothing is a control token."""
         ids = []
-        for part in regex.split(r'(\p{N})', text):  # Every digit is a word of its own.
-            for word in _WORD.findall(part):
-                if word not in self._known:
-                    self._known[word] = self._merge([BYTE_LETTERS[byte] for byte in word.encode()])
-                ids += self._known[word]
+        for word in self._words(text):
+            if word not in self._known:
+                letters = [BYTE_LETTERS[byte] for byte in word.encode()]
+                token = self._id.get(''.join(letters)) if self._whole else None
+                self._known[word] = self._merge(letters) if token is None else [token]
+            ids += self._known[word]
         return ids
 
     def _merge(self, parts: list[str]) -> list[int]:

@@ -17,14 +17,24 @@ from tinychat_core.families.config import Config
 Names = Mapping[str, str | tuple[str, ...]]
 
 
+def _silu(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {'hidden_act': 'silu'}
+
+
 @dataclass(frozen=True)
 class Gguf:
-    """The family in GGUF files: the value of general.architecture, and its tensors' names."""
+    """
+    The family in GGUF files: the value of general.architecture, and its tensors' names.
+
+    `hf_class` is config.json's `architectures`. `interleaved`: the rows of q and k lie in pairs that are rotated
+    together. `options` makes what config.json has and a GGUF file has not, from what that has.
+    """
 
     architecture: str
-    hf_class: str  # config.json's `architectures`
+    hf_class: str
     tensors: Names
-    interleaved: bool = False  # the rows of q and k lie in pairs that are rotated together
+    interleaved: bool = False
+    options: Callable[[Mapping[str, Any]], dict[str, Any]] = _silu
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tinychat_core.families import llama
 from tinychat_core.families.config import Config
-from tinychat_core.families.family import Names
+from tinychat_core.families.family import Gguf, Names
 from tinychat_core.families.windows import windows
 
 
@@ -46,5 +47,19 @@ TENSORS: Names = {
     'layers.{i}.mlp_post_norm': 'model.layers.{i}.post_feedforward_layernorm',
 }
 
+GGUF_TENSORS: Names = {
+    **llama.GGUF_TENSORS,
+    'layers.{i}.attn_post_norm': 'blk.{i}.post_attention_norm',
+    'layers.{i}.mlp_post_norm': 'blk.{i}.post_ffw_norm',
+}
+
+
+def gguf_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scale of attention, which a GGUF file does not tell: only the largest of either family differ."""
+    largest = config['num_hidden_layers'] in (46, 62)
+    width = config['hidden_size'] // config['num_attention_heads'] if largest else config.get('head_dim', 256)
+    return {'query_pre_attn_scalar': width}
+
+
 FAMILY = replace(llama.FAMILY, name='gemma2', model_types=('gemma2',), describe=describe, tensors=TENSORS,
-                 norm_offset=1.0, gguf=None)
+                 norm_offset=1.0, gguf=Gguf('gemma2', 'Gemma2ForCausalLM', GGUF_TENSORS, options=gguf_options))

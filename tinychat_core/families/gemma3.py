@@ -11,6 +11,7 @@ import numpy as np
 
 from tinychat_core.families import gemma2
 from tinychat_core.families.config import Config
+from tinychat_core.families.family import Gguf
 from tinychat_core.families.rope import inverse_frequencies, parameters, table
 from tinychat_core.families.windows import windows
 
@@ -37,8 +38,15 @@ def describe(config: Config) -> dict[str, Any]:
     return {**description, **windows(config, description['layers'], slides)}
 
 
-FAMILY = replace(gemma2.FAMILY, name='gemma3', model_types=('gemma3_text',), describe=describe, tensors={
-    **gemma2.TENSORS,
-    'layers.{i}.attn.q_norm': 'model.layers.{i}.self_attn.q_norm',
-    'layers.{i}.attn.k_norm': 'model.layers.{i}.self_attn.k_norm',
-})
+FAMILY = replace(
+    gemma2.FAMILY, name='gemma3', model_types=('gemma3_text',), describe=describe,
+    tensors={
+        **gemma2.TENSORS,
+        'layers.{i}.attn.q_norm': 'model.layers.{i}.self_attn.q_norm',
+        'layers.{i}.attn.k_norm': 'model.layers.{i}.self_attn.k_norm',
+    },
+    gguf=Gguf('gemma3', 'Gemma3ForCausalLM', {
+        **gemma2.GGUF_TENSORS,
+        'layers.{i}.attn.q_norm': 'blk.{i}.attn_q_norm',
+        'layers.{i}.attn.k_norm': 'blk.{i}.attn_k_norm',
+    }, options=gemma2.gguf_options))

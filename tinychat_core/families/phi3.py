@@ -9,6 +9,7 @@ from typing import Any
 
 from tinychat_core.families import llama
 from tinychat_core.families.config import Config
+from tinychat_core.families.family import Gguf
 from tinychat_core.families.windows import windows
 
 
@@ -18,8 +19,15 @@ def describe(config: Config) -> dict[str, Any]:
     return {**description, **windows(config, description['layers'], [True] * description['layers'])}
 
 
-FAMILY = replace(llama.FAMILY, name='phi3', model_types=('phi3',), describe=describe, gguf=None, tensors={
-    **llama.TENSORS,
-    'layers.{i}.attn.qkv': 'model.layers.{i}.self_attn.qkv_proj',
-    'layers.{i}.mlp.gate_up': 'model.layers.{i}.mlp.gate_up_proj',
-})
+FAMILY = replace(
+    llama.FAMILY, name='phi3', model_types=('phi3',), describe=describe,
+    tensors={
+        **llama.TENSORS,
+        'layers.{i}.attn.qkv': 'model.layers.{i}.self_attn.qkv_proj',
+        'layers.{i}.mlp.gate_up': 'model.layers.{i}.mlp.gate_up_proj',
+    },
+    gguf=Gguf('phi3', 'Phi3ForCausalLM', {
+        **llama.GGUF_TENSORS,
+        'layers.{i}.attn.qkv': 'blk.{i}.attn_qkv',
+        'layers.{i}.mlp.gate_up': 'blk.{i}.ffn_up',
+    }))

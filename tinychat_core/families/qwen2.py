@@ -9,6 +9,7 @@ from typing import Any
 
 from tinychat_core.families import llama
 from tinychat_core.families.config import Config
+from tinychat_core.families.family import Gguf
 from tinychat_core.families.windows import windows
 
 
@@ -23,4 +24,5 @@ def describe(config: Config) -> dict[str, Any]:
     return {**description, **windows(config, description['layers'], slides)}
 
 
-FAMILY = replace(llama.FAMILY, name='qwen2', model_types=('qwen2',), describe=describe, gguf=None)
+FAMILY = replace(llama.FAMILY, name='qwen2', model_types=('qwen2',), describe=describe,
+                 gguf=Gguf('qwen2', 'Qwen2ForCausalLM', llama.GGUF_TENSORS))

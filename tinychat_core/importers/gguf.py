@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
-from tinychat_core.importers.gguf_config import generation_config, read_config
+from tinychat_core.importers.gguf_config import generation_config, read_config, ROPE_TENSORS
 from tinychat_core.importers.gguf_file import GgufFile
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.importers.source import Opened
@@ -48,8 +48,8 @@ class GgufSource:
 
     @property
     def names(self) -> Collection[str]:
-        """All tensors."""
-        return self._file.names
+        """All tensors but those that the description has taken in."""
+        return [name for name in self._file.names if name not in ROPE_TENSORS]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor."""

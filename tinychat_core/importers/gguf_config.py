@@ -7,10 +7,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families import describe, families, nearest
 from tinychat_core.families.family import Family
+from tinychat_core.families.rope import inverse_frequencies
 from tinychat_core.importers.gguf_file import GgufFile
+
+# Tensors that say how positions are rotated: divisors of the inverse frequencies, one for each pair of a head.
+ROPE_FREQS, ROPE_SHORT, ROPE_LONG = 'rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'
+ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)
 
 # After `<architecture>.`: the option of config.json.
 _OPTIONS = {
@@ -23,13 +30,17 @@ _OPTIONS = {
     'context_length': 'max_position_embeddings',
     'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
     'rope.freq_base': 'rope_theta',
+    'attention.sliding_window': 'sliding_window',
+    'attn_logit_softcapping': 'attn_logit_softcapping',
+    'final_logit_softcapping': 'final_logit_softcapping',
 }
 _NEEDED = ('embedding_length', 'feed_forward_length', 'block_count', 'attention.head_count', 'context_length',
            'attention.layer_norm_rms_epsilon')
+_SCALING = ('rope.scaling.type', 'rope.scaling.factor', 'rope.scaling.original_context_length',
+            'rope.scaling.attn_factor')
 # What says nothing that is not known otherwise.
-_NEUTRAL = ('vocab_size', 'rope.dimension_count', 'attention.value_length', 'rope.scaling.type',
-            'rope.scaling.factor', 'rope.scaling.attn_factor', 'rope.scaling.finetuned',
-            'rope.scaling.original_context_length', 'expert_count', 'expert_used_count', 'attention.causal')
+_NEUTRAL = ('vocab_size', 'rope.dimension_count', 'attention.value_length', 'rope.scaling.finetuned', 'expert_count',
+            'expert_used_count', 'attention.causal')
 
 
 def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]:
@@ -54,34 +65,71 @@ def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]
         if name not in options:
             raise UnsupportedModelError(f'{file.path}: the metadata lacks {prefix}{name}')
     for name, value in options.items():
-        if isinstance(value, list) or (name not in _OPTIONS and name not in _NEUTRAL):
+        if isinstance(value, list) or name not in (*_OPTIONS, *_SCALING, *_NEUTRAL):
             raise refuse(name)
-    for name, neutral in (('expert_count', (0,)), ('rope.scaling.type', ('none',)),
-                          ('rope.scaling.factor', (0, 1))):
-        if options.get(name, neutral[0]) not in neutral:
-            raise refuse(name)
+    if options.get('expert_count', 0) != 0:
+        raise refuse('expert_count')
     assert family.gguf is not None
     vocabulary = meta.get('tokenizer.ggml.tokens')
     config = {
         'architectures': [family.gguf.hf_class],
         'model_type': family.model_types[0],
+        '_name_or_path': file.path.stem,
         'vocab_size': len(vocabulary) if isinstance(vocabulary, list) else options.get('vocab_size'),
         **{_OPTIONS[name]: value for name, value in options.items() if name in _OPTIONS},
-        'hidden_act': 'silu',
         'tie_word_embeddings': 'output.weight' not in file.names,
         'bos_token_id': meta.get('tokenizer.ggml.bos_token_id'),
         'eos_token_id': generation_config(meta)['eos_token_id'],
     }
+    config |= {**family.gguf.options(config), **_scaling(file, options, refuse)}
     model = describe(config)
-    for name in ('rope.dimension_count', 'attention.value_length'):
-        if options.get(name, model['head_dim']) != model['head_dim']:
-            raise refuse(name)
+    if options.get('attention.value_length', model['head_dim']) != model['head_dim']:
+        raise refuse('attention.value_length')
+    if options.get('rope.dimension_count', model['head_dim']) != model['head_dim']:
+        raise refuse('rope.dimension_count')
+    if ROPE_FREQS in file.names:
+        model |= _divided(file, model)
+        model.pop('rope', None)
     return family, config, model
 
 
 def generation_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return generation_config.json: an answer ends with the end of the text or of the turn."""
-    ends = [metadata.get(f'tokenizer.ggml.{name}_token_id') for name in ('eos', 'eot')]
+    """Return generation_config.json: an answer ends with the end of the text, of the turn or of the message."""
+    ends = [metadata.get(f'tokenizer.ggml.{name}_token_id') for name in ('eos', 'eot', 'eom')]
     ends = list(dict.fromkeys(end for end in ends if end is not None))
     return {'bos_token_id': metadata.get('tokenizer.ggml.bos_token_id'),
             'eos_token_id': ends if len(ends) > 1 else ends[0] if ends else None}
+
+
+def _scaling(file: GgufFile, options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
+    """Return config.json's `rope_scaling` and what goes with it, nothing where positions are not scaled."""
+    kind, factor = options.get('rope.scaling.type', 'none'), options.get('rope.scaling.factor', 0)
+    original = options.get('rope.scaling.original_context_length')
+    extended = {'original_max_position_embeddings': original} if original else {}
+    if ROPE_LONG in file.names and ROPE_SHORT in file.names:
+        if kind not in ('none', 'longrope'):
+            raise refuse('rope.scaling.type')
+        scaling = {'rope_type': 'longrope', 'short_factor': file.vector(ROPE_SHORT).tolist(),
+                   'long_factor': file.vector(ROPE_LONG).tolist()}
+        if 'rope.scaling.attn_factor' in options:
+            scaling['attention_factor'] = options['rope.scaling.attn_factor']
+        return {**extended, 'rope_scaling': scaling}
+    if options.get('rope.scaling.attn_factor', 1) != 1:
+        raise refuse('rope.scaling.attn_factor')
+    if kind in ('linear', 'yarn') and factor:
+        return {'rope_scaling': {'rope_type': kind, 'factor': factor, **extended}}
+    if kind != 'none':
+        raise refuse('rope.scaling.type')
+    if factor not in (0, 1):
+        raise refuse('rope.scaling.factor')
+    return {}
+
+
+def _divided(file: GgufFile, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rotary positions of LLaMA 3.1 and later, which a GGUF file has as divisors in a tensor."""
+    divisors = file.vector(ROPE_FREQS).astype(np.float64)
+    if 'rope' not in model or divisors.shape != (model['rope']['dim'] // 2,) or not (divisors > 0).all():
+        raise UnsupportedModelError(f'{file.path}: {ROPE_FREQS} with {divisors.size} numbers is not supported for '
+                                    'these rotary positions')
+    inverse = inverse_frequencies(model['rope']['theta'], model['rope']['dim']) / divisors
+    return {'rope_inv_freq': inverse.astype(np.float32).tolist()}
