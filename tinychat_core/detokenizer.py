@@ -95,11 +95,11 @@ class Detokenizer:
     taken off.
     """
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: Pieces, keep_leading_space: bool = False) -> None:
         """Start an empty text."""
         self._pieces = pieces
         self._decode = codecs.getincrementaldecoder('utf-8')(errors='replace').decode
-        self._leading = pieces.leading_spaces
+        self._leading = 0 if keep_leading_space else pieces.leading_spaces
 
     def push(self, token: int) -> str:
         """Return the characters that this token completes, possibly none."""

@@ -11,6 +11,7 @@ from tinychat_core._tinychat import Cache, Canceled, CancelFlag, Sampler
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.stop import StopText
+from tinychat_core.structure import Structure
 from tinychat_core.tokenizer import Tokenizer
 
 NO_TOKEN = -1
@@ -96,7 +97,9 @@ class Generation(Iterator[Token]):
         if params.repetition_penalty != 1.0:
             for token in (*earlier, *tokens):
                 self._sampler.accept(token)
-        self._detokenizer = engine.tokenizer.detokenizer()
+        self._structure = (Structure(params.json_schema, params.regex, engine.tokenizer, engine.vocab_size)
+                           if params.json_schema or params.regex else None)
+        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=self._structure is not None)
         self._stop_ids = engine.tokenizer.stop_ids
         self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
         self._texts: list[str] = []
@@ -106,6 +109,12 @@ class Generation(Iterator[Token]):
     def text(self) -> str:
         """The answer so far."""
         return ''.join(self._texts)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has ended as it was asked for: not canceled, and the whole text matches a structure."""
+        return (self.finish_reason in ('stop', 'length') and
+                (self._structure is None or self._structure.matches(self.text)))
 
     def __next__(self) -> Token:
         """Return the next token; whatever the engine raises ends the generation."""
@@ -120,13 +129,13 @@ class Generation(Iterator[Token]):
                 logits = self._engine.prefill(self._cache, self._prompt, self._cancel)
         except Canceled:
             return self._end(NO_TOKEN, '', 'canceled')
-        token: int = self._sampler.sample(logits)
+        token: int = self._sampler.sample(logits, None if self._structure is None else self._structure.allowed())
         self._sampler.accept(token)
         self.ids.append(token)
         if token in self._stop_ids:
             return self._end(token, '', 'stop')
         text = self._stop_text.push(self._detokenizer.push(token))
-        if self._stop_text.is_complete:
+        if self._stop_text.is_complete or (self._structure is not None and self._structure.accept(token)):
             return self._end(token, text, 'stop')
         if len(self.ids) == self._limit:
             return self._end(token, text, 'length')

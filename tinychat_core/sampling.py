@@ -10,6 +10,7 @@ import operator
 import secrets
 from typing import Any
 
+from tinychat_core import structure
 from tinychat_core.errors import InvalidParameterError
 
 MAX_SEED = 2**63 - 1
@@ -29,7 +30,8 @@ class SamplingParams:
     and None is a fresh seed, which the generation tells.
 
     `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer
-    and are not part of it.
+    and are not part of it. `json_schema`, `regex`: the answer matches the one that is given, unless it ends early
+    (`Generation.is_complete`); llguidance must be installed.
 
     Raises InvalidParameterError for a value of the wrong type or out of range.
     """
@@ -42,6 +44,8 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    json_schema: str = ''
+    regex: str = ''
 
     def __post_init__(self) -> None:
         """Check every field and make it the declared type."""
@@ -60,6 +64,7 @@ class SamplingParams:
         if not all(isinstance(text, str) and text for text in self.stop):
             raise InvalidParameterError('a stop text must be a string that is not empty')
         self._put('stop', tuple(self.stop))
+        structure.check(self.json_schema, self.regex)
 
     def seed_or_fresh(self) -> int:
         """Return the seed, or a new random one where it is None."""

@@ -15,6 +15,8 @@ from tinychat_core.control_text import ControlText
 from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
 
+# Private use: joins with nothing to one token.
+_OTHER = '\U000f0000'
 _SPECIAL_NAMES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token')
 
 
@@ -40,6 +42,7 @@ class Tokenizer:
         stop_ids = {id_ for id_ in [*eos_ids, *named] if id_ is not None and 0 <= id_ < self.vocab_size}
         self._control = {id_: token.content for id_, token in library.get_added_tokens_decoder().items()
                          if token.special or id_ in stop_ids}
+        self.control_ids = frozenset(self._control)
         self._make_special()
         self.stop_texts: tuple[str, ...] = ()
         if template is not None:
@@ -94,6 +97,12 @@ class Tokenizer:
         ids: list[int] = self._encode(text, parse_special, add_bos).ids
         return ids
 
+    def encode_within(self, text: str) -> list[int]:
+        """Return the ids of a text that goes on after another one: without what SentencePiece puts before a text."""
+        # Alone it would get that: let something else be the first.
+        ids: list[int] = self._encode(_OTHER + text, parse_special=False, add_bos=False).ids
+        return ids[len(self._encode(_OTHER, parse_special=False, add_bos=False).ids):]
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]],
                     add_generation_prompt: bool = True) -> list[int]:
         """
@@ -135,9 +144,13 @@ class Tokenizer:
         stream = self.detokenizer()
         return ''.join([stream.push(id_) for id_ in ids]) + stream.finish()
 
-    def detokenizer(self) -> Detokenizer:
-        """Return a detokenizer for one answer."""
-        return Detokenizer(self._pieces)
+    def detokenizer(self, keep_leading_space: bool = False) -> Detokenizer:
+        """Return a detokenizer for one answer; SentencePiece's space before a text is taken off, unless it is kept."""
+        return Detokenizer(self._pieces, keep_leading_space)
+
+    def bytes_of(self, token: int) -> bytes:
+        """Return the bytes that a token stands for; none for a control token."""
+        return self._pieces[token]
 
     def _template_or_error(self) -> ChatTemplate:
         if self._template is None:

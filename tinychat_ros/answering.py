@@ -78,6 +78,9 @@ class Answering:
                 result.new_tokens += 1
                 goal.stream.push(text, result.new_tokens)
             assert generation.finish_reason is not None
+            if not generation.is_complete:
+                return Ending(Chat.Result.ABORTED, Chat.Result.STRUCTURE_INCOMPLETE,
+                              'the answer was cut off before it matched')
             return Ending(generation.finish_reason)
         finally:
             result.text = ''.join(texts)

@@ -41,14 +41,11 @@ class Request:
 
 def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int) -> Request:
     """
-    Return what to generate; Rejection with the reason for what is impossible or not served.
+    Return what to generate; Rejection with the reason for what is impossible.
 
     `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell
     is not looked at.
     """
-    for field in ('json_schema', 'regex'):
-        if getattr(goal, field):
-            raise Rejection(f'[not served] {field} is not served by this release')
     if goal.conversation_id and goal.messages:
         raise Rejection('[invalid goal] a conversation takes a prompt, not messages: it keeps the turns itself')
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
@@ -59,7 +56,8 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
                 ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed')}
     sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
     try:
-        params = SamplingParams(max_new_tokens=min(limit, context_length), stop=tuple(goal.stop), **sampling)
+        params = SamplingParams(max_new_tokens=min(limit, context_length), stop=tuple(goal.stop),
+                                json_schema=goal.json_schema, regex=goal.regex, **sampling)
     except InvalidParameterError as error:
         raise Rejection(f'[invalid goal] {error}') from None
     time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9

@@ -25,7 +25,7 @@ class ByteTokenizer:
     stop_ids = frozenset({EOS})
     stop_texts: tuple[str, ...] = ()
 
-    def detokenizer(self) -> Detokenizer:
+    def detokenizer(self, keep_leading_space: bool = False) -> Detokenizer:
         return Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
 
     def encode(self, text: str, add_bos: bool = True) -> list[int]:

@@ -263,3 +263,8 @@ def test_white_space_around_an_answer_is_the_models(make: Make, answer: str) -> 
 def test_a_template_that_rewrites_what_was_said_is_noticed(make: Make, template: str) -> None:
     dialogue = [*user('q'), {'role': 'assistant', 'content': 'thought/answer'}, *user('r')]
     assert make(template=template).encode_after_answer(dialogue) is None
+
+
+def test_a_text_that_goes_on_has_no_space_put_before_it(make: Make) -> None:
+    tokenizer = make(sentencepiece())
+    assert tokenizer.encode_within('ab') == tokenizer.encode('xab', add_bos=False)[2:]

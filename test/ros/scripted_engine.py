@@ -25,6 +25,7 @@ class WordTokenizer:
     vocab_size = VOCABULARY
     stop_ids = frozenset({END})
     stop_texts: tuple[str, ...] = ()
+    control_ids = frozenset({END, *ROLES.values()})
 
     def __init__(self, engine: ScriptedEngine) -> None:
         """Take the words of an engine."""
@@ -51,9 +52,18 @@ class WordTokenizer:
             ids += [ROLES[message['role']], *self.encode(message['content']), END]
         return [*ids, ROLES['assistant']]
 
-    def detokenizer(self) -> WordTokenizer:
+    def detokenizer(self, keep_leading_space: bool = False) -> WordTokenizer:
         """Return what turns ids to text."""
         return self
+
+    def encode_within(self, text: str) -> list[int]:
+        """Return the ids of words that are letters."""
+        return [FIRST_WORD + self._engine.words.index(letter) for letter in text]
+
+    def bytes_of(self, token: int) -> bytes:
+        """Return a word."""
+        word = token - FIRST_WORD
+        return self._engine.words[word].encode() if 0 <= word < len(self._engine.words) else b''
 
     def push(self, token: int) -> str:
         """Return a word."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from builtin_interfaces.msg import Duration
@@ -32,8 +33,9 @@ BAD = {
     'conversation of messages': (
         {'prompt': '', 'conversation_id': 'kitchen', 'messages': [Message(role='user', content='a')]},
         'a conversation takes a prompt'),
-    'JSON schema': ({'json_schema': '{}'}, '[not served] json_schema'),
-    'expression': ({'regex': 'a+'}, '[not served] regex'),
+    'JSON schema': ({'json_schema': '{"type": "objekt"}'}, 'json_schema is refused: Invalid type: objekt'),
+    'expression': ({'regex': '('}, 'regex is refused: unclosed group'),
+    'JSON schema and expression': ({'json_schema': '{}', 'regex': 'a'}, 'not both'),
 }
 
 
@@ -43,3 +45,10 @@ def test_a_bad_goal_is_rejected_with_its_reason(robot: Robot, fields: dict[str, 
     wait_for(lambda: reason in robot.states[-1].last_rejection)
     assert robot.states[-1].rejected_goals == 1
     assert robot.send().result()[1].finish_reason == 'stop'
+
+
+def test_without_llguidance_a_structured_goal_is_told_how_to_get_it(
+        robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'llguidance', None)
+    assert not robot.send(regex='yes|no').handle.accepted
+    wait_for(lambda: 'pip install llguidance' in robot.states[-1].last_rejection)

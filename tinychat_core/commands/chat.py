@@ -55,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           help='the same seed gives the same answer (default: a new one)')
     sampling.add_argument('--stop', action='append', default=[], metavar='TEXT',
                           help='a text that ends the answer; may be given several times')
+    structure = sampling.add_mutually_exclusive_group()
+    structure.add_argument('--json-schema', default='', metavar='TEXT',
+                           help='every answer is JSON that matches this schema (needs llguidance)')
+    structure.add_argument('--regex', default='', metavar='TEXT',
+                           help='every answer matches this regular expression (needs llguidance)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -120,8 +125,9 @@ def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> 
     print(flush=True)
     count = len(answer.ids)
     speed = f', {(count - 1) / (end - first):.1f} tokens/s' if count > 1 else ''
-    print(f'[{count} tokens, first after {1000 * (first - begin):.0f} ms{speed}, {answer.finish_reason}]',
-          file=sys.stderr)
+    is_as_asked = answer.is_complete or answer.finish_reason == 'canceled'
+    reason = answer.finish_reason if is_as_asked else 'cut off before it matched'
+    print(f'[{count} tokens, first after {1000 * (first - begin):.0f} ms{speed}, {reason}]', file=sys.stderr)
 
 
 @contextmanager

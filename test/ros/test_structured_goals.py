@@ -1,0 +1,65 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A goal with a JSON schema or an expression SUCCEEDS only with an answer that matches."""
+
+from __future__ import annotations
+
+import json
+
+from action_msgs.msg import GoalStatus
+import pytest
+from robot import Robot
+from scripted_engine import ScriptedEngine
+
+from tinychat_ros.interfaces import Chat
+
+SCHEMA = json.dumps({'type': 'object', 'properties': {'go': {'enum': ['hall', 'kitchen']}}, 'required': ['go'],
+                     'additionalProperties': False})
+ANSWER = '{"go": "hall"}'
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    """Return an engine that says what SCHEMA wants."""
+    engine = ScriptedEngine()
+    engine.words = [*ANSWER, *'kitcen']  # tokens are letters
+    return engine
+
+
+def test_an_answer_that_matches_succeeds(robot: Robot) -> None:
+    goal = robot.send(json_schema=SCHEMA)
+    status, result = goal.result()
+    assert (status, result.text, result.finish_reason) == (GoalStatus.STATUS_SUCCEEDED, ANSWER, 'stop')
+    assert ''.join(piece.delta for piece in robot.pieces(goal.handle.goal_id)) == result.text
+
+
+def test_what_the_model_would_say_beside_it_is_not_drawn(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.words = [*'well, noyes']
+    assert robot.send(regex='yes|no').result()[1].text == 'no'
+
+
+@pytest.mark.parametrize('cut', [{'max_new_tokens': 9}, {'stop': ['hall']}], ids=['length', 'stop text'])
+def test_an_answer_that_is_cut_off_is_aborted_with_its_partial_text(robot: Robot, cut: dict) -> None:
+    goal = robot.send(json_schema=SCHEMA, **cut)
+    status, result = goal.result()
+    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.STRUCTURE_INCOMPLETE)
+    assert result.text.startswith('{"go": "')
+    last = robot.pieces(goal.handle.goal_id)[-1]
+    assert (last.finish_reason, last.error_code) == ('aborted', Chat.Result.STRUCTURE_INCOMPLETE)
+
+
+def test_an_answer_that_matches_is_whole_wherever_it_was_cut(robot: Robot) -> None:
+    status, result = robot.send(regex='[{"go: ]+', max_new_tokens=4).result()
+    assert (status, result.text, result.finish_reason) == (GoalStatus.STATUS_SUCCEEDED, '{"go', 'length')
+
+
+def test_an_expression_that_only_the_tokens_show_to_be_too_complex(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.words = ['a'] * 3
+    status, result = robot.send(regex='(a{1000}){1000}').result()
+    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.INVALID_GOAL)
+
+
+def test_turns_of_a_conversation_may_each_have_a_structure(robot: Robot, engine: ScriptedEngine) -> None:
+    robot.send('Where to?', json_schema=SCHEMA, conversation_id='kitchen').result()
+    assert robot.send('Sure?', regex='[{]"', conversation_id='kitchen').result()[1].text == '{"'
+    assert engine.dialogues[-1][1]['content'] == ANSWER
