@@ -19,6 +19,7 @@ from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import TinyChatError
 from tinychat_ros import parameters
 from tinychat_ros.answering import Answering
+from tinychat_ros.board import Board
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.default_model import default_model
 from tinychat_ros.diagnostics import Diagnostics
@@ -55,11 +56,13 @@ class ChatNode(LifecycleNodeMixin, Node):
     """
 
     def __init__(self, open_engine: Callable[..., Engine] = Engine.open,
-                 give_up: Callable[[], None] = lambda: None, **node_options: Any) -> None:
+                 give_up: Callable[[], None] = lambda: None, board: Board | None = None,
+                 **node_options: Any) -> None:
         """
         Create the node; with autostart it configures and activates itself once it is spun.
 
-        `open_engine` takes the arguments of Engine.open; `give_up` is called where autostart has failed.
+        `open_engine` takes the arguments of Engine.open; `give_up` is called where autostart has
+        failed; `board` is what /diagnostics watches, None: this machine.
         Raises rclpy's ParameterException for a bad start value.
         """
         Node.__init__(self, 'tinychat', **node_options)
@@ -79,7 +82,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         parameters.declare(self, lambda: self._status.state in (State.UNCONFIGURED, State.ERROR))
         self._server = ChatServer(self, self._status)
         self._queries = Services(self, group)
-        self._diagnostics = Diagnostics(self, self._status, group)
+        self._diagnostics = Diagnostics(self, self._status, group, board or Board())
         self._give_up = give_up
         if self._value('autostart'):
             # It fires once, however long a model takes to load.

@@ -9,9 +9,10 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from tinychat_ros import board
 from tinychat_ros.answering import Answering
+from tinychat_ros.board import Board, resident_bytes
 from tinychat_ros.interfaces import State
 from tinychat_ros.status import Status
 
@@ -22,12 +23,15 @@ STATES = {State.UNCONFIGURED: 'unconfigured', State.LOADING: 'loading', State.IN
 class Diagnostics:
     """Reports on `answering`, the loaded model, or None."""
 
-    def __init__(self, node: Node, status: Status, group: CallbackGroup) -> None:
+    def __init__(self, node: Node, status: Status, group: CallbackGroup, board: Board) -> None:
         """Begin to report."""
         self.answering: Answering | None = None
         self._node = node
         self._status = status
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', QoSProfile(depth=10))
+        self._board = board
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', QoSProfile(depth=10),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
         # A second is a second also where time is simulated.
         node.create_timer(1.0, self._publish, group, Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -41,21 +45,24 @@ class Diagnostics:
         values = {'state': STATES[state.state], 'model': state.model, 'backend': state.backend,
                   'waiting goals': state.queued_goals, 'rejected goals': state.rejected_goals,
                   'last rejection': state.last_rejection,
-                  'resident memory [MB]': f'{board.resident_bytes() / 1e6:.0f}'}
+                  'resident memory [MB]': f'{resident_bytes() / 1e6:.0f}',
+                  'available memory [MB]': f'{self._board.available_bytes() / 1e6:.0f}'}
         answering = self.answering  # another thread may set it to None
         if answering is not None:
             engine, figures = answering.engine, answering.figures
             values |= {'precision': engine.precision, 'threads': engine.threads,
+                       'context length': engine.context_length,
                        'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
                        'KV cache, full [MB]': f'{engine.kv_cache_bytes / 1e6:.0f}',
                        'answers': figures.answers, 'tokens/s': f'{figures.tokens_per_second:.1f}',
                        'time to first token [ms]': f'{1e3 * figures.time_to_first_token:.1f}'}
         level, message = DiagnosticStatus.OK, STATES[state.state]
-        zone = board.hottest()
+        zone = self._board.hottest()
         if zone is not None:
             values |= {'hottest zone': zone.name, 'temperature [°C]': f'{zone.temperature:.0f}'}
-            if zone.is_throttling:
-                level, message = DiagnosticStatus.WARN, f'{zone.name} is so hot that the board slows down'
+        warnings = self._board.warnings()
+        if warnings:
+            level, message = DiagnosticStatus.WARN, '; '.join(warnings)
         if state.state == State.ERROR:
             level, message = DiagnosticStatus.ERROR, state.error
         return DiagnosticStatus(

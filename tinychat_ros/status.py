@@ -9,6 +9,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from unique_identifier_msgs.msg import UUID
 
 from tinychat_ros.interfaces import State
@@ -24,7 +25,9 @@ class Status:
         """Begin unconfigured."""
         self._node = node
         self._lock = Lock()
-        self._publisher = node.create_publisher(State, '~/state', QOS)
+        self._publisher = node.create_publisher(
+            State, '~/state', QOS,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._message = State(stamp=node.get_clock().now().to_msg(), state=State.UNCONFIGURED)
         self._publisher.publish(self._message)
 

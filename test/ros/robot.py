@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import itertools
 import os
 from threading import Thread
 from time import sleep
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -67,14 +68,19 @@ class Goal:
 class Robot:
     """A node under test and a client that listens to all it says."""
 
-    def __init__(self, open_engine: Callable[..., Any], awaits_idle: bool = True, **parameters: Any) -> None:
-        """Start both; wait until they have found each other and, unless told otherwise, the node serves."""
+    def __init__(self, open_engine: Callable[..., Any], awaits_idle: bool = True,
+                 options: Mapping[str, Any] = MappingProxyType({}), **parameters: Any) -> None:
+        """
+        Start both; wait until they have found each other and, unless told otherwise, the node serves.
+
+        `options` are ChatNode's, `parameters` the node's.
+        """
         namespace = f'robot_{os.getpid()}_{next(NAMES)}'
         overrides = [Parameter(name.replace('__', '.'), value=value)
                      for name, value in {'model': 'scripted', **parameters}.items()]
         self.gave_up = False
         self.node = ChatNode(open_engine, self._on_give_up, namespace=namespace,
-                             parameter_overrides=overrides)
+                             parameter_overrides=overrides, **options)
         self.client_node = rclpy.create_node('client', namespace=namespace)
         self.tokens: list[Token] = []
         self.states: list[State] = []

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-import pytest
 from rclpy.qos import QoSProfile
 from robot import Robot, wait_for
+from scripted_engine import ScriptedEngine
+from test_board import describe, JETSON_ORIN
 
 from tinychat_core.errors import CheckpointError
-from tinychat_ros import board
 
 
 def reports(robot: Robot) -> list[DiagnosticStatus]:
@@ -26,16 +27,52 @@ def reports(robot: Robot) -> list[DiagnosticStatus]:
     return heard
 
 
-def test_they_tell_state_model_and_figures(robot: Robot) -> None:
+def values(report: DiagnosticStatus) -> dict[str, str]:
+    """Return the pairs of a report."""
+    return {pair.key: pair.value for pair in report.values}
+
+
+def test_model_backend_and_memory(start: Any, tmp_path: Path) -> None:
+    heard = reports(start(options={'board': describe(tmp_path, JETSON_ORIN)}))
+    wait_for(lambda: heard)
+    told = values(heard[-1])
+    assert (told['model'], told['precision'], told['backend']) == ('scripted', 'W4A8', 'cpu')
+    assert (told['threads'], told['context length']) == ('2', '128')
+    assert float(told['resident memory [MB]']) > 10
+    assert told['available memory [MB]'] == '2048'
+    assert told.keys() >= {'weights [MB]', 'KV cache, full [MB]'}
+
+
+def test_figures_of_the_last_answer(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay, engine.delay = 0.1, 0.01
     robot.send('secret words').result()
     heard = reports(robot)
     wait_for(lambda: heard)
-    values = {pair.key: pair.value for pair in heard[-1].values}
+    told = values(heard[-1])
+    assert told['answers'] == '1'
+    assert 0 < float(told['tokens/s']) < 100
+    assert float(told['time to first token [ms]']) >= 100
     assert (heard[-1].level, heard[-1].message) == (DiagnosticStatus.OK, 'idle')
-    assert (values['model'], values['precision'], values['backend']) == ('scripted', 'W4A8', 'cpu')
-    assert (values['answers'], values['waiting goals']) == ('1', '0')
-    assert float(values['tokens/s']) > 0
-    assert 'secret' not in str(heard[-1])
+
+
+def test_the_queue_and_no_word_of_a_prompt(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.prefill_delay = 60.0
+    goals = [robot.send('secret words') for _ in range(3)]
+    robot.send('secret words', max_new_tokens=0)
+    assert all(goal.handle.accepted for goal in goals)
+    heard = reports(robot)
+    wait_for(lambda: heard and heard[-1].message == 'busy')
+    told = values(heard[-1])
+    assert (told['waiting goals'], told['rejected goals']) == ('2', '1')
+    assert 'max_new_tokens' in told['last rejection']
+    assert 'secret' not in str(heard)
+
+
+def test_once_a_second(robot: Robot) -> None:
+    heard = reports(robot)
+    before = robot.node.get_clock().now()
+    wait_for(lambda: len(heard) >= 3)
+    assert (robot.node.get_clock().now() - before).nanoseconds > 1.5e9
 
 
 def test_an_error_is_one(start: Any) -> None:
@@ -47,9 +84,14 @@ def test_an_error_is_one(start: Any) -> None:
     assert (heard[-1].level, heard[-1].message) == (DiagnosticStatus.ERROR, 'there is no such model')
 
 
-def test_a_hot_board_is_a_warning(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, 'hottest', lambda: board.Zone('tj-thermal', 99.0, 99.0))
-    heard = reports(robot)
+def test_temperature_and_a_warning_where_the_board_slows_down(start: Any, tmp_path: Path) -> None:
+    heard = reports(start(options={'board': describe(tmp_path, JETSON_ORIN)}))
     wait_for(lambda: heard)
-    assert heard[-1].level == DiagnosticStatus.WARN
-    assert 'tj-thermal' in heard[-1].message
+    told = values(heard[-1])
+    assert (told['hottest zone'], told['temperature [°C]']) == ('tj-thermal', '52')
+    assert heard[-1].level == DiagnosticStatus.OK
+    describe(tmp_path, {'sys/class/thermal/thermal_zone2/temp': '99000',
+                        'sys/class/hwmon/hwmon3/oc1_event_cnt': '1'})
+    wait_for(lambda: heard[-1].level == DiagnosticStatus.WARN)
+    assert heard[-1].message == ('tj-thermal is so hot that the board slows down: 99 °C; '
+                                 'the supply current was too high, the board has slowed down')

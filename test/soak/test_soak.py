@@ -32,6 +32,8 @@ def soak(smollm2_checkpoint: Path) -> Iterator[Soak]:
         node.process.terminate()
         assert node.ends() == 0
         rclpy.try_shutdown()
+    assert 'Traceback' not in node.output
+    assert 'story' not in node.output
 
 
 def check(soak: Soak, goals: int) -> None:
