@@ -14,22 +14,20 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from std_msgs.msg import Header, String
+from std_msgs.msg import String
 from unique_identifier_msgs.msg import UUID
 
 from tinychat_ros.accepted_goal import AcceptedGoal, CLIENT
 from tinychat_ros.answering import Answering
 from tinychat_ros.goal_check import check_goal, Rejection, Request
 from tinychat_ros.goal_queue import GoalQueue
-from tinychat_ros.interfaces import Chat, Token
+from tinychat_ros.interfaces import Chat
+from tinychat_ros.outlets import Outlets, TOKEN_QOS
 from tinychat_ros.status import Status
 from tinychat_ros.time_limits import TimeLimits
-from tinychat_ros.token_stream import Piece
 
 # A thousand goals may come at once, and each client must be answered: with the default depth most never are.
 SERVICE_QOS = QoSProfile(depth=2000)
-TOKEN_QOS = QoSProfile(depth=1000)
 
 
 class ChatServer:
@@ -52,8 +50,7 @@ class ChatServer:
         self._limits: TimeLimits[AcceptedGoal] = TimeLimits(self._on_time_limit)
         self._request: Request | None = None
         group = MutuallyExclusiveCallbackGroup()
-        self._tokens = node.create_publisher(
-            Token, '~/tokens', TOKEN_QOS, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._outlets = Outlets(node)
         self._server = ActionServer(
             node, Chat, '~/chat', self._unused, callback_group=group, goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel, result_timeout=10,
@@ -107,12 +104,12 @@ class ChatServer:
 
     def _on_accepted(self, handle: Any) -> None:
         assert self._request is not None
-        self._accept(AcceptedGoal(self._request, handle.goal_id, handle, self._emit))
+        self._accept(AcceptedGoal(self._request, handle.goal_id, handle, self._outlets.emit))
 
     def _on_prompt(self, message: String) -> None:
         if self._on_goal(Chat.Goal(prompt=message.data)) is GoalResponse.ACCEPT:
             assert self._request is not None
-            self._accept(AcceptedGoal(self._request, UUID(uuid=list(uuid4().bytes)), None, self._emit))
+            self._accept(AcceptedGoal(self._request, UUID(uuid=list(uuid4().bytes)), None, self._outlets.emit))
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         running = self._queue.running
@@ -233,14 +230,3 @@ class ChatServer:
             if self._is_open:
                 running = self._queue.running
                 self._status.serving(running.goal_id if running else None, len(self._queue))
-
-    def _emit(self, goal: AcceptedGoal, piece: Piece) -> None:
-        self._tokens.publish(Token(
-            header=Header(stamp=self._node.get_clock().now().to_msg()), goal_id=goal.goal_id,
-            conversation_id=goal.request.conversation_id, index=piece.index, new_tokens=piece.new_tokens,
-            delta=piece.delta, last=piece.last, finish_reason=piece.finish_reason,
-            error_code=piece.error_code))
-        if goal.handle is not None:
-            goal.handle.publish_feedback(Chat.Feedback(
-                stage=Chat.Feedback.DECODE, prefill_progress=1.0, index=piece.index,
-                new_tokens=piece.new_tokens, delta=piece.delta))

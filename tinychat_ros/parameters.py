@@ -87,6 +87,8 @@ PARAMETERS = (
              choices=('abort', 'finish')),
     Declared('publish_period', 0.02, 'Pieces of an answer are joined for so long [s]; 0: a message a token.',
              low=0.0, high=10.0),
+    Declared('sentence_topic', '',
+             'Topic for whole sentences of the answers (std_msgs/String), for a node that speaks; empty: none.', NEVER),
 )
 
 
