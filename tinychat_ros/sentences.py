@@ -15,12 +15,12 @@ _CLOSE = re.escape(_CLOSING)
 # An end, once it is certain that nothing more belongs to it; the group is what the next sentence begins with.
 _END = re.compile(f'\n|[{_ALONE}]+[{_CLOSE}]*(?=[^{_ALONE}{_CLOSE}])|[{_BEFORE_SPACE}]+[{_CLOSE}]*(?=\\s+(\\S))')
 # A point after these ends nothing.
-_ABBREVIATIONS = frozenset(
-    'mr mrs ms dr prof st sr jr vs etc approx no fig e.g i.e a.m p.m u.s '  # English
-    'z.b d.h u.a bzw ca nr str usw hr fr '  # German
-    'm mme mlle av env p.ex '  # French
-    'sra ud uds p.ej '  # Spanish
-    'sig dott ecc'.split())  # Italian
+_ABBREVIATIONS = frozenset((
+    'mr', 'mrs', 'ms', 'dr', 'prof', 'st', 'sr', 'jr', 'vs', 'etc', 'approx', 'fig', 'e.g', 'i.e', 'a.m', 'p.m', 'u.s',
+    'z.b', 'd.h', 'u.a', 'bzw', 'ca', 'nr', 'str', 'usw', 'hr', 'fr',
+    'mme', 'mlle', 'env', 'p.ex',
+    'sra', 'ud', 'uds', 'p.ej',
+    'sig', 'dott', 'ecc'))
 _LAST_WORD = re.compile(r'(\S+)$')
 _LIST_NUMBER = re.compile(r'\s*\d+$')
 
