@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
@@ -22,12 +23,14 @@ from tinychat_ros.answering import Answering
 from tinychat_ros.goal_check import check_goal, Rejection, Request
 from tinychat_ros.goal_queue import GoalQueue
 from tinychat_ros.interfaces import Chat
+from tinychat_ros.listeners import Listeners
 from tinychat_ros.outlets import Outlets, TOKEN_QOS
 from tinychat_ros.status import Status
 from tinychat_ros.time_limits import TimeLimits
 
 # A thousand goals may come at once, and each client must be answered: with the default depth most never are.
 SERVICE_QOS = QoSProfile(depth=2000)
+LOOK_PERIOD = 0.5  # [s]; ROS itself misses a client that was killed after 20 s
 
 
 class ChatServer:
@@ -56,6 +59,10 @@ class ChatServer:
             handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel, result_timeout=10,
             goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
             cancel_service_qos_profile=SERVICE_QOS, feedback_pub_qos_profile=TOKEN_QOS)
+        self._listeners: Listeners[AcceptedGoal] = Listeners()
+        self._feedback_topic = node.resolve_topic_name('~/chat/_action/feedback')
+        node.create_timer(LOOK_PERIOD, self._look_for_clients, MutuallyExclusiveCallbackGroup(),
+                          Clock(clock_type=ClockType.STEADY_TIME))
         node.create_subscription(String, '~/prompt', self._on_prompt, QoSProfile(depth=10),
                                  callback_group=group)
 
@@ -124,12 +131,14 @@ class ChatServer:
         return CancelResponse.ACCEPT
 
     def _on_time_limit(self, goal: AcceptedGoal) -> None:
-        message = f'the time limit of {goal.request.time_limit:g} s is over'
-        if self._queue.take(lambda waiting: waiting is goal) is None:
-            goal.end(Chat.Result.TIME_LIMIT, message)
-        else:
-            self._end_waiting(goal, Chat.Result.TIME_LIMIT, message)
-            self._show()
+        self._end(goal, Chat.Result.TIME_LIMIT, f'the time limit of {goal.request.time_limit:g} s is over')
+
+    def _look_for_clients(self) -> None:
+        if self._listeners:
+            present = self._node.get_subscriptions_info_by_topic(self._feedback_topic)
+            for goal in self._listeners.look({bytes(listener.endpoint_gid) for listener in present}):
+                self._node.get_logger().warning('a goal is ended: its client is gone')
+                self._end(goal, Chat.Result.CLIENT_LOST, 'its client is gone')
 
     # --- who is taken, who runs, who ends -------------------------------------------------------------------
 
@@ -167,6 +176,9 @@ class ChatServer:
                 other.end(Chat.Result.PREEMPTED, 'a newer goal took its place')
             else:
                 self._end_waiting(other, Chat.Result.PREEMPTED, 'a newer goal took its place')
+        if goal.handle is not None and self._value('on_client_lost') == 'cancel':
+            self._listeners.watch(goal)
+            self._look_for_clients()
         ahead = self._queue.ahead(goal)
         if goal.handle is not None and ahead:
             goal.handle.publish_feedback(Chat.Feedback(stage=Chat.Feedback.QUEUED, goals_ahead=ahead))
@@ -192,6 +204,14 @@ class ChatServer:
             self._start_next()
             self._forget(goal)
         return goal.result
+
+    def _end(self, goal: AcceptedGoal, reason: int, message: str) -> None:
+        """End a goal that runs or waits."""
+        if self._queue.take(lambda waiting: waiting is goal) is None:
+            goal.end(reason, message)
+        else:
+            self._end_waiting(goal, reason, message)
+            self._show()
 
     def _end_waiting(self, goal: AcceptedGoal, reason: int, message: str = '') -> None:
         """End a goal that is not in the queue; only one that executes can reach a terminal state."""
@@ -219,6 +239,7 @@ class ChatServer:
 
     def _forget(self, goal: AcceptedGoal) -> None:
         self._limits.forget(goal)
+        self._listeners.forget(goal)
         with self._changed:
             self._alive -= 1
             self._changed.notify_all()

@@ -85,6 +85,9 @@ PARAMETERS = (
     Declared('on_deactivate', 'abort',
              'What becomes of the goal that runs; those that wait are always aborted.',
              choices=('abort', 'finish')),
+    Declared('on_client_lost', 'finish',
+             'What becomes of a goal when all who listened to its feedback at first are gone, of which ROS hears '
+             'at once, or up to 20 s after they were killed.', choices=('finish', 'cancel')),
     Declared('publish_period', 0.02, 'Pieces of an answer are joined for so long [s]; 0: a message a token.',
              low=0.0, high=10.0),
     Declared('sentence_topic', '',

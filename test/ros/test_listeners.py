@@ -1,0 +1,39 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Listeners: when an item has lost all of them, without ROS."""
+
+from __future__ import annotations
+
+from tinychat_ros.listeners import Listeners
+
+
+def watch(item: str, *looks: set[bytes]) -> list[list[str]]:
+    """Return what each look finds lost."""
+    listeners: Listeners[str] = Listeners()
+    listeners.watch(item)
+    return [listeners.look(look) for look in looks]
+
+
+def test_it_is_lost_once_when_nobody_is_left() -> None:
+    assert watch('goal', {b'a'}, {b'a'}, set(), set()) == [[], [], ['goal'], []]
+
+
+def test_it_is_kept_while_one_of_them_is_there() -> None:
+    assert watch('goal', {b'a', b'b'}, {b'b'}, {b'a'}) == [[], [], []]
+
+
+def test_who_came_later_does_not_count() -> None:
+    assert watch('goal', {b'a'}, {b'a', b'b'}, {b'b'}) == [[], [], ['goal']]
+
+
+def test_who_is_not_known_yet_cannot_be_gone() -> None:
+    assert watch('goal', set(), {b'a'}, set()) == [[], [], ['goal']]
+
+
+def test_what_is_forgotten_is_not_lost() -> None:
+    listeners: Listeners[str] = Listeners()
+    listeners.watch('goal')
+    listeners.look({b'a'})
+    listeners.forget('goal')
+    listeners.forget('goal')
+    assert (listeners.look(set()), len(listeners)) == ([], 0)
