@@ -11,6 +11,7 @@ import pytest
 from tinychat_core.checkpoint.description import check_description
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families import describe, family_of
+from tinychat_core.families.config import Config
 from tinychat_core.families.rope import inverse_frequencies, native_table
 
 SMOLLM2 = {
@@ -72,7 +73,15 @@ def test_what_is_absent_has_the_value_that_transformers_gives_it() -> None:
     ({'partial_rotary_factor': 1.5}, 'partial_rotary_factor = 1.5 of the rope is not supported'),
     ({'partial_rotary_factor': 0.8}, 'partial_rotary_factor = 0.8 of the rope is not supported'),
     ({'logit_scale': 0.5}, 'logit_scale = 0.5 is not supported'),
-    ({'pretraining_tp': 2}, 'pretraining_tp = 2 is not supported'),
+    ({'rope_interleaved': True}, 'rope_interleaved = True is not supported'),
+    ({'no_rope_layers': [1, 0] * 15}, 'no_rope_layers = [1, 0, '),
+    ({'attention_chunk_size': 8192}, 'attention_chunk_size = 8192 is not supported'),
+    ({'lm_head_bias': True}, 'lm_head_bias = True is not supported'),
+    ({'vision_config': {'depth': 4}}, "vision_config = {'depth': 4} is not supported"),
+    ({'n_routed_experts': 64}, 'n_routed_experts = 64 is not supported'),
+    ({'kv_lora_rank': 512}, 'kv_lora_rank = 512 is not supported'),
+    ({'mamba_d_state': 16}, 'mamba_d_state = 16 is not supported'),
+    ({'hidden_size': 2592, 'head_dim': 288}, 'head_dim = 288 is not supported: above 256'),
     ({'hidden_size': None}, 'config.json lacks hidden_size'),
     ({'num_attention_heads': '9'}, "num_attention_heads = '9' is not supported"),
     ({'num_hidden_layers': 0}, 'num_hidden_layers = 0 is not supported'),
@@ -87,8 +96,9 @@ def test_what_is_not_served_is_named(changes: dict[str, Any], reason: str) -> No
 
 
 @pytest.mark.parametrize('changes', [
-    {'use_sliding_window': False}, {'logit_scale': 1.0}, {'num_experts': 0},
-    {'made_up_by_someone': 'yes'}, {'head_dim': 64}])
+    {'use_sliding_window': False}, {'logit_scale': 1.0}, {'num_experts': 0}, {'no_rope_layers': []},
+    {'made_up_by_someone': 'yes'}, {'head_dim': 64},
+    {'pretraining_tp': 2}])  # how the sums were shared among machines
 def test_options_that_change_nothing_do_not_matter(changes: dict[str, Any]) -> None:
     assert describe(changed(**changes)) == describe(SMOLLM2)
 
@@ -121,7 +131,13 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
     (GEMMA, {'layer_types': ['full_attention']}, "layer_types = ['full_attention'] is not supported"),
     (GEMMA, {'rope_parameters': {'sliding_attention': {'rope_type': 'yarn'}}}, 'rope_parameters = '),
     ({**SMOLLM2, 'model_type': 'qwen3_moe'}, {}, "'qwen3_moe' is not supported; the nearest supported ones are qwen3"),
-    ({**SMOLLM2, 'model_type': 'gemma3'}, {}, "'gemma3' is not supported; the nearest supported ones are gemma2"),
+    ({**SMOLLM2, 'model_type': 'gemma3n'}, {}, "'gemma3n' is not supported; the nearest supported ones are gemma3"),
+    (MPT, {'attn_config': {'rope': True}}, 'rope = True is not supported'),
+    (MPT, {'attn_config': {'sliding_window_size': 512}}, 'sliding_window_size = 512 is not supported'),
+    (MPT, {'attn_config': {'num_experts': 4}}, 'num_experts = 4 is not supported'),
+    (MPT, {'norm_type': 'rmsnorm'}, "norm_type = 'rmsnorm' is not supported"),
+    (FALCON, {'apply_residual_connection_post_layernorm': True}, 'apply_residual_connection_post_layernorm = True'),
+    (GEMMA, {'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0}}, 'rope_scaling = '),
 ])
 def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], changes: dict[str, Any],
                                                        reason: str) -> None:
@@ -130,6 +146,79 @@ def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], c
     with pytest.raises(UnsupportedModelError) as caught:
         describe({name: value for name, value in {**config, **changes}.items() if value is not None})
     assert reason in str(caught.value) and '\n' not in str(caught.value)
+
+
+OLD_FALCON = {'model_type': 'RefinedWebModel', 'vocab_size': 65024, 'hidden_size': 4544, 'n_layer': 32, 'n_head': 71,
+              'multi_query': True, 'parallel_attn': True, 'bias': False, 'alibi': False, 'layer_norm_epsilon': 1e-5}
+
+
+def test_the_first_falcons_have_words_of_their_own() -> None:
+    description = describe(OLD_FALCON)
+    assert (description['layers'], description['heads'], description['kv_heads']) == (32, 71, 1)
+    larger = {**OLD_FALCON, 'model_type': 'RefinedWeb', 'hidden_size': 8192, 'n_head': 128, 'n_head_kv': 8}
+    del larger['multi_query']
+    description = describe(larger)
+    assert (description['heads'], description['kv_heads'], description['parallel']) == (128, 8, True)
+    assert 'layers.{i}.mlp_norm' in family_of(larger).names(Config(larger))
+    assert 'layers.{i}.mlp_norm' not in family_of(OLD_FALCON).names(Config(OLD_FALCON))
+
+
+MPT_7B = {  # as it was published
+    'model_type': 'mpt', 'vocab_size': 50432, 'd_model': 4096, 'n_heads': 32, 'n_layers': 32, 'max_seq_len': 2048,
+    'attn_config': {'alibi': True, 'alibi_bias_max': 8, 'attn_impl': 'torch', 'attn_pdrop': 0,
+                    'attn_type': 'multihead_attention', 'attn_uses_sequence_id': False, 'clip_qkv': None,
+                    'prefix_lm': False, 'qk_ln': False, 'softmax_scale': None},
+    'embedding_fraction': 1.0, 'expansion_ratio': 4, 'learned_pos_emb': True, 'logit_scale': None, 'no_bias': True,
+    'norm_type': 'low_precision_layernorm', 'use_cache': False, 'verbose': 0}
+
+
+def test_mpt_as_it_was_published() -> None:
+    description = describe(MPT_7B)
+    assert (description['intermediate_size'], description['alibi_slopes'][0]) == (16384, 2 ** -0.25)
+
+
+GEMMA_3_4B = {  # as it was published
+    'model_type': 'gemma3', 'architectures': ['Gemma3ForConditionalGeneration'], 'eos_token_id': [1, 106],
+    'image_token_index': 262144, 'mm_tokens_per_image': 256, 'text_config': {
+        'hidden_size': 2560, 'intermediate_size': 10240, 'model_type': 'gemma3_text', 'num_hidden_layers': 34,
+        'rope_scaling': {'factor': 8.0, 'rope_type': 'linear'}, 'sliding_window': 1024},
+    'vision_config': {'hidden_size': 1152, 'model_type': 'siglip_vision_model'}}
+
+
+def test_the_text_part_of_a_gemma_3_that_sees_images() -> None:
+    description = describe(GEMMA_3_4B)
+    check_description(description)
+    names = ('vocab_size', 'heads', 'kv_heads', 'head_dim', 'context_length', 'tied_head', 'eos_token_ids')
+    assert [description[name] for name in names] == [262208, 8, 4, 256, 131072, True, [1, 106]]
+    assert description['windows'] == ([1024] * 5 + [0]) * 5 + [1024] * 4
+    assert description['rope_inv_freq'][0] == 0.125 and description['rope_local_inv_freq'][0] == 1
+
+
+def test_an_option_within_the_text_part_is_named_too() -> None:
+    with pytest.raises(UnsupportedModelError, match='num_experts = 8 is not supported'):
+        describe({**GEMMA_3_4B, 'text_config': {**GEMMA_3_4B['text_config'], 'num_experts': 8}})
+
+
+# As config.json says it before transformers 5, and since then.
+@pytest.mark.parametrize(('before', 'since'), [
+    ({'rope_theta': 5e5}, {'rope_type': 'default', 'rope_theta': 5e5}),
+    ({'rope_theta': 5e5, 'partial_rotary_factor': 0.5},
+     {'rope_type': 'default', 'rope_theta': 5e5, 'partial_rotary_factor': 0.5}),
+    ({'rope_theta': 1e4, 'rope_scaling': {'type': 'linear', 'factor': 2.0}},
+     {'rope_type': 'linear', 'factor': 2.0, 'rope_theta': 1e4}),
+    ({'rope_theta': 5e5, 'rope_scaling': {
+        'rope_type': 'llama3', 'factor': 32.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0,
+        'original_max_position_embeddings': 8192}},
+     {'rope_type': 'llama3', 'factor': 32.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0, 'rope_theta': 5e5,
+      'original_max_position_embeddings': 8192}),
+    ({'original_max_position_embeddings': 4096, 'rope_theta': 1e4, 'rope_scaling': {
+        'type': 'su', 'short_factor': [1.5] * 32, 'long_factor': [4.0] * 32}},
+     {'rope_type': 'longrope', 'short_factor': [1.5] * 32, 'long_factor': [4.0] * 32, 'rope_theta': 1e4,
+      'original_max_position_embeddings': 4096}),
+])
+def test_positions_are_the_same_in_both_words(before: dict[str, Any], since: dict[str, Any]) -> None:
+    older = changed(**{'rope_theta': None, **before})
+    assert describe(changed(rope_theta=None, rope_parameters=since)) == describe(older)
 
 
 def table(description: dict[str, Any], positions: int) -> Any:

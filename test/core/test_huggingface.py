@@ -134,10 +134,37 @@ def test_the_small_files_come_along_untouched(tmp_path: Path) -> None:
     assert checkpoint.manifest.model['eos_token_ids'] == [2, 7]
 
 
+@pytest.mark.parametrize(('text', 'ids'), [('{"eos_token_id": 7}', [7]), ('{"eos_token_id": null}', [2]), ('{}', [2])])
+def test_what_ends_an_answer(tmp_path: Path, text: str, ids: list[int]) -> None:
+    directory = save(tmp_path / 'theirs', tensors())
+    (directory / 'generation_config.json').write_text(text)
+    assert imported(tmp_path, directory).manifest.model['eos_token_ids'] == ids
+
+
+# The embedding and a norm, as others save them.
+@pytest.mark.parametrize(('base', 'head'), [
+    ('', 'lm_head'), ('language_model.model.', 'language_model.lm_head'), ('model.language_model.', 'lm_head')])
+def test_names_may_begin_otherwise(tmp_path: Path, base: str, head: str) -> None:
+    made = tensors(torch.float16)
+    renamed = {name.replace('model.', base, 1) if name.startswith('model.') else f'{head}.weight': tensor
+               for name, tensor in made.items()}
+    checkpoint = imported(tmp_path, save(tmp_path / 'theirs', renamed))
+    for name in ('embedding', 'head', 'layers.1.attn.qkv'):
+        assert np.array_equal(checkpoint.linear(name).dequantized(), expected(made, name))
+
+
+def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
+    directory = save(tmp_path / 'theirs', changed(tensors(), lm_head__weight=None))
+    assert 'has no tensor lm_head.weight' in refused(tmp_path, directory)
+
+
 def test_a_tied_head_is_not_stored_again(tmp_path: Path) -> None:
     config = {'tie_word_embeddings': True}
-    checkpoint = imported(tmp_path, save(tmp_path / 'theirs', tensors(), config))
-    assert checkpoint.manifest.model['tied_head'] and 'head' not in checkpoint.manifest.tensors
+    for made in (tensors(), changed(tensors(), lm_head__weight=None)):
+        directory = save(tmp_path / f'theirs {len(made)}', made, config)
+        import_model(str(directory), tmp_path / f'ours {len(made)}')
+        manifest = Checkpoint.open(tmp_path / f'ours {len(made)}').manifest
+        assert manifest.model['tied_head'] and 'head' not in manifest.tensors
 
 
 def test_a_run_that_was_cut_off_is_taken_up_only_for_the_same_weights(tmp_path: Path) -> None:
@@ -197,6 +224,7 @@ def changed(made: dict[str, torch.Tensor], **changes: torch.Tensor | None) -> di
     ({'lm_head__weight': torch.ones((270, 64), dtype=torch.float64)}, 'lm_head.weight has the type F64'),
     ({'lm_head__weight': torch.ones((270, 64), dtype=torch.int8)}, 'lm_head.weight has the type I8'),
     ({'model__layers__1__self_attn__q_proj__bias': torch.ones(64)}, 'only some of'),
+    ({'model__layers__1__self_attn__o_proj__bias': torch.ones(32)}, 'o_proj.bias has the shape [32] instead of [64]'),
 ])
 @pytest.mark.parametrize('weights', [None, 'W8'])
 def test_tensors_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str, Any], reason: str,

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from core.plain_gguf import Array, BLOCKS, random_tensor, Tensor, write
 import numpy as np
-from plain_gguf import Array, BLOCKS, random_tensor, Tensor, write
 
 VOCAB, HIDDEN, INNER, LAYERS, HEADS, KV_HEADS, DIM = 259, 64, 96, 2, 3, 1, 32
 

@@ -15,7 +15,7 @@ from tinychat_core.engine import Engine
 from tinychat_core.families import family_of
 from tinychat_core.families.config import Config
 from tinychat_core.importers import import_model
-from tinychat_core.importers.huggingface import read_json
+from tinychat_core.importers.huggingface import in_file, read_json
 
 BOUND = 1e-3  # of the reference's largest logit
 PROMPT, DECODED = 150, 32  # more than one chunk of a prefill, and more than any window
@@ -91,7 +91,7 @@ def dequantized(directory: Path, source: Path, reference: Reference) -> dict[str
     config = read_json(source, 'config.json')
     family, checkpoint = family_of(config), Checkpoint.open(directory)
     weights = {}
-    for ours, theirs in family.names(Config(config)).items():
+    for ours, theirs in in_file(family.names(Config(config)), reference.state.keys()).items():
         for i in range(checkpoint.manifest.model['layers']):
             name = ours.format(i=i)
             entry = checkpoint.manifest.tensors.get(name)

@@ -91,6 +91,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         'num_hidden_layers': 7}),
     'gemma3, rope linear': ('Gemma3TextConfig', sizes(
         6, 2, 32, hidden=96, sliding_window=40, sliding_window_pattern=3, **scaled('linear', factor=8.0))),
+    'gemma3, one that sees images': ('Gemma3Config', {
+        'text_config': sizes(3, 1, 64, hidden=96, sliding_window=40), 'mm_tokens_per_image': 4, 'vision_config': {
+            'hidden_size': 32, 'intermediate_size': 64, 'num_hidden_layers': 1, 'num_attention_heads': 2,
+            'image_size': 28, 'patch_size': 14}}),
     'opt': ('OPTConfig', opt(3, 64)),
     'opt, heads of 80': ('OPTConfig', opt(2, 80)),
     'mpt': ('MptConfig', mpt(3, 128)),

@@ -12,13 +12,16 @@ from tinychat_core.errors import UnsupportedModelError
 # Options that change what a model computes, in whichever family they appear, and the value at which they do
 # not. What a family does not read must be absent, null or this.
 _DECISIVE: dict[str, Any] = {
-    'alibi': False, 'attention_bias': False, 'attention_multiplier': 1.0, 'attn_logit_softcapping': None,
-    'clip_qkv': None, 'embedding_multiplier': 1.0, 'final_logit_softcapping': None, 'layer_types': None,
-    'logit_scale': 1.0, 'logits_scaling': 1.0, 'mlp_bias': False, 'parallel_attn': False,
-    'partial_rotary_factor': 1.0, 'qk_layernorm': False, 'qk_norm': False, 'quantization_config': None,
-    'query_pre_attn_scalar': None, 'residual_multiplier': 1.0, 'rope_parameters': None, 'rope_scaling': None,
-    'rotary_pct': 1.0, 'sliding_window': None, 'use_bias': False, 'use_parallel_residual': False,
-    'use_qk_norm': False, 'use_sliding_window': False,
+    'add_cross_attention': False, 'alibi': False, 'apply_residual_connection_post_layernorm': False,
+    'attention_bias': False, 'attention_chunk_size': None, 'attention_multiplier': 1.0, 'attn_logit_softcapping': None,
+    'audio_config': None, 'clip_qkv': None, 'embedding_multiplier': 1.0, 'final_logit_softcapping': None,
+    'full_attn_mod': 1, 'interpolate_factor': 1, 'is_encoder_decoder': False, 'layer_types': None,
+    'lm_head_bias': False, 'logit_scale': 1.0, 'logits_scaling': 1.0, 'mlp_bias': False, 'no_rope_layers': [],
+    'parallel_attn': False, 'partial_rotary_factor': 1.0, 'qk_layernorm': False, 'qk_norm': False,
+    'quantization_config': None, 'query_pre_attn_scalar': None, 'residual_multiplier': 1.0, 'rope_interleaved': False,
+    'rope_parameters': None, 'rope_scaling': None, 'rotary_pct': 1.0, 'scale_depth': 1.0, 'scale_emb': 1,
+    'sliding_window': None, 'text_config': None, 'use_bias': False, 'use_parallel_residual': False,
+    'use_qk_norm': False, 'use_sliding_window': False, 'vision_config': None,
 }
 # Parts of the names of options that belong to other kinds of models: experts, states, compressed caches.
 _FOREIGN = ('expert', 'moe', 'mamba', 'ssm', 'lora_rank', 'num_kv_shared')
@@ -35,6 +38,7 @@ class Config:
         """Hold the content of a config.json."""
         self._values = values
         self._read = {'model_type'}
+        self._inner: list[Config] = []
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an option; `default` where it is absent or null."""
@@ -71,9 +75,22 @@ class Config:
         """Return a reading in which an option that is absent (not null) has a default of the family's."""
         return self._like({**defaults, **self._values})
 
+    def also_called(self, older: Mapping[str, str]) -> Config:
+        """Return a reading in which an option that is there by an older name has its newer one."""
+        self.served(*older)
+        newer = {name: self._values[old] for old, name in older.items() if old in self._values}
+        return self._like({**newer, **self._values})
+
+    def inner(self, name: str) -> Config:
+        """Return a reading of a group of options, with the model type of the whole; `check` looks at both."""
+        values = {'model_type': self._values.get('model_type'), **{
+            key: value for key, value in self.mapping(name).items() if key != 'model_type'}}
+        self._inner.append(Config(values))
+        return self._inner[-1]
+
     def _like(self, values: Mapping[str, Any]) -> Config:
         other = Config(values)
-        other._read = self._read
+        other._read, other._inner = self._read, self._inner
         return other
 
     def served(self, *names: str) -> None:
@@ -114,3 +131,5 @@ class Config:
                 raise self.unsupported(name)
             if any(part in name for part in _FOREIGN) and value not in (0, [], {}):
                 raise self.unsupported(name)
+        for inner in self._inner:
+            inner.check()

@@ -15,8 +15,17 @@ from tinychat_core.families.family import Family, Names
 from tinychat_core.families.rope import rope
 
 
+def _in_new_words(config: Config) -> Config:
+    """Return the options as transformers calls them; the first checkpoints had code, and words, of their own."""
+    larger = config.get('model_type') == 'RefinedWeb'
+    return config.also_called({
+        'n_layer': 'num_hidden_layers', 'n_head': 'num_attention_heads', 'n_head_kv': 'num_kv_heads',
+        'n_embed': 'hidden_size'}).or_else(new_decoder_architecture=larger)
+
+
 def describe(config: Config) -> dict[str, Any]:
     """Return the description of a Falcon model with rotary positions."""
+    config = _in_new_words(config)
     hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
     grouped, parallel = bool(config.get('new_decoder_architecture', False)), bool(config.get('parallel_attn', True))
     config.only('alibi', False)
@@ -47,6 +56,7 @@ def describe(config: Config) -> dict[str, Any]:
 
 def tensors(config: Config) -> Names:
     """Return Hugging Face's names: the norms' depend on how many there are."""
+    config = _in_new_words(config)
     layer = 'transformer.h.{i}.'
     if not config.get('parallel_attn', True):
         norms = {'layers.{i}.attn_norm': layer + 'input_layernorm',
@@ -74,4 +84,4 @@ def qkv_rows(model: Mapping[str, Any]) -> npt.NDArray[np.intp]:
     return np.concatenate([rows[:, :-2].reshape(-1), rows[:, -2].reshape(-1), rows[:, -1].reshape(-1)])
 
 
-FAMILY = Family('falcon', ('falcon',), describe, tensors, row_order={'qkv': qkv_rows})
+FAMILY = Family('falcon', ('falcon', 'RefinedWeb', 'RefinedWebModel'), describe, tensors, row_order={'qkv': qkv_rows})

@@ -44,7 +44,8 @@ class Family:
 
     `model_types`: values of config.json's model_type. `describe` makes the description of the decoder (see
     checkpoint/description.py). `tensors` are Hugging Face's names, or make them from the configuration. A
-    bias is taken wherever there is one. `ignored`: ends of the names of tensors that say nothing.
+    bias is taken wherever there is one. `ignored`: ends of the names of tensors that say nothing. `left_out`:
+    beginnings of the names of what a model has beside its text part.
     `norm_offset` is added to the weights of norms. `row_order`: for a matrix of ours the rows of theirs in
     our order, from the description.
     """
@@ -53,7 +54,8 @@ class Family:
     model_types: tuple[str, ...]
     describe: Callable[[Config], dict[str, Any]]
     tensors: Names | Callable[[Config], Names]
-    ignored: tuple[str, ...] = ('rotary_emb.inv_freq',)
+    ignored: tuple[str, ...] = ('.inv_freq',)
+    left_out: tuple[str, ...] = ()
     norm_offset: float = 0.0
     row_order: Mapping[str, Callable[[Mapping[str, Any]], npt.NDArray[np.intp]]] = field(default_factory=dict)
     gguf: Gguf | None = None

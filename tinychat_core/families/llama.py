@@ -15,7 +15,6 @@ def describe(config: Config) -> dict[str, Any]:
     """Return the description of a LLaMA-like model; its biases are wherever the checkpoint has some."""
     hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
     head_dim = config.size('head_dim', hidden // heads)
-    config.only('pretraining_tp', 1)
     config.served('attention_bias', 'mlp_bias')
     return {
         'vocab_size': config.size('vocab_size'),

@@ -14,12 +14,14 @@ from tinychat_core.families.family import Family
 def describe(config: Config) -> dict[str, Any]:
     """Return the description of an MPT model."""
     hidden, heads = config.size('d_model'), config.size('n_heads')
-    attention = Config({'model_type': 'mpt', **config.mapping('attn_config')})
+    attention = config.inner('attn_config')
     attention.only('attn_type', 'multihead_attention')
     attention.only('alibi', True)
-    for option in ('clip_qkv', 'prefix_lm', 'qk_ln', 'attn_uses_sequence_id'):
+    for option in ('clip_qkv', 'prefix_lm', 'qk_ln', 'qk_gn', 'rope', 'attn_uses_sequence_id'):
         attention.only(option, False)
+    attention.only('sliding_window_size', -1)
     config.only('no_bias', True)
+    config.only('norm_type', 'low_precision_layernorm', 'layernorm')
     config.only('logit_scale')
     description = {
         'vocab_size': config.size('vocab_size'),

@@ -21,7 +21,7 @@ def describe(config: Config) -> dict[str, Any]:
         config.served('sliding_window', 'layer_types')
         return description
     slides = [layer >= first for layer in range(description['layers'])]
-    return {**description, **windows(config, description['layers'], slides)}
+    return {**description, **windows(config.or_else(sliding_window=4096), description['layers'], slides)}
 
 
 FAMILY = replace(llama.FAMILY, name='qwen2', model_types=('qwen2',), describe=describe,

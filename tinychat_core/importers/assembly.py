@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+import logging
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.family import Family, Names
 from tinychat_core.families.tensors import is_norm, shape_of
 from tinychat_core.importers.source import Source
+
+_log = logging.getLogger(__name__)
 
 # What becomes of a matrix, by our name: quantized, rounded, or left as it is.
 Convert = Callable[[str, Linear], Linear]
@@ -56,9 +59,16 @@ class Assembly:
                 if found != wanted or len({shape[1:] for shape in shapes}) > 1:
                     raise UnsupportedModelError(f'{self._source.label}: {" + ".join(theirs)} has the shape '
                                                 f'{list(found)} instead of {list(wanted)}')
+                for name, shape in zip(theirs, shapes, strict=True):
+                    if f'{name}.bias' in left and self._source.shape(f'{name}.bias') != shape[:1]:
+                        raise UnsupportedModelError(f'{self._source.label}: {name}.bias has the shape '
+                                                    f'{list(self._source.shape(f"{name}.bias"))} instead of '
+                                                    f'{list(shape[:1])}')
                 left -= {f'{name}.{part}' for name in theirs for part in ('weight', 'bias')}
+        if any(name.startswith(self._family.left_out) for name in left):
+            _log.warning('%s: the part that sees images is left out; text is all that is served', self._source.label)
         for name in sorted(left):
-            if not name.endswith(self._family.ignored):
+            if not name.endswith(self._family.ignored) and not name.startswith(self._family.left_out):
                 raise UnsupportedModelError(f'{self._source.label} has the tensor {name}, which the family '
                                             f"'{self._family.name}' has no place for")
 

@@ -18,6 +18,7 @@ from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.families import describe, family_of
 from tinychat_core.families.config import Config
+from tinychat_core.families.family import Names
 from tinychat_core.importers.source import Opened
 
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32'}
@@ -32,8 +33,9 @@ def open_model(directory: Path) -> Opened:
     config = read_json(directory, 'config.json')
     family, model = family_of(config), describe(config)
     if (directory / 'generation_config.json').exists():
-        ends = read_json(directory, 'generation_config.json').get('eos_token_id', model['eos_token_ids'])
-        model['eos_token_ids'] = ends if isinstance(ends, list) else [ends]
+        ends = read_json(directory, 'generation_config.json').get('eos_token_id')
+        if ends is not None:
+            model['eos_token_ids'] = ends if isinstance(ends, list) else [ends]
     if not (directory / 'tokenizer.json').exists():
         raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
                             'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
@@ -41,8 +43,33 @@ def open_model(directory: Path) -> Opened:
     shards = shard_files(directory)
     sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
     identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}
-    return Opened(source=HuggingFaceSource(directory, shards), family=family, names=family.names(Config(config)),
+    source = HuggingFaceSource(directory, shards)
+    return Opened(source=source, family=family, names=in_file(family.names(Config(config)), source.names),
                   model=model, files=files, identity=identity, quantized=False)
+
+
+def in_file(names: Names, found: Collection[str]) -> Names:
+    """
+    Return a family's names as they begin in this file.
+
+    The text part of a model that also sees images has a beginning more, and a model that was saved without its
+    head (or in its makers' own format) has one less.
+    """
+    embedding = names['embedding']
+    assert isinstance(embedding, str)
+    base, _, rest = embedding.partition('.')
+    for begin in (f'{base}.', f'language_model.{base}.', f'{base}.language_model.', ''):
+        if f'{begin}{rest}.weight' in found:
+            break
+    else:
+        return names
+    head = 'language_model.' if 'language_model.lm_head.weight' in found else ''
+
+    def renamed(name: str) -> str:
+        return begin + name[len(base) + 1:] if name.startswith(f'{base}.') else head + name
+
+    return {ours: renamed(theirs) if isinstance(theirs, str) else tuple(renamed(name) for name in theirs)
+            for ours, theirs in names.items()}
 
 
 class HuggingFaceSource:
