@@ -103,7 +103,7 @@ lint: $(MADE)/lint
 	@tools/lint.sh $(VENV)/bin
 
 format: $(MADE)/lint
-	@$(VENV)/bin/ruff check --quiet --select I --fix . && git ls-files 'csrc/*' 'test/cpp/*' | grep -E '\.(h|cpp|inl|cu|cuh)$$' | \
+	@$(VENV)/bin/ruff check --quiet --select I --fix . && git ls-files 'csrc/*' 'test/cpp/*' 'test/cuda/*' | grep -E '\.(h|cpp|inl|cu|cuh)$$' | \
 	  xargs $(VENV)/bin/clang-format -i
 
 clean:

@@ -13,6 +13,7 @@
 #include "cpu/bandwidth.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/isa.h"
+#include "decoder/cuda_library.h"
 #include "decoder/decoder.h"
 #include "decoder/sampler.h"
 
@@ -111,7 +112,7 @@ using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
 class PyDecoder {
  public:
   PyDecoder(const py::dict& config, const py::dict& tensors, const std::string& activations, const std::string& isa,
-            int threads, int max_seq_len)
+            int threads, int max_seq_len, const std::string& cuda_library, bool byte_cache)
       : tensors_(tensors), isa_(choose_isa(isa)), threads_(threads) {
     std::map<std::string, Tensor> views;
     for (const auto& [key, value] : tensors) {
@@ -130,8 +131,14 @@ class PyDecoder {
     const Model model = build_model(config_from(config), views);
     const auto input = choose<InputKind>("activations", activations,
                                          {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}});
-    decoder_ = std::make_unique<Decoder>(
-        model, std::make_unique<CpuBackend>(model, *isa_.kernels, input, threads, max_seq_len));
+    std::unique_ptr<Backend> backend;
+    if (cuda_library.empty()) {
+      backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, threads, max_seq_len);
+    } else {
+      const py::gil_scoped_release release;
+      backend = CudaLibrary(cuda_library).backend(model, {max_seq_len, byte_cache});
+    }
+    decoder_ = std::make_unique<Decoder>(model, std::move(backend));
   }
 
   std::unique_ptr<KvCache> new_cache() { return decoder_->new_cache(); }
@@ -183,6 +190,7 @@ PYBIND11_MODULE(_tinychat, m) {
   m.doc() = "The native runtime: decoder, KV cache and sampler.";
 
   py::register_exception<Canceled>(m, "Canceled");
+  py::register_exception<DeviceError>(m, "DeviceError", PyExc_RuntimeError);
 
   py::class_<CancelFlag>(m, "CancelFlag", "Stops a decoder that runs in another thread, before its next layer.")
       .def(py::init<>())
@@ -205,9 +213,13 @@ PYBIND11_MODULE(_tinychat, m) {
           "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.");
 
   py::class_<PyDecoder>(m, "Decoder")
-      .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int>(), "config"_a,
-           "tensors"_a, py::kw_only(), "activations"_a, "isa"_a, "threads"_a, "max_seq_len"_a,
-           "Build a decoder over mapped tensors, which stay alive with it. Raises ValueError for what does not fit.")
+      .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int,
+                    const std::string&, bool>(),
+           "config"_a, "tensors"_a, py::kw_only(), "activations"_a, "isa"_a, "threads"_a, "max_seq_len"_a,
+           "cuda_library"_a = "", "byte_cache"_a = false,
+           "Build a decoder over mapped tensors, which stay alive with it; `cuda_library`: a path, to decode on a "
+           "GPU.\n\n"
+           "Raises ValueError for what does not fit, DeviceError where there is no GPU or it has no room.")
       .def("new_cache", &PyDecoder::new_cache)
       .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,
            "Append tokens [n] to the cache; logits 'none', 'last' -> [vocab] or 'all' -> [n, vocab].\n\n"
@@ -226,6 +238,16 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
+
+  m.def(
+      "cuda_device",
+      [](const std::string& library) {
+        const CudaDevice device = CudaLibrary(library).probe();
+        return py::dict("name"_a = device.name, "compute_capability"_a = py::make_tuple(device.major, device.minor),
+                        "multiprocessors"_a = device.multiprocessors, "integrated"_a = device.integrated,
+                        "memory"_a = device.memory, "free_memory"_a = device.free_memory);
+      },
+      "library"_a, "What the CUDA library at a path finds. Raises DeviceError, saying why it cannot be used.");
 
   m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, "rounds"_a = 9,
         py::call_guard<py::gil_scoped_release>(),

@@ -7,7 +7,7 @@ bin=$1
 code=0
 check() { echo "-- $1"; "${@:2}" || code=1; }
 
-mapfile -t native < <(git ls-files 'csrc/*' 'test/cpp/*' | grep -E '\.(h|cpp|inl|cu|cuh)$')
+mapfile -t native < <(git ls-files 'csrc/*' 'test/cpp/*' 'test/cuda/*' | grep -E '\.(h|cpp|inl|cu|cuh)$')
 check ruff "$bin/ruff" check .
 check mypy "$bin/mypy"
 check clang-format "$bin/clang-format" --dry-run --Werror "${native[@]}"

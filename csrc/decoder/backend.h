@@ -20,7 +20,7 @@ class KvCache {
   virtual ~KvCache() = default;
   virtual size_t bytes() const = 0;
 
-  int length() const { return length_; }
+  virtual int length() const { return length_; }
   int capacity() const { return capacity_; }
   void set_length(int length) { length_ = length; }
 

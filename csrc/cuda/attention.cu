@@ -1,0 +1,43 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which instance of the attention kernels a model takes.
+
+#include "cuda/attention_decode.cuh"
+#include "cuda/attention_prefill.cuh"
+#include "cuda/kernels.h"
+
+namespace tinychat::cuda {
+namespace {
+
+template <typename Row>
+void decode(const Queue& queue, const Attention& a, int splits) {
+  const int group = a.group(), heads = decode_heads(group);
+  const dim3 grid(a.cache.kv_heads, splits, ceil_div(group, heads));
+  if (heads == 1) launch(queue, attend_decode<Row, 1>, grid, kDecodeThreads, a);
+  else if (heads == 4) launch(queue, attend_decode<Row, 4>, grid, kDecodeThreads, a);
+  else launch(queue, attend_decode<Row, 8>, grid, kDecodeThreads, a);
+}
+
+template <typename Row>
+void prefill(const Queue& queue, const Attention& a, int rows) {
+  launch(queue, rotate_and_store<Row>, dim3(rows, ceil_div(a.heads + a.cache.kv_heads, kStoreWarps)),
+         kStoreWarps * kWarp, a);
+  if (a.cache.head_dim <= 128)
+    launch(queue, attend_prefill<Row, 128>, dim3(a.heads, ceil_div(rows, kPrefillQueries<128>)), kPrefillThreads, a);
+  else launch(queue, attend_prefill<Row, 256>, dim3(a.heads, ceil_div(rows, kPrefillQueries<256>)), kPrefillThreads, a);
+}
+
+} // namespace
+
+int decode_heads(int group) { return group == 1 ? 1 : group <= 4 ? 4 : 8; }
+
+void attend_one(const Queue& queue, const Attention& a, int splits) {
+  a.cache.bytes ? decode<ByteRow>(queue, a, splits) : decode<HalfRow>(queue, a, splits);
+}
+
+void attend_many(const Queue& queue, const Attention& a, int rows) {
+  a.cache.bytes ? prefill<ByteRow>(queue, a, rows) : prefill<HalfRow>(queue, a, rows);
+}
+
+} // namespace tinychat::cuda

@@ -1,0 +1,44 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the attention kernels are told.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/cache.h"
+#include "cuda/number.h"
+#include "cuda/step.h"
+
+namespace tinychat::cuda {
+
+constexpr int kMaxSplits = 64; // parts of a cache that are read at once
+
+struct Attention {
+  const Step* step;
+  CacheShape cache;
+  int layer;
+  int heads;
+  int half;      // rotated pairs
+  int window;    // positions that a token sees, itself included; 0: all
+  float scale;   // of q·k
+  float softcap; // 0: none
+  float norm_eps;
+  const float* q_norm; // [head_dim] or null
+  const float* k_norm;
+  const float* cosines; // [rows][half]
+  const float* sines;
+  const float* slopes; // ALiBi [heads] or null
+
+  float* qkv; // [rows][(heads + 2 kv_heads) * head_dim]; rotate_and_store() rotates the queries where they are
+  const float* input_scale; // of the next matrix [heads * head_dim] or null
+  Number number;
+  uint16_t* out;      // [rows][heads * head_dim]
+  float* partials;    // [heads][splits][head_dim + 2]: sums of values, then maximum and sum of weights
+  unsigned* arrivals; // [heads], zero between launches
+
+  __host__ __device__ int group() const { return heads / cache.kv_heads; } // queries that read the same KV head
+  __host__ __device__ int width() const { return (heads + 2 * cache.kv_heads) * cache.head_dim; }
+};
+
+} // namespace tinychat::cuda

@@ -1,0 +1,235 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attention of one token: rotation and cache write inside, the cache split over blocks (flash-decoding, Dao et al., 2023)
+// and joined in the order of the splits by whichever block arrives last, so that the same input gives the same bits.
+//
+// A few lanes, 8 channels each, read one position; every such group keeps its own running softmax (Milakov and Gimelshein,
+// 2018) of up to kHeads queries in registers. Nothing waits for anything in the main loop.
+#pragma once
+
+#include "cuda/attention.h"
+#include "cuda/cache.cuh"
+#include "cuda/overlap.cuh"
+#include "cuda/rotary.cuh"
+
+namespace tinychat::cuda {
+
+constexpr int kDecodeThreads = 128;
+
+template <int kHeads>
+struct Running {
+  float most[kHeads], sum[kHeads], value[kHeads][8];
+
+  __device__ void clear() {
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      most[h] = kLowest;
+      sum[h] = 0;
+#pragma unroll
+      for (int c = 0; c < 8; ++c) value[h][c] = 0;
+    }
+  }
+
+  // One more position, with this score for the head.
+  __device__ void add(int h, float score, const float* v) {
+    const float highest = fmaxf(most[h], score);
+    const float before = expf(most[h] - highest), weight = score > kLowest ? expf(score - highest) : 0.0f;
+    most[h] = highest;
+    sum[h] = sum[h] * before + weight;
+#pragma unroll
+    for (int c = 0; c < 8; ++c) value[h][c] = value[h][c] * before + weight * v[c];
+  }
+
+  // Joins the lane that differs in `offset`: it stands at the same channels of other positions.
+  __device__ void join(int offset) {
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      const float other = __shfl_xor_sync(kAllLanes, most[h], offset);
+      const float highest = fmaxf(most[h], other);
+      const float mine = expf(most[h] - highest), theirs = expf(other - highest);
+      most[h] = highest;
+      sum[h] = sum[h] * mine + __shfl_xor_sync(kAllLanes, sum[h], offset) * theirs;
+#pragma unroll
+      for (int c = 0; c < 8; ++c)
+        value[h][c] = value[h][c] * mine + __shfl_xor_sync(kAllLanes, value[h][c], offset) * theirs;
+    }
+  }
+};
+
+// Lanes that read one position.
+__device__ inline int lanes_of(int head_dim) {
+  int lanes = 2;
+  while (lanes * 8 < head_dim) lanes *= 2;
+  return lanes;
+}
+
+// Joins the splits of this block's heads, if all the others have arrived.
+template <int kHeads>
+__device__ void join_splits(const Attention& a, int first, int count, int splits) {
+  __shared__ bool last;
+  const int dim = a.cache.head_dim;
+  __threadfence(); // this block's part before its arrival
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(&a.arrivals[first], 1u) == static_cast<unsigned>(splits - 1);
+    if (last) a.arrivals[first] = 0; // for the next launch
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence(); // the others' parts after their arrival
+  for (int h = first; h < first + count; ++h) {
+    const volatile float* parts = a.partials + static_cast<size_t>(h) * splits * (dim + 2);
+    float most = kLowest, sum = 0;
+    for (int s = 0; s < splits; ++s) most = fmaxf(most, parts[s * (dim + 2) + dim]);
+    for (int s = 0; s < splits; ++s) sum += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + dim + 1];
+    for (int d = threadIdx.x; d < dim; d += kDecodeThreads) {
+      float value = 0;
+      for (int s = 0; s < splits; ++s) value += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + d];
+      value /= sum;
+      if (a.input_scale != nullptr) value *= a.input_scale[h * dim + d];
+      a.out[h * dim + d] = to_number(value, a.number);
+    }
+  }
+}
+
+// Grid: (kv_heads, splits, ceil(group / kHeads)).
+template <typename Row, int kHeads>
+__global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_decode(Attention a) {
+  await_previous();
+  constexpr int kWarps = kDecodeThreads / kWarp, kDeep = kHeads == 1 ? 4 : 2;
+  alignas(16) __shared__ float queries[kHeads][kMaxHeadDim];
+  alignas(16) __shared__ float joined[kWarps][kMaxHeadDim];
+  alignas(16) __shared__ uint8_t fresh_key[2 * kMaxHeadDim], fresh_value[2 * kMaxHeadDim];
+  __shared__ float fresh_scales[kMaxHeadDim / kKeyGroup + 1], most[kWarps], sums[kWarps];
+
+  const int kv_head = blockIdx.x, splits = gridDim.y, dim = a.cache.head_dim;
+  const int first = kv_head * a.group() + blockIdx.z * kHeads; // of this block's queries
+  const int left = a.group() - static_cast<int>(blockIdx.z) * kHeads, count = left < kHeads ? left : kHeads;
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const int position = a.step->position;
+  const CacheHead cache(a.cache, a.step->cache, a.layer, kv_head);
+
+  // This split's positions, of which the last one of all is not in the cache yet.
+  const int visible = a.window > 0 && position + 1 > a.window ? position + 1 - a.window : 0;
+  const int share = (position + 1 - visible + splits - 1) / splits;
+  const int begin = visible + static_cast<int>(blockIdx.y) * share;
+  const int end = begin + share < position ? begin + share : position;
+  const bool has_fresh = begin <= position && position < begin + share;
+
+  const auto prepare = [&](const float* x, const float* norm, float scale, float* out) {
+    prepare_head(x, norm, a.norm_eps, a.cosines, a.sines, a.half, dim, scale, out);
+  };
+  for (int h = warp; h < count; h += kWarps) prepare(a.qkv + (first + h) * dim, a.q_norm, a.scale, queries[h]);
+  for (int h = count + warp; h < kHeads; h += kWarps)
+    for (int d = lane; d < dim; d += kWarp) queries[h][d] = 0;
+  if (has_fresh && warp == 0) {
+    const float* key = a.qkv + (a.heads + kv_head) * dim;
+    prepare(key, a.k_norm, 1.0f, joined[0]);
+    __syncwarp();
+    store_row<Row>(joined[0], dim, kKeyGroup, fresh_key, fresh_scales);
+    store_row<Row>(key + a.cache.kv_heads * dim, dim, dim, fresh_value, fresh_scales + a.cache.groups());
+    __syncwarp();
+    if (blockIdx.z == 0) {
+      const int bytes = static_cast<int>(a.cache.row());
+      for (int i = lane; i < bytes; i += kWarp) {
+        cache.keys[position * a.cache.row() + i] = fresh_key[i];
+        cache.values[position * a.cache.row() + i] = fresh_value[i];
+      }
+      if (Row::kScaled) {
+        if (lane < a.cache.groups()) cache.key_scales[position * a.cache.groups() + lane] = fresh_scales[lane];
+        if (lane == 0) cache.value_scales[position] = fresh_scales[a.cache.groups()];
+      }
+    }
+  }
+  __syncthreads();
+
+  const int lanes = lanes_of(dim), stride = kWarp / lanes * kWarps, channel = lane % lanes * 8;
+  const bool active = channel < dim;
+  using Load = typename Row::Load;
+  Running<kHeads> running;
+  running.clear();
+
+  const auto visit = [&](int at, bool inside, const Load& k, float key_scale, const Load& v, float value_scale) {
+    float key[8], value[8];
+    Row::expand(k, key_scale, key);
+    Row::expand(v, value_scale, value);
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      float score = 0;
+      if (active) {
+#pragma unroll
+        for (int c = 0; c < 8; ++c) score += queries[h][channel + c] * key[c];
+      }
+      score = sum_lanes(score, lanes);
+      if (a.softcap > 0.0f) score = a.softcap * tanhf(score / a.softcap);
+      if (a.slopes != nullptr && h < count) score += a.slopes[first + h] * static_cast<float>(at - position);
+      running.add(h, inside ? score : kLowest, value);
+    }
+  };
+  const auto load = [&](const uint8_t* rows, int at) {
+    return active ? *reinterpret_cast<const Load*>(rows + at * a.cache.row() + channel * (a.cache.row() / dim))
+                  : Load{};
+  };
+
+  // All lanes of a warp make the same number of rounds: the sums need each of them.
+  for (int round = begin + warp * (kWarp / lanes); round < end; round += stride * kDeep) {
+    Load keys[kDeep], values[kDeep];
+    float key_scales[kDeep], value_scales[kDeep];
+#pragma unroll
+    for (int i = 0; i < kDeep; ++i) {
+      int at = round + lane / lanes + i * stride;
+      if (at >= end) at = begin; // read, but not counted
+      keys[i] = load(cache.keys, at);
+      values[i] = load(cache.values, at);
+      key_scales[i] = Row::kScaled && active ? cache.key_scales[at * a.cache.groups() + channel / kKeyGroup] : 1.0f;
+      value_scales[i] = Row::kScaled ? cache.value_scales[at] : 1.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kDeep; ++i) {
+      const int at = round + lane / lanes + i * stride;
+      visit(at, at < end, keys[i], key_scales[i], values[i], value_scales[i]);
+    }
+  }
+  if (has_fresh && warp == 0)
+    visit(position, lane / lanes == 0, load(fresh_key, 0),
+          Row::kScaled && active ? fresh_scales[channel / kKeyGroup] : 1.0f, load(fresh_value, 0),
+          Row::kScaled ? fresh_scales[a.cache.groups()] : 1.0f);
+
+  for (int offset = lanes; offset < kWarp; offset *= 2) running.join(offset);
+#pragma unroll
+  for (int h = 0; h < kHeads; ++h) {
+    __syncthreads(); // the round before has been read
+    if (lane < lanes && active)
+#pragma unroll
+      for (int c = 0; c < 8; ++c) joined[warp][channel + c] = running.value[h][c];
+    if (lane == 0) {
+      most[warp] = running.most[h];
+      sums[warp] = running.sum[h];
+    }
+    __syncthreads();
+    if (h >= count) continue;
+    float highest = most[0], sum = 0;
+    for (int w = 1; w < kWarps; ++w) highest = fmaxf(highest, most[w]);
+    for (int w = 0; w < kWarps; ++w) sum += expf(most[w] - highest) * sums[w];
+    float* part = a.partials + (static_cast<size_t>(first + h) * splits + blockIdx.y) * (dim + 2);
+    for (int d = threadIdx.x; d < dim; d += kDecodeThreads) {
+      float value = 0;
+      for (int w = 0; w < kWarps; ++w) value += expf(most[w] - highest) * joined[w][d];
+      if (splits > 1) {
+        part[d] = value;
+      } else {
+        value /= sum;
+        if (a.input_scale != nullptr) value *= a.input_scale[(first + h) * dim + d];
+        a.out[(first + h) * dim + d] = to_number(value, a.number);
+      }
+    }
+    if (splits > 1 && threadIdx.x == 0) {
+      part[dim] = highest;
+      part[dim + 1] = sum;
+    }
+  }
+  if (splits > 1) join_splits<kHeads>(a, first, count, splits);
+}
+
+} // namespace tinychat::cuda

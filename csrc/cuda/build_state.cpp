@@ -1,0 +1,77 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the backend has on the device, all of it allocated at once.
+
+#include <algorithm>
+
+#include "cuda/cuda_backend.h"
+#include "cuda/device.h"
+
+namespace tinychat::cuda {
+namespace {
+
+template <typename T>
+void copy(DeviceArray<T>& to, size_t offset, const std::vector<T>& from, cudaStream_t stream) {
+  if (from.empty()) return;
+  check(cudaMemcpyAsync(to.get() + offset, from.data(), from.size() * sizeof(T), cudaMemcpyHostToDevice, stream),
+        "copying tables");
+  check(cudaStreamSynchronize(stream), "copying tables");
+}
+
+} // namespace
+
+void CudaBackend::build() {
+  state_.reset();
+  CudaDevice device = {};
+  tinychat_cuda_probe(&device);
+  multiprocessors_ = device.multiprocessors;
+
+  auto state = std::make_unique<State>();
+  state->resets = device_resets();
+  state->stream = new_stream();
+  queue_.stream = state->stream.get();
+  queue_.overlap = can_overlap(device);
+
+  Upload upload(queue_.stream);
+  state->model = upload.model(source_);
+  state->weights = upload.finish();
+
+  const ModelConfig& c = config_;
+  const size_t rows = kMaxRows, hidden = c.hidden_size, up = static_cast<size_t>(c.intermediate_size);
+  const size_t half = c.rope_inv_freq.size(), local_half = c.rope_local_inv_freq.size();
+  const auto floats = [](DeviceArray<float>& array, size_t count) {
+    if (count > 0) array = device_array<float>(count, "the decoder's buffers");
+  };
+  const auto numbers = [](DeviceArray<uint16_t>& array, size_t count) {
+    array = device_array<uint16_t>(count, "the decoder's buffers");
+  };
+  state->host_step = pinned_array<Step>(1);
+  state->step = device_array<Step>(1, "the decoder's buffers");
+  floats(state->residual, rows * hidden);
+  floats(state->part, rows * hidden);
+  floats(state->qkv, rows * c.qkv_width());
+  floats(state->up, rows * up * (c.gated ? 2 : 1));
+  numbers(state->normed, rows * hidden);
+  numbers(state->attention, rows * c.attention_width());
+  numbers(state->hidden, rows * up);
+  floats(state->frequencies, half + local_half);
+  floats(state->cosines, rows * half);
+  floats(state->sines, rows * half);
+  floats(state->local_cosines, rows * local_half);
+  floats(state->local_sines, rows * local_half);
+  floats(state->slopes, c.alibi_slopes.size());
+  floats(state->partials, static_cast<size_t>(c.heads) * kMaxSplits * (c.head_dim + 2));
+  state->arrivals = device_array<unsigned>(c.heads, "the decoder's buffers");
+  floats(state->logits, static_cast<size_t>(kLogitRows) * c.vocab_size);
+  state->host_logits = pinned_array<float>(c.vocab_size);
+
+  copy(state->frequencies, 0, c.rope_inv_freq, queue_.stream);
+  copy(state->frequencies, half, c.rope_local_inv_freq, queue_.stream);
+  copy(state->slopes, 0, c.alibi_slopes, queue_.stream);
+  check(cudaMemsetAsync(state->arrivals.get(), 0, sizeof(unsigned) * c.heads, queue_.stream), "preparing buffers");
+  check(cudaStreamSynchronize(queue_.stream), "preparing buffers");
+  state_ = std::move(state);
+}
+
+} // namespace tinychat::cuda

@@ -1,0 +1,212 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace tinychat::cuda {
+namespace {
+
+constexpr int kLeastReach = 256; // positions of the smallest graph; each next one has twice as many
+
+// bf16 where the weights are: such a model may have activations that fp16 cannot hold.
+Number number_of(const Model& model) {
+  const auto is_bf16 = [](const Linear& w) { return w.format == WeightFormat::kBf16; };
+  for (const Layer& layer : model.layers)
+    if (is_bf16(layer.qkv) || is_bf16(layer.o) || is_bf16(layer.up) || is_bf16(layer.down)) return Number::kBf16;
+  return is_bf16(model.embedding) ? Number::kBf16 : Number::kHalf;
+}
+
+} // namespace
+
+CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
+    : source_(model),
+      config_(source_.config),
+      shape_{config_.layers, config_.kv_heads, config_.head_dim, options.capacity, options.byte_cache},
+      number_(number_of(model)) {
+  if (config_.head_dim > kMaxHeadDim)
+    throw std::invalid_argument("the CUDA backend serves heads of up to " + std::to_string(kMaxHeadDim) +
+                                " numbers, not " + std::to_string(config_.head_dim));
+  build();
+}
+
+std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<CudaKvCache>(shape_); }
+
+void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
+  if (state_ == nullptr || state_->resets != device_resets()) build();
+  auto& cache = static_cast<CudaKvCache&>(pass.cache);
+  try {
+    Step& step = state_->host_step[0];
+    step.cache = cache.memory();
+    step.position = cache.length();
+    step.rows = rows_ = pass.rows;
+    std::copy_n(pass.tokens, pass.rows, step.tokens);
+    for (reach_ = kLeastReach; reach_ < step.position + pass.rows; reach_ *= 2) {
+    }
+    const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * pass.rows;
+    check(cudaMemcpyAsync(state_->step.get(), &step, bytes, cudaMemcpyHostToDevice, queue_.stream), "a pass");
+    if (pass.rows == 1 && pass.first == 0) {
+      run_recorded(steps);
+      copy_logits(1, pass.logits);
+    } else {
+      steps();
+    }
+    check(cudaStreamSynchronize(queue_.stream), "a pass");
+  } catch (const DeviceError&) {
+    // What stays is beyond repair: all is given up now, and made anew for whoever comes next.
+    if (cudaStreamSynchronize(queue_.stream) != cudaSuccess) {
+      state_.reset();
+      reset_device();
+    }
+    throw;
+  }
+}
+
+// Records the steps the first time that a token reaches so far; from then on a token is one launch.
+void CudaBackend::run_recorded(const std::function<void()>& steps) {
+  Graph& graph = state_->graphs[reach_];
+  if (graph == nullptr) {
+    check(cudaStreamBeginCapture(queue_.stream, cudaStreamCaptureModeThreadLocal), "recording");
+    cudaGraph_t recorded = nullptr;
+    recording_ = true;
+    try {
+      steps();
+    } catch (...) {
+      recording_ = false;
+      cudaStreamEndCapture(queue_.stream, &recorded);
+      if (recorded != nullptr) cudaGraphDestroy(recorded);
+      throw;
+    }
+    recording_ = false;
+    check(cudaStreamEndCapture(queue_.stream, &recorded), "recording");
+    cudaGraphExec_t executable = nullptr;
+    const cudaError_t made = cudaGraphInstantiateWithFlags(&executable, recorded, 0);
+    cudaGraphDestroy(recorded);
+    check(made, "a graph");
+    graph = Graph(executable, FreeGraph{device_resets()});
+  }
+  check(cudaGraphLaunch(graph.get(), queue_.stream), "launching a graph");
+}
+
+void CudaBackend::embed(const int32_t*, int rows, int) {
+  State& s = *state_;
+  const int half = static_cast<int>(config_.rope_inv_freq.size());
+  const int local_half = static_cast<int>(config_.rope_local_inv_freq.size());
+  Embedding e = {};
+  e.step = s.step.get();
+  e.tokens = s.model.embedding;
+  e.positions = s.model.positions;
+  e.scale = config_.embedding_scale;
+  e.offset = config_.position_offset;
+  e.residual = s.residual.get();
+  e.angles = {s.frequencies.get(), half, s.cosines.get(), s.sines.get()};
+  e.local_angles = {s.frequencies.get() + half, local_half, s.local_cosines.get(), s.local_sines.get()};
+  e.angle_scale = config_.rope_scale;
+  cuda::embed(queue_, e, rows);
+}
+
+NormWeights CudaBackend::norm_weights(const float* weight, const float* bias) const {
+  return {weight, bias, config_.norm_eps, config_.norm};
+}
+
+void CudaBackend::norm_qkv(int layer) {
+  const Layer& l = state_->model.layers[layer];
+  norm(queue_, state_->residual.get(), norm_weights(l.attn_norm, l.attn_norm_bias), l.qkv.input_scale, rows_,
+       config_.hidden_size, number_, state_->normed.get());
+  multiply(queue_, {l.qkv, state_->normed.get(), number_, rows_, state_->qkv.get(), false});
+}
+
+void CudaBackend::attend(int layer, KvCache&) {
+  State& s = *state_;
+  const Layer& l = s.model.layers[layer];
+  const int window = config_.windows.empty() ? 0 : config_.windows[layer];
+  const bool local = window > 0 && !config_.rope_local_inv_freq.empty();
+  Attention a = {};
+  a.step = s.step.get();
+  a.cache = shape_;
+  a.layer = layer;
+  a.heads = config_.heads;
+  a.half = static_cast<int>((local ? config_.rope_local_inv_freq : config_.rope_inv_freq).size());
+  a.window = window;
+  a.scale = config_.attention_scale > 0 ? config_.attention_scale
+                                        : 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  a.softcap = config_.attention_softcap;
+  a.norm_eps = config_.norm_eps;
+  a.q_norm = l.q_norm;
+  a.k_norm = l.k_norm;
+  a.cosines = (local ? s.local_cosines : s.cosines).get();
+  a.sines = (local ? s.local_sines : s.sines).get();
+  a.slopes = s.slopes.get();
+  a.qkv = s.qkv.get();
+  a.input_scale = l.o.input_scale;
+  a.number = number_;
+  a.out = s.attention.get();
+  a.partials = s.partials.get();
+  a.arrivals = s.arrivals.get();
+  if (rows_ > 1) return attend_many(queue_, a, rows_);
+  // Two blocks a multiprocessor, none with less than 64 positions to read.
+  const int blocks = config_.kv_heads * ceil_div(a.group(), decode_heads(a.group()));
+  const int reach = window > 0 ? std::min(window, reach_) : reach_;
+  const int splits = std::min({ceil_div(2 * multiprocessors_, blocks), ceil_div(reach, 64), kMaxSplits});
+  attend_one(queue_, a, splits);
+}
+
+// residual += norm?(W·x)
+void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm) {
+  if (post_norm == nullptr) return multiply(queue_, {w, x, number_, rows_, state_->residual.get(), true});
+  multiply(queue_, {w, x, number_, rows_, state_->part.get(), false});
+  add_normed(queue_, state_->part.get(), norm_weights(post_norm, nullptr), rows_, config_.hidden_size,
+             state_->residual.get());
+}
+
+void CudaBackend::output(int layer) {
+  const Layer& l = state_->model.layers[layer];
+  add_to_residual(l.o, state_->attention.get(), l.attn_post_norm);
+}
+
+void CudaBackend::norm_up(int layer) {
+  const Layer& l = state_->model.layers[layer];
+  const bool own = l.mlp_norm != nullptr;
+  norm(queue_, state_->residual.get(),
+       norm_weights(own ? l.mlp_norm : l.attn_norm, own ? l.mlp_norm_bias : l.attn_norm_bias), l.up.input_scale, rows_,
+       config_.hidden_size, number_, state_->normed.get());
+  multiply(queue_, {l.up, state_->normed.get(), number_, rows_, state_->up.get(), false});
+  activate(queue_, state_->up.get(), l.down.input_scale, rows_, config_.intermediate_size, config_.activation,
+           config_.gated, number_, state_->hidden.get());
+}
+
+void CudaBackend::down(int layer) {
+  const Layer& l = state_->model.layers[layer];
+  add_to_residual(l.down, state_->hidden.get(), l.mlp_post_norm);
+}
+
+void CudaBackend::norm_head(int first, float* logits) {
+  State& s = *state_;
+  const int hidden = config_.hidden_size;
+  for (int begin = first; begin < rows_; begin += kLogitRows) {
+    const int rows = std::min(kLogitRows, rows_ - begin);
+    norm(queue_, s.residual.get() + static_cast<size_t>(begin) * hidden,
+         norm_weights(s.model.final_norm, s.model.final_norm_bias), s.model.head.input_scale, rows, hidden, number_,
+         s.normed.get());
+    multiply(queue_, {s.model.head, s.normed.get(), number_, rows, s.logits.get(), false});
+    if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
+    if (!recording_) copy_logits(rows, logits + static_cast<size_t>(begin - first) * config_.vocab_size);
+  }
+}
+
+void CudaBackend::copy_logits(int rows, float* logits) {
+  const size_t row = config_.vocab_size;
+  for (int r = 0; r < rows; ++r) {
+    check(cudaMemcpyAsync(state_->host_logits.get(), state_->logits.get() + r * row, row * sizeof(float),
+                          cudaMemcpyDeviceToHost, queue_.stream),
+          "the logits");
+    check(cudaStreamSynchronize(queue_.stream), "the logits");
+    std::copy_n(state_->host_logits.get(), row, logits + r * row);
+  }
+}
+
+} // namespace tinychat::cuda

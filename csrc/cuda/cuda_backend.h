@@ -1,0 +1,76 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The decoder's steps on a CUDA device. Everything goes into one stream. A decoded token is one graph, recorded once for
+// every range of context lengths; what differs between tokens and caches is read from device memory.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "cuda/kernels.h"
+#include "cuda/kv_cache.h"
+#include "cuda/library.h"
+#include "cuda/upload.h"
+
+namespace tinychat::cuda {
+
+class CudaBackend : public Backend {
+ public:
+  // `model` points into host memory, which must outlive the backend: after a failure it is read again.
+  CudaBackend(const Model& model, const CudaOptions& options);
+
+  std::unique_ptr<KvCache> new_cache() override;
+  int max_rows() const override { return kMaxRows; }
+  void run(const Pass& pass, const std::function<void()>& steps) override;
+  void embed(const int32_t* tokens, int rows, int position) override;
+  void norm_qkv(int layer) override;
+  void attend(int layer, KvCache& cache) override;
+  void output(int layer) override;
+  void norm_up(int layer) override;
+  void down(int layer) override;
+  void norm_head(int first, float* logits) override;
+
+ private:
+  static constexpr int kLogitRows = 16; // whose logits are computed together: all of a pass could take gigabytes
+
+  // All that lies on the device, made anew after a failure.
+  struct State {
+    int resets;
+    Stream stream;
+    std::vector<DeviceArray<uint8_t>> weights;
+    Model model; // with device pointers
+    PinnedArray<Step> host_step;
+    DeviceArray<Step> step;
+    // [kMaxRows][…]
+    DeviceArray<float> residual, part, qkv, up;
+    DeviceArray<uint16_t> normed, attention, hidden;
+    DeviceArray<float> frequencies, cosines, sines, local_cosines, local_sines;
+    DeviceArray<float> slopes, partials;
+    DeviceArray<unsigned> arrivals;
+    DeviceArray<float> logits;      // [kLogitRows][vocab]
+    PinnedArray<float> host_logits; // [vocab]
+    std::map<int, Graph> graphs;    // by the length of context that they are made for
+  };
+
+  void build();
+  void run_recorded(const std::function<void()>& steps);
+  void add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm);
+  NormWeights norm_weights(const float* weight, const float* bias) const;
+  void copy_logits(int rows, float* logits);
+
+  const Model source_;
+  const ModelConfig& config_;
+  const CacheShape shape_;
+  const Number number_;
+  int multiprocessors_ = 1;
+  Queue queue_;
+  std::unique_ptr<State> state_;
+
+  int rows_ = 0;  // of the pass
+  int reach_ = 0; // a length of context that holds it
+  bool recording_ = false;
+};
+
+} // namespace tinychat::cuda

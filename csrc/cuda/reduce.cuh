@@ -1,0 +1,44 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sums and maxima across a warp and a block, in an order that never changes.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace tinychat::cuda {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kWarp = 32;
+constexpr float kLowest =
+    -1e30f; // a score that nothing reaches: its exponential is 0, and it can be subtracted from itself
+
+// Each lane gets the sum over the lanes that differ from it in the bits below `width`, a power of two.
+__device__ inline float sum_lanes(float value, int width = kWarp) {
+  for (int offset = width / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(kAllLanes, value, offset);
+  return value;
+}
+
+__device__ inline float max_lanes(float value, int width = kWarp) {
+  for (int offset = width / 2; offset > 0; offset /= 2) {
+    const float other = __shfl_xor_sync(kAllLanes, value, offset);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+// The sum over all threads of a block, for every thread; `scratch` [32] is shared memory that no thread is reading.
+__device__ inline float sum_block(float value, float* scratch) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
+  value = sum_lanes(value);
+  if (lane == 0) scratch[warp] = value;
+  __syncthreads();
+  float total = 0;
+  for (int i = 0; i < warps; ++i) total += scratch[i];
+  __syncthreads();
+  return total;
+}
+
+} // namespace tinychat::cuda
