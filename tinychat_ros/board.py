@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import ctypes
 from dataclasses import dataclass
 import os
 from pathlib import Path
@@ -12,7 +13,8 @@ import re
 
 # Kinds of trip points from which on the kernel slows the board down, or worse.
 THROTTLING = ('passive', 'hot', 'critical')
-# Cooling devices that cool by computing less; a fan is none of them. Jetson's alerts stand for what its firmware does.
+# Cooling devices that cool by computing less, as no fan does. Jetson's alerts tell what its
+# firmware does.
 SLOWING = re.compile(r'(thermal-)?(cpufreq|devfreq)|Processor|\w+-throttle-alert')
 # Where events are counted, below /sys, and what another one means.
 COUNTED = {
@@ -90,6 +92,13 @@ def resident_bytes() -> int:
     """Return the memory of this process that is not on disk only, mapped weights included."""
     pages = int(Path('/proc/self/statm').read_text().split()[1])
     return pages * os.sysconf('SC_PAGE_SIZE')
+
+
+def give_freed_memory_back() -> None:
+    """Return what is freed to the system, which glibc does not by itself where a crumb is in use."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # other C libraries have none
+    if trim is not None:
+        trim(0)
 
 
 def _zone(path: Path) -> Zone | None:

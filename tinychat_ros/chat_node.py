@@ -19,7 +19,7 @@ from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import TinyChatError
 from tinychat_ros import parameters
 from tinychat_ros.answering import Answering
-from tinychat_ros.board import Board
+from tinychat_ros.board import Board, give_freed_memory_back
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.default_model import default_model
 from tinychat_ros.diagnostics import Diagnostics
@@ -128,6 +128,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         except Canceled:
             return self._fail('interrupted while loading')
         self._use(Answering(engine, self._value('kv_caches')))
+        give_freed_memory_back()  # reading a tokenizer leaves as much as its size
         self._status.loaded(engine.backend)
         self.get_logger().info(f'loaded {model}: {engine.precision} on {engine.backend}, '
                                f'{engine.threads} threads, context {engine.context_length}')
@@ -186,6 +187,8 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._use(None)
         if answering is not None:
             answering.close()
+            del answering
+            give_freed_memory_back()
         self._status.unconfigured(error)
 
     def _on_progress(self, fraction: float) -> None:

@@ -25,7 +25,9 @@ class Outlets:
         """Create the publishers on a node; that of sentences only where the parameter `sentence_topic` names one."""
         self._clock = node.get_clock()
         options = QoSOverridingOptions.with_default_policies()
-        self._tokens = node.create_publisher(Token, '~/tokens', TOKEN_QOS, qos_overriding_options=options)
+        # A profile of its own: rclpy writes into it what overrides it.
+        self._tokens = node.create_publisher(Token, '~/tokens', QoSProfile(depth=TOKEN_QOS.depth),
+                                             qos_overriding_options=options)
         topic = node.get_parameter('sentence_topic').value
         self._sentences = node.create_publisher(String, topic, SENTENCE_QOS) if topic else None
 

@@ -14,9 +14,6 @@ from unique_identifier_msgs.msg import UUID
 
 from tinychat_ros.interfaces import State
 
-# Who comes late sees the state, and no older one.
-QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
 
 class Status:
     """The one place that knows the node's state; every change is published. For all threads."""
@@ -25,8 +22,9 @@ class Status:
         """Begin unconfigured."""
         self._node = node
         self._lock = Lock()
+        # Who comes late sees the state, and no older one.
         self._publisher = node.create_publisher(
-            State, '~/state', QOS,
+            State, '~/state', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._message = State(stamp=node.get_clock().now().to_msg(), state=State.UNCONFIGURED)
         self._publisher.publish(self._message)
