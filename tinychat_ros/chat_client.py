@@ -10,6 +10,7 @@ import signal
 import sys
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 from action_msgs.msg import GoalStatus
 import rclpy
@@ -36,9 +37,14 @@ class ClientError(Exception):
 class ChatClient:
     """One node's action, one goal at a time."""
 
-    def __init__(self, node: Node, server: str) -> None:
-        """Prepare to talk to the node named `server`, relative to `node`'s namespace."""
+    def __init__(self, node: Node, server: str, timeout: float) -> None:
+        """
+        Prepare to talk to the node named `server`, relative to `node`'s namespace.
+
+        `timeout`: how long to wait for it [s].
+        """
         self._server = server
+        self._timeout = timeout
         self._state = State()
         self._interrupts = 0
         self._is_asking = False
@@ -57,23 +63,25 @@ class ChatClient:
         if not self._is_asking:
             raise KeyboardInterrupt
 
-    def wait(self, seconds: float) -> None:
+    def wait(self) -> None:
         """
         Wait until the node serves, for as long as it loads its model.
 
-        ClientError where it has failed, or after `seconds` in which there is no node or it is not active.
+        ClientError where it has failed, or after the timeout in which there is no node or it is not active.
         """
-        deadline = monotonic() + seconds
+        deadline = monotonic() + self._timeout
         while not (self._client.server_is_ready() and self._state.state in (State.IDLE, State.BUSY)):
             self._executor.spin_once(0.05)
             if self._state.state == State.ERROR:
                 raise ClientError(f'the node has failed: {self._state.error}')
             if self._state.state == State.LOADING:
-                deadline = monotonic() + seconds
+                deadline = monotonic() + self._timeout
             if monotonic() > deadline:
                 if self._client.server_is_ready():
-                    raise ClientError(f'{self._server} is not active: `ros2 lifecycle set {self._server} activate`')
-                raise ClientError(f'no answer from {self._server} within {seconds:g} s; is the node running?')
+                    raise ClientError(f'{self._server} is not active: '
+                                      f'`ros2 lifecycle set {self._server} activate`')
+                raise ClientError(f'no answer from {self._server} within {self._timeout:g} s; '
+                                  'is the node running?')
 
     def ask(self, goal: Any) -> Any:
         """
@@ -96,10 +104,13 @@ class ChatClient:
                 print(message.feedback.delta, end='', flush=True)
 
         rejected = self._state.rejected_goals
-        self._seen = monotonic()
+        self._seen = sent_at = monotonic()
         sent = self._client.send_goal_async(goal, show)
         while not sent.done():
             self._spin()
+            # A node answers at once, but an answer may be lost.
+            if monotonic() - sent_at > self._timeout:
+                raise ClientError(f'{self._server} does not tell whether it takes the goal')
         handle: Any = sent.result()
         if not handle.accepted:
             raise ClientError(f'the goal was rejected: {self._rejection(rejected)}')
@@ -167,6 +178,8 @@ def arguments() -> argparse.ArgumentParser:
     add('prompt', nargs='*', help='ask this and end; without it, every line of stdin is a question')
     add('--node', default='tinychat', help='name of the node (default: %(default)s)')
     add('--timeout', type=float, default=10.0, metavar='S', help='wait so long for the node (default: 10)')
+    add('--conversation', default='', metavar='NAME',
+        help='keep what was said under this name (default: one of its own for the lines of stdin)')
     add('--system', default='', metavar='TEXT', help='system prompt')
     add('--max-new-tokens', type=int, default=-1, metavar='N', help='longest answer')
     add('--temperature', type=float, default=-1.0, metavar='T', help='0: always the likeliest token')
@@ -184,8 +197,8 @@ def arguments() -> argparse.ArgumentParser:
 
 def goal_of(options: argparse.Namespace, prompt: str) -> Any:
     """Return the Chat.Goal that asks `prompt`."""
-    goal = Chat.Goal(prompt=prompt, system_prompt=options.system, max_new_tokens=options.max_new_tokens,
-                     stop=options.stop)
+    goal = Chat.Goal(prompt=prompt, system_prompt=options.system, stop=options.stop,
+                     conversation_id=options.conversation, max_new_tokens=options.max_new_tokens)
     for name in ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed'):
         setattr(goal.sampling, name, getattr(options, name))
     return goal
@@ -211,14 +224,16 @@ def prompts(given: list[str]) -> Iterator[str]:
 def main(args: list[str] | None = None) -> int:
     """Ask once, or line by line; returns 1 where there is no whole answer."""
     options = arguments().parse_args(remove_ros_args(args or sys.argv)[1:])
+    if not options.prompt and not options.conversation:
+        options.conversation = f'chat_client {uuid4()}'
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('chat_client')
-    client = ChatClient(node, options.node)
+    client = ChatClient(node, options.node, options.timeout)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, client.interrupt)
     is_complete = True
     try:
-        client.wait(options.timeout)
+        client.wait()
         for prompt in prompts(options.prompt):
             result = client.ask(goal_of(options, prompt))
             print(summary(result), file=sys.stderr, flush=True)

@@ -1,0 +1,61 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The terminal client, with a scripted engine, or with a node that fails it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import subprocess
+from typing import Any
+
+from processes import client_process, new_namespace
+import pytest
+from rclpy.action import ActionServer
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from robot import Robot
+from scripted_engine import ScriptedEngine
+
+from tinychat_ros.interfaces import Chat, State
+
+
+def said(robot: Robot, lines: str, *arguments: str) -> None:
+    """Let the client ask these lines."""
+    asking = client_process(robot.node.get_namespace(), *arguments, stdin=subprocess.PIPE)
+    assert asking.process.stdin is not None
+    asking.process.stdin.write(lines.encode())
+    asking.process.stdin.close()
+    assert asking.ends() == 0
+
+
+def test_lines_of_stdin_are_one_conversation(robot: Robot, engine: ScriptedEngine) -> None:
+    said(robot, 'one\n\ntwo\n')
+    said(robot, 'three\n')
+    assert [[message['content'] for message in dialogue] for dialogue in engine.dialogues] == [
+        ['one'], ['one', 'Robots need maps.', 'two'], ['three']]
+
+
+def test_a_named_conversation_goes_on(robot: Robot, engine: ScriptedEngine) -> None:
+    said(robot, 'one\n', '--conversation', 'kitchen')
+    said(robot, '', 'two', '--conversation', 'kitchen')
+    assert [message['content'] for message in engine.dialogues[-1]] == ['one', 'Robots need maps.', 'two']
+
+
+@pytest.fixture
+def mute_node() -> Iterator[str]:
+    """Return the namespace of a node that is idle and answers no goal."""
+    namespace = new_namespace()
+    node = Node('tinychat', namespace=namespace)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_publisher(State, '~/state', latched).publish(State(state=State.IDLE))
+    # An action server that is never spun.
+    action: Any = ActionServer(node, Chat, '~/chat', lambda handle: None)
+    yield namespace
+    action.destroy()
+    node.destroy_node()
+
+
+def test_a_goal_without_an_answer_ends_in_words(mute_node: str) -> None:
+    asking = client_process(mute_node, 'Hello', '--timeout', '2')
+    assert asking.ends() == 1
+    assert asking.output.endswith('chat_client: tinychat does not tell whether it takes the goal\n')
