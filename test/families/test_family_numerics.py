@@ -6,8 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from families.measuring import BOUND, error_at_long_positions, errors_in_4_bits, errors_in_16_bits, LONG_CONTEXTS
+from families.table import BEGIN, END, PAGE
 from families.tiny_models import MODELS
 import pytest
+
+
+def test_the_page_of_families_has_a_row_of_small_errors_for_each() -> None:
+    text = PAGE.read_text(encoding='utf-8')
+    rows = [line.strip('| \n').split('|') for line in text.partition(BEGIN)[2].partition(END)[0].splitlines()[2:]]
+    assert [row[0].strip() for row in rows] == list(MODELS)
+    assert all(float(cell) <= BOUND for row in rows for cell in row[1:] if cell.strip())
 
 
 @pytest.mark.parametrize('name', MODELS)
