@@ -1,0 +1,125 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Run one peer, in the peers' environment: `peer.py PROGRAM MODEL.gguf THREADS PROMPT NEW_TOKENS` prints one line of JSON.
+
+Decode is the median step after a prompt of 4 tokens, prefill the median of three prompts of PROMPT tokens; every prompt
+is another one, so that no program finds it in a cache.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+import json
+from pathlib import Path
+from statistics import median
+import sys
+from time import perf_counter
+
+
+def prompts(length: int) -> Iterator[list[int]]:
+    """Yield token lists that share no beginning."""
+    for start in range(5, 1 << 30, 5003):
+        yield [(start + 7 * i) % 30000 + 500 for i in range(length)]
+
+
+def llama_cpp(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[list[float], list[float]]:
+    """Return seconds of the decode steps and of the prefills."""
+    from llama_cpp import Llama
+
+    llama = Llama(model, n_ctx=prompt + new_tokens + 8, n_batch=512, n_threads=threads, n_threads_batch=threads,
+                  verbose=False)
+    prefills, steps = [], []
+    for tokens in islice(prompts(prompt), 4):
+        llama.reset()
+        start = perf_counter()
+        llama.eval(tokens)
+        prefills.append(perf_counter() - start)
+    llama.reset()
+    llama.eval(next(prompts(4)))
+    for i in range(new_tokens):
+        start = perf_counter()
+        llama.eval([i + 5])
+        steps.append(perf_counter() - start)
+    return steps, prefills[1:]
+
+
+def openvino(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[list[float], list[float]]:
+    """Return seconds of the decode steps and of the prefills."""
+    import numpy as np
+    from openvino import Tensor
+    import openvino_genai
+
+    pipeline = openvino_genai.LLMPipeline(model, 'CPU', INFERENCE_NUM_THREADS=threads)
+
+    def metrics(tokens: list[int], count: int) -> openvino_genai.PerfMetrics:
+        ids = np.array([tokens], np.int64)
+        inputs = openvino_genai.TokenizedInputs(Tensor(ids), Tensor(np.ones_like(ids)))
+        return pipeline.generate(inputs, max_new_tokens=count, ignore_eos=True, do_sample=False).perf_metrics
+
+    prefills = [metrics(tokens, 2).get_ttft().mean / 1e3 for tokens in islice(prompts(prompt), 4)]
+    steps = [metrics(tokens, new_tokens).get_tpot().mean / 1e3 for tokens in islice(prompts(4), 3)]
+    return steps[1:], prefills[1:]
+
+
+def transformers(model: str, threads: int, prompt: int, new_tokens: int, dtype: str) -> tuple[list[float], list[float]]:
+    """Return seconds of the decode steps and of the prefills."""
+    import torch
+    from transformers import AutoModelForCausalLM, DynamicCache
+
+    torch.set_num_threads(threads)
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, dtype))
+    prefills, steps = [], []
+    with torch.inference_mode():
+        for tokens in islice(prompts(prompt), 3):
+            start = perf_counter()
+            network(torch.tensor([tokens]), logits_to_keep=1)
+            prefills.append(perf_counter() - start)
+        cache = DynamicCache()
+        network(torch.tensor([next(prompts(4))]), past_key_values=cache)
+        for i in range(min(new_tokens, 40)):
+            start = perf_counter()
+            network(torch.tensor([[i + 5]]), past_key_values=cache)
+            steps.append(perf_counter() - start)
+    return steps, prefills
+
+
+def requantize(source: str, target: str) -> None:
+    """Write `source` in Q4_0, llama.cpp's fastest format."""
+    from llama_cpp import LLAMA_FTYPE_MOSTLY_Q4_0, llama_model_quantize, llama_model_quantize_default_params
+
+    options = llama_model_quantize_default_params()
+    options.ftype, options.allow_requantize = LLAMA_FTYPE_MOSTLY_Q4_0, True
+    if llama_model_quantize(source.encode(), target.encode(), options):
+        raise SystemExit(f'{source} could not be requantized')
+
+
+def dequantize(source: str, target: str) -> None:
+    """Write `source` as the Hugging Face directory that transformers makes of it; that takes it minutes."""
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(Path(source).parent, gguf_file=Path(source).name)
+    # The weights are plain floats by now; only their label still says that they come from a GGUF file.
+    network.hf_quantizer = None
+    del network.config.quantization_config
+    network.save_pretrained(target)
+
+
+def main() -> None:
+    """Measure and print."""
+    program, model, *numbers = sys.argv[1:]
+    if program in ('requantize', 'dequantize'):
+        (requantize if program == 'requantize' else dequantize)(model, numbers[0])
+        return
+    threads, prompt, new_tokens = map(int, numbers)
+    if program == 'llama.cpp':
+        steps, prefills = llama_cpp(model, threads, prompt, new_tokens)
+    elif program == 'openvino':
+        steps, prefills = openvino(model, threads, prompt, new_tokens)
+    else:
+        steps, prefills = transformers(model, threads, prompt, new_tokens, program.partition('-')[2])
+    print(json.dumps({'decode': 1 / median(steps), 'prefill': prompt / median(prefills)}))
+
+
+if __name__ == '__main__':
+    main()

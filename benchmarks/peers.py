@@ -1,0 +1,162 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+TinyChat beside its peers: the same weights, the same prompts, the same threads, in turn in one run.
+
+    .venv/bin/python benchmarks/peers.py                     SmolLM2-135M-Instruct, after `make demo`
+    .venv/bin/python benchmarks/peers.py --shape llama-2-7b  random weights (4 GB; TinyChat and llama.cpp)
+
+The peers (llama-cpp-python, OpenVINO GenAI, transformers) are installed once into build/peers/venv; llama.cpp is
+compiled there. Each program runs as a process of its own, `--rounds` times in turn; the table shows medians, and the
+ratio to the best peer of the same column.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import platform
+import shutil
+from statistics import median
+import subprocess
+import sys
+from typing import Any
+
+from random_gguf import write_random_gguf
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / 'build' / 'peers'
+PYTHON = WORK / 'venv' / 'bin' / 'python'
+TINYCHAT = ROOT / '.venv' / 'bin' / 'tinychat'
+GGUF = ROOT / 'models' / 'SmolLM2-135M-Instruct.Q4_1.gguf'
+WHEELS = ('llama-cpp-python==0.3.36', 'openvino-genai==2026.4.1.0', 'transformers==5.23.0', 'torch==2.13.0',
+          'accelerate', 'gguf')
+# All that AVX-512 machines have in common; llama.cpp's own choice (GGML_NATIVE) crashes where there is AMX.
+FEATURES = ('AVX512', 'AVX512_VBMI', 'AVX512_VNNI', 'AVX512_BF16', 'AVX2', 'FMA', 'F16C')
+
+
+def main() -> None:
+    """Measure every peer in turn, print the table, and leave the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--shape', choices=('llama-2-7b',), help='random weights instead of SmolLM2')
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--threads', default='2,1')
+    parser.add_argument('--prompt', type=int, help='tokens of the prefill (default: 512, a shape: 128)')
+    parser.add_argument('--new-tokens', type=int, help='tokens decoded (default: 100, a shape: 16)')
+    parser.add_argument('--json', metavar='FILE', help='where the figures go')
+    args = parser.parse_args()
+    prompt, new_tokens = args.prompt or (128 if args.shape else 512), args.new_tokens or (16 if args.shape else 100)
+    install()
+    programs = shape_programs(args.shape) if args.shape else smollm2_programs()
+    results = []
+    for threads in map(int, args.threads.split(',')):
+        rounds: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
+        for number in range(args.rounds):
+            for name, (program, model) in programs.items():
+                print(f'\r\033[K{threads} threads, round {number + 1}: {name}', end='', file=sys.stderr, flush=True)
+                rounds[name].append(run(program, model, threads, prompt, new_tokens))
+        print('\r\033[K', end='', file=sys.stderr)
+        rows = [{'program': name, 'threads': threads, 'prompt': prompt,
+                 **{key: median(figures[key] for figures in runs) for key in ('decode', 'prefill')}}
+                for name, runs in rounds.items()]
+        results += rows
+        print_table(rows, prompt)
+    if args.json:
+        Path(args.json).write_text(json.dumps({'cpu': cpu_name(), 'rows': results}, indent=1) + '\n')
+
+
+def install() -> None:
+    """Make the peers' environment where it is not there yet."""
+    if PYTHON.exists():
+        return
+    WORK.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, '-m', 'venv', WORK / 'venv'], check=True)
+    flags = Path('/proc/cpuinfo').read_text()
+    native = ['-DGGML_NATIVE=ON']
+    if 'avx512_bf16' in flags:
+        native = ['-DGGML_NATIVE=OFF', *(f'-DGGML_{feature}=ON' for feature in FEATURES)]
+    pip = [PYTHON, '-m', 'pip', 'install']
+    try:
+        subprocess.run([*pip, *WHEELS], env=dict(os.environ, CMAKE_ARGS=' '.join(native)), check=True)
+    except BaseException:
+        shutil.rmtree(WORK / 'venv')  # half an environment would pass for one the next time
+        raise
+
+
+def smollm2_programs() -> dict[str, tuple[str, Path]]:
+    """Return name -> (program, model): the Q4_1 file as published, and Q4_0 (llama.cpp's fastest) made from it."""
+    if not GGUF.exists():
+        raise SystemExit('run `make demo` first: it fetches the model')
+    q40 = WORK / 'smollm2-q4_0.gguf'
+    if not q40.exists():
+        subprocess.run([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'requantize', GGUF, q40], check=True)
+    floats = WORK / 'smollm2-float'
+    if not floats.exists():
+        subprocess.run([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'dequantize', GGUF, floats], check=True)
+    return {'TinyChat W4A8 (Q4_1 weights)': ('tinychat', imported(GGUF)),
+            'TinyChat W4A8 (Q4_0 weights)': ('tinychat', imported(q40)),
+            'llama.cpp Q4_0': ('llama.cpp', q40), 'llama.cpp Q4_1': ('llama.cpp', GGUF),
+            'OpenVINO GenAI Q4_0': ('openvino', q40),
+            'transformers fp32': ('transformers-float32', floats),
+            'transformers bf16': ('transformers-bfloat16', floats)}
+
+
+def shape_programs(shape: str) -> dict[str, tuple[str, Path]]:
+    """Return name -> (program, model) for random weights of a known shape."""
+    gguf = WORK / f'{shape}-q4_0.gguf'
+    if not gguf.exists():
+        WORK.mkdir(parents=True, exist_ok=True)
+        write_random_gguf(gguf)
+    return {'TinyChat W4A8 g128': ('tinychat', Path(shape)), 'llama.cpp Q4_0': ('llama.cpp', gguf)}
+
+
+def imported(gguf: Path) -> Path:
+    """Return the split checkpoint of a GGUF file, made where it is not there yet."""
+    directory = WORK / gguf.stem.lower()
+    if not directory.exists():
+        subprocess.run([TINYCHAT, 'import', gguf, directory], check=True, stdout=subprocess.DEVNULL)
+    return directory
+
+
+def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -> dict[str, float]:
+    """Return decode and prefill of one process, in tokens a second."""
+    if program == 'tinychat':
+        source = [str(model)] if model.is_absolute() else ['--shape', str(model)]
+        command: list[Any] = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads),
+                              '--context', f'4,{prompt}', '--new-tokens', str(new_tokens)]
+    else:
+        command = [PYTHON, ROOT / 'benchmarks' / 'peer.py', program, model, str(threads), str(prompt), str(new_tokens)]
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM='false')
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f'{program}: {process.stderr[-2000:]}')
+    lines = [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{')]
+    if program == 'tinychat':
+        return {'decode': lines[0]['decode_tokens_per_s'], 'prefill': lines[1]['prefill_tokens_per_s']}
+    figures: dict[str, float] = lines[-1]
+    return figures
+
+
+def print_table(rows: list[dict[str, Any]], prompt: int) -> None:
+    """Print medians, each with its ratio to the best peer."""
+    peers = [row for row in rows if not row['program'].startswith('TinyChat')]
+    best = {key: max(row[key] for row in peers) for key in ('decode', 'prefill')}
+    print(f'\n| {rows[0]["threads"]} threads, {cpu_name()} | decode tok/s | of the best peer '
+          f'| prefill {prompt} tok/s | of the best peer |')
+    print('|---|---|---|---|---|')
+    for row in rows:
+        print(f'| {row["program"]} | {row["decode"]:.1f} | {row["decode"] / best["decode"]:.2f}× '
+              f'| {row["prefill"]:.0f} | {row["prefill"] / best["prefill"]:.2f}× |')
+
+
+def cpu_name() -> str:
+    """Return the processor's name as the kernel tells it."""
+    for line in Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.machine()
+
+
+if __name__ == '__main__':
+    main()
