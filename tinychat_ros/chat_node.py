@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+import os
 import sys
 from time import monotonic, sleep
 from typing import Any
@@ -80,6 +81,9 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._progress_shown = 0.0
         self._status = Status(self)
         parameters.declare(self, lambda: self._status.state in (State.UNCONFIGURED, State.ERROR))
+        # Of this thread and of those that begin later: the executor's and the decoder's, but not the middleware's.
+        if self._value('nice'):
+            os.nice(self._value('nice'))
         self._server = ChatServer(self, self._status)
         self._queries = Services(self, group)
         self._diagnostics = Diagnostics(self, self._status, group, board or Board())

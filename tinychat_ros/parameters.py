@@ -60,6 +60,8 @@ PARAMETERS = (
     Declared('backend', 'auto', 'What decodes.', UNCONFIGURED, choices=('auto', 'cpu')),
     Declared('threads', 0, 'Threads that decode; 0: every physical core that the process may use.',
              UNCONFIGURED, low=0, high=1024),
+    Declared('nice', 0, 'Added to the niceness of the threads that decode and serve, so that control loops go first.',
+             NEVER, low=0, high=19),
     Declared('max_seq_len', 0, "Positions of the KV cache; 0: the model's context length.", UNCONFIGURED,
              low=0, high=BIG),
     Declared('kv_caches', 2,
