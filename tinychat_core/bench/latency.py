@@ -12,6 +12,9 @@ from time import perf_counter
 from tinychat_core import _tinychat
 from tinychat_core.engine import Engine
 
+# Far more than any cache holds; a second copy of a large model would not fit beside the first.
+_MOST_READ = 1 << 30
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -54,7 +57,7 @@ def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> L
     step, prefill = median(steps), median(prefills)
     cached = engine.kv_cache_bytes * (context + new_tokens / 2) / engine.context_length
     bytes_per_token = engine.token_bytes + cached
-    bandwidth = _tinychat.read_bandwidth(int(bytes_per_token), engine.threads)
+    bandwidth = _tinychat.read_bandwidth(min(int(bytes_per_token), _MOST_READ), engine.threads)
     return Latency(
         context=context, threads=engine.threads, precision=engine.precision, isa=engine.isa,
         decode_tokens_per_s=1 / step, prefill_tokens_per_s=context / prefill, time_to_first_token_ms=1e3 * prefill,

@@ -87,7 +87,8 @@ def _fits(shape: str, listed: Manifest, positions: int, args: argparse.Namespace
     if not args.json:
         total, weights, cache, buffers = (count / 2**30 for count in (
             needs.total_bytes, needs.weights_bytes, needs.kv_cache_bytes, needs.buffers_bytes))
-        print(f'{shape}: {listed.model["layers"]} layers of {listed.model["hidden_size"]} take {total:.2f} GiB: '
+        layers = 'one layer' if listed.model['layers'] == 1 else f'{listed.model["layers"]} layers'
+        print(f'{shape}: {layers} of {listed.model["hidden_size"]} take {total:.2f} GiB: '
               f'weights {weights:.2f}, KV cache of {positions} positions {cache:.2f}, buffers {buffers:.2f}')
         if not fits:
             print(f'it does not fit: {memory / 2**30:.2f} GiB are available, and nothing was timed')
