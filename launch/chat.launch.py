@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.conditions import UnlessCondition
 from launch.event_handlers import OnProcessExit
@@ -15,15 +16,13 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchContext, LaunchDescription
-
 CONFIG = str(Path(__file__).resolve().parents[1] / 'config' / 'chat.yaml')
 
 # Each is a parameter of the node; what is left empty is taken from params_file. name: type, description
 PARAMETERS = {
     'model': (str, 'directory of a split checkpoint; without one, the default model, where it is'),
     'precision': (str, 'W4A8, W4A16, W8A8, W8A16 or W16A16; without one, as the weights are stored'),
-    'backend': (str, 'what decodes: auto or cpu'),
+    'backend': (str, 'what decodes: auto, cpu or cuda'),
     'threads': (int, 'threads that decode; 0: every physical core that the process may use'),
     'max_seq_len': (int, "positions of the KV cache; 0: the model's context length"),
     'use_sim_time': (bool, 'true: take time stamps from /clock'),

@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core import _tinychat
-from tinychat_core._tinychat import Cache, Canceled, CancelFlag
+from tinychat_core import _tinychat, cuda
+from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.cores import usable_cores
-from tinychat_core.errors import CheckpointError, InvalidParameterError, PromptTooLongError
+from tinychat_core.errors import BackendFailedError, CheckpointError, InvalidParameterError, PromptTooLongError
 from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
 from tinychat_core.sampling import SamplingParams
@@ -39,15 +39,17 @@ class Engine:
     """A model that is ready to answer: weights in memory, the native decoder and the tokenizer."""
 
     def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str,
-                 precision: str | None = None, threads: int | None = None, max_seq_len: int | None = None) -> None:
+                 precision: str | None = None, backend: str = 'auto', threads: int | None = None,
+                 max_seq_len: int | None = None) -> None:
         """
         Build the decoder over `tensors`, which are read in place; `Engine.open` does it for a checkpoint.
 
         `model` is a family's description; a tensor is a float32 vector, or a dictionary of a matrix's format, rows,
         cols, group_size and arrays. Raises InvalidParameterError for what cannot be served, ValueError for tensors that
-        do not fit the description.
+        do not fit the description, BackendFailedError for a device without room for them.
         """
-        choices = PRECISIONS[weights]
+        library = cuda.usable_library(backend, weights, precision)
+        choices = (PRECISIONS if library is None else cuda.PRECISIONS)[weights]
         if precision is None:
             precision = next(iter(choices))
         if precision not in choices:
@@ -63,22 +65,27 @@ class Engine:
                                         f'not {max_seq_len}')
         self.precision = precision
         self.threads = threads or cores.physical
-        self.backend = 'cpu'
+        self.backend = 'cpu' if library is None else 'cuda'
         self.context_length = max_seq_len or limit
         self.vocab_size: int = model['vocab_size']
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         # What decoding reads for a token; of an embedding that is not also the head it reads one row.
         self.token_bytes = self.weights_bytes - (_nbytes(tensors['embedding']) if 'head' in tensors else 0)
         # Keys and values: fp16, but float where the precision promises what float gives.
-        self.kv_cache_bytes: int = (2 * (2 if choices[precision] == 'bytes' else 4) * model['layers'] *
-                                    model['kv_heads'] * model['head_dim'] * self.context_length)
+        number = 4 if library is None and choices[precision] == 'float' else 2
+        self.kv_cache_bytes: int = (2 * number * model['layers'] * model['kv_heads'] * model['head_dim'] *
+                                    self.context_length)
         isa = os.environ.get('TINYCHAT_ISA', '')
         if isa and isa not in _tinychat.isas():
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "
                                         f'{", ".join(_tinychat.isas())}')
-        self._decoder = _tinychat.Decoder(
-            {**model, **native_table(model, self.context_length)}, dict(tensors), activations=choices[precision],
-            isa=isa, threads=self.threads, max_seq_len=self.context_length)
+        try:
+            self._decoder = _tinychat.Decoder(
+                {**model, **native_table(model, self.context_length)}, dict(tensors), activations=choices[precision],
+                isa=isa, threads=self.threads, max_seq_len=self.context_length,
+                cuda_library='' if library is None else str(library))
+        except DeviceError as error:
+            raise BackendFailedError(str(error)) from None
         self.isa: str = self._decoder.isa
         self.path: Path | None = None
         self.family = ''
@@ -95,11 +102,11 @@ class Engine:
 
         `precision`: one of PRECISIONS; None is the checkpoint's default. `threads`: None is every physical core that
         the process may use. `max_seq_len`: positions of a KV cache; None is the model's context length. `progress` is
-        told the fraction verified, 0 .. 1. Raises CheckpointError, InvalidParameterError, and Canceled once `cancel` is
-        set.
+        told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda. Raises CheckpointError, InvalidParameterError,
+        BackendFailedError, and Canceled once `cancel` is set.
         """
-        if backend not in ('auto', 'cpu'):
-            raise InvalidParameterError(f"backend '{backend}' is not available in this build; use auto or cpu")
+        if backend not in cuda.BACKENDS:
+            raise InvalidParameterError(f"there is no backend '{backend}'; use {', '.join(cuda.BACKENDS)}")
 
         def report(fraction: float) -> None:
             if cancel is not None and cancel.is_set():
@@ -111,8 +118,8 @@ class Engine:
         manifest = checkpoint.manifest
         try:
             tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
-            engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, threads=threads,
-                         max_seq_len=max_seq_len)
+            engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
+                         threads=threads, max_seq_len=max_seq_len)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
         except ValueError as error:
             checkpoint.close()
@@ -135,15 +142,23 @@ class Engine:
         return self._tokenizer
 
     def new_cache(self) -> Cache:
-        """Return an empty KV cache of `context_length` positions; memory is taken as it fills."""
-        return self._decoder.new_cache()
+        """
+        Return an empty KV cache of `context_length` positions; on the CPU memory is taken as it fills.
+
+        Raises BackendFailedError where the device has no room.
+        """
+        try:
+            return self._decoder.new_cache()
+        except DeviceError as error:
+            raise BackendFailedError(str(error)) from None
 
     def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Logits:
         """
         Append tokens [n] to the cache and return the logits [vocab] after the last one.
 
         Raises PromptTooLongError where the cache has no room, InvalidParameterError for none or a token outside the
-        vocabulary, Canceled once `cancel` is set (the cache then holds what was done in whole chunks).
+        vocabulary, Canceled once `cancel` is set (the cache then holds what was done in whole chunks),
+        BackendFailedError where the device failed.
         """
         return cast(Logits, self._forward(cache, tokens, 'last', cancel))
 
@@ -193,6 +208,8 @@ class Engine:
             return self._decoder.forward(cache, np.asarray(tokens, dtype=np.int32), want, cancel)
         except ValueError as error:
             raise InvalidParameterError(str(error)) from None
+        except DeviceError as error:
+            raise BackendFailedError(str(error)) from None
 
 
 def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:

@@ -23,3 +23,7 @@ class PromptTooLongError(TinyChatError):
 
 class InvalidParameterError(TinyChatError, ValueError):
     """A value outside what is allowed."""
+
+
+class BackendFailedError(TinyChatError):
+    """A device that failed while it worked; it is set up anew for what is asked next, and caches are empty then."""

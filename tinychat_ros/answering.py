@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from tinychat_core.engine import Engine
-from tinychat_core.errors import PromptTooLongError, TinyChatError
+from tinychat_core.errors import BackendFailedError, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
 from tinychat_ros.conversations import Conversations
@@ -49,6 +49,8 @@ class Answering:
             return self._stream(goal, generation, start)
         except PromptTooLongError as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.PROMPT_TOO_LONG, str(error))
+        except BackendFailedError as error:
+            return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, str(error))
         except TinyChatError as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.INVALID_GOAL, str(error))
         except MemoryError:

@@ -57,7 +57,7 @@ PARAMETERS = (
              UNCONFIGURED),
     Declared('precision', '', 'W4A8, W4A16, W8A8, W8A16 or W16A16; empty: as the weights are stored.',
              UNCONFIGURED),
-    Declared('backend', 'auto', 'What decodes.', UNCONFIGURED, choices=('auto', 'cpu')),
+    Declared('backend', 'auto', 'What decodes.', UNCONFIGURED, choices=('auto', 'cpu', 'cuda')),
     Declared('threads', 0, 'Threads that decode; 0: every physical core that the process may use.',
              UNCONFIGURED, low=0, high=1024),
     Declared('nice', 0, 'Added to the niceness of the threads that decode and serve, so that control loops go first.',

@@ -60,7 +60,7 @@ def test_a_prompt_beyond_the_context_is_aborted(start_node: Any) -> None:
 @pytest.mark.parametrize(('parameter', 'reason'), [
     ('model:=/nonexistent', '/nonexistent is not a directory'),
     ('precision:=W5A5', "'W5A5' does not fit"),
-    ('backend:=abacus', 'backend must be auto or cpu'),
+    ('backend:=abacus', 'backend must be auto or cpu or cuda'),
     ('max_seq_len:=9000', 'max_seq_len must be 1 .. 8192'),
 ])
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: Path, parameter: str,

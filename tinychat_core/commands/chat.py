@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--system', default='', metavar='TEXT',
                         help="system prompt (default: the model's own, if any)")
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
-    parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
+    parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N',
                         help='default: every physical core that the process may use')
     parser.add_argument('--max-seq-len', type=int, metavar='N', help="context to keep (default: the model's)")

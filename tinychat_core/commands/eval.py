@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--window', type=int, default=2048, metavar='N', help='tokens a window (default: 2048)')
     parser.add_argument('--max-windows', type=int, metavar='N', help='stop after so many windows (default: all)')
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
-    parser.add_argument('--backend', default='auto', help='auto or cpu (default: auto)')
+    parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
