@@ -4,7 +4,7 @@
 #   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
 #   make test                every test, Python and C++            make test-large   what takes long
 #   make soak                two thousand goals of all kinds: none gets lost, and no memory
-#   make lint                ruff, mypy, clang-format              make format       mends what can be mended
+#   make lint                ruff, mypy, flake8, clang-format      make format       mends what can be mended
 #   make setup               only the environment: .venv           make clean        remove all that was built
 #
 # Each step leaves a stamp and runs again only when its input has changed.

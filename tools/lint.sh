@@ -10,5 +10,9 @@ check() { echo "-- $1"; "${@:2}" || code=1; }
 mapfile -t native < <(git ls-files 'csrc/*' 'test/cpp/*' 'test/cuda/*' | grep -E '\.(h|cpp|inl|cu|cuh)$')
 check ruff "$bin/ruff" check .
 check mypy "$bin/mypy"
+# The rules of a ROS 2 distribution's own linters: ament_flake8, ament_pep257 and, where it is installed, ament_xmllint.
+mapfile -t python < <(git ls-files '*.py' | grep -vE '^test/(core|cuda|families|reference)/')
+check flake8 "$bin/flake8" "${python[@]}"
+command -v xmllint > /dev/null && check xmllint xmllint --noout $(git ls-files '*.xml')
 check clang-format "$bin/clang-format" --dry-run --Werror "${native[@]}"
 exit $code

@@ -146,5 +146,3 @@ class Robot:
             thread.join()
         self.node.destroy_node()
         self.client_node.destroy_node()
-
-

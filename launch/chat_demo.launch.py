@@ -1,0 +1,47 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Hear one answer: the chat node and a client that asks it, and the end of both.
+
+    ros2 launch tinychat_ros chat_demo.launch.py prompt:="Why do robots need maps?"
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+CHAT = str(Path(__file__).resolve().with_name('chat.launch.py'))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the prompt, and start the client beside what chat.launch.py starts."""
+    prompt = DeclareLaunchArgument('prompt', default_value='Why do robots need maps?',
+                                   description='what the client asks')
+    # Included before the client, so that the arguments it declares have their defaults.
+    chat = IncludeLaunchDescription(PythonLaunchDescriptionSource(CHAT))
+    client = Node(
+        package='tinychat_ros', executable='chat_client', namespace=LaunchConfiguration('namespace'),
+        arguments=['--timeout', '60', '--', LaunchConfiguration('prompt')], output='screen')
+    return LaunchDescription([prompt, chat, client, RegisterEventHandler(
+        OnProcessExit(target_action=client, on_exit=end))])
+
+
+def end(event: Any, _: LaunchContext) -> EmitEvent:
+    """End the launch with the client, with an error where there was no whole answer."""
+    if event.returncode:
+        raise RuntimeError(f'the client ended with exit code {event.returncode}')
+    return EmitEvent(event=Shutdown(reason='the answer is complete'))

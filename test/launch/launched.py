@@ -1,0 +1,80 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch tests share: the launch file with the real model, and a client."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+import unittest
+
+import pytest
+
+# On this machine alone, in a domain that no other test run has.
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+
+pytest.importorskip('launch_testing', reason='launch_testing is not installed; it comes with a ROS 2 distribution')
+
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_testing.actions import ReadyToTest
+import rclpy
+from rclpy.action import ActionClient
+from rclpy.signals import SignalHandlerOptions
+import smollm2
+
+from tinychat_ros.interfaces import Chat
+
+NAMESPACE = 'robot'
+LAUNCH = Path(__file__).parents[2] / 'launch'
+
+
+def launched(**arguments: str) -> LaunchDescription:
+    """Launch the node with these arguments."""
+    given = {'model': str(smollm2.checkpoint()), 'namespace': NAMESPACE, **arguments}
+    source = PythonLaunchDescriptionSource(str(LAUNCH / 'chat.launch.py'))
+    return LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given.items()),
+                              ReadyToTest()])
+
+
+class WithClient(unittest.TestCase):
+    """A client of the launched node."""
+
+    def setUp(self) -> None:
+        """Make a client."""
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node('client', namespace=NAMESPACE, context=self.context)
+        self.executor = rclpy.executors.SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+
+    def tearDown(self) -> None:
+        """End it."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def wait(self, future: Any) -> Any:
+        """Return what a future brings."""
+        self.executor.spin_until_future_complete(future, timeout_sec=60)
+        assert future.done(), 'no answer within 60 s'
+        return future.result()
+
+    def call(self, kind: Any, name: str, request: Any) -> Any:
+        """Call a service of the node."""
+        client = self.node.create_client(kind, f'tinychat/{name}')
+        assert client.wait_for_service(60)
+        return self.wait(client.call_async(request))
+
+    def ask(self, prompt: str) -> Chat.Result:
+        """Return the result of a goal."""
+        client = ActionClient(self.node, Chat, 'tinychat/chat')
+        assert client.wait_for_server(60)
+        goal = self.wait(client.send_goal_async(Chat.Goal(prompt=prompt)))
+        assert goal.accepted
+        result = self.wait(goal.get_result_async()).result
+        client.destroy()
+        return result
