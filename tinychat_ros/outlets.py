@@ -33,10 +33,11 @@ class Outlets:
 
     def emit(self, goal: AcceptedGoal, piece: Piece) -> None:
         """Send a piece of a goal's answer."""
-        self._tokens.publish(Token(
-            header=Header(stamp=self._clock.now().to_msg()), goal_id=goal.goal_id,
-            conversation_id=goal.request.conversation_id, index=piece.index, new_tokens=piece.new_tokens,
-            delta=piece.delta, last=piece.last, finish_reason=piece.finish_reason, error_code=piece.error_code))
+        if self._tokens.get_subscription_count():  # a message for nobody costs as much as one for somebody
+            self._tokens.publish(Token(
+                header=Header(stamp=self._clock.now().to_msg()), goal_id=goal.goal_id,
+                conversation_id=goal.request.conversation_id, index=piece.index, new_tokens=piece.new_tokens,
+                delta=piece.delta, last=piece.last, finish_reason=piece.finish_reason, error_code=piece.error_code))
         if goal.handle is not None:
             goal.handle.publish_feedback(Chat.Feedback(
                 stage=Chat.Feedback.DECODE, prefill_progress=1.0, index=piece.index, new_tokens=piece.new_tokens,

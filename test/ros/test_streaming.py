@@ -32,8 +32,8 @@ def test_our_client_prints_every_token(start: Any, engine: ScriptedEngine, capsy
     robot = start(publish_period=0.0)
     engine.words, engine.delay, engine.context_length = [f'{i} ' for i in range(200)], 1 / 400, 1024
     node = rclpy.create_node('chat_client', namespace=robot.node.get_namespace())
-    client = ChatClient(node, 'tinychat')
-    client.wait(10.0)
+    client = ChatClient(node, 'tinychat', 10.0)
+    client.wait()
     result = client.ask(Chat.Goal(prompt='Count.'))
     node.destroy_node()
     assert capsys.readouterr().out == result.text + '\n'
