@@ -15,6 +15,8 @@ from typing import Any
 
 from tinychat_core.errors import CheckpointError
 
+LARGEST_HEAD = 256  # that the decoder has room for
+
 # Field -> the types of its value. Sizes count numbers, not bytes.
 _REQUIRED: dict[str, tuple[type, ...]] = {
     'vocab_size': (int,),
@@ -81,6 +83,25 @@ def check_description(model: Mapping[str, Any]) -> None:
                  'context_length'):
         if model[name] < 1:
             raise ValueError(f'{name} of the description is {model[name]}')
+    _check_lists(model)
+
+
+def _check_lists(model: Mapping[str, Any]) -> None:
+    """Raise ValueError for a list that the decoder would read beyond its end, or that has more than numbers."""
+    half = model['head_dim'] // 2
+    for name, kinds, fewest, most in (
+            ('windows', (int,), model['layers'], model['layers']),
+            ('alibi_slopes', (int, float), model['heads'], model['heads']),
+            *((name, (int, float), 0, half) for name in ('rope_inv_freq', 'rope_long_inv_freq', 'rope_local_inv_freq'))):
+        values = model.get(name)
+        if values is not None and not fewest <= len(values) <= most:
+            raise ValueError(f'{name} of the description has {len(values)} numbers')
+        if any(type(value) not in kinds for value in values or ()):
+            raise ValueError(f'{name} of the description has something else than numbers')
+    if model['head_dim'] > LARGEST_HEAD:
+        raise ValueError(f'head_dim of the description is {model["head_dim"]}')
+    if (model.get('rope') or {}).get('dim', 0) > model['head_dim'] or model.get('position_offset', 0) < 0:
+        raise ValueError('the positions of the description do not fit its heads')
 
 
 def _check_fields(prefix: str, values: Mapping[str, Any], known: Mapping[str, tuple[type, ...]]) -> None:

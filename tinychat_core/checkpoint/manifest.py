@@ -127,6 +127,10 @@ class Manifest:
                 raise ValueError(f"'{name}' is not the name of a file in it")
         check_description(manifest.model)
         check_tensors(manifest.tensors)
+        positions = manifest.tensors.get('positions')
+        needed = manifest.model['context_length'] + manifest.model.get('position_offset', 0)
+        if positions is not None and positions.rows < needed:
+            raise ValueError(f'it has {positions.rows} learned positions instead of {needed}')
         return manifest
 
 

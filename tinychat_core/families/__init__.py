@@ -11,13 +11,13 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+from tinychat_core.checkpoint.description import LARGEST_HEAD
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.config import Config
 from tinychat_core.families.family import Family
 
 # Vector registers hold 16 numbers, and nothing is padded while decoding.
 _IN_SIXTEENS = ('hidden_size', 'intermediate_size', 'head_dim')
-_LARGEST_HEAD = 256
 
 
 @cache
@@ -48,8 +48,8 @@ def describe(config: Mapping[str, Any]) -> dict[str, Any]:
     for name in _IN_SIXTEENS:
         if description[name] % 16:
             raise UnsupportedModelError(f'{name} = {description[name]} is not supported: no multiple of 16')
-    if description['head_dim'] > _LARGEST_HEAD:
-        raise UnsupportedModelError(f'head_dim = {description["head_dim"]} is not supported: above {_LARGEST_HEAD}')
+    if description['head_dim'] > LARGEST_HEAD:
+        raise UnsupportedModelError(f'head_dim = {description["head_dim"]} is not supported: above {LARGEST_HEAD}')
     if description['heads'] % description['kv_heads']:
         raise UnsupportedModelError(f'{description["heads"]} heads over {description["kv_heads"]} KV heads '
                                     'are not supported: no multiple')

@@ -1,0 +1,52 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A description that the decoder cannot follow is refused before it is built: it would read beyond its lists."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_checkpoint as small
+
+from tinychat_core.checkpoint.description import check_description
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.errors import CheckpointError
+from tinychat_core.families import describe
+
+MPT = describe({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads': 3, 'n_layers': 2})
+
+
+@pytest.mark.parametrize(('changes', 'reason'), [
+    ({'windows': [4]}, 'windows of the description has 1 numbers'),
+    ({'windows': [4.0, 4.0]}, 'windows of the description has something else than numbers'),
+    ({'alibi_slopes': [0.5, 0.25]}, 'alibi_slopes of the description has 2 numbers'),
+    ({'alibi_slopes': [0.5, 0.25, None]}, 'alibi_slopes of the description has something else'),
+    ({'rope_inv_freq': [1.0] * 17}, 'rope_inv_freq of the description has 17 numbers'),
+    ({'rope_inv_freq': ['fast']}, 'rope_inv_freq of the description has something else'),
+    ({'rope_long_inv_freq': [1.0] * 17}, 'rope_long_inv_freq of the description has 17 numbers'),
+    ({'rope_local_inv_freq': [1.0] * 17}, 'rope_local_inv_freq of the description has 17 numbers'),
+    ({'rope': {'theta': 1e4, 'dim': 64}}, 'the positions of the description do not fit'),
+    ({'position_offset': -1}, 'the positions of the description do not fit'),
+    ({'head_dim': 512}, 'head_dim of the description is 512'),
+    ({'heads': 0}, 'heads of the description is 0'),
+])
+def test_what_does_not_fit_is_named(changes: dict[str, Any], reason: str) -> None:
+    check_description(MPT)
+    with pytest.raises(ValueError, match=reason):
+        check_description({**MPT, **changes})
+
+
+@pytest.mark.parametrize(('offset', 'served'), [(0, True), (1, False)])
+def test_there_are_as_many_learned_positions_as_the_context_has(tmp_path: Path, offset: int, served: bool) -> None:
+    manifest = Manifest.read(small.write(tmp_path / 'model'))
+    learned = TensorEntry(0, 'f16', manifest.model['context_length'], manifest.model['hidden_size'], 0, 'r16k1')
+    changed = replace(manifest, model={**manifest.model, 'position_offset': offset},
+                      tensors={**manifest.tensors, 'positions': learned})
+    (tmp_path / 'model' / 'tinychat.json').write_text(changed.text())
+    if served:
+        Manifest.read(tmp_path / 'model')
+    else:
+        with pytest.raises(CheckpointError, match='learned positions instead of'):
+            Manifest.read(tmp_path / 'model')
