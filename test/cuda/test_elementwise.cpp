@@ -1,0 +1,127 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Embedding, norms and activations against the CPU's kernels.
+
+#include "../cpp/check.h"
+#include "cpu/embedding.h"
+#include "cpu/half.h"
+#include "cpu/kernels.h"
+#include "cuda/kernels.h"
+
+using namespace tinychat;
+using namespace tinychat::cuda;
+
+namespace {
+
+const Kernels& cpu() { return *compiled_isas().back().kernels; }
+
+void close(const std::vector<uint16_t>& found, const std::vector<float>& expected, bool bf16, const char* name) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const float value = bf16 ? bf16_to_float(found[i]) : half_to_float(found[i]);
+    const float bound = (bf16 ? 5e-3f : 1e-3f) * std::abs(expected[i]) + 1e-5f;
+    CHECK(std::abs(value - expected[i]) <= bound, std::string(name) + " " + std::to_string(i));
+  }
+}
+
+void test_norms(Norm kind, Number number, int n) {
+  std::mt19937 random(2);
+  constexpr int kRows = 3;
+  const auto x = random_floats(random, kRows * n, 5), w = random_floats(random, n), b = random_floats(random, n),
+             scale = random_floats(random, n);
+  std::vector<float> expected(kRows * n), residual = random_floats(random, kRows * n), sum = residual;
+  std::vector<uint16_t> out(kRows * n);
+  for (int r = 0; r < kRows; ++r) {
+    cpu().norm(kind, &x[r * n], w.data(), b.data(), 1e-5f, n, &expected[r * n]);
+    for (int i = 0; i < n; ++i) sum[r * n + i] += expected[r * n + i];
+    cpu().scale(&expected[r * n], scale.data(), n);
+  }
+  norm({}, x.data(), {w.data(), b.data(), 1e-5f, kind}, scale.data(), kRows, n, number, out.data());
+  close(out, expected, number == Number::kBf16, "norm");
+  add_normed({}, x.data(), {w.data(), b.data(), 1e-5f, kind}, kRows, n, residual.data());
+  for (int i = 0; i < kRows * n; ++i) CHECK(std::abs(residual[i] - sum[i]) < 1e-4f, "added norm " + std::to_string(i));
+}
+
+void test_activation(Activation kind, bool gated) {
+  std::mt19937 random(3);
+  constexpr int kRows = 2, kWidth = 272;
+  const int stored = kWidth * (gated ? 2 : 1);
+  const auto x = random_floats(random, kRows * stored, 3), scale = random_floats(random, kWidth);
+  std::vector<float> expected(kRows * kWidth);
+  std::vector<uint16_t> out(kRows * kWidth);
+  for (int r = 0; r < kRows; ++r) {
+    const float* row = &x[r * stored];
+    cpu().activate(kind, row, gated ? row + kWidth : nullptr, kWidth, &expected[r * kWidth]);
+    cpu().scale(&expected[r * kWidth], scale.data(), kWidth);
+  }
+  activate({}, x.data(), scale.data(), kRows, kWidth, kind, gated, Number::kHalf, out.data());
+  close(out, expected, false, "activation");
+}
+
+// fp16 ends where a bf16 model may go on: what is too large stays the largest number, not infinity.
+void test_too_large() {
+  const std::vector<float> x = {1e30f, -1e30f};
+  std::vector<uint16_t> out(2);
+  activate({}, x.data(), nullptr, 1, 2, Activation::kRelu, false, Number::kHalf, out.data());
+  CHECK(half_to_float(out[0]) == 65504 && out[1] == 0, "clamped");
+}
+
+void test_embedding(WeightFormat format) {
+  std::mt19937 random(4);
+  constexpr int kVocab = 40, kHidden = 64, kRows = 3;
+  std::vector<uint8_t> weight(48 * kHidden * 2), zeros(48 * kHidden / 32 / 2);
+  std::vector<uint16_t> scales(48 * kHidden / 32), mins(scales.size());
+  for (auto& byte : weight) byte = static_cast<uint8_t>(random() & 0x3f); // finite as fp16, bf16 and integers
+  for (auto& byte : zeros) byte = static_cast<uint8_t>(random());
+  for (auto& s : scales) s = float_to_half(0.01f + 1e-4f * static_cast<float>(random() % 100));
+  for (auto& m : mins) m = float_to_half(-0.1f);
+  const auto channel = random_floats(random, 48);
+  Linear w;
+  w.format = format;
+  w.rows = kVocab;
+  w.cols = kHidden;
+  w.group = format == WeightFormat::kW8Channel ? kHidden : 32;
+  w.weight = weight.data();
+  w.scales = scales.data();
+  w.mins = mins.data();
+  w.zeros = zeros.data();
+  w.channel_scales = channel.data();
+
+  Step step;
+  step.position = 1000;
+  const int tokens[kRows] = {0, 17, 39};
+  std::copy_n(tokens, kRows, step.tokens);
+  std::vector<float> residual(kRows * kHidden), frequencies = {1.0f, 0.3f}, cosines(2 * kRows), sines(2 * kRows);
+  Embedding e = {};
+  e.step = &step;
+  e.tokens = w;
+  e.scale = 2;
+  e.residual = residual.data();
+  e.angles = {frequencies.data(), 2, cosines.data(), sines.data()};
+  e.angle_scale = 3;
+  embed({}, e, kRows);
+  for (int r = 0; r < kRows; ++r) {
+    std::vector<float> expected(kHidden);
+    read_row(w, tokens[r], expected.data());
+    for (int i = 0; i < kHidden; ++i) CHECK(residual[r * kHidden + i] == 2 * expected[i], "row " + std::to_string(r));
+    for (int i = 0; i < 2; ++i) {
+      const float angle = static_cast<float>(1000 + r) * frequencies[i];
+      CHECK(std::abs(cosines[2 * r + i] - 3 * std::cos(angle)) < 1e-6f, "cosine");
+      CHECK(std::abs(sines[2 * r + i] - 3 * std::sin(angle)) < 1e-6f, "sine");
+    }
+  }
+}
+
+} // namespace
+
+int main() {
+  for (Norm kind : {Norm::kRms, Norm::kLayer})
+    for (Number number : {Number::kHalf, Number::kBf16})
+      for (int n : {48, 576, 4096}) test_norms(kind, number, n);
+  for (Activation kind : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu})
+    for (bool gated : {false, true}) test_activation(kind, gated);
+  test_too_large();
+  for (WeightFormat format : {WeightFormat::kW4Zero, WeightFormat::kW4Min, WeightFormat::kW8Group,
+                              WeightFormat::kW8Channel, WeightFormat::kF16, WeightFormat::kBf16})
+    test_embedding(format);
+}

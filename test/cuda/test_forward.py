@@ -1,0 +1,99 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The whole CUDA backend against the CPU's, family by family; on a machine without a device its kernels run in a shim."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from cuda_on_host import LIBRARY
+from families.tiny_models import MODELS, Reference, VOCAB
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tinychat_core.engine import Engine
+from tinychat_core.importers import import_model
+
+pytestmark = pytest.mark.slow
+
+PROMPT, DECODED = 44, 8  # two chunks of attention, more than a window
+# What differs in the forward pass: norms, biases, windows, soft-caps, learned positions, ALiBi, a parallel layer.
+NAMES = ['llama, biases everywhere', 'qwen3', 'phi4 mini, part of the head', 'gemma2', 'gemma3', 'opt, heads of 80',
+         'mpt', 'falcon 7b', 'falcon 40b']
+BOUND = 2e-2  # of the largest logit, as the precision promises; fp16 activations stay far below it
+
+
+@pytest.fixture(autouse=True)
+def library(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LIBRARY.is_file(), 'build the C++ tests first: make native-tests'
+    monkeypatch.setenv('TINYCHAT_CUDA_LIBRARY', str(LIBRARY))
+
+
+def logits(checkpoint: Path, precision: str, backend: str, prompt: int = PROMPT, decoded: int = DECODED,
+           max_seq_len: int = 64) -> npt.NDArray[np.float32]:
+    """Return the logits of the end of a prompt and after each of the tokens that follow."""
+    tokens = np.random.default_rng(0).integers(0, VOCAB, prompt + decoded).tolist()
+    engine = Engine.open(checkpoint, precision=precision, backend=backend, threads=1, max_seq_len=max_seq_len)
+    assert engine.backend == backend
+    cache = engine.new_cache()
+    found = [engine.prefill(cache, tokens[:prompt])]
+    found += [engine.decode(cache, token) for token in tokens[prompt:]]
+    engine.close()
+    return np.stack(found)
+
+
+def error(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def imported(name: str, weights: str, directory: Path) -> Path:
+    source = str(Reference(name).save(directory / 'model'))
+    if weights == 'W16':
+        import_model(source, directory / 'ours')
+    else:
+        import_model(source, directory / 'ours', weights=weights, group_size=32)
+    return directory / 'ours'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_four_bits_equal_the_cpu(name: str, tmp_path: Path) -> None:
+    assert name in MODELS
+    checkpoint = imported(name, 'W4', tmp_path)
+    assert error(logits(checkpoint, 'W4A16', 'cuda'), logits(checkpoint, 'W4A16', 'cpu')) < BOUND / 4
+
+
+def test_sixteen_bits_equal_the_cpu(tmp_path: Path) -> None:
+    checkpoint = imported('qwen3', 'W16', tmp_path)
+    assert error(logits(checkpoint, 'W16A16', 'cuda'), logits(checkpoint, 'W16A16', 'cpu')) < BOUND
+
+
+def test_a_longer_context_takes_another_record(tmp_path: Path) -> None:
+    """From 256 positions on, the cache is read in more parts."""
+    checkpoint = imported('qwen3', 'W4', tmp_path)
+    found, expected = (logits(checkpoint, 'W4A16', backend, 252, 8, 300) for backend in ('cuda', 'cpu'))
+    assert error(found, expected) < BOUND / 4
+
+
+def test_caches_take_turns(tmp_path: Path) -> None:
+    """A record serves every cache: each holds its own conversation."""
+    checkpoint = imported('qwen3', 'W4', tmp_path)
+    engine = Engine.open(checkpoint, precision='W4A16', backend='cuda', max_seq_len=64)
+    caches = [engine.new_cache(), engine.new_cache()]
+    for cache, prompt in zip(caches, ([1, 2, 3], [9, 8, 7, 6]), strict=True):
+        engine.prefill(cache, prompt)
+    turns = [engine.decode(cache, token) for token in (10, 11) for cache in caches]
+    alone = []
+    for prompt in ([1, 2, 3], [9, 8, 7, 6]):
+        cache = engine.new_cache()
+        engine.prefill(cache, prompt)
+        alone.append([engine.decode(cache, token) for token in (10, 11)])
+    assert np.array_equal(turns, [alone[0][0], alone[1][0], alone[0][1], alone[1][1]])
+
+
+def test_all_logits_of_a_prompt(tmp_path: Path) -> None:
+    """They come in parts of 16 rows."""
+    checkpoint = imported('qwen3', 'W4', tmp_path)
+    tokens = list(range(40))
+    found, expected = (Engine.open(checkpoint, precision='W4A16', backend=backend, max_seq_len=64).score(tokens)
+                       for backend in ('cuda', 'cpu'))
+    assert error(found, expected) < BOUND / 4
