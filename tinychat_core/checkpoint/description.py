@@ -88,11 +88,11 @@ def check_description(model: Mapping[str, Any]) -> None:
 
 def _check_lists(model: Mapping[str, Any]) -> None:
     """Raise ValueError for a list that the decoder would read beyond its end, or that has more than numbers."""
-    half = model['head_dim'] // 2
+    layers, heads, pairs = model['layers'], model['heads'], model['head_dim'] // 2
     for name, kinds, fewest, most in (
-            ('windows', (int,), model['layers'], model['layers']),
-            ('alibi_slopes', (int, float), model['heads'], model['heads']),
-            *((name, (int, float), 0, half) for name in ('rope_inv_freq', 'rope_long_inv_freq', 'rope_local_inv_freq'))):
+            ('windows', (int,), layers, layers), ('alibi_slopes', (int, float), heads, heads),
+            ('rope_inv_freq', (int, float), 0, pairs), ('rope_long_inv_freq', (int, float), 0, pairs),
+            ('rope_local_inv_freq', (int, float), 0, pairs)):
         values = model.get(name)
         if values is not None and not fewest <= len(values) <= most:
             raise ValueError(f'{name} of the description has {len(values)} numbers')
