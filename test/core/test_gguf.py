@@ -66,6 +66,11 @@ def test_the_description(tmp_path: Path) -> None:
     assert [shard.file for shard in manifest.shards] == files
 
 
+def test_notes_of_other_programs_do_not_matter(tmp_path: Path) -> None:
+    imported(tmp_path, tiny_llama.tensors(), llama__tensor_data_layout='Meta AI original pth', llama__expert_count=0,
+             llama__rope__scaling__finetuned=True, general__file_type=2)
+
+
 def test_the_small_files(tmp_path: Path) -> None:
     directory = imported(tmp_path, tiny_llama.tensors(), tokenizer__ggml__eot_token_id=0).path
     config = json.loads((directory / 'config.json').read_text())
@@ -134,6 +139,8 @@ def test_float32_that_16_bits_do_not_hold_is_refused(tmp_path: Path) -> None:
     ({'llama__rope__dimension_count': 16}, 'llama.rope.dimension_count = 16 is not supported'),
     ({'llama__rope__scaling__attn_factor': 1.2}, 'llama.rope.scaling.attn_factor = '),
     ({'llama__attention__sliding_window': 64}, 'sliding_window = 64 is not supported'),
+    ({'llama__attention__sliding_window_pattern': 6}, 'sliding_window_pattern = 6 is not supported'),
+    ({'llama__rope__freq_base_swa': 1e4}, 'rope_local_base_freq = 10000.0 is not supported'),
     ({'llama__rope__scaling__mscale': 64}, 'llama.rope.scaling.mscale = 64 is not supported'),
     ({'llama__attention__head_count_kv': [1, 3]}, 'llama.attention.head_count_kv = [1, 3] is not supported'),
     ({'llama__attention__head_count': 0}, 'num_attention_heads = 0 is not supported'),

@@ -45,6 +45,14 @@ def test_logits_equal_the_reference(name: str, family: str, tmp_path: Path) -> N
     assert Manifest.read(tmp_path / 'ours').family == family
 
 
+def test_windows_and_rotations_of_gemma_3_that_a_newer_file_tells(tmp_path: Path) -> None:
+    made = reference('gemma3', query_pre_attn_scalar=256, sliding_window_pattern=3, rope_local_base_freq=5000.0)
+    source = gguf_models.save(made, tmp_path / 'tiny.gguf', attention__sliding_window_pattern=3,
+                              rope__freq_base_swa=5000.0, mm__tokens_per_image=256)
+    assert imported_error(source, made, tmp_path) <= BOUND
+    assert Manifest.read(tmp_path / 'ours').model['windows'] == [40, 40, 0, 40, 40, 0, 40]
+
+
 def vector(values: Any) -> Tensor:
     array = np.asarray(values, dtype=np.float32)
     return Tensor('F32', array.shape, array.tobytes())

@@ -19,9 +19,9 @@ _DECISIVE: dict[str, Any] = {
     'lm_head_bias': False, 'logit_scale': 1.0, 'logits_scaling': 1.0, 'mlp_bias': False, 'no_rope_layers': [],
     'parallel_attn': False, 'partial_rotary_factor': 1.0, 'qk_layernorm': False, 'qk_norm': False,
     'quantization_config': None, 'query_pre_attn_scalar': None, 'residual_multiplier': 1.0, 'rope_interleaved': False,
-    'rope_parameters': None, 'rope_scaling': None, 'rotary_pct': 1.0, 'scale_depth': 1.0, 'scale_emb': 1,
-    'sliding_window': None, 'text_config': None, 'use_bias': False, 'use_parallel_residual': False,
-    'use_qk_norm': False, 'use_sliding_window': False, 'vision_config': None,
+    'rope_local_base_freq': None, 'rope_parameters': None, 'rope_scaling': None, 'rotary_pct': 1.0, 'scale_depth': 1.0,
+    'scale_emb': 1, 'sliding_window': None, 'sliding_window_pattern': None, 'text_config': None, 'use_bias': False,
+    'use_parallel_residual': False, 'use_qk_norm': False, 'use_sliding_window': False, 'vision_config': None,
 }
 # Parts of the names of options that belong to other kinds of models: experts, states, compressed caches.
 _FOREIGN = ('expert', 'moe', 'mamba', 'ssm', 'lora_rank', 'num_kv_shared')

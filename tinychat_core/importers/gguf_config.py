@@ -31,6 +31,8 @@ _OPTIONS = {
     'attention.layer_norm_rms_epsilon': 'rms_norm_eps',
     'rope.freq_base': 'rope_theta',
     'attention.sliding_window': 'sliding_window',
+    'attention.sliding_window_pattern': 'sliding_window_pattern',
+    'rope.freq_base_swa': 'rope_local_base_freq',
     'attn_logit_softcapping': 'attn_logit_softcapping',
     'final_logit_softcapping': 'final_logit_softcapping',
 }
@@ -40,7 +42,7 @@ _SCALING = ('rope.scaling.type', 'rope.scaling.factor', 'rope.scaling.original_c
             'rope.scaling.attn_factor')
 # What says nothing that is not known otherwise.
 _NEUTRAL = ('vocab_size', 'rope.dimension_count', 'attention.value_length', 'rope.scaling.finetuned', 'expert_count',
-            'expert_used_count', 'attention.causal')
+            'expert_used_count', 'attention.causal', 'tensor_data_layout', 'mm.tokens_per_image')
 
 
 def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]:
