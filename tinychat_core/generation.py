@@ -3,7 +3,7 @@
 """One answer, token by token."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from tinychat_core.structure import Structure
 from tinychat_core.tokenizer import Tokenizer
 
 NO_TOKEN = -1
+# A prompt is read in parts, to tell how far it is; a multiple of what the decoder does at once.
+PART = 512
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Generation(Iterator[Token]):
 
     At its end, and between tokens, the cache holds what it held before, the prompt and all of `ids` but the
     last, which is only decoded when the next one is asked for. `ids` are all tokens drawn so far, the one
-    that ends the answer included.
+    that ends the answer included. `on_prefill` is told the fraction of a long prompt that has been read.
     """
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
@@ -88,6 +90,7 @@ class Generation(Iterator[Token]):
         self.seed = params.seed_or_fresh()
         self.ids: list[int] = []
         self.finish_reason: str | None = None
+        self.on_prefill: Callable[[float], None] = lambda fraction: None
         self._engine = engine
         self._prompt = tokens
         self._cancel = cancel
@@ -123,10 +126,8 @@ class Generation(Iterator[Token]):
         if self._cancel is not None and self._cancel.is_set():
             return self._end(NO_TOKEN, '', 'canceled')
         try:
-            if self.ids:
-                logits = self._engine.decode(self._cache, self.ids[-1], self._cancel)
-            else:
-                logits = self._engine.prefill(self._cache, self._prompt, self._cancel)
+            logits = (self._engine.decode(self._cache, self.ids[-1], self._cancel) if self.ids else
+                      self._read_prompt())
         except Canceled:
             return self._end(NO_TOKEN, '', 'canceled')
         token: int = self._sampler.sample(logits, None if self._structure is None else self._structure.allowed())
@@ -140,6 +141,14 @@ class Generation(Iterator[Token]):
         if len(self.ids) == self._limit:
             return self._end(token, text, 'length')
         return self._token(token, text)
+
+    def _read_prompt(self) -> Any:
+        """Return the logits after the prompt."""
+        for end in range(PART, len(self._prompt), PART):
+            self._engine.prefill(self._cache, self._prompt[end - PART:end], self._cancel)
+            self.on_prefill(end / len(self._prompt))
+        rest = (len(self._prompt) - 1) // PART * PART
+        return self._engine.prefill(self._cache, self._prompt[rest:], self._cancel)
 
     def _end(self, token: int, text: str, reason: str) -> Token:
         """Return the last token, with all text that was held back."""

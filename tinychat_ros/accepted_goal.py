@@ -58,6 +58,11 @@ class AcceptedGoal:
                                Ending(Chat.Result.ABORTED, reason, message))
         self.cancel.set()
 
+    def show_prefill(self, fraction: float) -> None:
+        """Tell the client how much of the prompt has been read, 0 .. 1."""
+        if self.handle is not None:
+            self.handle.publish_feedback(Chat.Feedback(stage=Chat.Feedback.PREFILL, prefill_progress=fraction))
+
     @property
     def early_ending(self) -> Ending:
         """What `end` asked for."""

@@ -64,6 +64,7 @@ class Answering:
         result = goal.result
         result.prompt_tokens, result.seed = generation.prompt_tokens, generation.seed
         result.reused_tokens = generation.reused_tokens
+        generation.on_prefill = goal.show_prefill
         texts: list[str] = []
         first = last = start
         try:

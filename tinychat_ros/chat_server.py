@@ -193,8 +193,7 @@ class ChatServer:
     def _run(self, goal: AcceptedGoal) -> Chat.Result:
         assert self._answering is not None
         try:
-            if goal.handle is not None:
-                goal.handle.publish_feedback(Chat.Feedback(stage=Chat.Feedback.PREFILL))
+            goal.show_prefill(0.0)
             ending = self._answering.answer(goal)
             if ending.error_code == Chat.Result.BACKEND_FAILED:
                 self._node.get_logger().error(ending.message)

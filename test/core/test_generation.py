@@ -153,3 +153,19 @@ def test_the_texts_of_the_tokens_are_the_text(answer: str, stop: list[str], limi
     assert [token.finish_reason is None for token in tokens] == [True] * (len(tokens) - 1) + [False]
     if generation.finish_reason == 'stop' and generation.ids[-1] == EOS:
         assert generation.text == answer
+
+
+def test_a_long_prompt_is_read_in_parts_which_are_told() -> None:
+    engine = ScriptEngine([0, 0, ord('a'), EOS], context_length=2000)
+    generation = generate(engine, [1] * 1024 + [2])
+    told: list[float] = []
+    generation.on_prefill = told.append
+    assert next(generation).text == 'a'
+    assert [len(part) for part in engine.prefilled] == [512, 512, 1]
+    assert told == [512 / 1025, 1024 / 1025]
+
+
+def test_a_prompt_of_one_part_is_read_at_once() -> None:
+    engine = ScriptEngine([ord('a')], context_length=2000)
+    next(generate(engine, [1] * 512))
+    assert [len(part) for part in engine.prefilled] == [512]

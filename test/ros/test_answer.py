@@ -97,3 +97,12 @@ def test_characters_that_a_message_cannot_carry_are_replaced(robot: Robot, engin
     text = 'a\N{REPLACEMENT CHARACTER}bç😀'
     assert goal.result()[1].text == text
     assert ''.join(piece.delta for piece in robot.pieces(goal.handle.goal_id)) == text
+
+
+def test_the_feedback_tells_how_far_a_long_prompt_is_read(robot: Robot, engine: ScriptedEngine) -> None:
+    engine.context_length = 2000
+    goal = robot.send('x' * 1600)
+    goal.result()
+    progress = [feedback.prefill_progress for feedback in goal.feedback if feedback.stage == Chat.Feedback.PREFILL]
+    assert len(progress) == 4 and progress == sorted(progress)
+    assert (progress[0], 0.9 < progress[-1] < 1.0) == (0.0, True)
