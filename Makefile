@@ -83,7 +83,12 @@ $(MADE)/test: test/requirements.txt | $(MADE)/package
 native-tests: setup
 	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
 
-test: setup $(GGUF) native-tests $(MADE)/test
+# For every architecture; without an nvcc there is nothing to build.
+$(MADE)/cuda: $(shell find csrc/cuda csrc/decoder -type f 2>/dev/null) tools/build_cuda.sh tools/check_cuda_resources.py | $(MADE)/ros
+	$(STEP) 'CUDA library' tools/build_cuda.sh
+	@touch $@
+
+test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
 	@ctest --test-dir build/native --output-on-failure --no-tests=error; native=$$?; \
 	tools/test_arm.sh; arm=$$?; \
 	$(PY) -m pytest -m 'not large' && exit $$((native + arm))

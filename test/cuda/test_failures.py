@@ -138,7 +138,7 @@ def test_a_device_that_fails_is_set_up_anew(launch: int, checkpoint: Path, expec
 
 
 def test_the_command_line_prints_one_line(checkpoint: Path) -> None:
-    code = "import sys; from tinychat_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = 'import sys; from tinychat_core.cli import main; sys.exit(main(sys.argv[1:]))'
     done = run(code, 'chat', checkpoint, '--backend', 'cuda', fault='no-device')
     assert done.returncode == 2
     assert done.stderr.count('\n') == 1 and REFUSALS['no-device'] in done.stderr

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The whole CUDA backend against the CPU's, family by family; on a machine without a device its kernels run in a shim."""
+"""The whole CUDA backend against the CPU's, family by family, its kernels in the SIMT shim."""
 from __future__ import annotations
 
 from pathlib import Path
