@@ -4,10 +4,14 @@
 #include "cpu/isa.h"
 
 #include <stdexcept>
+#include <vector>
 
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace tinychat {
@@ -15,6 +19,9 @@ namespace tinychat {
 extern const Kernels kernels_generic;
 #if defined(__x86_64__)
 extern const Kernels kernels_avx2, kernels_avx512;
+#if defined(TINYCHAT_HAVE_AMX)
+extern const Kernels kernels_amx;
+#endif
 #if defined(TINYCHAT_HAVE_AVXVNNI)
 extern const Kernels kernels_avxvnni;
 #endif
@@ -33,12 +40,56 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
 }
+// CPUID leaf 7: older compilers do not know the names of its bits.
+struct Features {
+  unsigned eax = 7, ebx = 0, ecx, edx = 0;
+  explicit Features(unsigned subleaf) : ecx(subleaf) {
+    asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  }
+};
 #if defined(TINYCHAT_HAVE_AVXVNNI)
-bool has_avxvnni() {
-  // CPUID leaf 7, subleaf 1, EAX bit 4; older compilers do not know the name.
-  unsigned eax = 7, ebx, ecx = 1, edx;
-  asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  return has_avx2() && (eax >> 4 & 1) != 0;
+bool has_avxvnni() { return has_avx2() && (Features(1).eax >> 4 & 1) != 0; }
+#endif
+#if defined(TINYCHAT_HAVE_AMX)
+// Whether sixteen tokens times one tile of weights are the same integers as in plain loops. No machine of the authors has
+// these instructions: one that computes something else must not answer with it.
+bool multiplies_like_generic(const Kernels& kernels) {
+  constexpr int kRows = 16, kCols = 96;
+  std::vector<uint8_t> bytes(16 * kCols), zeros(8, 0x53);
+  std::vector<int8_t> activations(kRows * kCols);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<uint8_t>(i * 37 + i / 64);
+    activations[i] = static_cast<int8_t>(static_cast<int>(i * 29 % 255) - 127);
+  }
+  const std::vector<uint16_t> ones(16, 0x3c00); // fp16
+  const std::vector<int32_t> sums(kRows, 5);
+  const std::vector<float> scales(kRows, 1.0f), scaled_sums(kRows, 5.0f);
+  const Activations x{nullptr, activations.data(), scales.data(), sums.data(), scaled_sums.data(), kCols, 1};
+  for (const WeightFormat format : {WeightFormat::kW4Zero, WeightFormat::kW8Group}) {
+    Linear w;
+    w.format = format;
+    w.rows = 16;
+    w.cols = w.group = kCols;
+    w.weight = bytes.data();
+    w.scales = ones.data();
+    w.zeros = zeros.data();
+    std::vector<float> expected(16 * kRows), out(16 * kRows);
+    kernels_generic.multiply_bytes(w, 0, x, kRows, expected.data());
+    kernels.multiply_bytes(w, 0, x, kRows, out.data());
+    if (out != expected) return false;
+  }
+  return true;
+}
+
+// AMX-TILE and AMX-INT8, and Linux lets this process have the tiles' eight kilobytes of state.
+bool has_amx() {
+  static const bool usable = [] {
+    const unsigned edx = Features(0).edx;
+    if (!has_avx512() || (edx >> 24 & 1) == 0 || (edx >> 25 & 1) == 0) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 && multiplies_like_generic(kernels_amx);
+  }();
+  return usable;
 }
 #endif
 #elif defined(__aarch64__)
@@ -52,6 +103,9 @@ bool always() { return true; }
 const std::vector<Isa>& compiled_isas() {
   static const std::vector<Isa> isas = {
 #if defined(__x86_64__)
+#if defined(TINYCHAT_HAVE_AMX)
+      {"amx", &kernels_amx, has_amx},
+#endif
       {"avx512", &kernels_avx512, has_avx512},
 #if defined(TINYCHAT_HAVE_AVXVNNI)
       {"avxvnni", &kernels_avxvnni, has_avxvnni},

@@ -66,23 +66,41 @@ inline void dot_32_columns(const uint8_t* line, const int8_t* a, size_t stride, 
   if (kRows == 1) dots[0] = dots[0] + second.value();
 }
 
+// The integer part of a group: dots[row] = weights * activations, whose bytes sum up to sums[row * groups].
+template <int kRows, bool kFourBits>
+class Products {
+ public:
+  void group(const uint8_t* block, int columns, const int8_t* a, size_t stride, const int32_t* sums, size_t groups,
+             I* dots) {
+    for (int r = 0; r < kRows; ++r) dots[r] = broadcast(kFourBits ? 0 : -Dot::kSignedBias * sums[r * groups]);
+    for (int column = 0; column < columns; column += 32, block += 32 * (kFourBits ? 8 : 16))
+      dot_32_columns<kRows, kFourBits>(block, a + column, stride, dots);
+  }
+};
+
+} // namespace
+
+#if defined(TINYCHAT_TILES)
+#include "cpu/tiles.inl"
+#endif
+
+namespace {
+
 template <int kRows, WeightFormat kFormat>
 void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
   constexpr bool kFourBits = kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min;
-  constexpr int kBlockBytes = kFourBits ? 4 * 64 : 8 * 64; // of 32 columns
-  const int groups = w.cols / w.group, blocks = w.group / 32;
-  const uint8_t* block = w.weight + static_cast<size_t>(tile) * (w.cols / 32) * kBlockBytes;
+  constexpr int kColumnBytes = kFourBits ? 8 : 16;
+  const int groups = w.cols / w.group;
+  const uint8_t* weights = w.weight + static_cast<size_t>(tile) * w.cols * kColumnBytes;
   const int8_t* a = x.quantized + static_cast<size_t>(first) * x.cols;
+  Products<kRows, kFourBits> products;
   F total[kRows];
   for (F& t : total) t = broadcast(0.0f);
-  for (int g = 0; g < groups; ++g) {
+  for (int g = 0; g < groups; ++g, weights += w.group * kColumnBytes, a += w.group) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const size_t at = static_cast<size_t>(first) * groups + g;
-    I dots[kRows];
-    for (int r = 0; r < kRows; ++r)
-      dots[r] = broadcast(kFourBits ? 0 : -Dot::kSignedBias * x.sums[at + static_cast<size_t>(r) * groups]);
-    for (int b = 0; b < blocks; ++b, block += kBlockBytes, a += 32)
-      dot_32_columns<kRows, kFourBits>(block, a, x.cols, dots);
+    alignas(64) I dots[kRows];
+    products.group(weights, w.group, a, x.cols, x.sums + at, groups, dots);
     const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
                                                         : load_half(w.scales + index * 16);
     for (int r = 0; r < kRows; ++r)
@@ -188,13 +206,19 @@ void multiply_float_rows(const Linear& w, int tile, const Activations& x, int fi
 
 using RowsFunction = void (*)(const Linear&, int, const Activations&, int, float*);
 
-// For 8, 4, 2 and 1 rows at a time.
+// For 8, 4, 2 and 1 rows at a time; for 16 first where there are tiles.
 #define TINYCHAT_BY_ROWS(function, format) \
-  {function<8, format>, function<4, format>, function<2, format>, function<1, format>}
+  function<8, format>, function<4, format>, function<2, format>, function<1, format>
+#if defined(TINYCHAT_TILES)
+#define TINYCHAT_BYTES_BY_ROWS(format) multiply_bytes_rows<16, format>, TINYCHAT_BY_ROWS(multiply_bytes_rows, format)
+#else
+#define TINYCHAT_BYTES_BY_ROWS(format) TINYCHAT_BY_ROWS(multiply_bytes_rows, format)
+#endif
 
-inline void by_rows(const RowsFunction (&functions)[4], const Linear& w, int tile, const Activations& x, int rows,
-                    float* out) {
-  int first = 0, at_once = 8;
+template <size_t kSteps>
+void by_rows(const RowsFunction (&functions)[kSteps], const Linear& w, int tile, const Activations& x, int rows,
+             float* out) {
+  int first = 0, at_once = 1 << (kSteps - 1);
   for (const RowsFunction function : functions) {
     for (; first + at_once <= rows; first += at_once) function(w, tile, x, first, out + 16 * first);
     at_once /= 2;
@@ -202,23 +226,29 @@ inline void by_rows(const RowsFunction (&functions)[4], const Linear& w, int til
 }
 
 void multiply_float(const Linear& w, int tile, const Activations& x, int rows, float* out) {
-  static const RowsFunction functions[][4] = {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Zero),
-                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Min),
-                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Group),
-                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Channel),
-                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kF16),
-                                              TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kBf16)};
+  static const RowsFunction functions[][4] = {{TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Zero)},
+                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Min)},
+                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Group)},
+                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Channel)},
+                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kF16)},
+                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kBf16)}};
   by_rows(functions[static_cast<int>(w.format)], w, tile, x, rows, out);
 }
 
 void multiply_bytes(const Linear& w, int tile, const Activations& x, int rows, float* out) {
-  static const RowsFunction functions[][4] = {TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW4Zero),
-                                              TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW4Min),
-                                              TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW8Group),
-                                              TINYCHAT_BY_ROWS(multiply_bytes_rows, WeightFormat::kW8Channel)};
-  by_rows(functions[static_cast<int>(w.format)], w, tile, x, rows, out);
+  static const RowsFunction zero[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW4Zero)};
+  static const RowsFunction minimum[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW4Min)};
+  static const RowsFunction group[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW8Group)};
+  static const RowsFunction channel[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW8Channel)};
+  switch (w.format) {
+    case WeightFormat::kW4Zero: return by_rows(zero, w, tile, x, rows, out);
+    case WeightFormat::kW4Min: return by_rows(minimum, w, tile, x, rows, out);
+    case WeightFormat::kW8Group: return by_rows(group, w, tile, x, rows, out);
+    default: return by_rows(channel, w, tile, x, rows, out);
+  }
 }
 
+#undef TINYCHAT_BYTES_BY_ROWS
 #undef TINYCHAT_BY_ROWS
 
 } // namespace
