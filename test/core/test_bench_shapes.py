@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_random_tensors_take_the_bytes_of_the_manifest(weights: str) -> None:
     for name, tensor in tensors.items():
         arrays = tensor.values() if isinstance(tensor, dict) else [tensor]
         assert sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)) == listed.tensors[name].nbytes
+
+
+def test_nothing_is_ever_there_in_more_bits_than_it_is_stored_in() -> None:
+    listed = manifest('smollm2-135m', 'W4')
+    tracemalloc.start()
+    tensors = random_tensors(listed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert tensors and peak < 1.01 * listed.weights_bytes
 
 
 def test_a_shape_runs(capsys: pytest.CaptureFixture[str]) -> None:

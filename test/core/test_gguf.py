@@ -151,7 +151,7 @@ def test_float32_that_16_bits_do_not_hold_is_refused(tmp_path: Path) -> None:
     ({'tokenizer__ggml__model': 't5'}, "the tokenizer 't5' of a GGUF file is not supported"),
     ({'tokenizer__ggml__model': 'llama'}, 'the metadata lacks tokenizer.ggml.scores'),
     ({'tokenizer__ggml__pre': None}, "the pre-tokenizer 'None' is not supported"),
-    ({'tokenizer__ggml__pre': 'tekken'}, "the pre-tokenizer 'tekken' is not supported"),
+    ({'tokenizer__ggml__pre': 'viking'}, "the pre-tokenizer 'viking' is not supported"),
     ({'tokenizer__ggml__merges': None}, 'the metadata lacks tokenizer.ggml.merges'),
     ({'tokenizer__ggml__merges': ['zzz zzz']}, 'the tokenizer of the GGUF file is damaged'),
     ({'tokenizer__ggml__token_type': [1]}, 'the tokenizer of the GGUF file is damaged'),

@@ -25,10 +25,17 @@ from tinychat_core.tokenizer import Tokenizer
 LLAMA_3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
            r'\s+(?!\S)|\s+')
 QWEN_2 = LLAMA_3.replace('{1,3}', '')
+TEKKEN = (r'[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|'
+          r'[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|'
+          r'\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+')
+GPT_4O = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+          r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+          r'\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+')
 CONTROL = ['<|begin|>', '<|eot|>', '<|eom|>', '<|end|>']
 TEXTS = ["Hello world 1234567 I'M don't\n\n\n  x = 3\t\n", 'def f(x: int) -> int:\n\treturn x**2  # square\n\n    if',
          '你好，世界。한국어 １２３', 'a\r\n\r\nb\rc  two  ', 'ﬁ e\u0301', '   ', '\n \n', "they'd've 's ",
-         '12345678901', '<|eot|> x', '🤖🤖 👍🏽', '', 'The robot moves its arm; the arm moves the robot.']
+         '12345678901', 'camelCase HTTPServer iPhone a/b//c', '<|eot|> x', '🤖🤖 👍🏽', '',
+         'The robot moves its arm; the arm moves the robot.']
 CORPUS = Path(__file__).read_text(encoding='utf-8')
 
 
@@ -60,11 +67,13 @@ def imported(directory: Path, **tokenizer: Any) -> Path:
 @pytest.mark.parametrize(('pre', 'pattern', 'prepare', 'bos'), [
     ('llama-bpe', LLAMA_3, str, [0]),
     ('qwen2', QWEN_2, lambda text: unicodedata.normalize('NFC', text), []),
+    ('tekken', TEKKEN, str, [0]),
+    ('gpt-4o', GPT_4O, str, []),
 ])
 def test_the_words_are_those_of_the_model(tmp_path: Path, pre: str, pattern: str, prepare: Callable[[str], str],
                                           bos: list[int]) -> None:
     tokenizer = Tokenizer.open(imported(tmp_path, pre=pre, **trained(pattern)))
-    plain = BytePairs(tmp_path / 'tiny.gguf', regex.compile(pattern).findall, whole=pre == 'llama-bpe')
+    plain = BytePairs(tmp_path / 'tiny.gguf', regex.compile(pattern).findall, whole=bool(bos))
     for text in [*TEXTS, CORPUS]:
         assert tokenizer.encode(text) == bos + plain.encode(prepare(text)), text
 

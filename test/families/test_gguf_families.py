@@ -45,6 +45,12 @@ def test_logits_equal_the_reference(name: str, family: str, tmp_path: Path) -> N
     assert Manifest.read(tmp_path / 'ours').family == family
 
 
+def test_part_of_a_head_is_rotated(tmp_path: Path) -> None:
+    made = reference('phi4 mini, part of the head')
+    source = gguf_models.save(made, tmp_path / 'tiny.gguf', rope__dimension_count=96)
+    assert imported_error(source, made, tmp_path) <= BOUND
+
+
 def test_windows_and_rotations_of_gemma_3_that_a_newer_file_tells(tmp_path: Path) -> None:
     made = reference('gemma3', query_pre_attn_scalar=256, sliding_window_pattern=3, rope_local_base_freq=5000.0)
     source = gguf_models.save(made, tmp_path / 'tiny.gguf', attention__sliding_window_pattern=3,

@@ -84,11 +84,15 @@ def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]
         'eos_token_id': generation_config(meta)['eos_token_id'],
     }
     config |= {**family.gguf.options(config), **_scaling(file, options, refuse)}
-    model = describe(config)
-    if options.get('attention.value_length', model['head_dim']) != model['head_dim']:
+    head_dim = describe(config)['head_dim']
+    if options.get('attention.value_length', head_dim) != head_dim:
         raise refuse('attention.value_length')
-    if options.get('rope.dimension_count', model['head_dim']) != model['head_dim']:
-        raise refuse('rope.dimension_count')
+    rotated = options.get('rope.dimension_count', head_dim)
+    if rotated != head_dim:
+        if family.gguf.interleaved or type(rotated) is not int:
+            raise refuse('rope.dimension_count')
+        config['partial_rotary_factor'] = rotated / head_dim
+    model = describe(config)
     if ROPE_FREQS in file.names:
         model |= _divided(file, model)
         model.pop('rope', None)

@@ -47,18 +47,31 @@ class _Words:
             tokenizer.normalizer = normalizers.NFC()
 
 
-def _pattern(digits: str) -> str:
-    """Return the pattern that LLaMA 3 and Qwen 2 share: contractions, words, numbers, signs, line ends, spaces."""
-    return (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits +
-            r'| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+')
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_UPPER, _LOWER = r'[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]', r'[\p{Ll}\p{Lm}\p{Lo}\p{M}]'
+_NO_LETTER = r'[^\r\n\p{L}\p{N}]?'  # before a word: a space, most often
+_SPACES = r'\s*[\r\n]+|\s+(?!\S)|\s+'
 
 
-_LLAMA_3 = _Words(_pattern(r'\p{N}{1,3}'), whole=True, bos=True)
-_QWEN_2 = _Words(_pattern(r'\p{N}'), composed=True)
+def _words(digits: str) -> str:
+    """Return the pattern that LLaMA 3 and Qwen 2 share: contractions, words, numbers, signs, spaces."""
+    return rf'{_CONTRACTIONS}|{_NO_LETTER}\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_SPACES}'
+
+
+def _cased_words(end: str, digits: str) -> str:
+    """Return the pattern that GPT-4o and Mistral's Tekken share: a word also ends where capitals begin."""
+    return (rf'{_NO_LETTER}{_UPPER}*{_LOWER}+{end}|{_NO_LETTER}{_UPPER}+{_LOWER}*{end}|{digits}|'
+            rf' ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}')
+
+
+_LLAMA_3 = _Words(_words(r'\p{N}{1,3}'), whole=True, bos=True)
+_QWEN_2 = _Words(_words(r'\p{N}'), composed=True)
 # By GGUF's names.
 _PRE_TOKENIZERS = {
     'smollm': _Words(digits=True), 'gpt-2': _Words(), 'llama-bpe': _LLAMA_3, 'llama-v3': _LLAMA_3, 'llama3': _LLAMA_3,
-    'qwen2': _QWEN_2, 'deepseek-r1-qwen': _QWEN_2}
+    'qwen2': _QWEN_2, 'deepseek-r1-qwen': _QWEN_2,
+    'gpt-4o': _Words(_cased_words(f'{_CONTRACTIONS}?', r'\p{N}{1,3}')),
+    'tekken': _Words(_cased_words('', r'\p{N}'), whole=True, bos=True)}
 
 
 def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
