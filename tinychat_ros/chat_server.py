@@ -165,17 +165,16 @@ class ChatServer:
             self._alive += 1
             is_open = self._is_open
             if is_open:
-                preempted = self._queue.push(goal, goal.request.priority, self._value('busy_policy'))
+                preempted, running = self._queue.push(goal, goal.request.priority, self._value('busy_policy'))
         if not is_open:
             self._end_waiting(goal, Chat.Result.DEACTIVATED, 'the node is not active any more')
             return
         if goal.request.time_limit > 0:
             self._limits.watch(goal, goal.request.time_limit)
         for other in preempted:
-            if other is self._queue.running:
-                other.end(Chat.Result.PREEMPTED, 'a newer goal took its place')
-            else:
-                self._end_waiting(other, Chat.Result.PREEMPTED, 'a newer goal took its place')
+            self._end_waiting(other, Chat.Result.PREEMPTED, 'a newer goal took its place')
+        if running is not None:  # it may have ended by itself meanwhile
+            running.end(Chat.Result.PREEMPTED, 'a newer goal took its place')
         if goal.handle is not None and self._value('on_client_lost') == 'cancel':
             self._listeners.watch(goal)
             self._look_for_clients()

@@ -51,21 +51,22 @@ class GoalQueue(Generic[Item]):
                 return f'[queue full] {len(self._waiting)} of {depth} goals wait'
             return None
 
-    def push(self, item: Item, priority: int, policy: str) -> list[Item]:
+    def push(self, item: Item, priority: int, policy: str) -> tuple[list[Item], Item | None]:
         """
-        Let an item wait; return what it preempts, to be ended: what waited is out, what runs runs on.
+        Let an item wait; return what it preempts: what waited and is out now, and what runs until it is ended.
 
         Never refuses: an item that `refusal` let pass may meet a queue that has filled since.
         """
         with self._lock:
-            preempted: list[Item] = []
+            out: list[Item] = []
+            to_end = None
             if policy == 'preempt':
-                preempted = [waiting for p, waiting in self._waiting if p <= priority]
+                out = [waiting for p, waiting in self._waiting if p <= priority]
                 self._waiting = [(p, waiting) for p, waiting in self._waiting if p > priority]
                 if self._running is not None and self._running[0] <= priority:
-                    preempted.append(self._running[1])
+                    to_end = self._running[1]
             self._waiting.append((priority, item))
-            return preempted
+            return out, to_end
 
     def start(self) -> Item | None:
         """Make the next item run and return it; None where one runs already or none waits."""
