@@ -52,7 +52,9 @@ class Structure:
             tokenizer = _TOKENIZERS[vocabulary] = _tokenizer(vocabulary)
         self._tokenizer = tokenizer
         self._matcher = llguidance.LLMatcher(tokenizer, _grammar(json_schema, regex), log_level=0)
+        # A model may have more logits than there are tokens: the rest is never allowed.
         self._mask = np.zeros((max(vocab_size, vocabulary.vocab_size) + 31) // 32, np.uint32)
+        self._known_bytes = (vocabulary.vocab_size + 31) // 32 * self._mask.itemsize
         self._check()
 
     def allowed(self) -> npt.NDArray[np.uint32]:
@@ -61,7 +63,7 @@ class Structure:
 
         Raises InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._known_bytes)
         self._check()
         return self._mask
 

@@ -32,6 +32,7 @@ def generate(script: bytes, max_new_tokens: int = 50, **params: Any) -> tuple[st
     """Return the answer of a model that would like to say `script`."""
     engine: Any = ScriptEngine([*script, *[EOS] * 50])
     engine.tokenizer = Bytes()
+    engine.vocab_size = 1000  # more logits than tokens, as many models have
     generation = Generation(engine, [1], SamplingParams(max_new_tokens, **params))
     return ''.join(token.text for token in generation), generation
 
