@@ -47,20 +47,20 @@ def anonymous_memory(pid: int) -> float:
 
 class Soak:
     """
-    A client of the node of process `pid` in `namespace`.
+    A client of the node that is this process, in `namespace`.
 
     `counts`: how goals ended. `ends`: how often each accepted goal's last piece came. `memory`: the
     node's, after each fiftieth goal [MB]. The same `seed` asks the same.
     """
 
-    def __init__(self, namespace: str, pid: int, seed: int = 0) -> None:
+    def __init__(self, namespace: str, process: subprocess.Popen[bytes], seed: int = 0) -> None:
         """Find the node."""
         self.counts: Counter[str] = Counter()
         self.accepted: set[str] = set()
         self.ends: Counter[str] = Counter()
         self.memory: list[float] = []
         self.state = State()
-        self._namespace, self._pid, self._random = namespace, pid, Random(seed)
+        self._namespace, self._process, self._random = namespace, process, Random(seed)
         self._lock, self._under_way = Lock(), 0
         self._killing: list[Thread] = []
         self._node = rclpy.create_node('soak', namespace=namespace)
@@ -86,7 +86,7 @@ class Soak:
         self._random.shuffle(kinds)
         start = monotonic()
         for number, kind in enumerate(kinds, start=1):
-            wait_for(lambda: self._under_way < AT_ONCE, 120)
+            self._wait(lambda: self._under_way < AT_ONCE)
             self._count(1)
             if kind == 'client killed':
                 self._killing.append(Thread(target=self._kill_a_client))
@@ -96,20 +96,24 @@ class Soak:
             if self._random.random() < 0.05:
                 self._set_policy(self._random.choice(POLICIES))
             if number % 50 == 0:
-                self.memory.append(anonymous_memory(self._pid))
+                self.memory.append(anonymous_memory(self._process.pid))
                 report(f'{number} goals, {monotonic() - start:.0f} s, {self.memory[-1]:.1f} MB')
-        wait_for(lambda: self._under_way == 0, 120)
+        self._wait(lambda: self._under_way == 0)
         for thread in self._killing:
             thread.join()
         # Of a goal whose client is gone, only ~/tokens tells the end.
-        wait_for(lambda: self.accepted <= set(self.ends), 60)
-        wait_for(lambda: self.state.state == State.IDLE and self.state.queued_goals == 0)
+        self._wait(lambda: self.accepted <= set(self.ends))
+        self._wait(lambda: self.state.state == State.IDLE and self.state.queued_goals == 0)
 
     def close(self) -> None:
         """Leave."""
         self._executor.shutdown()
         self._thread.join()
         self._node.destroy_node()
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        wait_for(lambda: condition() or self._process.poll() is not None, 120)
+        assert self._process.poll() is None, 'the node has ended'
 
     def _send(self, kind: str) -> None:
         fields: dict[str, Any] = {'prompt': 'Tell me a story.', 'priority': self._random.randrange(3),
