@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+import mmap
 from pathlib import Path
 
 import xxhash
 
 from tinychat_core.errors import CheckpointError
 
-PIECE = 1 << 20  # bytes of a file to one checksum
+PIECE = 1 << 20       # bytes of a file to one checksum
+_CHUNK = 16 << 20     # bytes that a thread verifies at once
+_AHEAD = 4            # chunks that the system is asked to read before they are looked at
 
 
 def checksum(data: bytes | memoryview) -> str:
@@ -25,28 +28,49 @@ def checksums(data: memoryview) -> list[str]:
     return [checksum(data[i:i + PIECE]) for i in range(0, len(data), PIECE)]
 
 
-def verify(files: Sequence[tuple[Path, memoryview, Sequence[str]]],
+def differing(data: memoryview, sums: Sequence[str], offset: int = 0) -> int | None:
+    """Return the offset of the first MiB of `data` that differs, None where all is well; `data` begins at `offset`."""
+    for begin in range(0, len(data), PIECE):
+        if checksum(data[begin:begin + PIECE]) != sums[(offset + begin) // PIECE]:
+            return offset + begin
+    return None
+
+
+def damaged(path: Path, offset: int) -> CheckpointError:
+    """Return the error for a MiB that differs."""
+    return CheckpointError(f'{path} is damaged (the checksum of the MiB at offset {offset} differs); '
+                           'import the model again')
+
+
+def verify(files: Sequence[tuple[Path, mmap.mmap, Sequence[str]]],
            progress: Callable[[float], None]) -> None:
     """
     Compare every MiB of the mapped files with its checksum, on two threads: hashing releases the GIL.
 
-    `progress` is told the fraction done, and may raise to end it. CheckpointError names the file and the
-    offset.
+    The system is asked to read some chunks ahead, so that a cold disk is read in long requests. `progress` is
+    told the fraction done, and may raise to end it. CheckpointError names the file and the offset.
     """
-    pieces = [(path, data, index * PIECE, expected)
-              for path, data, sums in files for index, expected in enumerate(sums)]
+    chunks = [(path, mapping, offset, sums)
+              for path, mapping, sums in files for offset in range(0, len(mapping), _CHUNK)]
 
-    def differs(piece: tuple[Path, memoryview, int, str]) -> bool:
-        _, data, offset, expected = piece
-        return checksum(data[offset:offset + PIECE]) != expected
+    def look(index: int) -> int | None:
+        if index + _AHEAD < len(chunks):
+            _read_ahead(*chunks[index + _AHEAD][1:3])
+        _, mapping, offset, sums = chunks[index]
+        count = min(_CHUNK, len(mapping) - offset)
+        return differing(memoryview(mapping)[offset:offset + count], sums, offset)
 
+    for _, mapping, offset, _ in chunks[:_AHEAD]:
+        _read_ahead(mapping, offset)
     pool = ThreadPoolExecutor(max_workers=2)
     try:
-        for done, wrong in enumerate(pool.map(differs, pieces), start=1):
-            if wrong:
-                path, _, offset, _ = pieces[done - 1]
-                raise CheckpointError(f'{path} is damaged (the checksum of the MiB at offset {offset} '
-                                      'differs); import the model again')
-            progress(done / len(pieces))
+        for index, wrong in enumerate(pool.map(look, range(len(chunks)))):
+            if wrong is not None:
+                raise damaged(chunks[index][0], wrong)
+            progress((index + 1) / len(chunks))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _read_ahead(mapping: mmap.mmap, offset: int) -> None:
+    mapping.madvise(mmap.MADV_WILLNEED, offset, min(_CHUNK, len(mapping) - offset))

@@ -50,7 +50,7 @@ class Checkpoint:
             if verify:
                 for name, expected in manifest.files.items():
                     _check_small_file(directory / name, expected)
-                verify_files([(file.path, memoryview(file.mapping), shard.xxh3)
+                verify_files([(file.path, file.mapping, shard.xxh3)
                               for file, shard in zip(shards, manifest.shards, strict=True)],
                              progress or (lambda _: None))
         except OSError as error:
