@@ -68,15 +68,16 @@ def errors_in_16_bits(name: str, directory: Path) -> tuple[float, float]:
     return error(found[:1], expected[:1]), error(found[1:], expected[1:])
 
 
-def errors_in_4_bits(name: str, directory: Path) -> tuple[float, float]:
-    """Return the error of W4A16 on the weights that its integers mean, and what rounding to them did before."""
+def errors_in_4_bits(name: str, directory: Path) -> tuple[float, float, float]:
+    """Return the errors of W4A16 and W4A8 on the weights that the integers mean, and what rounding to them did."""
     reference = Reference(name)
     source = reference.save(directory / 'model')
     import_model(str(source), directory / 'ours', weights='W4', group_size=32)
     before = reference.score(tokens(PROMPT + DECODED))[PROMPT - 1:]
     reference.load(dequantized(directory / 'ours', source, reference))
     expected = reference.score(tokens(PROMPT + DECODED))[PROMPT - 1:]
-    return error(prefill_and_decode(directory / 'ours', 'W4A16'), expected), error(before, expected)
+    floats, bytes_ = (prefill_and_decode(directory / 'ours', precision) for precision in ('W4A16', 'W4A8'))
+    return error(floats, expected), error(bytes_, expected), error(before, expected)
 
 
 def error_at_long_positions(name: str, directory: Path) -> float:

@@ -22,7 +22,7 @@ def row(name: str) -> str:
     with TemporaryDirectory() as made:
         directory = Path(made)
         prefill, decode = errors_in_16_bits(name, directory / '16')
-        four_bits, _ = errors_in_4_bits(name, directory / '4')
+        four_bits, *_ = errors_in_4_bits(name, directory / '4')
         far = f'{error_at_long_positions(name, directory / "far"):.0e}' if name in LONG_CONTEXTS else ''
     return f'| {name} | {prefill:.0e} | {decode:.0e} | {four_bits:.0e} | {far} |\n'
 

@@ -26,9 +26,11 @@ def test_16_bits_equal_the_reference(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', MODELS)
 def test_4_bits_equal_the_reference_on_the_same_weights(name: str, tmp_path: Path) -> None:
-    error, before_rounding = errors_in_4_bits(name, tmp_path)
+    floats, bytes_, before_rounding = errors_in_4_bits(name, tmp_path)
     assert before_rounding > 0.01  # rounding shows
-    assert error <= BOUND
+    assert floats <= BOUND
+    # Activations in bytes: what they cost a real model is measured elsewhere; here no part of a family is left out.
+    assert bytes_ < 0.3
 
 
 @pytest.mark.parametrize('name', LONG_CONTEXTS)
