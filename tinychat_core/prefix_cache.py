@@ -75,6 +75,11 @@ class CachePool:
         if cache is not None:
             self._free.append(cache)
 
+    def clear(self) -> None:
+        """Give up all caches: what they hold is in doubt, or their memory is needed."""
+        self._lent.clear()
+        self._free.clear()
+
 
 def _common_prefix(some: Sequence[int], others: Sequence[int]) -> int:
     """Return how many tokens both begin with."""

@@ -40,6 +40,11 @@ class Answering:
 
     def answer(self, goal: AcceptedGoal) -> Ending:
         """Generate, stream and fill goal.result; return how it ended, whatever the engine raises."""
+        ending = self._answer(goal)
+        self.conversations.end(ending.error_code in (Chat.Result.OUT_OF_MEMORY, Chat.Result.BACKEND_FAILED))
+        return ending
+
+    def _answer(self, goal: AcceptedGoal) -> Ending:
         start = monotonic()
         goal.result.queue_time = start - goal.accepted_at
         try:
@@ -57,8 +62,6 @@ class Answering:
             return Ending(Chat.Result.ABORTED, Chat.Result.OUT_OF_MEMORY, 'there is not enough memory')
         except Exception as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, f'the backend failed: {error!r}')
-        finally:
-            self.conversations.end()
 
     def _stream(self, goal: AcceptedGoal, generation: Generation, start: float) -> Ending:
         result = goal.result

@@ -56,8 +56,10 @@ class Conversations:
                 self._talks.popitem(last=False)[1].close()
         return answer, talk.dropped_turns
 
-    def end(self) -> None:
-        """Note that nothing runs any more."""
+    def end(self, has_failed: bool) -> None:
+        """Note that nothing runs any more; after a failure no cache is trusted, nor its memory kept."""
+        if has_failed:
+            self._pool.clear()
         with self._lock:
             self._running = ''
 

@@ -97,6 +97,15 @@ def test_a_goal_that_ended_before_any_text_leaves_no_turn(robot: Robot, engine: 
     assert shown(engine) == ['two']
 
 
+def test_after_a_failure_nothing_that_was_computed_is_trusted(robot: Robot, engine: ScriptedEngine) -> None:
+    ask(robot, 'one')
+    engine.fails_at = 1
+    robot.send('two', conversation_id='kitchen').result()
+    engine.fails_at = None
+    assert ask(robot, 'three').reused_tokens == 0
+    assert shown(engine) == ['one', ANSWER, 'two', 'Robots ', 'three']
+
+
 def test_a_prompt_that_is_too_long_leaves_no_trace(robot: Robot, engine: ScriptedEngine) -> None:
     ask(robot, 'one')
     status, result = robot.send('x' * 200, conversation_id='kitchen').result()
