@@ -42,7 +42,11 @@ struct Product {
   float* out;
   bool add;
 };
-void multiply(const Queue& queue, const Product& product);
+void multiply_half(const Queue& queue, const Product& product);
+void multiply_bf16(const Queue& queue, const Product& product);
+inline void multiply(const Queue& queue, const Product& product) {
+  product.number == Number::kBf16 ? multiply_bf16(queue, product) : multiply_half(queue, product);
+}
 
 // Queries of one KV head that a block of attend_one() takes.
 int decode_heads(int group);

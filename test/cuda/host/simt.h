@@ -77,4 +77,9 @@ T atomicAdd(T* to, T value) {
   return before;
 }
 
+template <typename T>
+T __ldcs(const T* from) {
+  return *from;
+}
+
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }

@@ -1,0 +1,69 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Two 16-bit numbers in a register, and how integers become such pairs without a conversion: put under the exponent whose
+// last place is 1, an integer q reads as 1024 + q (fp16) or 128 + q (bf16), and a subtraction leaves q, exactly.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "cuda/number.cuh"
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#endif
+
+namespace tinychat::cuda {
+
+__device__ inline uint32_t pair(uint16_t low, uint16_t high) { return low | static_cast<uint32_t>(high) << 16; }
+
+// {low half of a, low half of b} and {high half of a, high half of b}
+__device__ inline uint32_t low_halves(uint32_t a, uint32_t b) { return (a & 0xffff) | b << 16; }
+__device__ inline uint32_t high_halves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000); }
+
+template <Number kNumber>
+__device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
+#ifdef __CUDACC__
+  uint32_t result;
+  if constexpr (kNumber == Number::kHalf) {
+    const __half2 difference = __hsub2(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b));
+    memcpy(&result, &difference, 4);
+  } else {
+    const __nv_bfloat162 difference = __hsub2(reinterpret_cast<const __nv_bfloat162&>(a),
+                                              reinterpret_cast<const __nv_bfloat162&>(b));
+    memcpy(&result, &difference, 4);
+  }
+  return result;
+#else
+  const auto one = [](uint32_t x, uint32_t y) {
+    return to_number(from_number(static_cast<uint16_t>(x), kNumber) - from_number(static_cast<uint16_t>(y), kNumber),
+                     kNumber);
+  };
+  return pair(one(a, b), one(a >> 16, b >> 16));
+#endif
+}
+
+// 1024 or 128, twice
+template <Number kNumber>
+constexpr uint32_t kUnits = kNumber == Number::kHalf ? 0x64006400u : 0x43004300u;
+
+// {q + units} of the nibbles at bits 0 and 16.
+template <Number kNumber>
+__device__ inline uint32_t from_nibbles(uint32_t word) {
+  return (word & 0x000f000fu) | kUnits<kNumber>;
+}
+
+// The bytes at bits 0 and 16, signed.
+template <Number kNumber>
+__device__ inline uint32_t from_bytes(uint32_t word) {
+  if constexpr (kNumber == Number::kHalf) {
+    const uint32_t shifted = ((word ^ 0x00800080u) & 0x00ff00ffu) | kUnits<kNumber>; // 1024 + 128 + q
+    return subtract<kNumber>(shifted, 0x64806480u);
+  } else {
+    // bf16 holds 8 bits, as many as q has, and none to spare for an offset.
+    const auto one = [](uint32_t byte) { return to_bf16(static_cast<float>(static_cast<int8_t>(byte & 0xff))); };
+    return pair(one(word), one(word >> 16));
+  }
+}
+
+} // namespace tinychat::cuda

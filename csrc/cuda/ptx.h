@@ -1,0 +1,47 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// All that is said in PTX, and next to it the same in C++ for the SIMT shim.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "cuda/number.cuh"
+#include "cuda/reduce.cuh"
+
+namespace tinychat::cuda {
+
+// sums += A B for one warp: A 16 x 16, B 16 x 8, both of 16-bit numbers, sums in float (mma.m16n8k16, PTX ISA 9.7.14).
+// With g = lane / 4 and t = lane % 4 a lane holds
+//   a[0], a[2]: row g, columns 2t, 2t+1 and 2t+8, 2t+9;  a[1], a[3]: the same of row g+8
+//   b[0], b[1]: column g, rows 2t, 2t+1 and 2t+8, 2t+9
+//   sums[0], sums[1]: row g, columns 2t, 2t+1;  sums[2], sums[3]: the same of row g+8
+template <Number kNumber>
+__device__ inline void multiply_tiles(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+#ifdef __CUDACC__
+  if constexpr (kNumber == Number::kHalf)
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  else
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  static uint32_t all_a[32][kWarp][4], all_b[32][kWarp][2]; // [warp][lane]
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  std::memcpy(all_a[warp][lane], a, sizeof(a));
+  std::memcpy(all_b[warp][lane], b, sizeof(b));
+  __syncwarp();
+  for (int i = 0; i < 4; ++i)
+    for (int k = 0; k < 16; ++k) {
+      const uint32_t wide_a = all_a[warp][4 * g + k % 8 / 2][k / 8 * 2 + i / 2];
+      const uint32_t wide_b = all_b[warp][4 * (2 * t + i % 2) + k % 8 / 2][k / 8];
+      sums[i] += from_number(static_cast<uint16_t>(wide_a >> (k % 2 * 16)), kNumber) *
+                 from_number(static_cast<uint16_t>(wide_b >> (k % 2 * 16)), kNumber);
+    }
+  __syncwarp();
+#endif
+}
+
+} // namespace tinychat::cuda
