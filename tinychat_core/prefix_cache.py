@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from threading import Lock
 
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.errors import InvalidParameterError
@@ -45,6 +46,7 @@ class CachePool:
     A bounded number of caches, each lent to one owner; where there is none left, who came last longest ago loses his.
 
     What such a cache holds stays in it: a system prompt that the new owner shares with the old one is there already.
+    All methods may be called from any thread.
     """
 
     def __init__(self, engine: Decoder, size: int) -> None:
@@ -53,32 +55,36 @@ class CachePool:
             raise InvalidParameterError(f'there must be at least one KV cache, not {size}')
         self._engine = engine
         self._size = size
+        self._lock = Lock()
         self._lent: OrderedDict[Hashable, PrefixCache] = OrderedDict()  # who came last is last
         self._free: list[PrefixCache] = []
 
     def take(self, owner: Hashable) -> PrefixCache:
         """Return the owner's cache, or another one that is now his."""
-        cache = self._lent.pop(owner, None)
-        if cache is None:
-            if self._free:
-                cache = self._free.pop()
-            elif len(self._lent) < self._size:
-                cache = PrefixCache(self._engine)
-            else:
-                cache = self._lent.popitem(last=False)[1]
-        self._lent[owner] = cache
-        return cache
+        with self._lock:
+            cache = self._lent.pop(owner, None)
+            if cache is None:
+                if self._free:
+                    cache = self._free.pop()
+                elif len(self._lent) < self._size:
+                    cache = PrefixCache(self._engine)
+                else:
+                    cache = self._lent.popitem(last=False)[1]
+            self._lent[owner] = cache
+            return cache
 
     def release(self, owner: Hashable) -> None:
         """Take back the cache of an owner who will not come again, where he has one."""
-        cache = self._lent.pop(owner, None)
-        if cache is not None:
-            self._free.append(cache)
+        with self._lock:
+            cache = self._lent.pop(owner, None)
+            if cache is not None:
+                self._free.append(cache)
 
     def clear(self) -> None:
         """Give up all caches: what they hold is in doubt, or their memory is needed."""
-        self._lent.clear()
-        self._free.clear()
+        with self._lock:
+            self._lent.clear()
+            self._free.clear()
 
 
 def _common_prefix(some: Sequence[int], others: Sequence[int]) -> int:
