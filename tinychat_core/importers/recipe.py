@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.linear import Linear, stack
 from tinychat_core.errors import InvalidParameterError, TinyChatError, UnsupportedModelError
 from tinychat_core.quantize.rtn import eight_bits, four_bits
 
 WEIGHTS = ('W4', 'W8', 'W16')
 GROUP_SIZES = (32, 64, 128)
 _EIGHT_BIT_GROUP = 32
+_CHUNK = 1 << 22  # numbers that are there in float32 at once
 
 # The first and the last matrix see every token as it is: they keep eight bits. Positions are few, and keep all.
 _EIGHT_BITS = ('embedding', 'head')
@@ -51,15 +52,28 @@ class Recipe:
         if self.weights is None:
             return _exact(name, matrix)
         if matrix.format in ('f16', 'bf16') and (self.weights == 'W16' or name in _KEPT):
-            _check_finite(name, matrix)
+            check_finite(name, matrix)
             return matrix
-        plain = Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized())
-        _check_finite(name, plain)
         if self.weights == 'W16' or name in _KEPT:
+            plain = _as_float32(matrix)
+            check_finite(name, plain)
             return plain.in_16_bits()
+        # A few rows at a time: an embedding in float32 can be larger than all the rest of the model in four bits.
+        step = max(1, _CHUNK // matrix.cols)
+        return stack([self._rounded(name, _as_float32(matrix.take(np.arange(first, min(first + step, matrix.rows)))))
+                      for first in range(0, matrix.rows, step)])
+
+    def _rounded(self, name: str, plain: Linear) -> Linear:
+        check_finite(name, plain)
         if self.weights == 'W8' or name in _EIGHT_BITS:
             return eight_bits(plain.weight, _EIGHT_BIT_GROUP)
         return four_bits(plain.weight, self.group_size)
+
+
+def _as_float32(matrix: Linear) -> Linear:
+    if matrix.format == 'f32':
+        return matrix
+    return Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized())
 
 
 def _exact(name: str, matrix: Linear) -> Linear:
@@ -72,7 +86,8 @@ def _exact(name: str, matrix: Linear) -> Linear:
     return narrow
 
 
-def _check_finite(name: str, matrix: Linear) -> None:
+def check_finite(name: str, matrix: Linear) -> None:
+    """Raise TinyChatError where a number of an unpacked matrix of floats is not finite."""
     if matrix.format == 'bf16':
         finite = bool(np.all(matrix.weight & 0x7f80 != 0x7f80))
     else:
