@@ -50,3 +50,16 @@ def test_serving_imports_neither_torch_nor_transformers(smollm2_checkpoint: Path
               "assert not {'torch', 'transformers', 'rclpy'} & {*sys.modules}")
     subprocess.run([sys.executable, '-c', script, 'chat', str(smollm2_checkpoint), '--prompt', 'Hi',
                     '--max-new-tokens', '2'], check=True, timeout=120)
+
+
+def test_an_answer_can_be_made_to_match(smollm2_checkpoint: Path) -> None:
+    done = chat(smollm2_checkpoint, '--prompt', 'Is water wet?', '--regex', '(yes|no)!')
+    assert done.returncode == 0 and done.stdout in (b'yes!\n', b'no!\n')
+    done = chat(smollm2_checkpoint, '--prompt', 'Is water wet?', '--regex', '(yes|no)!', '--max-new-tokens', '1')
+    assert b'cut off before it matched' in done.stderr
+
+
+def test_a_structure_that_is_no_good_is_one_line(smollm2_checkpoint: Path) -> None:
+    done = chat(smollm2_checkpoint, '--prompt', 'Hi', '--json-schema', '{"type": "objekt"}')
+    assert done.returncode == 2
+    assert done.stderr == b'tinychat: error: json_schema is refused: Invalid type: objekt\n'
