@@ -133,7 +133,11 @@ class PyDecoder {
                                          {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}});
     std::unique_ptr<Backend> backend;
     if (cuda_library.empty()) {
-      backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, threads, max_seq_len);
+      // The A16 precisions promise what fp32 gives, and a rounded key can change a large score by a percent.
+      const CacheKind cache = byte_cache                   ? CacheKind::kBytes
+                              : input == InputKind::kBytes ? CacheKind::kHalf
+                                                           : CacheKind::kFloat;
+      backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
     } else {
       const py::gil_scoped_release release;
       backend = CudaLibrary(cuda_library).backend(model, {max_seq_len, byte_cache});

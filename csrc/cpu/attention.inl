@@ -11,16 +11,22 @@
 namespace {
 
 using tinychat::AttentionSpan;
+using tinychat::kByteZero;
+using tinychat::kKeyGroup;
 
-constexpr int kChunk = 128;   // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
-constexpr int kMostRows = 4;  // queries that share a look at the cache
+constexpr int kChunk = 128;  // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
+constexpr int kMostRows = 4; // queries that share a look at the cache
+constexpr int kMostKeyGroups = 256 / kKeyGroup;
 const float kLowest = -1e30f; // instead of -inf, whose differences are NaN
 
 const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// What the cache holds: fp16, or float where nothing may be rounded.
+// What the cache holds: fp16, float where nothing may be rounded, or bytes with scales, in half the memory.
 inline F load_cached(const uint16_t* p) { return load_half(p); }
 inline F load_cached(const float* p) { return load(p); }
+inline F load_cached(const uint8_t* p) { return load_u8(p); }
+template <typename Cached>
+constexpr bool kBytes = sizeof(Cached) == 1;
 
 // scores[row][position] of the chunk's positions for kRows queries, two tiles at a time.
 template <typename Cached, int kRows>
@@ -38,6 +44,51 @@ void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk
         const F q = broadcast(queries[r][d]);
         first[r] = fma(k0, q, first[r]);
         second[r] = fma(k1, q, second[r]);
+      }
+    }
+    const F factor = broadcast(span.scale);
+    for (int r = 0; r < kRows; ++r) {
+      store(scores[r] + p, first[r] * factor);
+      store(scores[r] + p + 16, second[r] * factor);
+    }
+  }
+}
+
+// The same over bytes. Within a group of channels the scale waits for the sum, and so does the zero point: it meets the sum
+// of the query's channels.
+template <int kRows>
+void score_bytes(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
+  const int dim = span.head_dim, groups = (dim + kKeyGroup - 1) / kKeyGroup;
+  const float* queries[kRows];
+  float starts[kRows][kMostKeyGroups];
+  for (int r = 0; r < kRows; ++r) {
+    queries[r] = span.queries[row + r];
+    for (int g = 0; g < groups; ++g) {
+      F total = broadcast(0.0f);
+      for (int d = kKeyGroup * g; d < dim && d < kKeyGroup * (g + 1); d += 16) total = total + load(queries[r] + d);
+      starts[r][g] = -kByteZero * sum(total);
+    }
+  }
+  for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
+    const uint8_t* keys = static_cast<const uint8_t*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
+    const uint16_t* scales = span.key_scales + static_cast<size_t>(chunk + p) * groups;
+    F first[kRows], second[kRows];
+    for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
+    for (int g = 0; g < groups; ++g) {
+      F a[kRows], b[kRows];
+      for (int r = 0; r < kRows; ++r) a[r] = b[r] = broadcast(starts[r][g]);
+      for (int d = kKeyGroup * g; d < dim && d < kKeyGroup * (g + 1); ++d) {
+        const F k0 = load_u8(keys + 16 * d), k1 = load_u8(keys + 16 * (dim + d));
+        for (int r = 0; r < kRows; ++r) {
+          const F q = broadcast(queries[r][d]);
+          a[r] = fma(k0, q, a[r]);
+          b[r] = fma(k1, q, b[r]);
+        }
+      }
+      const F s0 = load_half(scales + 16 * g), s1 = load_half(scales + 16 * (groups + g));
+      for (int r = 0; r < kRows; ++r) {
+        first[r] = fma(a[r], s0, first[r]);
+        second[r] = fma(b[r], s1, second[r]);
       }
     }
     const F factor = broadcast(span.scale);
@@ -88,14 +139,29 @@ inline void soften(const AttentionSpan& span, int row, int count, float* scores)
   for (int d = 0; d < span.head_dim; d += 16) store(accumulator + d, load(accumulator + d) * broadcast(correction[0]));
 }
 
-// accumulators += exp(score) * value for 16*kLanes channels at `channel`.
+// A byte's scale joins the weight of its position; returns what the bytes' zero point then adds to every channel.
+inline float scale_weights(const uint16_t* scales, int padded, float* weights) {
+  F total = broadcast(0.0f);
+  for (int p = 0; p < padded; p += 16) {
+    const F scaled = load(weights + p) * load_half(scales + p);
+    store(weights + p, scaled);
+    total = total + scaled;
+  }
+  return -kByteZero * sum(total);
+}
+
+// accumulators += exp(score) * value for 16*kLanes channels at `channel`, and `starts` of each row.
 template <typename Cached, int kRows, int kLanes>
-void accumulate(const AttentionSpan& span, int row, int chunk, int count, int channel, const float (*scores)[kChunk]) {
+void accumulate(const AttentionSpan& span, int row, int chunk, int count, int channel, const float* starts,
+                const float (*scores)[kChunk]) {
   const int dim = span.head_dim;
   float* out = span.accumulators + static_cast<size_t>(row) * dim + channel;
   F total[kRows][kLanes];
   for (int r = 0; r < kRows; ++r)
-    for (int i = 0; i < kLanes; ++i) total[r][i] = load(out + r * dim + 16 * i);
+    for (int i = 0; i < kLanes; ++i) {
+      total[r][i] = load(out + r * dim + 16 * i);
+      if constexpr (kBytes<Cached>) total[r][i] = total[r][i] + broadcast(starts[r]);
+    }
   const Cached* values = static_cast<const Cached*>(span.values) + static_cast<size_t>(chunk) * dim + channel;
   for (int p = 0; p < count; ++p, values += dim)
     for (int i = 0; i < kLanes; ++i) {
@@ -111,15 +177,19 @@ void attend_chunk(const AttentionSpan& span, int row, int chunk) {
   alignas(64) float scores[kRows][kChunk];
   const int count = span.end - chunk < kChunk ? span.end - chunk : kChunk;
   const int padded = (count + 15) / 16 * 16; // scores beyond `count` are masked, their values not read
-  score<Cached, kRows>(span, row, chunk, scores);
+  if constexpr (kBytes<Cached>) score_bytes<kRows>(span, row, chunk, scores);
+  else score<Cached, kRows>(span, row, chunk, scores);
+  float starts[kRows] = {};
   for (int r = 0; r < kRows; ++r) {
     adjust(span, row + r, chunk, padded, scores[r]);
     soften(span, row + r, padded, scores[r]);
+    if constexpr (kBytes<Cached>) starts[r] = scale_weights(span.value_scales + chunk, padded, scores[r]);
   }
   int channel = 0;
   for (; channel + 64 <= span.head_dim; channel += 64)
-    accumulate<Cached, kRows, 4>(span, row, chunk, count, channel, scores);
-  for (; channel < span.head_dim; channel += 16) accumulate<Cached, kRows, 1>(span, row, chunk, count, channel, scores);
+    accumulate<Cached, kRows, 4>(span, row, chunk, count, channel, starts, scores);
+  for (; channel < span.head_dim; channel += 16)
+    accumulate<Cached, kRows, 1>(span, row, chunk, count, channel, starts, scores);
 }
 
 template <typename Cached>

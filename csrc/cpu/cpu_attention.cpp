@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/half.h"
 #include "cpu/kv_cache.h"
 
 namespace tinychat {
@@ -27,6 +28,34 @@ void rotate(float* head, const float* cos, const float* sin, int half) {
 template <typename Number>
 void scatter(const Number* key, int dim, Number* tile) {
   for (int d = 0; d < dim; ++d) tile[16 * d] = key[d];
+}
+
+// Bytes of up to `count` numbers that share a scale, each `stride` bytes after the one before; returns the scale. The scale
+// is rounded to fp16 first, so that the bytes know what they will be multiplied with.
+uint16_t to_bytes(const float* x, int count, int stride, uint8_t* out) {
+  float most = 0;
+  for (int i = 0; i < count; ++i) most = std::max(most, std::fabs(x[i]));
+  const uint16_t scale = float_to_half(most / 127);
+  const float rounded = half_to_float(scale), inverse = rounded > 0 ? 1 / rounded : 0;
+  for (int i = 0; i < count; ++i) {
+    const float q = std::max(-127.0f, std::min(127.0f, std::nearbyintf(x[i] * inverse)));
+    out[i * stride] = static_cast<uint8_t>(kByteZero + static_cast<int>(q));
+  }
+  return scale;
+}
+
+// A key and a value of one position, as bytes.
+void store_bytes(CpuKvCache& store, int layer, int kv_head, int position, const float* key, const float* value,
+                 int dim) {
+  const int groups = (dim + kKeyGroup - 1) / kKeyGroup, tile = position / 16, lane = position % 16;
+  uint8_t* keys = store.keys(layer, kv_head) + static_cast<size_t>(tile) * dim * 16 + lane;
+  uint16_t* scales = store.key_scales(layer, kv_head) + static_cast<size_t>(tile) * groups * 16 + lane;
+  for (int g = 0; g < groups; ++g) {
+    const int first = g * kKeyGroup;
+    scales[16 * g] = to_bytes(key + first, std::min(kKeyGroup, dim - first), 16, keys + 16 * first);
+  }
+  uint8_t* values = store.values(layer, kv_head) + static_cast<size_t>(position) * dim;
+  store.value_scales(layer, kv_head)[position] = to_bytes(value, dim, 1, values);
 }
 
 } // namespace
@@ -55,14 +84,16 @@ void CpuBackend::rotate_and_store(int layer, KvCache& cache) {
       const float* value = x + static_cast<size_t>(c.kv_heads) * dim;
       const size_t key_at = static_cast<size_t>(position / 16) * dim * 16 + position % 16;
       const size_t value_at = static_cast<size_t>(position) * dim;
-      if (half_cache()) {
+      if (cache_ == CacheKind::kBytes) {
+        store_bytes(store, layer, kv_head, position, x, value, dim);
+      } else if (cache_ == CacheKind::kHalf) {
         uint16_t key[kMaxHeadDim];
         kernels_.to_half(x, dim, key);
-        scatter(key, dim, static_cast<uint16_t*>(store.keys(layer, kv_head)) + key_at);
-        kernels_.to_half(value, dim, static_cast<uint16_t*>(store.values(layer, kv_head)) + value_at);
+        scatter(key, dim, reinterpret_cast<uint16_t*>(store.keys(layer, kv_head)) + key_at);
+        kernels_.to_half(value, dim, reinterpret_cast<uint16_t*>(store.values(layer, kv_head)) + value_at);
       } else {
-        scatter(x, dim, static_cast<float*>(store.keys(layer, kv_head)) + key_at);
-        std::copy_n(value, dim, static_cast<float*>(store.values(layer, kv_head)) + value_at);
+        scatter(x, dim, reinterpret_cast<float*>(store.keys(layer, kv_head)) + key_at);
+        std::copy_n(value, dim, reinterpret_cast<float*>(store.values(layer, kv_head)) + value_at);
       }
     }
   });
@@ -77,6 +108,10 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int r
   AttentionSpan span;
   span.keys = store.keys(layer, kv_head);
   span.values = store.values(layer, kv_head);
+  if (cache_ == CacheKind::kBytes) {
+    span.key_scales = store.key_scales(layer, kv_head);
+    span.value_scales = store.value_scales(layer, kv_head);
+  }
   span.head_dim = c.head_dim;
   span.begin = begin;
   span.end = end;
@@ -96,7 +131,9 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int r
   span.accumulators = s.accumulators.data();
   span.maxima = s.maxima.data();
   span.sums = s.sums.data();
-  (half_cache() ? kernels_.attend_half : kernels_.attend_float)(span);
+  (cache_ == CacheKind::kBytes  ? kernels_.attend_bytes
+   : cache_ == CacheKind::kHalf ? kernels_.attend_half
+                                : kernels_.attend_float)(span);
 }
 
 void CpuBackend::attend(int layer, KvCache& cache) {

@@ -24,8 +24,9 @@ struct Share {
 
 } // namespace
 
-CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind input, int threads, int capacity)
-    : model_(model), kernels_(kernels), input_(input), pool_(threads), capacity_(capacity) {
+CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind input, CacheKind cache, int threads,
+                       int capacity)
+    : model_(model), kernels_(kernels), input_(input), cache_(cache), pool_(threads), capacity_(capacity) {
   const ModelConfig& c = model_.config;
   const size_t rows = kMaxRows;
   residual_.resize(rows * c.hidden_size);
@@ -65,7 +66,7 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
 
 std::unique_ptr<KvCache> CpuBackend::new_cache() {
   const ModelConfig& c = model_.config;
-  return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_, half_cache() ? 2 : 4);
+  return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_, cache_);
 }
 
 bool CpuBackend::takes_bytes(const Linear& w) const {

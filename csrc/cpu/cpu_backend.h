@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "cpu/kv_cache.h"
 #include "cpu/thread_pool.h"
 #include "decoder/backend.h"
 #include "decoder/model.h"
@@ -19,7 +20,7 @@ enum class InputKind { kFloat, kBytes }; // what a quantized matrix is multiplie
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(const Model& model, const Kernels& kernels, InputKind input, int threads, int capacity);
+  CpuBackend(const Model& model, const Kernels& kernels, InputKind input, CacheKind cache, int threads, int capacity);
 
   std::unique_ptr<KvCache> new_cache() override;
   int max_rows() const override { return kMaxRows; }
@@ -56,8 +57,6 @@ class CpuBackend : public Backend {
   void add_to_residual(const Linear& w, const float* input, const float* post_norm);
   void norm_row(const float* weight, const float* bias, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
-  // The A16 precisions promise what fp32 gives, and a rounded key can change a large score by a percent.
-  bool half_cache() const { return input_ == InputKind::kBytes; }
   void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, float* out) const;
   void rotate_and_store(int layer, KvCache& cache);
   void attend_decode(int layer, KvCache& cache);
@@ -68,6 +67,7 @@ class CpuBackend : public Backend {
   const Model model_;
   const Kernels& kernels_;
   const InputKind input_;
+  const CacheKind cache_;
   ThreadPool pool_;
   const int capacity_; // positions of a cache
 

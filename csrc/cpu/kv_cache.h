@@ -7,34 +7,51 @@
 #include <cstdint>
 #include <new>
 
+#include "cpu/kernels.h"
 #include "decoder/backend.h"
 
 namespace tinychat {
 
-// Keys and values, each number of `width` bytes: 2 for fp16, 4 for float. Keys lie in tiles of 16 positions,
-// [layer][kv_head][capacity/16][head_dim][16], values as [layer][kv_head][capacity][head_dim]: see attention.inl. The memory
-// is reserved at once and zero; the system provides a page when it is first written.
+enum class CacheKind { kBytes, kHalf, kFloat };
+
+// Keys and values. Keys lie in tiles of 16 positions, [layer][kv_head][capacity/16][head_dim][16], values as
+// [layer][kv_head][capacity][head_dim]: see attention.inl. Bytes have fp16 scales behind them: a position's keys one for each
+// kKeyGroup channels, its values one. The memory is reserved at once and zero; the system provides a page when it is first
+// written.
 class CpuKvCache : public KvCache {
  public:
-  CpuKvCache(int layers, int kv_heads, int head_dim, int capacity, int width)
-      : KvCache(capacity),
-        head_stride_(static_cast<size_t>((capacity + 127) / 128 * 128) * head_dim * width),
-        layer_stride_(head_stride_ * kv_heads),
-        half_(layer_stride_ * layers) {
-    void* memory = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CpuKvCache(int layers, int kv_heads, int head_dim, int capacity, CacheKind kind)
+      : KvCache(capacity), kind_(kind), kv_heads_(kv_heads) {
+    const size_t positions = (capacity + 127) / 128 * 128, groups = (head_dim + kKeyGroup - 1) / kKeyGroup;
+    const bool bytes = kind == CacheKind::kBytes;
+    numbers_ = positions * head_dim * (bytes ? 1 : kind == CacheKind::kHalf ? 2 : 4);
+    key_stride_ = numbers_ + (bytes ? 2 * positions * groups : 0);
+    value_stride_ = numbers_ + (bytes ? 2 * positions : 0);
+    half_ = key_stride_ * kv_heads * layers;
+    size_ = half_ + value_stride_ * kv_heads * layers;
+    void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     memory_ = static_cast<uint8_t*>(memory);
   }
-  ~CpuKvCache() override { munmap(memory_, bytes()); }
+  ~CpuKvCache() override { munmap(memory_, size_); }
   CpuKvCache(const CpuKvCache&) = delete;
   CpuKvCache& operator=(const CpuKvCache&) = delete;
 
-  size_t bytes() const override { return 2 * half_; }
-  void* keys(int layer, int kv_head) { return memory_ + layer * layer_stride_ + kv_head * head_stride_; }
-  void* values(int layer, int kv_head) { return static_cast<uint8_t*>(keys(layer, kv_head)) + half_; }
+  CacheKind kind() const { return kind_; }
+  size_t bytes() const override { return size_; }
+  uint8_t* keys(int layer, int kv_head) { return memory_ + at(layer, kv_head) * key_stride_; }
+  uint8_t* values(int layer, int kv_head) { return memory_ + half_ + at(layer, kv_head) * value_stride_; }
+  uint16_t* key_scales(int layer, int kv_head) { return reinterpret_cast<uint16_t*>(keys(layer, kv_head) + numbers_); }
+  uint16_t* value_scales(int layer, int kv_head) {
+    return reinterpret_cast<uint16_t*>(values(layer, kv_head) + numbers_);
+  }
 
  private:
-  size_t head_stride_, layer_stride_, half_; // in bytes
+  size_t at(int layer, int kv_head) const { return static_cast<size_t>(layer) * kv_heads_ + kv_head; }
+
+  CacheKind kind_;
+  int kv_heads_;
+  size_t numbers_, key_stride_, value_stride_, half_, size_; // in bytes
   uint8_t* memory_;
 };
 

@@ -16,8 +16,21 @@ namespace {
 struct Case {
   int length, dim, rows, window;
   bool alibi, softcap;
-  bool half = true; // the cache in fp16, else in float
+  enum { kHalf, kFloat, kBytes } kind = kHalf;
 };
+
+// Rounds to what bytes hold; the scale is of the numbers first …, `stride` apart.
+uint16_t quantize(const float* x, int count, uint8_t* out, int stride, double* meant) {
+  float most = 0;
+  for (int i = 0; i < count; ++i) most = std::max(most, std::fabs(x[i]));
+  const uint16_t scale = float_to_half(most / 127);
+  for (int i = 0; i < count; ++i) {
+    const int q = std::max(-127, std::min(127, static_cast<int>(std::lround(x[i] / half_to_float(scale)))));
+    out[i * stride] = static_cast<uint8_t>(kByteZero + q);
+    meant[i] = static_cast<double>(q) * half_to_float(scale);
+  }
+  return scale;
+}
 
 void test(const Isa& isa, std::mt19937& random, const Case& c) {
   const int capacity = (c.length + 127) / 128 * 128;
@@ -38,6 +51,18 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
       plain_keys[at] = half_to_float(k);
       plain_values[at] = half_to_float(v);
     }
+  const int groups = (c.dim + kKeyGroup - 1) / kKeyGroup;
+  std::vector<uint8_t> byte_keys(keys.size()), byte_values(keys.size());
+  std::vector<uint16_t> key_scales(static_cast<size_t>(capacity) * groups), value_scales(capacity);
+  if (c.kind == Case::kBytes)
+    for (int p = 0; p < capacity; ++p) {
+      const size_t at = static_cast<size_t>(p) * c.dim;
+      for (int g = 0, first = 0; g < groups; ++g, first += kKeyGroup)
+        key_scales[(static_cast<size_t>(p / 16) * groups + g) * 16 + p % 16] = quantize(
+            &noise[at + first], std::min(kKeyGroup, c.dim - first),
+            &byte_keys[(static_cast<size_t>(p / 16) * c.dim + first) * 16 + p % 16], 16, &plain_keys[at + first]);
+      value_scales[p] = quantize(&noise[keys.size() + at], c.dim, &byte_values[at], 1, &plain_values[at]);
+    }
   const std::vector<float> queries = random_floats(random, static_cast<size_t>(c.rows) * c.dim, 2.0f);
   std::vector<const float*> pointers(c.rows);
   std::vector<int> positions(c.rows);
@@ -49,8 +74,12 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
   }
 
   AttentionSpan span;
-  span.keys = c.half ? static_cast<const void*>(keys.data()) : float_keys.data();
-  span.values = c.half ? static_cast<const void*>(values.data()) : float_values.data();
+  span.keys = keys.data();
+  span.values = values.data();
+  if (c.kind == Case::kFloat) span.keys = float_keys.data(), span.values = float_values.data();
+  if (c.kind == Case::kBytes) span.keys = byte_keys.data(), span.values = byte_values.data();
+  span.key_scales = key_scales.data();
+  span.value_scales = value_scales.data();
   span.head_dim = c.dim;
   span.scale = 0.3f;
   span.softcap = c.softcap ? 2.0f : 0.0f;
@@ -71,7 +100,10 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
     span.accumulators = accumulators[piece].data();
     span.maxima = maxima[piece].data();
     span.sums = sums[piece].data();
-    (c.half ? isa.kernels->attend_half : isa.kernels->attend_float)(span);
+    const Kernels& kernels = *isa.kernels;
+    (c.kind == Case::kHalf    ? kernels.attend_half
+     : c.kind == Case::kFloat ? kernels.attend_float
+                              : kernels.attend_bytes)(span);
   }
 
   for (int r = 0; r < c.rows; ++r) {
@@ -97,7 +129,7 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
       }
       CHECK(std::fabs(found / mass - expected[d] / total) <= 1e-5,
             std::string(isa.name) + " length " + std::to_string(c.length) + " dim " + std::to_string(c.dim) + " rows " +
-                std::to_string(c.rows) + " window " + std::to_string(c.window));
+                std::to_string(c.rows) + " window " + std::to_string(c.window) + " kind " + std::to_string(c.kind));
     }
   }
 }
@@ -114,8 +146,15 @@ int main() {
         test(isa, random, {length, 128, rows, 33, false, true});
       }
     test(isa, random, {200, 256, 4, 64, true, true});
-    test(isa, random, {200, 80, 5, 0, true, true, false});
-    test(isa, random, {513, 64, 3, 100, false, false, false});
+    test(isa, random, {200, 80, 5, 0, true, true, Case::kFloat});
+    test(isa, random, {513, 64, 3, 100, false, false, Case::kFloat});
+    for (const int length : {1, 16, 17, 129, 300})
+      for (const int rows : {1, 2, 3, 4, 7}) {
+        test(isa, random, {length, 64, rows, 0, false, false, Case::kBytes});
+        test(isa, random, {length, 80, rows, 0, true, false, Case::kBytes});
+        test(isa, random, {length, 128, rows, 33, false, true, Case::kBytes});
+      }
+    test(isa, random, {200, 256, 4, 64, true, true, Case::kBytes});
   });
   return 0;
 }
