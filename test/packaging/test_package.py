@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2'}
 PIP_ONLY = {'safetensors', 'tokenizers', 'xxhash'}  # No rosdep key.
 # Loaded only by the commands that need them.
-WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib'}
+WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib', 'llguidance'}
 OWN = {'tinychat_core', 'tinychat_ros'}
 
 
@@ -79,12 +79,12 @@ def test_pip_installs_what_the_runtime_imports() -> None:
 
 
 def test_everything_is_installed(wheel: set[str]) -> None:
-    """All of launch/, config/, and the files beside the modules reach the installation."""
+    """All of launch/, config/, examples/, and the files beside the modules reach the installation."""
     marker = 'share/ament_index/resource_index/packages/tinychat_ros'
     (prefix,) = [name.removesuffix(marker) for name in wheel if name.endswith(marker)]
     share = f'{prefix}share/tinychat_ros'
     expected = {f'{share}/package.xml'}
-    for folder in ('launch', 'config'):
+    for folder in ('launch', 'config', 'examples'):
         expected |= {f'{share}/{path.relative_to(ROOT)}' for path in (ROOT / folder).glob('*.*')}
     for package in OWN:
         expected |= {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob('*')

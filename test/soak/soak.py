@@ -33,7 +33,7 @@ INVALID: tuple[dict[str, Any], ...] = (
     {'prompt': ''}, {'max_new_tokens': 0}, {'sampling': SamplingParams(temperature=float('nan'))},
     {'messages': [Message(role='user', content='both')]}, {'prompt': 'too long ' * 1000})
 CONVERSATIONS = ('', '', 'kitchen', 'hall', 'garden')  # more than there are caches for
-POLICIES = 3 * ('queue', 'preempt') + ('reject',)
+POLICIES = 6 * ('queue',) + 3 * ('preempt',) + ('reject',)
 AT_ONCE = 6  # goals under way
 
 
@@ -116,7 +116,7 @@ class Soak:
         assert self._process.poll() is None, 'the node has ended'
 
     def _send(self, kind: str) -> None:
-        fields: dict[str, Any] = {'prompt': 'Tell me a story.', 'priority': self._random.randrange(3),
+        fields: dict[str, Any] = {'prompt': 'Tell me a story.', 'priority': int(self._random.random() < 0.1),
                                   'max_new_tokens': self._random.choice((1, 2, 4, 8, 16, 32)),
                                   'conversation_id': self._random.choice(CONVERSATIONS)}
         if kind == 'canceled':
