@@ -73,16 +73,20 @@ const void* data_of(const py::dict& d, const char* key, size_t count, size_t siz
   return array.data();
 }
 
+WeightFormat weight_format(const std::string& name) {
+  return choose<WeightFormat>("weight format", name,
+                              {{"w4z", WeightFormat::kW4Zero},
+                               {"w4m", WeightFormat::kW4Min},
+                               {"w8g", WeightFormat::kW8Group},
+                               {"w8c", WeightFormat::kW8Channel},
+                               {"f16", WeightFormat::kF16},
+                               {"bf16", WeightFormat::kBf16}});
+}
+
 Linear linear_from(const py::dict& d) {
   Linear w;
   const auto format = d["format"].cast<std::string>();
-  w.format = choose<WeightFormat>("weight format", format,
-                                  {{"w4z", WeightFormat::kW4Zero},
-                                   {"w4m", WeightFormat::kW4Min},
-                                   {"w8g", WeightFormat::kW8Group},
-                                   {"w8c", WeightFormat::kW8Channel},
-                                   {"f16", WeightFormat::kF16},
-                                   {"bf16", WeightFormat::kBf16}});
+  w.format = weight_format(format);
   w.rows = d["rows"].cast<int>();
   w.cols = d["cols"].cast<int>();
   const size_t tiles = w.tiles(), cols = w.cols;
@@ -252,6 +256,23 @@ PYBIND11_MODULE(_tinychat, m) {
                         "memory"_a = device.memory, "free_memory"_a = device.free_memory);
       },
       "library"_a, "What the CUDA library at a path finds. Raises DeviceError, saying why it cannot be used.");
+
+  m.def(
+      "cuda_copy_bandwidth", [](const std::string& library) { return CudaLibrary(library).copy_bandwidth(); },
+      "library"_a, "Bytes that the device reads and writes per second in a large copy. Raises DeviceError.");
+  m.def(
+      "cuda_time_product",
+      [](const std::string& library, const std::string& format, int rows, int cols, int group_size, int tokens) {
+        Linear shape;
+        shape.format = weight_format(format);
+        shape.rows = rows;
+        shape.cols = cols;
+        shape.group = group_size > 0 ? group_size : cols;
+        const ProductTime time = CudaLibrary(library).time_product(shape, tokens);
+        return py::make_tuple(time.seconds, time.bytes);
+      },
+      "library"_a, "format"_a, "rows"_a, "cols"_a, "group_size"_a, "tokens"_a,
+      "Seconds that a product with random weights takes, and the bytes that it reads and writes. Raises DeviceError.");
 
   m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, "rounds"_a = 9,
         py::call_guard<py::gil_scoped_release>(),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+import logging
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,12 @@ import numpy.typing as npt
 
 from tinychat_core import _tinychat, cuda
 from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError
+from tinychat_core.checkpoint.manifest import Manifest
+from tinychat_core.checkpoint.memory_plan import cache_numbers, fitting_plan, position_bytes, Request
+from tinychat_core.checkpoint.placement import Device, Machine, place, Way
 from tinychat_core.checkpoint.reader import Checkpoint
+from tinychat_core.checkpoint.staging import reads_directly
+from tinychat_core.checkpoint.system_memory import available_memory
 from tinychat_core.cores import usable_cores
 from tinychat_core.errors import BackendFailedError, CheckpointError, InvalidParameterError, PromptTooLongError
 from tinychat_core.families.rope import native_table
@@ -22,6 +28,8 @@ from tinychat_core.sampling import SamplingParams
 from tinychat_core.tokenizer import Tokenizer
 
 __all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'Generation', 'Token']
+
+_LOG = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
 Logits = npt.NDArray[np.float32]
@@ -40,7 +48,7 @@ class Engine:
 
     def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str,
                  precision: str | None = None, backend: str = 'auto', threads: int | None = None,
-                 max_seq_len: int | None = None) -> None:
+                 max_seq_len: int | None = None, kv_cache: str = 'auto') -> None:
         """
         Build the decoder over `tensors`, which are read in place; `Engine.open` does it for a checkpoint.
 
@@ -71,10 +79,9 @@ class Engine:
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         # What decoding reads for a token; of an embedding that is not also the head it reads one row.
         self.token_bytes = self.weights_bytes - (_nbytes(tensors['embedding']) if 'head' in tensors else 0)
-        # Keys and values: fp16, but float where the precision promises what float gives.
-        number = 4 if library is None and choices[precision] == 'float' else 2
-        self.kv_cache_bytes: int = (2 * number * model['layers'] * model['kv_heads'] * model['head_dim'] *
-                                    self.context_length)
+        # What keys and values are: fp32 where the precision promises what floats give, fp16 or int8.
+        self.kv_cache = cache_numbers(kv_cache, choices[precision] == 'float', self.backend)
+        self.kv_cache_bytes = self.context_length * position_bytes(model, self.kv_cache, self.backend)
         isa = os.environ.get('TINYCHAT_ISA', '')
         if isa and isa not in _tinychat.isas():
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "
@@ -83,10 +90,11 @@ class Engine:
             self._decoder = _tinychat.Decoder(
                 {**model, **native_table(model, self.context_length)}, dict(tensors), activations=choices[precision],
                 isa=isa, threads=self.threads, max_seq_len=self.context_length,
-                cuda_library='' if library is None else str(library))
+                cuda_library='' if library is None else str(library), byte_cache=self.kv_cache == 'int8')
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
-        self.isa: str = self._decoder.isa
+        # What computes: an instruction set, or the device's name.
+        self.isa: str = self._decoder.isa if library is None else _tinychat.cuda_device(str(library))['name']
         self.path: Path | None = None
         self.family = ''
         self.group_size = 0
@@ -96,13 +104,19 @@ class Engine:
     @classmethod
     def open(cls, path: str | os.PathLike[str], precision: str | None = None, backend: str = 'auto',
              threads: int | None = None, max_seq_len: int | None = None,
-             progress: Callable[[float], None] | None = None, cancel: CancelFlag | None = None) -> Engine:
+             progress: Callable[[float], None] | None = None, cancel: CancelFlag | None = None, *,
+             kv_cache: str = 'auto', caches: int = 1, verify: str = 'full', early: bool = False, staged: bool = False,
+             lock: bool = False) -> Engine:
         """
-        Map a split checkpoint and verify its checksums.
+        Plan the memory, then map a split checkpoint and verify its checksums.
 
         `precision`: one of PRECISIONS; None is the checkpoint's default. `threads`: None is every physical core that
-        the process may use. `max_seq_len`: positions of a KV cache; None is the model's context length. `progress` is
-        told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda. Raises CheckpointError, InvalidParameterError,
+        the process may use. `max_seq_len`: positions of a KV cache; None or 0 is the model's context length, or less
+        where that has no room. `progress` is told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
+        `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches that will be used at once, for the plan.
+        `verify`: full, or size: do not look at the weights. `early`: return while they are still verified; no logits
+        come before all of them are. `staged`: an own copy of the weights instead of the mapping. `lock`: keep the
+        mapping in memory. Raises DoesNotFitError before anything is read, CheckpointError, InvalidParameterError,
         BackendFailedError, and Canceled once `cancel` is set.
         """
         if backend not in cuda.BACKENDS:
@@ -114,13 +128,28 @@ class Engine:
             if progress is not None:
                 progress(fraction)
 
-        checkpoint = Checkpoint.open(path, progress=report)
-        manifest = checkpoint.manifest
+        manifest = Manifest.read(Path(path))
+        library = cuda.usable_library(backend, manifest.weights, precision)
+        backend = 'cpu' if library is None else 'cuda'
+        memory = available_memory() if library is None else cuda.memory(library)
+        needs = fitting_plan(manifest, memory, max_seq_len or 0, Request(precision, kv_cache, caches, backend))
+        _LOG.info('%s: %s of %.0f MiB', path, needs, memory / 2**20)
+        if not max_seq_len and needs.max_seq_len < manifest.model['context_length']:
+            _LOG.warning("the context is %d positions instead of the model's %d: more have no room in memory",
+                         needs.max_seq_len, manifest.model['context_length'])
+        placement = place(Machine(Device.CPU, memory, bool(manifest.shards) and
+                                  reads_directly(Path(path) / manifest.shards[0].file)),
+                          manifest.weights_bytes, Way.STAGED if staged else Way.MAPPED)
+        _LOG.info('weights are %s: %s', placement.way.value, placement.reason)
+        checkpoint = Checkpoint.open(path, verify, report, placement=placement, early=early and library is None,
+                                     lock=lock)
         try:
             tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
             engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
-                         threads=threads, max_seq_len=max_seq_len)
+                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
+            if not early:
+                checkpoint.check()
         except ValueError as error:
             checkpoint.close()
             if isinstance(error, InvalidParameterError):
@@ -158,8 +187,10 @@ class Engine:
 
         Raises PromptTooLongError where the cache has no room, InvalidParameterError for none or a token outside the
         vocabulary, Canceled once `cancel` is set (the cache then holds what was done in whole chunks),
-        BackendFailedError where the device failed.
+        BackendFailedError where the device failed, CheckpointError where the files were changed or are damaged.
         """
+        if self._checkpoint is not None:
+            self._checkpoint.check_files()
         return cast(Logits, self._forward(cache, tokens, 'last', cancel))
 
     def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Logits:
@@ -205,11 +236,18 @@ class Engine:
             raise PromptTooLongError(f'{len(tokens)} tokens do not fit: {cache.capacity - cache.length} of '
                                      f'{cache.capacity} positions are left')
         try:
-            return self._decoder.forward(cache, np.asarray(tokens, dtype=np.int32), want, cancel)
+            logits = self._decoder.forward(cache, np.asarray(tokens, dtype=np.int32), want, cancel)
         except ValueError as error:
             raise InvalidParameterError(str(error)) from None
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
+        if self._checkpoint is not None:
+            try:
+                self._checkpoint.check()
+            except CheckpointError:
+                cache.truncate(0)  # what was computed with it is worth nothing
+                raise
+        return logits
 
 
 def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:

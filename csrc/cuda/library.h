@@ -22,6 +22,11 @@ struct CudaDevice {
   size_t memory, free_memory;
 };
 
+struct ProductTime {
+  double seconds; // of one launch among many
+  double bytes;   // read and written: the least that there is
+};
+
 // Changes with every type that passes.
 constexpr unsigned kCudaStamp = 1u << 24 ^ sizeof(ModelConfig) << 16 ^ sizeof(Layer) << 6 ^ sizeof(Linear) ^
                                 sizeof(CudaDevice);
@@ -32,6 +37,10 @@ unsigned tinychat_cuda_stamp();
 void tinychat_cuda_probe(CudaDevice* device);
 // A new backend, the caller's; throws DeviceError, std::invalid_argument for a model that it cannot serve.
 Backend* tinychat_cuda_backend(const Model& model, const CudaOptions& options);
+// Bytes read and written per second by a large copy on the device.
+double tinychat_cuda_copy_bandwidth();
+// `shape`: a matrix without memory; weights are random.
+ProductTime tinychat_cuda_time_product(const Linear& shape, int tokens);
 }
 
 } // namespace tinychat

@@ -30,4 +30,12 @@ std::unique_ptr<Backend> CudaLibrary::backend(const Model& model, const CudaOpti
   return std::unique_ptr<Backend>(find<decltype(tinychat_cuda_backend)>("tinychat_cuda_backend")(model, options));
 }
 
+double CudaLibrary::copy_bandwidth() const {
+  return find<decltype(tinychat_cuda_copy_bandwidth)>("tinychat_cuda_copy_bandwidth")();
+}
+
+ProductTime CudaLibrary::time_product(const Linear& shape, int tokens) const {
+  return find<decltype(tinychat_cuda_time_product)>("tinychat_cuda_time_product")(shape, tokens);
+}
+
 } // namespace tinychat

@@ -20,6 +20,9 @@ class CudaLibrary {
   CudaDevice probe() const;
   // Throws DeviceError, and std::invalid_argument for a model that it does not serve.
   std::unique_ptr<Backend> backend(const Model& model, const CudaOptions& options) const;
+  // Bytes read and written per second by a large copy on the device.
+  double copy_bandwidth() const;
+  ProductTime time_product(const Linear& shape, int tokens) const;
 
  private:
   template <typename Function>

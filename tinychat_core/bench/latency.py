@@ -9,7 +9,7 @@ import resource
 from statistics import median
 from time import perf_counter
 
-from tinychat_core import _tinychat
+from tinychat_core import _tinychat, cuda
 from tinychat_core.engine import Engine
 
 # Far more than any cache holds; a second copy of a large model would not fit beside the first.
@@ -29,7 +29,7 @@ class Latency:
     time_to_first_token_ms: float    # prefill of the prompt, without tokenizing and sampling
     packed_mb: float                 # of weights, which a token reads once
     read_gb_per_s: float             # bytes a token reads (weights and the cache so far) per second
-    bandwidth_share: float           # of what all threads read together from a buffer as large
+    bandwidth_share: float           # of what all threads read together from a buffer as large; CUDA: of a large copy
     peak_rss_mb: float               # of the process, mapped weights included
     peak_anon_mb: float              # of the process, without files
 
@@ -57,7 +57,10 @@ def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> L
     step, prefill = median(steps), median(prefills)
     cached = engine.kv_cache_bytes * (context + new_tokens / 2) / engine.context_length
     bytes_per_token = engine.token_bytes + cached
-    bandwidth = _tinychat.read_bandwidth(min(int(bytes_per_token), _MOST_READ), engine.threads)
+    if engine.backend == 'cuda':
+        bandwidth = _tinychat.cuda_copy_bandwidth(str(cuda.library()))
+    else:
+        bandwidth = _tinychat.read_bandwidth(min(int(bytes_per_token), _MOST_READ), engine.threads)
     return Latency(
         context=context, threads=engine.threads, precision=engine.precision, isa=engine.isa,
         decode_tokens_per_s=1 / step, prefill_tokens_per_s=context / prefill, time_to_first_token_ms=1e3 * prefill,

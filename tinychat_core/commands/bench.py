@@ -9,7 +9,7 @@ import sys
 
 from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
 from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.errors import BackendFailedError, InvalidParameterError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', metavar='N[,N…]', help='default: every physical core that the process may use')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON lines, one a setting')
     parser.add_argument('--profile', action='store_true', help="also print where a token's time goes, step by step")
+    parser.add_argument('--kernels', action='store_true',
+                        help='instead of a model: the matrix products of LLaMA models on a CUDA device, one by one')
     parser.add_argument('--plot', metavar='FILE.png', help='draw decode speed over context (needs matplotlib)')
 
 
@@ -32,13 +34,15 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.bench.latency import Latency, measure, profile
     from tinychat_core.engine import Engine
 
+    if args.kernels:
+        return _kernels(args)
     if (args.model is None) == (args.shape is None):
         raise InvalidParameterError('give either a model directory or --shape')
     contexts = _numbers('--context', args.context)
     if args.new_tokens < 1:
         raise InvalidParameterError('--new-tokens must be at least 1')
     length = max(contexts) + args.new_tokens
-    weights = (args.precision or 'W4A8').split('A')[0]
+    weights = (args.precision or 'W4').split('A')[0]
     tensors = None
     if args.shape:
         if weights not in ('W4', 'W8', 'W16'):
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     for threads in _numbers('--threads', args.threads) if args.threads else [None]:
         if tensors is not None:
             engine = Engine(listed.model, tensors, weights=weights, precision=args.precision,
-                            threads=threads, max_seq_len=length)
+                            backend=args.backend, threads=threads, max_seq_len=length)
         else:
             engine = Engine.open(args.model, args.precision, args.backend, threads, length)
         if not args.json and not results:
@@ -78,11 +82,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _kernels(args: argparse.Namespace) -> int:
+    """Print the time of every product as it is measured."""
+    from dataclasses import asdict
+
+    from tinychat_core._tinychat import DeviceError
+    from tinychat_core.bench.kernels import measure_products, table
+    from tinychat_core.cuda import usable_library
+
+    library = usable_library('cuda', 'W4', None)
+    assert library is not None
+    try:
+        times = measure_products(library)
+        for line in (json.dumps(asdict(time)) for time in times) if args.json else table(times):
+            print(line, flush=True)
+    except DeviceError as error:
+        raise BackendFailedError(str(error)) from None
+    return 0
+
+
 def _fits(shape: str, listed: Manifest, positions: int, args: argparse.Namespace) -> bool:
     """Return whether a shape has room; print its memory plan, which is all that one without gets."""
-    from tinychat_core.checkpoint.memory_plan import available_memory, plan
+    from tinychat_core.checkpoint.memory_plan import plan, Request
+    from tinychat_core.checkpoint.system_memory import available_memory
 
-    needs, memory = plan(listed, positions, args.precision), available_memory()
+    needs, memory = plan(listed, positions, Request(args.precision)), available_memory()
     fits = needs.total_bytes <= memory
     if not args.json:
         total, weights, cache, buffers = (count / 2**30 for count in (

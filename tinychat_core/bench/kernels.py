@@ -1,0 +1,60 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the matrix products of known models take on a CUDA device, against what its memory could give."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinychat_core import _tinychat
+
+# Model -> hidden size, feed-forward size; a decoder layer's matrices, q, k and v as one and gate and up as one.
+_SIZES = {'llama-2-7b': (4096, 11008), 'llama-2-13b': (5120, 13824), 'llama-30b': (6656, 17920)}
+_FORMATS = (('w4z', 128), ('w4z', 32), ('w8g', 32), ('f16', 0))
+
+
+@dataclass(frozen=True)
+class ProductTime:
+    """One product of a matrix [rows, cols] with `tokens` columns, among others in a graph."""
+
+    model: str
+    name: str
+    format: str
+    group_size: int
+    rows: int
+    cols: int
+    tokens: int
+    microseconds: float
+    gb_per_s: float
+    bandwidth_share: float  # of a large copy on the device, measured in the same run
+    speed_up: float         # over the same matrix in 16 bits
+
+
+def matrices(model: str) -> dict[str, tuple[int, int]]:
+    """Return rows and columns of a decoder layer's matrices; KeyError for an unknown model."""
+    hidden, inner = _SIZES[model]
+    return {'qkv': (3 * hidden, hidden), 'o': (hidden, hidden), 'gate_up': (2 * inner, hidden),
+            'down': (hidden, inner)}
+
+
+def measure_products(library: Path, tokens: int = 1) -> Iterator[ProductTime]:
+    """Yield the time of every matrix in every format; DeviceError where the device fails."""
+    bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
+    for model in _SIZES:
+        for name, (rows, cols) in matrices(model).items():
+            times = {form: _tinychat.cuda_time_product(str(library), form[0], rows, cols, form[1], tokens)
+                     for form in _FORMATS}
+            whole = times['f16', 0][0]
+            for (format_, group_size), (seconds, nbytes) in times.items():
+                yield ProductTime(model, name, format_, group_size, rows, cols, tokens, 1e6 * seconds,
+                                  nbytes / seconds / 1e9, nbytes / seconds / bandwidth, whole / seconds)
+
+
+def table(times: Iterator[ProductTime]) -> Iterator[str]:
+    """Yield the lines of the table as the times come."""
+    yield (f'{"model":<12} {"matrix":<8} {"rows":>6} {"cols":>6} {"format":>7} {"group":>5} {"tokens":>6} '
+           f'{"µs":>9} {"GB/s":>8} {"of a copy":>9} {"over f16":>8}')
+    for t in times:
+        yield (f'{t.model:<12} {t.name:<8} {t.rows:6d} {t.cols:6d} {t.format:>7} {t.group_size or "-":>5} '
+               f'{t.tokens:6d} {t.microseconds:9.2f} {t.gb_per_s:8.1f} {t.bandwidth_share:9.0%} {t.speed_up:7.2f}x')
