@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 import math
 from typing import Protocol
 
@@ -51,3 +52,42 @@ def perplexity(scorer: Scorer, parts: Sequence[Sequence[int]]) -> Iterator[tuple
         loss += float((np.log(logits.sum(axis=1, dtype=np.float64)) - picked).sum())
         count += len(targets)
         yield math.exp(loss / count), count
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same tokens: perplexities, KL(reference | model) in nats, and how often both rank one first."""
+
+    perplexity: float
+    reference_perplexity: float
+    kl_divergence: float
+    top1_agreement: float
+    tokens: int
+
+
+def compare(scorer: Scorer, reference: Scorer, parts: Sequence[Sequence[int]]) -> Iterator[Comparison]:
+    """Yield after each window how two models that share a vocabulary differ so far."""
+    loss = reference_loss = divergence = 0.0
+    agreed = count = 0
+    for part in parts:
+        if len(part) > min(scorer.context_length, reference.context_length):
+            raise InvalidParameterError(f'a window of {len(part)} tokens exceeds a context of '
+                                        f'{min(scorer.context_length, reference.context_length)}')
+        found, expected = (_log_softmax(model.score(part)[:-1]) for model in (scorer, reference))
+        if found.shape != expected.shape:
+            raise InvalidParameterError(f'the vocabularies differ: {found.shape[1]} and {expected.shape[1]} tokens')
+        rows, targets = np.arange(len(part) - 1), np.asarray(part[1:])
+        loss -= float(found[rows, targets].sum(dtype=np.float64))
+        reference_loss -= float(expected[rows, targets].sum(dtype=np.float64))
+        divergence += float((np.exp(expected) * (expected - found)).sum(dtype=np.float64))
+        agreed += int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
+        count += len(targets)
+        yield Comparison(math.exp(loss / count), math.exp(reference_loss / count), divergence / count, agreed / count,
+                         count)
+
+
+def _log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    total = np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float64)
+    result: npt.NDArray[np.float32] = shifted - np.log(total).astype(np.float32)
+    return result

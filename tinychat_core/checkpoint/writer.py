@@ -78,6 +78,11 @@ class CheckpointWriter:
         """Let go of the lock; what is not finished stays, for the next run."""
         os.close(self._lock)
 
+    @property
+    def shards_done(self) -> int:
+        """Shards that are whole, those of a run before included."""
+        return len(self._done)
+
     def add(self, content: Callable[[], Content]) -> None:
         """Write the next shard; `content` is only called where the shard is not there yet."""
         index = len(self._shards)

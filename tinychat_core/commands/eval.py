@@ -4,10 +4,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinychat_core.errors import InvalidParameterError, TinyChatError
+
+if TYPE_CHECKING:
+    from tinychat_core.engine import Engine
+    from tinychat_core.progress import ProgressBar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--text', required=True, metavar='FILE', help='plain text, UTF-8')
     parser.add_argument('--window', type=int, default=2048, metavar='N', help='tokens a window (default: 2048)')
     parser.add_argument('--max-windows', type=int, metavar='N', help='stop after so many windows (default: all)')
+    parser.add_argument('--compare', metavar='REFERENCE', help='a Hugging Face directory: compare with it in float32 '
+                                                               '(needs torch and transformers)')
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N')
@@ -37,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, None)
     parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
     bar = ProgressBar(f'eval {Path(args.model).name}')
+    if args.compare is not None:
+        return _compare(args, engine, parts, bar)
     value, count = 0.0, 0
     for done, so_far in enumerate(perplexity(engine, parts), start=1):
         value, count = so_far
@@ -45,4 +56,23 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({'perplexity': value, 'tokens': count, 'windows': len(parts), 'precision': engine.precision}))
     else:
         print(f'perplexity {value:.4f} over {count} tokens in {len(parts)} windows, {engine.precision}')
+    return 0
+
+
+def _compare(args: argparse.Namespace, engine: Engine, parts: Sequence[Sequence[int]], bar: ProgressBar) -> int:
+    """Print how the model differs from a reference."""
+    from tinychat_core.perplexity import compare
+    from tinychat_core.torch_reference import TorchReference
+
+    results = []
+    for so_far in compare(engine, TorchReference(Path(args.compare)), parts):
+        results.append(so_far)
+        bar(len(results) / len(parts))
+    result = results[-1]
+    if args.json:
+        print(json.dumps({**asdict(result), 'windows': len(parts), 'precision': engine.precision}))
+    else:
+        print(f'perplexity {result.perplexity:.4f}, of the reference {result.reference_perplexity:.4f}; KL divergence '
+              f'{result.kl_divergence:.5f}; the same first choice for {result.top1_agreement:.2%} of {result.tokens} '
+              f'tokens, {engine.precision}')
     return 0

@@ -1,0 +1,54 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat quantize`: AWQ, SmoothQuant or rounding to the nearest."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinychat_core.errors import TinyChatError
+from tinychat_core.quantize.method import Method, METHODS, PRECISIONS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('source', help='a Hugging Face directory with safetensors, an id of its hub or a GGUF file')
+    parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
+    parser.add_argument('--method', choices=METHODS, default='awq', help='default: %(default)s')
+    parser.add_argument('--precision', choices=PRECISIONS,
+                        help='what the model will run in (default: W4A16; smoothquant: W8A8)')
+    parser.add_argument('--group-size', type=int, choices=[32, 64, 128], default=128,
+                        help='of four bits: columns that share a scale (default: %(default)s)')
+    parser.add_argument('--text', type=Path, metavar='FILE',
+                        help='text that calibrates, plain or chats as .jsonl with "messages"; 40000 tokens or more are '
+                             'best, and what the model will be used for (default: a short one that comes along)')
+    parser.add_argument('--save-search', type=Path, metavar='FILE', help='keep scales and clipping as .safetensors')
+    parser.add_argument('--load-search', type=Path, metavar='FILE',
+                        help="use what --save-search kept, or llm-awq's .pt, instead of searching")
+    parser.epilog = ('A run that was cut off is taken up by the next one. OUT appears when it is whole; until then '
+                     'all is in OUT.partial and OUT.calibration.')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the checkpoint, whole or not at all, and tell what it has cost in accuracy."""
+    method = Method.of(args.method, args.precision, args.group_size)
+    try:
+        from tinychat_core.quantize.run import quantize_model
+    except ModuleNotFoundError as error:
+        if error.name != 'torch':
+            raise
+        raise TinyChatError('quantizing needs torch: pip install torch') from None
+    from tinychat_core.progress import ProgressBar
+
+    summary = quantize_model(args.source, args.out, method, args.text, save_search=args.save_search,
+                             load_search=args.load_search, progress=ProgressBar(f'quantize {args.out.name}'))
+    if summary.reports:
+        print(f'layer   error of RTN   of {method.name}')
+        for index, report in enumerate(summary.reports):
+            print(f'{index:5}   {report.before:12.3e}   {report.after:.3e}')
+    if summary.perplexities:
+        print('perplexity of text that did not calibrate: ' + ', '.join(
+            f'{name} {value:.3f}' for name, value in summary.perplexities.items()))
+    print(f'{args.out}: ready; try `tinychat chat {args.out}`')
+    return 0

@@ -1,0 +1,42 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What calibration knows of the inputs of a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tinychat_core.errors import TinyChatError
+
+_SAMPLE = 512  # tokens
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Gram matrix X'X [cols, cols] of all tokens, the largest magnitude [cols], and a sample [tokens, cols]."""
+
+    gram: Tensor
+    largest: Tensor
+    sample: Tensor
+
+    def scaled(self, scale: Tensor) -> Tensor:
+        """Return the Gram matrix of inputs divided by `scale` [cols]."""
+        return self.gram / (scale[:, None] * scale)
+
+
+def gather(chunks: Iterable[Tensor], tokens: int) -> Inputs:
+    """Return what is to be known of `tokens` inputs, which come in chunks [count, length, cols]."""
+    gram, largest, sample = torch.zeros(0), torch.zeros(()), []
+    step = -(-tokens // _SAMPLE)
+    for chunk in chunks:
+        x = chunk.reshape(-1, chunk.shape[-1])
+        gram = x.T @ x if not len(gram) else gram.addmm_(x.T, x)
+        largest = torch.maximum(largest, x.abs().amax(dim=0))
+        sample.append(x[::step].clone())
+    if not torch.isfinite(gram.diagonal().sum()):
+        raise TinyChatError('the model computes numbers that are not finite; its weights are damaged')
+    return Inputs(gram, largest, torch.cat(sample))

@@ -1,0 +1,147 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Quantize one decoder layer, matrix by matrix in the order in which it computes them.
+
+Each matrix sees the inputs that the quantized ones before it make, so that it can put right what they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.writer import Content
+from tinychat_core.quantize.clip import best_grid
+from tinychat_core.quantize.decoder_layer import DecoderLayer
+from tinychat_core.quantize.feedback import integers_with_feedback
+from tinychat_core.quantize.fold import fold, Group, groups, tied
+from tinychat_core.quantize.grid import Grid, grid_over, ranges
+from tinychat_core.quantize.inputs import gather, Inputs
+from tinychat_core.quantize.method import Method
+from tinychat_core.quantize.scale_search import output_error, rounded, sample_of, search
+
+
+@dataclass
+class Found:
+    """
+    What a search has found for a layer, by the names of its matrices.
+
+    `scales` [cols] multiply the input channels, `grids` are those of the scaled matrices; or (llm-awq's) `clips`
+    [rows, groups] bound the magnitude of each group.
+    """
+
+    scales: dict[str, Tensor] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
+    clips: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Squared errors of the outputs of a layer's matrices, as a part of the outputs: rounded to nearest, and now."""
+
+    before: float
+    after: float
+
+
+class LayerQuantizer:
+    """A decoder layer on its way from float32 to few bits; `steps` does the work, then the rest can be read."""
+
+    def __init__(self, model: Mapping[str, Any], index: int, content: Content, method: Method,
+                 found: Found | None) -> None:
+        """Hold a layer's tensors by our names after `layers.N.`; what was `found` before is not searched again."""
+        self._model, self._index, self._content, self._method = model, index, content, method
+        self._search, self.found = found is None, found or Found()
+        self.original = {name: torch.from_numpy(np.asarray(tensor.weight)) for name, tensor in content.items()
+                         if isinstance(tensor, Linear)}
+        self.weights = dict(self.original)  # what the quantized ones mean, for inputs without a scale
+        self._vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in content.items()
+                         if not isinstance(tensor, Linear)}
+        self._integers: dict[str, tuple[Grid, Tensor]] = {}
+        self._energy = self._before = self._after = 0.0
+
+    def layer(self, length: int) -> DecoderLayer:
+        """Return the layer for sequences of a length."""
+        return DecoderLayer(self._model, self._index, self._vectors, length)
+
+    def steps(self, hidden: list[Tensor]) -> Iterator[None]:
+        """Quantize each group of matrices; replace `hidden`, chunks [count, length, width], by the layer's output."""
+        layer = self.layer(hidden[0].shape[1])
+        tokens = sum(chunk.shape[0] * chunk.shape[1] for chunk in hidden)
+        pending = {group.matrices[0]: group for group in groups(self._model, self._content)}
+
+        def solve(name: str, chunks: Iterator[Tensor]) -> None:
+            if name in pending:
+                self._solve(pending.pop(name), gather(chunks, tokens))
+
+        solve('attn.qkv', (layer.norm('attn_norm', chunk) for chunk in hidden))
+        yield
+        inner = [layer.attend(layer.linear('attn.qkv', layer.norm('attn_norm', chunk), self.weights))
+                 for chunk in hidden]
+        solve('attn.o', iter(inner))
+        yield
+        after = [layer.attention(*pair, self.weights) for pair in zip(hidden, inner, strict=True)]
+        before = list(hidden) if layer.parallel else after
+        solve(layer.up, (layer.norm(layer.mlp_norm, chunk) for chunk in before))
+        yield
+        inner = [layer.activate(layer.linear(layer.up, layer.norm(layer.mlp_norm, chunk), self.weights))
+                 for chunk in before]
+        solve('mlp.down', iter(inner))
+        hidden[:] = [layer.mlp(*pair, self.weights) for pair in zip(after, inner, strict=True)]
+        yield
+
+    def result(self) -> Content:
+        """Return the layer's tensors as the checkpoint will hold them."""
+        linears = {name: grid.linear(integers) for name, (grid, integers) in self._integers.items()}
+        return fold(self._model, {**self._content, **linears},
+                    {name: scale.numpy() for name, scale in self.found.scales.items()})
+
+    @property
+    def nearest(self) -> dict[str, Tensor]:
+        """The weights as round-to-nearest has them."""
+        plain = Method('rtn', self._method.precision, self._method.group_size)
+        return {name: rounded(matrix, plain) for name, matrix in self.original.items()}
+
+    def report(self) -> Report:
+        """Return how large the errors are."""
+        return Report(self._before / self._energy, self._after / self._energy)
+
+    def _grid(self, name: str, scaled: Tensor, gram: Tensor) -> Grid:
+        format_, size = self._method.format, self._method.group_size
+        if self._search:
+            self.found.grids[name] = best_grid(scaled, gram, format_, size)
+            return self.found.grids[name]
+        low, high = ranges(scaled, size)
+        if name in self.found.clips:
+            low, high = torch.maximum(low, -self.found.clips[name]), torch.minimum(high, self.found.clips[name])
+        return grid_over(format_, size, low, high)
+
+    def _solve(self, group: Group, inputs: Inputs) -> None:
+        matrices = [self.original[name] for name in group.matrices]
+        if self._search:
+            def tie(values: Tensor) -> Tensor:
+                return torch.from_numpy(tied(self._model, group.matrices[0], values.numpy()))
+
+            scale = search(matrices, inputs, self._method, tie)
+            self.found.scales.update(dict.fromkeys(group.matrices, scale))
+        for name, matrix in zip(group.matrices, matrices, strict=True):
+            self._round(name, matrix, inputs)
+
+    def _round(self, name: str, matrix: Tensor, inputs: Inputs) -> None:
+        scale = self.found.scales.get(name, torch.ones(matrix.shape[1]))
+        scaled, gram = matrix * scale, inputs.scaled(scale)
+        grid = self.found.grids.get(name) or self._grid(name, scaled, gram)
+        integers = integers_with_feedback(scaled, gram, grid)
+        self._integers[name] = grid, integers
+        self.weights[name] = grid.values(integers).div_(scale)
+        sample = sample_of(matrix)
+        plain = Method('rtn', self._method.precision, self._method.group_size)
+        self._before += output_error(rounded(sample, plain) - sample, inputs.gram)
+        self._after += output_error(sample_of(self.weights[name]) - sample, inputs.gram)
+        self._energy += output_error(sample, inputs.gram)

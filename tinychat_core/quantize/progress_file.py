@@ -1,0 +1,85 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a run needs to go on after it was cut off: the residual stream behind the last layer that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+import json
+from pathlib import Path
+import shutil
+
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tinychat_core.errors import TinyChatError
+from tinychat_core.quantize.layer import Found, Report
+from tinychat_core.quantize.method import Method
+from tinychat_core.quantize.search_file import found_of, parts
+
+Streams = Mapping[str, Sequence[Tensor]]
+
+
+class Progress:
+    """A directory beside OUT: `streams.safetensors`, and one small file of each layer's search and report."""
+
+    def __init__(self, directory: Path, identity: Mapping[str, str], method: Method, limit: int) -> None:
+        """Open what a run of the same `identity` left, of at most `limit` layers; remove anything else."""
+        self._method = method
+        self._directory, self._identity = directory, json.dumps(dict(identity), sort_keys=True)
+        self.reports: list[Report] = []
+        self.found: dict[int, Found] = {}
+        self.streams: dict[str, list[Tensor]] | None = None
+        try:
+            self._read()
+            if self.layers > limit:
+                raise ValueError('its checkpoint is gone')
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            self.remove()
+            self.reports, self.found, self.streams = [], {}, None
+
+    @property
+    def layers(self) -> int:
+        """Layers that are done."""
+        return len(self.reports)
+
+    def add(self, report: Report, found: Found, streams: Streams) -> None:
+        """Keep a layer's results; TinyChatError where they cannot be written."""
+        self.found[self.layers] = found
+        self.reports.append(report)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._write(f'layer-{self.layers:05d}.safetensors', parts(found))
+            self._write('streams.safetensors', {f'{name}.{i:05d}': chunk for name, chunks in streams.items()
+                                                for i, chunk in enumerate(chunks)})
+        except (OSError, SafetensorError) as error:
+            raise TinyChatError(f'cannot write {self._directory}: {getattr(error, "strerror", error)}') from None
+
+    def remove(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _write(self, name: str, tensors: dict[str, Tensor]) -> None:
+        header = {'identity': self._identity, 'layers': str(self.layers),
+                  'report': json.dumps(asdict(self.reports[-1]))}
+        save_file(tensors, self._directory / 'new', header)
+        (self._directory / 'new').replace(self._directory / name)
+
+    def _read(self) -> None:
+        with safe_open(self._directory / 'streams.safetensors', 'pt') as file:
+            header = file.metadata()
+            if header['identity'] != self._identity:
+                raise ValueError('another run')
+            streams: dict[str, list[Tensor]] = {}
+            for key in sorted(file.keys()):
+                streams.setdefault(key.rpartition('.')[0], []).append(file.get_tensor(key))
+        for index in range(int(header['layers'])):
+            with safe_open(self._directory / f'layer-{index + 1:05d}.safetensors', 'pt') as file:
+                if file.metadata()['identity'] != self._identity:
+                    raise ValueError('another run')
+                found = found_of({key: file.get_tensor(key) for key in list(file.keys())}, self._method)
+                self.found[index] = found
+                self.reports.append(Report(**json.loads(file.metadata()['report'])))
+        self.streams = streams

@@ -1,0 +1,212 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+From a source to a quantized checkpoint, layer by layer.
+
+Only one decoder layer is in memory, with the residual stream of the calibration text; what is done is kept, so
+that a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+import json
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tinychat_core.checkpoint.checksums import checksum
+from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.writer import CheckpointWriter, Content
+from tinychat_core.families import family_of
+from tinychat_core.families.config import Config
+from tinychat_core.families.family import Names
+from tinychat_core.importers import open_source
+from tinychat_core.importers.assembly import Assembly
+from tinychat_core.importers.recipe import check_finite, Recipe
+from tinychat_core.importers.source import Opened
+from tinychat_core.quantize.calibration import sequences
+from tinychat_core.quantize.decoder_layer import DecoderLayer
+from tinychat_core.quantize.layer import Found, LayerQuantizer, Report
+from tinychat_core.quantize.method import Method
+from tinychat_core.quantize.progress_file import Progress
+from tinychat_core.quantize.scale_search import plain_grid
+from tinychat_core.quantize.search_file import load, save
+from tinychat_core.tokenizer import Tokenizer
+
+_CHUNK = 4096  # tokens that go through a layer at once
+
+
+@dataclass(frozen=True)
+class Summary:
+    """
+    What a run did: errors of each decoder layer, and perplexities of text that did not calibrate, by name.
+
+    `perplexities` are empty where no text was given.
+    """
+
+    reports: list[Report]
+    perplexities: dict[str, float]
+
+
+def quantize_model(source: str, out: Path, method: Method, text: Path | None = None, *,
+                   save_search: Path | None = None, load_search: Path | None = None,
+                   progress: Callable[[float], None] = lambda _: None) -> Summary:
+    """
+    Write the split checkpoint `out` from `source`: a Hugging Face directory, an id of its hub or a GGUF file.
+
+    `text` calibrates (plain, or chats as .jsonl). Raises TinyChatError for what cannot be quantized; then `out` does
+    not exist.
+    """
+    opened = open_source(source)
+    recipe = Recipe('W8' if method.format == 'w8c' else 'W4', method.group_size)
+    recipe.check(opened.model)
+    shards = Assembly(opened.source, opened.family, opened.names, opened.model, _plain).shards
+    identity = {**opened.identity, 'method': method.name, 'precision': method.precision,
+                'group_size': str(method.group_size)}
+    if not method.calibrates:
+        with CheckpointWriter(out, len(shards), identity) as writer, torch.inference_mode():
+            for count, shard in enumerate(shards, start=1):
+                writer.add(partial(_nearest, shard, recipe, method))
+                progress(count / len(shards))
+            writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
+        return Summary([], {})
+    found = load(load_search, opened.model, _hf_names(opened), method) if load_search else {}
+    tokens, judges = sequences(_tokenizer(opened), text, opened.model['context_length'])
+    identity['tokens'] = checksum(np.asarray(tokens, np.int64).tobytes())
+    if load_search:
+        identity['search'] = checksum(load_search.read_bytes())
+    with CheckpointWriter(out, len(shards), identity) as writer, torch.inference_mode():
+        run = _Run(opened, method, shards, writer, Progress(
+            out.with_name(out.name + '.calibration'), identity, method, writer.shards_done - 1))
+        summary = run(tokens, judges, found, recipe, progress)
+        if save_search:
+            save(save_search, run.done.found, method)
+        writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
+    run.done.remove()
+    progress(1)
+    return summary
+
+
+class _Run:
+    """A run that calibrates; `done` is what is kept of it."""
+
+    def __init__(self, opened: Opened, method: Method, shards: Sequence[Callable[[], Content]],
+                 writer: CheckpointWriter, done: Progress) -> None:
+        self.done = done
+        self._model, self._method, self._shards, self._writer = opened.model, method, shards, writer
+
+    def __call__(self, tokens: list[list[int]], judges: list[list[int]], found: Mapping[int, Found], recipe: Recipe,
+                 progress: Callable[[float], None]) -> Summary:
+        """Write all shards; `judges` are sequences that tell the perplexity."""
+        self._writer.add(lambda: _converted(self._shards[0](), recipe))
+        streams = self.done.streams
+        if streams is None:
+            names = ('RTN', self._method.name, 'reference') if judges else ()
+            streams = _embedded(self._model, self._shards[0](), {'': tokens, **dict.fromkeys(names, judges)})
+        for index in range(self._model['layers']):
+            if index >= self.done.layers:
+                self._layer(index, streams, found.get(index), progress)
+            else:
+                self._writer.add(dict)  # it is there already
+        self._writer.add(lambda: _converted(self._shards[-1](), recipe))
+        del streams['']
+        ends = {**self._shards[0](), **self._shards[-1]()}
+        return Summary(self.done.reports, {name: _perplexity(self._model, ends, stream, judges)
+                                           for name, stream in streams.items()})
+
+    def _layer(self, index: int, streams: dict[str, list[Tensor]], found: Found | None,
+               progress: Callable[[float], None]) -> None:
+        prefix = f'layers.{index}.'
+        content = {name.removeprefix(prefix): tensor for name, tensor in self._shards[index + 1]().items()}
+        quantizer = LayerQuantizer(self._model, index, content, self._method, found)
+        for step, _ in enumerate(quantizer.steps(streams['']), start=1):
+            progress((index + step / 4) / (self._model['layers'] + 1))
+        for name, chunks in streams.items():
+            if name:
+                weights = {'RTN': quantizer.nearest, 'reference': quantizer.original}.get(name, quantizer.weights)
+                layer = quantizer.layer(chunks[0].shape[1])
+                chunks[:] = [layer.forward(chunk, weights) for chunk in chunks]
+        self._writer.add(lambda: {prefix + name: tensor for name, tensor in quantizer.result().items()})
+        self.done.add(quantizer.report(), quantizer.found, streams)
+
+
+def _plain(name: str, matrix: Linear) -> Linear:
+    """Return a matrix in float32; TinyChatError where a number is not finite."""
+    plain = Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized())
+    check_finite(name, plain)
+    return plain
+
+
+def _converted(content: Content, recipe: Recipe) -> Content:
+    """Return embedding, norm and head as they will be stored."""
+    return {name: recipe(name, tensor) if isinstance(tensor, Linear) else tensor for name, tensor in content.items()}
+
+
+def _nearest(shard: Callable[[], Content], recipe: Recipe, method: Method) -> Content:
+    """Return a shard rounded to the nearest."""
+    content = shard()
+    rounded: dict[str, Linear | npt.NDArray[np.float32]] = dict(_converted(
+        {name: tensor for name, tensor in content.items() if not name.startswith('layers.')}, recipe))
+    for name, tensor in content.items():
+        if name.startswith('layers.'):
+            rounded[name] = tensor
+            if isinstance(tensor, Linear):
+                values = torch.from_numpy(tensor.weight)
+                grid = plain_grid(values, method)
+                rounded[name] = grid.linear(grid.integers(values))
+    return rounded
+
+
+def _embedded(model: Mapping[str, Any], first: Content,
+              sequences: Mapping[str, list[list[int]]]) -> dict[str, list[Tensor]]:
+    """Return the residual before the first layer, in chunks [count, length, hidden]."""
+    def stream(tokens: list[list[int]]) -> list[Tensor]:
+        hidden = torch.from_numpy(_weight(first['embedding'])[np.asarray(tokens)]) * model.get('embedding_scale', 1.0)
+        if 'positions' in first:
+            offset, length = model.get('position_offset', 0), hidden.shape[1]
+            hidden += torch.from_numpy(_weight(first['positions'])[offset:offset + length])
+        return list(hidden.split(max(1, _CHUNK // hidden.shape[1])))
+
+    return {name: stream(tokens) for name, tokens in sequences.items()}
+
+
+def _perplexity(model: Mapping[str, Any], ends: Content, stream: list[Tensor], tokens: list[list[int]]) -> float:
+    """Return the perplexity of the sequences whose residual after the last layer is `stream`."""
+    vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in ends.items()
+               if not isinstance(tensor, Linear)}
+    layer = DecoderLayer(model, 0, vectors, 1)
+    head = torch.from_numpy(_weight(ends.get('head', ends['embedding'])))
+    losses = []
+    for hidden, ids in zip((one for chunk in stream for one in chunk), tokens, strict=True):
+        logits = functional.linear(layer.norm('norm', hidden[:-1]), head, vectors.get('head.bias'))
+        cap = model.get('logit_softcap')
+        logits = logits if cap is None else torch.tanh(logits / cap) * cap
+        losses.append(functional.cross_entropy(logits, torch.tensor(ids[1:])).item())
+    return math.exp(sum(losses) / len(losses))
+
+
+def _weight(matrix: Linear | npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    assert isinstance(matrix, Linear)
+    return matrix.weight
+
+
+def _tokenizer(opened: Opened) -> Tokenizer:
+    with TemporaryDirectory() as directory:
+        for name, content in opened.files.items():
+            (Path(directory) / name).write_bytes(content)
+        return Tokenizer.open(directory)
+
+
+def _hf_names(opened: Opened) -> Names:
+    config = json.loads(opened.files['config.json'])
+    return family_of(config).names(Config(config))

@@ -1,0 +1,43 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""transformers in float32: what a checkpoint is compared with. Only for the workshop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core.errors import TinyChatError
+
+
+class TorchReference:
+    """A Hugging Face directory's model, which scores tokens as `Engine` does."""
+
+    def __init__(self, directory: Path) -> None:
+        """Load the model; TinyChatError where it cannot be, or where torch or transformers is missing."""
+        try:
+            import torch
+            from transformers import AutoModelForCausalLM
+        except ModuleNotFoundError as error:
+            raise TinyChatError(f'--compare needs {error.name}: pip install torch transformers') from None
+        if not (directory / 'config.json').is_file():
+            raise TinyChatError(f'{directory} has no config.json; give a Hugging Face directory to compare with')
+        self._torch = torch
+        try:
+            self._model = AutoModelForCausalLM.from_pretrained(
+                directory, dtype=torch.float32, local_files_only=True, trust_remote_code=False,
+                use_safetensors=True).eval()
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise TinyChatError(f'cannot load {directory}: {str(error).strip().splitlines()[0]}') from None
+        self.context_length: int = self._model.config.max_position_embeddings
+        self.vocab_size: int = self._model.config.vocab_size
+
+    def score(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Return the logits [n, vocab] after each of tokens [n]."""
+        with self._torch.inference_mode():
+            logits = self._model(self._torch.tensor([list(tokens)]), use_cache=False).logits[0]
+            return cast('npt.NDArray[np.float32]', logits.float().numpy())
