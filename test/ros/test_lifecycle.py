@@ -138,6 +138,23 @@ def test_autostart_gives_up_where_there_is_no_model(start: Any) -> None:
     wait_for(lambda: robot.states and robot.states[-1].error == 'there is no such model')
 
 
+def test_an_error_in_a_transition_is_recovered_from(start: Any, engine: ScriptedEngine,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> None:
+        raise RuntimeError('a defect')
+
+    robot = start(autostart=False)
+    assert change(robot, CONFIGURE)
+    with monkeypatch.context() as broken:
+        broken.setattr(robot.node._server, 'open', fail)
+        assert not change(robot, ACTIVATE)
+    wait_for(lambda: robot.is_in(State.ERROR))
+    assert (state_of(robot), engine.is_closed) == ('unconfigured', True)
+    assert change(robot, CONFIGURE)
+    assert change(robot, ACTIVATE)
+    assert robot.send().result()[0] == GoalStatus.STATUS_SUCCEEDED
+
+
 def test_deactivate_ends_running_and_waiting_goals(robot: Robot, engine: ScriptedEngine) -> None:
     engine.words, engine.delay = ['word '] * 1000, 0.01
     running, waiting = robot.send(), robot.send()
