@@ -15,6 +15,7 @@
 #include "cpu/isa.h"
 #include "decoder/cuda_library.h"
 #include "decoder/decoder.h"
+#include "decoder/mapping_guard.h"
 #include "decoder/sampler.h"
 
 namespace py = pybind11;
@@ -235,6 +236,15 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("step_seconds", &PyDecoder::step_seconds, "Seconds spent so far, by fused step.")
       .def_property_readonly("isa", &PyDecoder::isa)
       .def_property_readonly("threads", &PyDecoder::threads);
+
+  py::class_<MappingGuard>(m, "MappingGuard",
+                           "Makes pages of a mapping that its file has lost read as zeros, instead of a SIGBUS.")
+      .def(py::init([](const py::buffer& mapping) {
+             const py::buffer_info info = mapping.request();
+             return std::make_unique<MappingGuard>(info.ptr, static_cast<size_t>(info.size * info.itemsize));
+           }),
+           "mapping"_a, "Guard a mapping, which must outlive this. Raises RuntimeError for more than 4096.")
+      .def_property_readonly("lost", &MappingGuard::lost, "Pages that were read and were not there.");
 
   py::class_<Sampler>(m, "Sampler")
       .def(
