@@ -73,6 +73,11 @@ _SHAPES: dict[str, _Shape] = {
 SHAPES = tuple(_SHAPES)
 
 
+def config(name: str) -> Mapping[str, Any]:
+    """Return what the model's config.json says; KeyError for an unknown name."""
+    return _SHAPES[name].config
+
+
 def description(name: str) -> dict[str, Any]:
     """Return the shape's model description, as its family makes it; KeyError for an unknown name."""
     return describe(_SHAPES[name].config)

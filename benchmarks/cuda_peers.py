@@ -1,0 +1,122 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What others take for the same on a CUDA device; torch and transformers are imported only when one is measured."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+import sys
+from typing import Any
+
+SHAPES = ((12288, 4096), (4096, 4096), (22016, 4096), (4096, 11008), (11008, 4096), (35840, 6656), (6656, 17920))
+
+
+def peer_products(bandwidth: float) -> list[dict[str, Any]]:
+    """Return the products of torch and, where it can be imported, gemlite; `bandwidth` in bytes a second."""
+    import torch
+
+    found = []
+    for rows, cols in SHAPES:
+        for by, format_, group, nbytes, make in ((
+                'cuBLAS', 'f16', 0, 2 * rows * cols, _cublas), (
+                'torch int4pack', 'w4', 128, rows * cols // 2 + rows * cols // 32, _int4pack), (
+                'gemlite', 'w4', 128, rows * cols // 2 + rows * cols // 32, _gemlite)):
+            copies = max(4, 4 * torch.cuda.get_device_properties(0).L2_cache_size // nbytes + 1)
+            try:
+                seconds = _time([make(rows, cols) for _ in range(copies)])
+            except Exception as error:  # a peer that is not there, or does not serve this device
+                print(f'{by} {rows} x {cols}: {type(error).__name__}: {str(error)[:100]}', file=sys.stderr)
+                continue
+            found.append({'by': by, 'format': format_, 'group_size': group, 'rows': rows, 'cols': cols, 'tokens': 1,
+                          'microseconds': 1e6 * seconds, 'gb_per_s': nbytes / seconds / 1e9,
+                          'bandwidth_share': nbytes / seconds / bandwidth})
+            torch.cuda.empty_cache()
+    return found
+
+
+def _time(products: list[Callable[[], Any]]) -> float:
+    """Return the seconds of a product: all of them, each with its own weights, in a graph; median of 9 launches."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for product in products:
+            product()
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            for product in products:
+                product()
+        times = []
+        for _ in range(10):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            times.append(begin.elapsed_time(end))
+    return float(median(times[1:])) * 1e-3 / len(products)
+
+
+def _cublas(rows: int, cols: int) -> Callable[[], Any]:
+    import torch
+
+    weight = torch.randn(rows, cols, dtype=torch.float16, device='cuda')
+    x = torch.randn(1, cols, dtype=torch.float16, device='cuda')
+    return lambda: torch.nn.functional.linear(x, weight)
+
+
+def _int4pack(rows: int, cols: int) -> Callable[[], Any]:
+    import torch
+
+    packed = torch.randint(0, 256, (rows, cols // 2), dtype=torch.uint8, device='cuda')
+    weight = torch.ops.aten._convert_weight_to_int4pack(packed, 8)
+    scales = torch.rand(cols // 128, rows, 2, dtype=torch.bfloat16, device='cuda')
+    x = torch.randn(1, cols, dtype=torch.bfloat16, device='cuda')
+    return lambda: torch.ops.aten._weight_int4pack_mm(x, weight, 128, scales)
+
+
+def _gemlite(rows: int, cols: int) -> Callable[[], Any]:
+    from gemlite.core import DType, GemLiteLinear
+    import torch
+
+    layer = GemLiteLinear(4, group_size=128, in_features=cols, out_features=rows, input_dtype=DType.FP16,
+                          output_dtype=DType.FP16)
+    groups = rows * cols // 128
+    layer.pack(torch.randint(0, 16, (rows, cols), dtype=torch.uint8, device='cuda'),
+               torch.rand(groups, 1, dtype=torch.float16, device='cuda'),
+               torch.full((groups, 1), 8, dtype=torch.float16, device='cuda'))
+    x = torch.randn(1, cols, dtype=torch.float16, device='cuda')
+    return lambda: layer(x)
+
+
+def transformers_model(name: str, context: int = 4, new_tokens: int = 50) -> float | None:
+    """Return milliseconds a token of transformers in FP16 on random weights; None where it does not run."""
+    try:
+        import torch
+        import transformers
+
+        from tinychat_core.bench.shapes import config
+
+        values = dict(config(name))
+        configuration = transformers.AutoConfig.for_model(values.pop('model_type'), **values)
+        torch.set_default_dtype(torch.float16)
+        with torch.device('cuda'), torch.inference_mode():
+            model = transformers.AutoModelForCausalLM.from_config(configuration).eval()
+            times, cache, ids = [], None, torch.ones(1, context, dtype=torch.long)
+            for _ in range(new_tokens + 1):
+                begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                begin.record()
+                out = model(ids, past_key_values=cache, use_cache=True)
+                cache, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)
+                end.record()
+                end.synchronize()
+                times.append(begin.elapsed_time(end))
+        return float(median(times[1:]))
+    except Exception as error:
+        print(f'transformers {name}: {type(error).__name__}: {str(error)[:100]}', file=sys.stderr)
+        return None
+    finally:
+        if 'torch' in sys.modules:
+            sys.modules['torch'].set_default_dtype(sys.modules['torch'].float32)
+            sys.modules['torch'].cuda.empty_cache()

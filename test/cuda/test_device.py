@@ -1,0 +1,64 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""On a CUDA device: every family against the CPU and transformers, a real model, the same bits twice."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from families.tiny_models import MODELS, Reference, VOCAB
+import numpy as np
+import pytest
+from test_forward import error, imported, logits
+
+from tinychat_core.engine import Engine
+from tinychat_core.sampling import SamplingParams
+
+pytestmark = pytest.mark.gpu
+
+BOUND = 2e-2
+PROMPT, DECODED = 150, 32
+
+
+@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize(('weights', 'precision'), [('W4', 'W4A16'), ('W8', 'W8A16'), ('W16', 'W16A16')])
+def test_families_equal_the_cpu(name: str, weights: str, precision: str, tmp_path: Path) -> None:
+    checkpoint = imported(name, weights, tmp_path)
+    found, expected = (logits(checkpoint, precision, backend, PROMPT, DECODED, 200) for backend in ('cuda', 'cpu'))
+    assert error(found, expected) < BOUND
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_families_equal_transformers(name: str, tmp_path: Path) -> None:
+    reference = Reference(name)
+    tokens = np.random.default_rng(0).integers(0, VOCAB, PROMPT + DECODED).tolist()
+    found = logits(imported(name, 'W16', tmp_path), 'W16A16', 'cuda', PROMPT, DECODED, 200)
+    assert error(found, reference.score(tokens)[PROMPT - 1:]) < BOUND
+
+
+def test_greedy_tokens_equal_the_cpu(smollm2_checkpoint: Path) -> None:
+    """Wherever the likeliest two are farther apart than the bound."""
+    engines = [Engine.open(smollm2_checkpoint, 'W4A16', backend, max_seq_len=512) for backend in ('cpu', 'cuda')]
+    caches = [engine.new_cache() for engine in engines]
+    tokens = engines[0].tokenizer.encode_chat([{'role': 'user', 'content': 'Why do robots need maps?'}])
+    for _ in range(100):
+        expected, found = (engine.prefill(cache, tokens) for engine, cache in zip(engines, caches, strict=True))
+        second, first = np.sort(expected)[-2:]
+        if first - second > 2 * BOUND * np.abs(expected).max():
+            assert found.argmax() == expected.argmax()
+        tokens = [int(expected.argmax())]
+
+
+def test_the_same_bits_twice(smollm2_checkpoint: Path) -> None:
+    engine = Engine.open(smollm2_checkpoint, 'W4A16', 'cuda', max_seq_len=1024)
+    prompt = list(range(600))
+    runs = []
+    for _ in range(3):
+        cache = engine.new_cache()
+        runs.append([engine.prefill(cache, prompt), *(engine.decode(cache, token) for token in range(20))])
+    assert np.array_equal(runs[0], runs[1]) and np.array_equal(runs[0], runs[2])
+
+
+def test_a_conversation_reaches_the_end_of_the_context(smollm2_checkpoint: Path) -> None:
+    engine = Engine.open(smollm2_checkpoint, backend='cuda', max_seq_len=300)
+    answer = list(engine.generate(list(range(250)), SamplingParams(max_new_tokens=500)))
+    assert answer[-1].finish_reason in ('length', 'stop')

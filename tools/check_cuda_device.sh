@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+# All that needs a CUDA device, after `TINYCHAT_CUDA_ARCHS=native make setup model native-tests`: the tests, memory and races
+# under compute-sanitizer where that is installed, and the benchmark. check_cuda_device.sh [PYTHON]
+cd "$(dirname "$0")/.."
+python=${1:-.venv/bin/python}
+code=0
+check() { echo "-- $1"; "${@:2}" || code=1; }
+
+check 'tests' "$python" -m pytest -q -m gpu test/cuda
+# A prompt and a few tokens of a small model go through every kernel of a decoder layer.
+bench=("$python" -m tinychat_core.cli bench --shape smollm2-135m --backend cuda --context 70 --new-tokens 4)
+if command -v compute-sanitizer > /dev/null; then
+  for tool in memcheck racecheck synccheck initcheck; do
+    for precision in W4A16 W8A16 W16A16; do
+      check "$tool, $precision" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
+        --target-processes all "${bench[@]}" --precision "$precision"
+    done
+  done
+else
+  echo '-- no compute-sanitizer: neither memory nor races are checked'
+fi
+check 'benchmark' "$python" benchmarks/cuda_speed.py
+exit $code
