@@ -155,15 +155,16 @@ def _converted(content: Content, recipe: Recipe) -> Content:
 def _nearest(shard: Callable[[], Content], recipe: Recipe, method: Method) -> Content:
     """Return a shard rounded to the nearest."""
     content = shard()
-    rounded: dict[str, Linear | npt.NDArray[np.float32]] = dict(_converted(
-        {name: tensor for name, tensor in content.items() if not name.startswith('layers.')}, recipe))
+    rounded: dict[str, Linear | npt.NDArray[np.float32]] = dict(content)
     for name, tensor in content.items():
-        if name.startswith('layers.'):
-            rounded[name] = tensor
-            if isinstance(tensor, Linear):
-                values = torch.from_numpy(tensor.weight)
-                grid = plain_grid(values, method)
-                rounded[name] = grid.linear(grid.integers(values))
+        if not isinstance(tensor, Linear):
+            continue
+        if name.startswith('layers.') and method.format == 'w8c':
+            values = torch.from_numpy(tensor.weight)
+            grid = plain_grid(values, method)
+            rounded[name] = grid.linear(grid.integers(values))
+        else:
+            rounded[name] = recipe(name, tensor)
     return rounded
 
 
