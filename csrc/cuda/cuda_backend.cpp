@@ -49,11 +49,13 @@ void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
     }
     const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * pass.rows;
     check(cudaMemcpyAsync(state_->step.get(), &step, bytes, cudaMemcpyHostToDevice, queue_.stream), "a pass");
-    if (pass.rows == 1 && pass.first == 0) {
+    const bool decodes = pass.rows == 1 && pass.first == 0;
+    if (decodes && state_->warm) {
       run_recorded(steps);
       copy_logits(1, pass.logits);
     } else {
       steps();
+      state_->warm |= decodes;
     }
     check(cudaStreamSynchronize(queue_.stream), "a pass");
   } catch (const DeviceError&) {

@@ -51,7 +51,8 @@ class CudaBackend : public Backend {
     DeviceArray<unsigned> arrivals;
     DeviceArray<float> logits;      // [kLogitRows][vocab]
     PinnedArray<float> host_logits; // [vocab]
-    std::map<int, Graph> graphs;    // by the length of context that they are made for
+    bool warm = false; // a token has been decoded: its kernels are loaded, which a recording could not wait for
+    std::map<int, Graph> graphs; // by the length of context that they are made for
   };
 
   void build();

@@ -99,11 +99,14 @@ def test_a_library_of_something_else(checkpoint: Path, tmp_path: Path) -> None:
     assert 'other.so is not the CUDA library of this release: it lacks tinychat_cuda_stamp' in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(('memory', 'what'), [(1000, 'the weights'), (400_000, "the decoder's buffers")])
-def test_too_little_memory_names_what_has_no_room(memory: int, what: str, checkpoint: Path) -> None:
-    done = run(OPEN, checkpoint, 'cuda', fault=f'memory={memory}')
-    assert done.stdout == (f'BackendFailedError: the CUDA device has not enough memory for {what}; use a smaller '
-                           'max_seq_len or model, or the backend cpu\n'), done.stderr
+def test_too_little_memory_is_seen_before_anything_is_read(checkpoint: Path) -> None:
+    assert run(OPEN, checkpoint, 'cuda', fault='memory=1000').stdout.startswith('DoesNotFitError: the model needs')
+
+
+def test_too_little_memory_after_all_names_what_has_no_room(checkpoint: Path) -> None:
+    done = run(OPEN, checkpoint, 'cuda', fault='memory=600000')
+    assert done.stdout == ("BackendFailedError: the CUDA device has not enough memory for the decoder's buffers; use a "
+                           'smaller max_seq_len or model, or the backend cpu\n'), done.stderr
 
 
 def test_no_room_for_a_cache_leaves_the_others(checkpoint: Path) -> None:
@@ -126,7 +129,7 @@ print(len(caches) > 1, caches[0].length)
                                         'max_seq_len or model, or the backend cpu', 'True 3'], done.stderr
 
 
-@pytest.mark.parametrize('launch', [3, 30, 50], ids=['in a prefill', 'in the first token', 'in a repeated record'])
+@pytest.mark.parametrize('launch', [3, 30, 50], ids=['in a prefill', 'in a token', 'in a recorded token'])
 def test_a_device_that_fails_is_set_up_anew(launch: int, checkpoint: Path, expected: str) -> None:
     """The goal ends with the reason; the next one is answered as if nothing had happened."""
     done = run(GENERATE, checkpoint, fault=f'fault={launch}')

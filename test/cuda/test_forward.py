@@ -30,10 +30,11 @@ def library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def logits(checkpoint: Path, precision: str, backend: str, prompt: int = PROMPT, decoded: int = DECODED,
-           max_seq_len: int = 64) -> npt.NDArray[np.float32]:
+           max_seq_len: int = 64, kv_cache: str = 'auto') -> npt.NDArray[np.float32]:
     """Return the logits of the end of a prompt and after each of the tokens that follow."""
     tokens = np.random.default_rng(0).integers(0, VOCAB, prompt + decoded).tolist()
-    engine = Engine.open(checkpoint, precision=precision, backend=backend, threads=1, max_seq_len=max_seq_len)
+    engine = Engine.open(checkpoint, precision=precision, backend=backend, threads=1, max_seq_len=max_seq_len,
+                         kv_cache=kv_cache)
     assert engine.backend == backend
     cache = engine.new_cache()
     found = [engine.prefill(cache, tokens[:prompt])]
@@ -65,6 +66,12 @@ def test_four_bits_equal_the_cpu(name: str, tmp_path: Path) -> None:
 def test_sixteen_bits_equal_the_cpu(tmp_path: Path) -> None:
     checkpoint = imported('qwen3', 'W16', tmp_path)
     assert error(logits(checkpoint, 'W16A16', 'cuda'), logits(checkpoint, 'W16A16', 'cpu')) < BOUND
+
+
+def test_a_cache_of_bytes_equals_the_cpu(tmp_path: Path) -> None:
+    checkpoint = imported('qwen3', 'W4', tmp_path)
+    found, expected = (logits(checkpoint, 'W4A16', backend, kv_cache='int8') for backend in ('cuda', 'cpu'))
+    assert 0 < error(found, expected) < BOUND
 
 
 def test_a_longer_context_takes_another_record(tmp_path: Path) -> None:
