@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-import ctypes
 from dataclasses import dataclass
 import os
 from pathlib import Path
@@ -92,13 +91,6 @@ def resident_bytes() -> int:
     """Return the memory of this process that is not on disk only, mapped weights included."""
     pages = int(Path('/proc/self/statm').read_text().split()[1])
     return pages * os.sysconf('SC_PAGE_SIZE')
-
-
-def give_freed_memory_back() -> None:
-    """Return what is freed to the system, which glibc does not by itself where a crumb is in use."""
-    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # other C libraries have none
-    if trim is not None:
-        trim(0)
 
 
 def _zone(path: Path) -> Zone | None:

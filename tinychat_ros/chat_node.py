@@ -20,10 +20,11 @@ from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import TinyChatError
 from tinychat_ros import parameters
 from tinychat_ros.answering import Answering
-from tinychat_ros.board import Board, give_freed_memory_back
+from tinychat_ros.board import Board
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.default_model import default_model
 from tinychat_ros.diagnostics import Diagnostics
+from tinychat_ros.heap import give_freed_memory_back
 from tinychat_ros.interfaces import State
 from tinychat_ros.process import run
 from tinychat_ros.services import Services

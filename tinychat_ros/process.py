@@ -16,6 +16,8 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from tinychat_ros.heap import share_one_heap
+
 
 def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
     """
@@ -37,6 +39,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         if not stop.is_set():  # a signal that interrupts loading is a clean end
             end(2)
 
+    share_one_heap()  # before DDS starts its threads
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
