@@ -17,6 +17,7 @@ from tinychat_core.errors import TinyChatError
 COMMANDS = {
     'import': ('import_', 'make a split checkpoint from a model file'),
     'quantize': ('quantize', 'make a checkpoint of few bits: AWQ, SmoothQuant or rounding to the nearest'),
+    'split': ('split', 'write a checkpoint again in other shards, or another layout'),
     'info': ('info', 'tell what a checkpoint is, what it will take and whether it fits'),
     'chat': ('chat', 'talk to a model in the terminal'),
     'bench': ('bench', 'measure how fast a model prefills and decodes here'),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinychat_core import _tinychat
 from tinychat_core._tinychat import DeviceError
+from tinychat_core.checkpoint.system_memory import available_memory
 from tinychat_core.errors import InvalidParameterError
 
 BACKENDS = ('auto', 'cpu', 'cuda')
@@ -54,3 +55,9 @@ def usable_library(backend: str, weights: str, precision: str | None) -> Path | 
         raise InvalidParameterError(f'the backend cuda cannot be used: {error}') from None
     _LOG.info('the backend is cuda: %s', device['name'])
     return path
+
+
+def memory(path: Path) -> int:
+    """Return the bytes that the library's device has left for a model; of shared DRAM what the system has left."""
+    device = _tinychat.cuda_device(str(path))
+    return available_memory() if device['integrated'] else int(device['free_memory'])

@@ -27,3 +27,7 @@ class InvalidParameterError(TinyChatError, ValueError):
 
 class BackendFailedError(TinyChatError):
     """A device that failed while it worked; it is set up anew for what is asked next, and caches are empty then."""
+
+
+class DoesNotFitError(TinyChatError):
+    """A model that has no room in the memory that is left."""

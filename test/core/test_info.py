@@ -11,7 +11,7 @@ import pytest
 import small_checkpoint as small
 
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
-from tinychat_core.checkpoint.memory_plan import available_memory, plan, PRECISIONS
+from tinychat_core.checkpoint.memory_plan import plan, PRECISIONS
 from tinychat_core.cli import main
 from tinychat_core.commands.info import size
 from tinychat_core.engine import Engine, PRECISIONS as engine_precisions
@@ -63,12 +63,23 @@ def test_it_says_which_context_would_fit(capsys: pytest.CaptureFixture[str], mod
     assert largest == 39
     assert facts(capsys, model, '--memory', memory, '--max-seq-len', largest)['fits'] is True
     assert main(['info', str(model), '--memory', str(memory)]) == 0
-    assert 'it does not fit; it would with --max-seq-len 39' in capsys.readouterr().out
+    assert 'it does not fit; it would fit with max_seq_len 39' in capsys.readouterr().out
+
+
+def test_as_long_a_context_as_fits(capsys: pytest.CaptureFixture[str], model: Path) -> None:
+    memory = facts(capsys, model)['total_bytes'] - 24 * POSITION
+    found = facts(capsys, model, '--memory', memory, '--max-seq-len', 0)
+    assert (found['max_seq_len'], found['fits']) == (40, True)
+
+
+def test_a_cache_of_bytes_takes_half(capsys: pytest.CaptureFixture[str], model: Path) -> None:
+    # A head of 32: bytes, a scale of its key, a scale of its value.
+    assert facts(capsys, model, '--kv-cache', 'int8')['kv_cache_bytes'] == 64 * 2 * (2 * 32 + 2 * 2)
 
 
 def test_it_says_where_nothing_helps(capsys: pytest.CaptureFixture[str], model: Path) -> None:
     assert main(['info', str(model), '--memory', '1kB']) == 0
-    assert 'it does not fit: the weights alone take more' in capsys.readouterr().out
+    assert 'it does not fit; use a smaller model' in capsys.readouterr().out
 
 
 def test_it_says_that_it_fits(capsys: pytest.CaptureFixture[str], model: Path) -> None:
@@ -93,7 +104,7 @@ def test_the_precisions_are_the_engines() -> None:
 @pytest.mark.parametrize(('arguments', 'reason'), [
     (['--precision', 'W8A8'], "precision 'W8A8' does not fit W4 weights; use W4A8 or W4A16"),
     (['--max-seq-len', '65'], "max_seq_len must be 1 .. 64 (the model's context length), not 65"),
-    (['--max-seq-len', '0'], 'max_seq_len must be 1 .. 64'),
+    (['--max-seq-len', '-1'], 'max_seq_len must be 1 .. 64'),
     (['--memory', 'plenty'], "--memory takes a size like 8GiB or 500MB, not 'plenty'"),
 ])
 def test_what_is_out_of_range_is_one_line(capsys: pytest.CaptureFixture[str], model: Path, arguments: list[str],
@@ -115,12 +126,6 @@ def test_sizes(text: str, expected: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(InvalidParameterError):
         size(text)
-
-
-def test_available_memory_comes_from_the_system(tmp_path: Path) -> None:
-    (tmp_path / 'meminfo').write_text('MemTotal:  9 kB\nMemAvailable:    8 kB\n')
-    assert available_memory(tmp_path / 'meminfo') == 8192
-    assert available_memory(tmp_path / 'nowhere') > 1 << 20
 
 
 def test_llama_2_70b_for_a_board_of_64_gb() -> None:

@@ -1,26 +1,42 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a model will take, known before anything of it is read."""
+"""What a model will take, known before anything of it is read, and what would make it fit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-import os
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.errors import DoesNotFitError, InvalidParameterError
 
 # For each kind of weights the precisions that it runs in, the default first.
 PRECISIONS = {'W4': ('W4A8', 'W4A16'), 'W8': ('W8A8', 'W8A16'), 'W16': ('W16A16',)}
-_PASS_ROWS = 128  # tokens whose activations the decoder keeps at once
+KV_CACHES = ('auto', 'int8')  # auto: fp16, but fp32 where the CPU promises what fp32 gives
+KEY_GROUP = 32                # channels of a key that share a scale, in int8
+_PASS_ROWS = 128              # tokens whose activations the decoder keeps at once
+_SHORTEST = 128               # a context that was not asked for is at least so long
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What is asked of an engine, as far as it decides its memory.
+
+    `precision` None is what the engine takes for the weights; `caches`: KV caches that will be used at once;
+    `backend`: cpu or cuda.
+    """
+
+    precision: str | None = None
+    kv_cache: str = 'auto'
+    caches: int = 1
+    backend: str = 'cpu'
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes of each part, for a KV cache of `max_seq_len` positions."""
+    """Bytes of each part; each of the KV caches has `max_seq_len` positions."""
 
     max_seq_len: int
     weights_bytes: int
@@ -32,51 +48,113 @@ class MemoryPlan:
         """All of it."""
         return self.weights_bytes + self.kv_cache_bytes + self.buffers_bytes
 
+    def __str__(self) -> str:
+        """Return it as one line for a log."""
+        return (f'weights {_mib(self.weights_bytes)}, KV cache {_mib(self.kv_cache_bytes)} for {self.max_seq_len} '
+                f'positions, buffers {_mib(self.buffers_bytes)}: {_mib(self.total_bytes)}')
 
-def plan(manifest: Manifest, max_seq_len: int | None = None, precision: str | None = None) -> MemoryPlan:
-    """
-    Return the plan; `max_seq_len` None is the model's context, `precision` None what the engine takes then.
 
-    Raises InvalidParameterError for more than the context, or a precision that the weights do not have.
+def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = Request()) -> MemoryPlan:
     """
-    model = manifest.model
-    limit: int = model['context_length']
+    Return the plan; `max_seq_len` None is the model's context.
+
+    Raises InvalidParameterError for more than the context, or what the weights or the cache do not have.
+    """
+    limit: int = manifest.model['context_length']
     if max_seq_len is not None and not 1 <= max_seq_len <= limit:
         raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), "
                                     f'not {max_seq_len}')
     positions = max_seq_len or limit
-    return MemoryPlan(max_seq_len=positions, weights_bytes=manifest.weights_bytes,
-                      kv_cache_bytes=positions * _position_bytes(manifest, precision),
-                      buffers_bytes=_buffers_bytes(model))
+    return MemoryPlan(positions, manifest.weights_bytes,
+                      request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request),
+                                                                  request.backend),
+                      _buffers_bytes(manifest.model))
 
 
-def largest_context(manifest: Manifest, memory: int, precision: str | None = None) -> int:
+def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
     """Return the positions that `memory` bytes have room for beside the weights, within the context."""
     left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model)
-    return int(max(0, min(left // _position_bytes(manifest, precision), manifest.model['context_length'])))
+    position = request.caches * position_bytes(manifest.model, _numbers(manifest, request), request.backend)
+    return int(max(0, min(left // position, manifest.model['context_length'])))
 
 
-def available_memory(meminfo: Path = Path('/proc/meminfo')) -> int:
-    """Return the bytes that the system says a new process may take without swapping."""
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith('MemAvailable:'):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    # Not Linux: what the machine has is the best that is known.
-    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+def fitting_plan(manifest: Manifest, memory: int, max_seq_len: int = 0, request: Request = Request()) -> MemoryPlan:
+    """
+    Return the plan for `max_seq_len` positions, 0: for as many as fit, where `memory` bytes are enough for it.
+
+    Raises DoesNotFitError, whose one line says what would make it fit, and as `plan`.
+    """
+    needs = plan(manifest, max_seq_len or None, request)
+    if not max_seq_len:
+        largest = largest_context(manifest, memory, request)
+        if largest >= min(_SHORTEST, needs.max_seq_len):
+            return plan(manifest, largest, request)
+        needs = plan(manifest, min(_SHORTEST, needs.max_seq_len), request)
+    if needs.total_bytes <= memory:
+        return needs
+    raise DoesNotFitError(f'the model needs {_mib(needs.total_bytes)} for a context of {needs.max_seq_len} and '
+                          f'{_mib(memory)} are left; {advice(manifest, memory, needs.max_seq_len, request)}')
 
 
-def _position_bytes(manifest: Manifest, precision: str | None) -> int:
-    """Return the bytes of keys and values of a position in all layers: fp32 at 16-bit activations, else fp16."""
+def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request = Request()) -> str:
+    """Return what would make it fit, as the end of a sentence; each remedy is enough by itself."""
+    def fits(other: Request, checkpoint: Manifest = manifest) -> bool:
+        return plan(checkpoint, max_seq_len, other).total_bytes <= memory
+
+    remedies = []
+    largest = largest_context(manifest, memory, request)
+    if largest:
+        remedies.append(f'max_seq_len {largest}')
+    if request.caches > 1 and fits(replace(request, caches=1)):
+        remedies.append('one KV cache')
+    if request.kv_cache == 'auto' and fits(replace(request, kv_cache='int8')):
+        remedies.append('kv_cache int8')
+    first = PRECISIONS[manifest.weights][0]
+    if request.backend == 'cpu' and request.precision not in (None, first) and fits(replace(request, precision=first)):
+        remedies.append(f'precision {first}')
+    smaller = _in_four_bits(manifest)
+    if smaller.weights_bytes < manifest.weights_bytes * 0.97 and fits(replace(request, precision=None), smaller):
+        remedies.append('weights of 4 bits in groups of 128')
+    return f'it would fit with {" or ".join(remedies)}' if remedies else 'use a smaller model'
+
+
+def position_bytes(model: Mapping[str, Any], numbers: str, backend: str = 'cpu') -> int:
+    """Return the bytes of keys and values of a position in all layers, as fp32, fp16 or int8 with its scales."""
+    dim: int = model['head_dim']
+    if numbers == 'int8':
+        scale = 2 if backend == 'cpu' else 4
+        head = 2 * dim + scale * (-(-dim // KEY_GROUP) + 1)
+    else:
+        head = 2 * dim * (4 if numbers == 'fp32' else 2)
+    return int(model['layers'] * model['kv_heads'] * head)
+
+
+def _numbers(manifest: Manifest, request: Request) -> str:
+    """Return what the cache holds."""
     choices = PRECISIONS[manifest.weights]
-    if precision is not None and precision not in choices:
-        raise InvalidParameterError(f"precision '{precision}' does not fit {manifest.weights} weights; "
+    if request.precision is not None and request.precision not in choices:
+        raise InvalidParameterError(f"precision '{request.precision}' does not fit {manifest.weights} weights; "
                                     f'use {" or ".join(choices)}')
-    number = 4 if (precision or choices[0]).endswith('A16') else 2
-    model = manifest.model
-    return int(2 * model['layers'] * model['kv_heads'] * model['head_dim'] * number)
+    return cache_numbers(request.kv_cache, (request.precision or choices[0]).endswith('A16'), request.backend)
+
+
+def cache_numbers(kv_cache: str, float_activations: bool, backend: str) -> str:
+    """Return fp32, fp16 or int8: what a KV cache holds. InvalidParameterError for one that there is not."""
+    if kv_cache not in KV_CACHES:
+        raise InvalidParameterError(f"there is no kv_cache '{kv_cache}'; use {' or '.join(KV_CACHES)}")
+    if kv_cache == 'int8':
+        return 'int8'
+    return 'fp32' if float_activations and backend == 'cpu' else 'fp16'
+
+
+def _in_four_bits(manifest: Manifest) -> Manifest:
+    """Return what the checkpoint would be with the decoder layers' weights in 4 bits, in large groups."""
+    def smaller(entry: TensorEntry) -> TensorEntry:
+        fits = entry.format != 'f32' and entry.cols % 128 == 0
+        return replace(entry, format='w4z', group_size=128, layout='r16k4') if fits else entry
+
+    return replace(manifest, weights='W4', tensors={
+        name: smaller(entry) if name.startswith('layers.') else entry for name, entry in manifest.tensors.items()})
 
 
 def _buffers_bytes(model: Mapping[str, Any]) -> int:
@@ -84,3 +162,7 @@ def _buffers_bytes(model: Mapping[str, Any]) -> int:
     attention = (2 * model['heads'] + 2 * model['kv_heads']) * model['head_dim']
     row = 3 * model['hidden_size'] + attention + 3 * model['intermediate_size']
     return int(4 * (_PASS_ROWS * row + model['vocab_size']))
+
+
+def _mib(count: int) -> str:
+    return f'{count / 2**20:,.0f} MiB'

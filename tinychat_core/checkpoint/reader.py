@@ -12,50 +12,105 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core._tinychat import MappingGuard
+from tinychat_core.checkpoint.background import BackgroundCheck
 from tinychat_core.checkpoint.checksums import checksum, verify as verify_files
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.checkpoint.memory_lock import lock_memory
+from tinychat_core.checkpoint.placement import Placement, Way
 from tinychat_core.checkpoint.shard_file import ShardFile
-from tinychat_core.errors import CheckpointError
+from tinychat_core.checkpoint.staging import HostMemory, Staging
+from tinychat_core.errors import CheckpointError, InvalidParameterError
+
+VERIFY = ('full', 'size')
+MAPPED = Placement(Way.MAPPED, 'read in place')
 
 _LOG = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """An open checkpoint; its arrays are views of the mapped shards and live as long as anyone holds one."""
+    """An open checkpoint; its arrays are views of the shards in memory and live as long as anyone holds one."""
 
-    def __init__(self, path: Path, manifest: Manifest, shards: list[ShardFile]) -> None:
-        """Hold what `open` has verified."""
+    def __init__(self, path: Path, manifest: Manifest, shards: list[ShardFile], placement: Placement) -> None:
+        """Hold what `open` has found."""
         self.path = path
         self.manifest = manifest
+        self.placement = placement
         self._shards = shards
+        mapped = placement.way is not Way.STAGED
+        self._guards = [MappingGuard(shard.mapping) for shard in shards] if mapped else []
+        self._background: BackgroundCheck | None = None
         self._told = False
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], verify: bool = True,
-             progress: Callable[[float], None] | None = None) -> Checkpoint:
+    def open(cls, path: str | os.PathLike[str], verify: str = 'full', progress: Callable[[float], None] | None = None,
+             *, placement: Placement = MAPPED, early: bool = False, lock: bool = False) -> Checkpoint:
         """
-        Map the shards of the directory `path`.
+        Map the shards of the directory `path`, or copy them into memory where the placement says so.
 
-        `verify` compares all checksums, else only sizes; `progress` is told the fraction verified. Raises
-        CheckpointError, naming the file, for whatever is missing, short, damaged or too new.
+        `verify`: full compares all checksums, size only sizes; `progress` is told the fraction verified, and may raise
+        to end it. `early`: return while the mapping is still verified; `settle` then tells the end. `lock`: keep the
+        mapping in memory. Raises CheckpointError, naming the file, for whatever is missing, short, damaged or too new.
         """
+        if verify not in VERIFY:
+            raise InvalidParameterError(f"there is no verify '{verify}'; use {' or '.join(VERIFY)}")
         directory = Path(path)
+        report = progress or (lambda _: None)
         try:
             manifest = Manifest.read(directory)
             for shard in manifest.shards:
                 _check_size(directory / shard.file, shard.bytes)
-            shards = [ShardFile(directory / shard.file) for shard in manifest.shards]
-            if verify:
+            if verify == 'full':
                 for name, expected in manifest.files.items():
                     _check_small_file(directory / name, expected)
-                verify_files([(file.path, file.mapping, shard.xxh3)
-                              for file, shard in zip(shards, manifest.shards, strict=True)],
-                             progress or (lambda _: None))
+            if placement.way is Way.STAGED:
+                return cls(directory, manifest, _staged(directory, manifest, verify, report, placement), placement)
+            checkpoint = cls(directory, manifest, [ShardFile(directory / shard.file) for shard in manifest.shards],
+                             placement)
         except OSError as error:
             raise CheckpointError(f'cannot read {error.filename or directory}: {error.strerror}') from None
-        return cls(directory, manifest, shards)
+        if lock:
+            checkpoint._lock()
+        if verify == 'full':
+            checkpoint._verify(report, early)
+        return checkpoint
+
+    def _verify(self, progress: Callable[[float], None], early: bool) -> None:
+        files = [(file.path, file.mapping, shard.xxh3)
+                 for file, shard in zip(self._shards, self.manifest.shards, strict=True)]
+        if early:
+            self._background = BackgroundCheck(lambda report: verify_files(files, report), progress)
+        else:
+            verify_files(files, progress)
+            self.check()
+
+    def settle(self) -> None:
+        """Wait for what `open` left to do; CheckpointError for what it found, each time."""
+        if self._background is not None:
+            self._background.result()
+
+    def check(self) -> None:
+        """Raise CheckpointError where a page of a mapped file was read that is no longer there; nearly free."""
+        self.settle()
+        for shard, guard in zip(self._shards, self._guards, strict=False):
+            if guard.lost:
+                raise CheckpointError(f'{shard.path} has been cut short while it was in use; load the model again')
+
+    def check_files(self) -> None:
+        """Raise CheckpointError where a mapped file has been written to since it was opened."""
+        for shard, _ in zip(self._shards, self._guards, strict=False):
+            if shard.is_changed():
+                raise CheckpointError(f'{shard.path} has been changed while it was in use; load the model again')
+
+    def _lock(self) -> None:
+        """Keep the mapping in memory; where the system does not allow that, say so and go on."""
+        for shard in self._shards:
+            reason = lock_memory(shard.mapping)
+            if reason:
+                _LOG.warning('the weights are not locked in memory: %s', reason)
+                return
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """Return a vector as a view; CheckpointError where there is none of that name."""
@@ -72,6 +127,16 @@ class Checkpoint:
 
         Its arrays are views of the file. Only where that has another layout they are copies, and the log says so once.
         """
+        linear = self.stored_linear(name)
+        wanted = FORMATS[linear.format].layout
+        if linear.layout != wanted and not self._told:
+            self._told = True
+            _LOG.warning('%s has the layout %s; its weights are copied into %s, which takes time and memory',
+                         self.path, linear.layout, wanted)
+        return linear.packed(wanted)
+
+    def stored_linear(self, name: str) -> Linear:
+        """Return a matrix as views of the file, in the layout that it has there; CheckpointError as `array`."""
         entry, shard = self._find(name)
         parts = {}
         expected = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
@@ -82,17 +147,13 @@ class Checkpoint:
                                       'import the model again')
             parts[part] = array.reshape(-1)
         weight = parts.pop(FORMATS[entry.format].weight_name)
-        linear = Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts)
-        wanted = FORMATS[entry.format].layout
-        if entry.layout != wanted and not self._told:
-            self._told = True
-            _LOG.warning('%s has the layout %s; its weights are copied into %s, which takes time and memory',
-                         self.path, entry.layout, wanted)
-        return linear.packed(wanted)
+        return Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts)
 
     def close(self) -> None:
-        """Let go of the mapping; it ends with the last array that looks into it."""
-        self._shards = []
+        """Let go of the shards; a mapping ends with the last array that looks into it."""
+        if self._background is not None:
+            self._background.stop()
+        self._shards, self._guards = [], []
 
     def _find(self, name: str) -> tuple[TensorEntry, ShardFile]:
         try:
@@ -100,6 +161,25 @@ class Checkpoint:
         except KeyError:
             raise CheckpointError(f'{self.path} has no tensor {name}; import the model again') from None
         return entry, self._shards[entry.shard]
+
+
+def _staged(directory: Path, manifest: Manifest, verify: str, progress: Callable[[float], None],
+            placement: Placement) -> list[ShardFile]:
+    """Return the shards as copies in anonymous memory."""
+    total, done = sum(shard.bytes for shard in manifest.shards), 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        progress(done / total)
+
+    shards = []
+    with Staging(HostMemory(), placement) as staging:
+        for shard in manifest.shards:
+            path = directory / shard.file
+            copy = staging.place(path, shard.bytes, shard.xxh3 if verify == 'full' else [], count)
+            shards.append(ShardFile(path, copy=copy))
+    return shards
 
 
 def _check_size(file: Path, expected: int) -> None:

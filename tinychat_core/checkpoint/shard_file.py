@@ -27,7 +27,8 @@ Array = npt.NDArray[Any]
 PAGE = 4096
 ALIGNMENT = 64
 
-_TYPES = {'U8': np.uint8, 'I8': np.int8, 'F16': np.float16, 'F32': np.float32, 'BF16': np.uint16}
+_TYPES = {'U8': np.uint8, 'I8': np.int8, 'I16': np.int16, 'I32': np.int32, 'I64': np.int64, 'F16': np.float16,
+          'F32': np.float32, 'BF16': np.uint16}
 _NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
 
 
@@ -59,15 +60,16 @@ def write_shard(path: Path, tensors: Mapping[str, Array]) -> None:
 
 
 class ShardFile:
-    """A safetensors file mapped into memory, read-only; arrays are views of the mapping."""
+    """A safetensors file in memory, read-only: mapped, or a copy of it; arrays are views of that."""
 
-    def __init__(self, path: Path, advice: str = 'import the model again') -> None:
-        """Map the file; CheckpointError, ending in the advice, where that fails or there is no header."""
+    def __init__(self, path: Path, advice: str = 'import the model again', copy: mmap.mmap | None = None) -> None:
+        """Map the file, or take a copy; CheckpointError, ending in the advice, where that fails or is no shard."""
         self.path = path
         self._advice = advice
         try:
             with open(path, 'rb') as file:
-                self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self.mapping = copy or mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._identity = _identity(os.fstat(file.fileno()))
         except (OSError, ValueError) as error:
             raise CheckpointError(f'cannot read {path}: {error}; {advice}') from None
         try:
@@ -80,6 +82,18 @@ class ShardFile:
                 name: (entry['dtype'], *entry['data_offsets']) for name, entry in header.items()}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise self._damaged('its header is not readable') from None
+
+    def is_changed(self) -> bool:
+        """
+        Return whether the file that was opened has been written to, or cut short.
+
+        One that was replaced or removed is still whole where it is mapped.
+        """
+        try:
+            now = _identity(os.stat(self.path))
+        except OSError:
+            return False
+        return now[:2] == self._identity[:2] and now != self._identity
 
     def dtype(self, name: str) -> str:
         """Return the type of a tensor as safetensors names it."""
@@ -102,3 +116,8 @@ class ShardFile:
 
     def _damaged(self, reason: str) -> CheckpointError:
         return CheckpointError(f'{self.path} is damaged ({reason}); {self._advice}')
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return which file it is, and what changes when it is written to."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 import re
 
+from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import InvalidParameterError
 
 
@@ -18,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--memory', metavar='SIZE',
                         help='what the model may take, e.g. 8GiB (default: what is available now)')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
-                        help="positions of the KV cache (default: the model's context)")
+                        help="positions of the KV cache (default: the model's context; 0: as many as fit)")
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: what the engine takes for the weights)')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
     parser.add_argument('--json', action='store_true', help='print the figures as one JSON object')
     parser.epilog = 'Only the manifest is read, not the weights: it answers at once for a model of any size.'
 
@@ -27,11 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what the manifest says."""
     from tinychat_core.checkpoint.manifest import Manifest
-    from tinychat_core.checkpoint.memory_plan import available_memory, largest_context, plan
+    from tinychat_core.checkpoint.memory_plan import advice, largest_context, plan, Request
+    from tinychat_core.checkpoint.system_memory import available_memory
 
     manifest = Manifest.read(args.model)
     memory = size(args.memory) if args.memory else available_memory()
-    needs = plan(manifest, args.max_seq_len, args.precision)
+    request = Request(args.precision, args.kv_cache)
+    largest = largest_context(manifest, memory, request)
+    needs = plan(manifest, (largest or 1) if args.max_seq_len == 0 else args.max_seq_len, request)
     model, fits = manifest.model, needs.total_bytes <= memory
     facts = {'path': str(args.model), 'family': manifest.family, 'weights': manifest.weights,
              'group_size': manifest.group_size,
@@ -40,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
              'max_seq_len': needs.max_seq_len,
              'weights_bytes': needs.weights_bytes, 'kv_cache_bytes': needs.kv_cache_bytes,
              'buffers_bytes': needs.buffers_bytes, 'total_bytes': needs.total_bytes, 'memory_bytes': memory,
-             'largest_max_seq_len': largest_context(manifest, memory, args.precision), 'fits': fits}
+             'largest_max_seq_len': largest, 'fits': fits,
+             'advice': '' if fits else advice(manifest, memory, needs.max_seq_len, request)}
     if args.json:
         print(json.dumps(facts))
         return 0
@@ -52,20 +58,14 @@ def run(args: argparse.Namespace) -> int:
                         (f'KV cache, {needs.max_seq_len} positions', needs.kv_cache_bytes),
                         ('buffers', needs.buffers_bytes), ('total', needs.total_bytes), ('memory', memory)):
         print(f'  {name:<30} {value / 2**20:10,.1f} MiB')
-    largest = facts['largest_max_seq_len']
-    if fits:
-        print('  it fits')
-    elif largest:
-        print(f'  it does not fit; it would with --max-seq-len {largest}')
-    else:
-        print('  it does not fit: the weights alone take more')
+    print('  it fits' if fits else f'  it does not fit; {facts["advice"]}')
     return 0
 
 
-def size(text: str) -> int:
+def size(text: str, option: str = '--memory') -> int:
     """Return the bytes of a size like 8GiB (1024) or 500MB (1000); else InvalidParameterError."""
     match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?', text.strip(), re.IGNORECASE)
     if not match:
-        raise InvalidParameterError(f"--memory takes a size like 8GiB or 500MB, not '{text}'")
+        raise InvalidParameterError(f"{option} takes a size like 8GiB or 500MB, not '{text}'")
     number, prefix, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** ' KMGT'.index(prefix.upper() or ' '))

@@ -1,0 +1,35 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat split`: other shards, or another layout, of an existing checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinychat_core.checkpoint.layouts import LAYOUTS
+from tinychat_core.commands.info import size
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('model', type=Path, help='directory of a split checkpoint')
+    parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
+    parser.add_argument('--max-shard-size', metavar='SIZE',
+                        help='largest file, e.g. 64MiB; a decoder layer may span files (default: the files stay)')
+    parser.add_argument('--layout', choices=sorted(LAYOUTS),
+                        help='order of the weights (default: the one that the kernels read in place)')
+    parser.epilog = ('The numbers stay what they are. A run that was cut off is taken up by the next one. OUT appears '
+                     'when it is whole; until then all is in OUT.partial.')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the checkpoint, whole or not at all."""
+    from tinychat_core.checkpoint.manifest import Manifest
+    from tinychat_core.checkpoint.split import split
+    from tinychat_core.progress import ProgressBar
+
+    limit = None if args.max_shard_size is None else size(args.max_shard_size, '--max-shard-size')
+    split(args.model, args.out, limit, args.layout, ProgressBar(f'split {args.out.name}'))
+    print(f'{args.out}: ready, {len(Manifest.read(args.out).shards)} shards')
+    return 0
