@@ -21,6 +21,7 @@ import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from robot import wait_for
 
 from tinychat_ros.interfaces import Chat, Message, SamplingParams, State, Token
@@ -63,7 +64,10 @@ class Soak:
         self._namespace, self._process, self._random = namespace, process, Random(seed)
         self._lock, self._under_way = Lock(), 0
         self._killing: list[Thread] = []
-        self._node = rclpy.create_node('soak', namespace=namespace)
+        # A context of its own: other tests of the process have the default one.
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node('soak', namespace=namespace, context=self._context)
         deep = QoSProfile(depth=2000)
         self._node.create_subscription(Token, 'tinychat/tokens', self._on_token, deep)
         self._node.create_subscription(
@@ -74,7 +78,7 @@ class Soak:
             goal_service_qos_profile=deep, result_service_qos_profile=deep,
             cancel_service_qos_profile=deep)
         self._parameters = self._node.create_client(SetParameters, 'tinychat/set_parameters')
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = Thread(target=self._executor.spin)
         self._thread.start()
@@ -110,6 +114,7 @@ class Soak:
         self._executor.shutdown()
         self._thread.join()
         self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         wait_for(lambda: condition() or self._process.poll() is not None, 120)
