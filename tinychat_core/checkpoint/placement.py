@@ -77,7 +77,7 @@ def place(machine: Machine, weights_bytes: int, wanted: Way | None = None) -> Pl
         raise InvalidParameterError(f'a {machine.device.value} does not read a mapping in place; '
                                     "use 'staged' or 'registered'")
     if way is Way.REGISTERED and machine.device is not Device.INTEGRATED:
-        raise InvalidParameterError(f"a {machine.device.value} gains nothing by registered memory; "
+        raise InvalidParameterError(f'a {machine.device.value} gains nothing by registered memory; '
                                     f"use '{(Way.STAGED if discrete else Way.MAPPED).value}'")
     ring = CHUNK * RING if way is Way.STAGED else 0
     room = machine.device_memory if discrete else machine.available - ring
