@@ -127,7 +127,8 @@ class ChatNode(LifecycleNodeMixin, Node):
             engine = self._open_engine(
                 model, self._value('precision') or None, self._value('backend'),
                 self._value('threads') or None, self._value('max_seq_len') or None,
-                progress=self._on_progress, cancel=self._interrupt)
+                progress=self._on_progress, cancel=self._interrupt, kv_cache=self._value('kv_cache_dtype'),
+                caches=self._value('kv_caches'), verify=self._value('verify'))
         except (TinyChatError, MemoryError) as error:
             return self._fail(str(error) or 'there is not enough memory')
         except Canceled:

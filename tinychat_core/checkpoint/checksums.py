@@ -13,6 +13,7 @@ import xxhash
 
 from tinychat_core.errors import CheckpointError
 
+VERIFY = ('full', 'size')  # what is compared when a checkpoint is opened
 PIECE = 1 << 20       # bytes of a file to one checksum
 _CHUNK = 16 << 20     # bytes that a thread verifies at once
 _AHEAD = 4            # chunks that the system is asked to read before they are looked at

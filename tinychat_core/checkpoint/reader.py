@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tinychat_core._tinychat import MappingGuard
 from tinychat_core.checkpoint.background import BackgroundCheck
-from tinychat_core.checkpoint.checksums import checksum, verify as verify_files
+from tinychat_core.checkpoint.checksums import checksum, VERIFY, verify as verify_files
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
@@ -24,7 +24,6 @@ from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.checkpoint.staging import HostMemory, Staging
 from tinychat_core.errors import CheckpointError, InvalidParameterError
 
-VERIFY = ('full', 'size')
 MAPPED = Placement(Way.MAPPED, 'read in place')
 
 _LOG = logging.getLogger(__name__)

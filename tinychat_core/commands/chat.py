@@ -15,6 +15,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tinychat_core.checkpoint.checksums import VERIFY
+from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import TinyChatError
 from tinychat_core.sampling import SamplingParams
 
@@ -36,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N',
                         help='default: every physical core that the process may use')
-    parser.add_argument('--max-seq-len', type=int, metavar='N', help="context to keep (default: the model's)")
+    parser.add_argument('--max-seq-len', type=int, metavar='N', help="context to keep (default: the model's, or what fits)")
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
+    parser.add_argument('--verify', choices=VERIFY, default='full',
+                        help='size: do not compare the checksums of the weights (default: %(default)s)')
+    parser.add_argument('--lock', action='store_true', help='keep the weights in memory (mlock)')
     sampling = parser.add_argument_group('sampling')
     default = SamplingParams()
     sampling.add_argument('--max-new-tokens', type=int, default=default.max_new_tokens, metavar='N',
@@ -69,8 +75,10 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.conversation import Conversation
     from tinychat_core.engine import Engine
 
+    early = args.prompt is not None  # the prompt is read while the files are still verified
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
-                         _show_loading)
+                         None if early else _show_loading, kv_cache=args.kv_cache, verify=args.verify, early=early,
+                         lock=args.lock)
     try:
         conversation = Conversation(engine, args.system)
         for prompt in _prompts(args.prompt):

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import InvalidParameterError, TinyChatError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                                                '(needs torch and transformers)')
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
     parser.add_argument('--threads', type=int, metavar='N')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         raise TinyChatError(f'cannot read {args.text}: {error}') from None
     if args.max_windows is not None and args.max_windows < 1:
         raise InvalidParameterError('--max-windows must be at least 1')
-    engine = Engine.open(args.model, args.precision, args.backend, args.threads, None)
+    engine = Engine.open(args.model, args.precision, args.backend, args.threads, kv_cache=args.kv_cache)
     parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
     bar = ProgressBar(f'eval {Path(args.model).name}')
     if args.compare is not None:
