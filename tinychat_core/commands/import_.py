@@ -12,13 +12,15 @@ from tinychat_core.checkpoint.layouts import LAYOUTS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('source', help='a GGUF file (Q4_0, Q4_1, Q8_0, F16, BF16 or F32), a Hugging Face directory '
-                                       'with safetensors, or an id of its hub such as HuggingFaceTB/SmolLM2-135M')
+    parser.add_argument('source', help='a GGUF file, a Hugging Face directory with safetensors (AWQ, GPTQ and '
+                                       'compressed-tensors, too), or an id of its hub')
     parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
     parser.add_argument('--weights', choices=['W4', 'W8', 'W16'],
-                        help='round to the nearest of 4, 8 or 16 bits (default: GGUF as it is, exactly; else W16)')
+                        help='round to the nearest of 4, 8 or 16 bits (default: W16; what is quantized stays as it is)')
     parser.add_argument('--group-size', type=int, choices=[32, 64, 128], default=128,
                         help='of W4: columns that share a scale (default: %(default)s)')
+    parser.add_argument('--load-quant', type=Path, metavar='FILE.pt',
+                        help='weights that llm-awq packed (--dump_quant) from the Hugging Face directory SOURCE')
     parser.add_argument('--layout', choices=sorted(LAYOUTS),
                         help='order of the weights (default: the one that the kernels read in place)')
     parser.epilog = ('A run that was cut off is taken up by the next one. OUT appears when it is whole; until then '
@@ -31,6 +33,6 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.progress import ProgressBar
 
     import_model(args.source, args.out, args.layout, ProgressBar(f'import {args.out.name}'), args.weights,
-                 args.group_size)
+                 args.group_size, args.load_quant)
     print(f'{args.out}: ready; try `tinychat chat {args.out}`')
     return 0

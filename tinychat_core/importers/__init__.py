@@ -20,11 +20,12 @@ _HUB_ID = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
 
 def import_model(source: str, out: Path, layout: str | None = None,
                  progress: Callable[[float], None] = lambda _: None, weights: str | None = None,
-                 group_size: int = 128) -> None:
+                 group_size: int = 128, packed: Path | None = None) -> None:
     """
     Write the split checkpoint `out` from `source`: a GGUF file, a Hugging Face directory, or an id of its hub.
 
     `weights` W4, W8 or W16 rounds to the nearest; None keeps what is quantized, and 16-bit numbers otherwise.
+    `packed` is a .pt file of llm-awq with the weights of a Hugging Face directory.
     `layout` None is each format's default. `progress` is told the fraction done. Raises TinyChatError for what
     cannot be imported; then `out` does not exist.
     """
@@ -32,7 +33,7 @@ def import_model(source: str, out: Path, layout: str | None = None,
     from tinychat_core.importers.assembly import Assembly
     from tinychat_core.importers.recipe import Recipe
 
-    opened = open_source(source)
+    opened = open_source(source, packed)
     recipe = Recipe(weights or (None if opened.quantized else 'W16'), group_size)
     recipe.check(opened.model)
     shards = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).shards
@@ -44,7 +45,7 @@ def import_model(source: str, out: Path, layout: str | None = None,
         writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
 
 
-def open_source(source: str) -> Opened:
+def open_source(source: str, packed: Path | None = None) -> Opened:
     """Return the model of a GGUF file, a Hugging Face directory or a hub id; TinyChatError for anything else."""
     path, module = Path(source), 'huggingface'
     if path.is_dir():
@@ -55,5 +56,8 @@ def open_source(source: str) -> Opened:
         path = import_module('tinychat_core.importers.hub').local_copy(source)
     else:
         raise TinyChatError(f'{source} does not exist; give a GGUF file, a Hugging Face directory or a hub id')
-    opened: Opened = import_module(f'tinychat_core.importers.{module}').open_model(path)
+    if packed is not None and module == 'gguf':
+        raise TinyChatError(f'{packed} goes with a Hugging Face directory, and {source} is a file')
+    options = {} if packed is None else {'packed': packed}
+    opened: Opened = import_module(f'tinychat_core.importers.{module}').open_model(path, **options)
     return opened

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 import json
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.families import describe, family_of
 from tinychat_core.families.config import Config
 from tinychat_core.families.family import Names
-from tinychat_core.importers.source import Opened
+from tinychat_core.importers import autoawq
+from tinychat_core.importers.llm_awq import PtFile
+from tinychat_core.importers.packed_source import PackedSource, Packing, TensorFile
+from tinychat_core.importers.quantization_config import OLD_FILES, packing_of
+from tinychat_core.importers.source import Opened, Source
 
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32'}
 _INDEX = 'model.safetensors.index.json'
@@ -28,9 +32,14 @@ _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_
           'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
 
 
-def open_model(directory: Path) -> Opened:
-    """Return the model of a directory; TinyChatError where a file is missing, damaged or not served."""
+def open_model(directory: Path, packed: Path | None = None) -> Opened:
+    """
+    Return the model of a directory; TinyChatError where a file is missing, damaged or not served.
+
+    `packed`: a .pt file of llm-awq, which has the weights instead.
+    """
     config = read_json(directory, 'config.json')
+    packing = _packing(directory, config)
     family, model = family_of(config), describe(config)
     if (directory / 'generation_config.json').exists():
         ends = read_json(directory, 'generation_config.json').get('eos_token_id')
@@ -40,12 +49,28 @@ def open_model(directory: Path) -> Opened:
         raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
                             'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
     files = {name: (directory / name).read_bytes() for name in _FILES if (directory / name).exists()}
-    shards = shard_files(directory)
+    files_of_weights: list[TensorFile]
+    if packed is None:
+        shards = shard_files(directory)
+        files_of_weights = [ShardFile(path, advice='get the file again') for path in shards]
+    else:
+        shards, packing = [packed], autoawq.Awq()
+        files_of_weights = [PtFile(packed)]
     sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
     identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}
-    source = HuggingFaceSource(directory, shards)
+    plain = HuggingFaceSource(directory, files_of_weights)
+    source: Source = plain if packing is None else PackedSource(plain, packing)
     return Opened(source=source, family=family, names=in_file(family.names(Config(config)), source.names),
-                  model=model, files=files, identity=identity, quantized=False)
+                  model=model, files=files, identity=identity, quantized=packing is not None)
+
+
+def _packing(directory: Path, config: dict[str, Any]) -> Packing | None:
+    """Return how matrices are packed, or None; the options that say so are taken out of the configuration."""
+    found = config.pop('quantization_config', None) or config.pop('compression_config', None)
+    for name, method in OLD_FILES.items():
+        if found is None and (directory / name).exists():
+            found = {'quant_method': method, **read_json(directory, name)}
+    return None if found is None else packing_of(found, str(directory))
 
 
 def in_file(names: Names, found: Collection[str]) -> Names:
@@ -75,13 +100,10 @@ def in_file(names: Names, found: Collection[str]) -> Names:
 class HuggingFaceSource:
     """The tensors of all shards."""
 
-    def __init__(self, directory: Path, shards: list[Path]) -> None:
-        """Map the shards; CheckpointError where one is damaged."""
+    def __init__(self, directory: Path, files: Sequence[TensorFile]) -> None:
+        """Hold the files."""
         self._directory = directory
-        self._shards: dict[str, ShardFile] = {}
-        for path in shards:
-            shard = ShardFile(path, advice='get the file again')
-            self._shards.update(dict.fromkeys(shard.shapes, shard))
+        self.files: dict[str, TensorFile] = {name: file for file in files for name in file.shapes}
 
     @property
     def label(self) -> str:
@@ -91,11 +113,11 @@ class HuggingFaceSource:
     @property
     def names(self) -> Collection[str]:
         """All tensors."""
-        return self._shards.keys()
+        return self.files.keys()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor."""
-        return self._shards[name].shapes[name]
+        return self.files[name].shapes[name]
 
     def matrix(self, name: str) -> Linear:
         """Return a matrix of F16, BF16 or F32; UnsupportedModelError names any other type."""
@@ -114,10 +136,10 @@ class HuggingFaceSource:
         return values
 
     def _array(self, name: str) -> tuple[npt.NDArray[Any], str]:
-        shard = self._shards[name]
+        shard = self.files[name]
         kind = shard.dtype(name)
         if kind not in _FORMATS:
-            raise UnsupportedModelError(f'{shard.path}: {name} has the type {kind}; supported are '
+            raise UnsupportedModelError(f'{self.label}: {name} has the type {kind}; supported are '
                                         f'{", ".join(_FORMATS)}')
         return shard.array(name), _FORMATS[kind]
 
