@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinychat_core.bench.shapes import description, manifest, random_tensors, SHAPES
-from tinychat_core.checkpoint import memory_plan
+from tinychat_core.checkpoint import memory_plan, system_memory
 from tinychat_core.checkpoint.description import check_description, check_tensors
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.cli import main
@@ -111,7 +111,7 @@ def test_it_fits_24_gigabytes(name: str) -> None:
 
 def test_one_that_does_not_fit_gets_its_plan_and_nothing_more(capsys: pytest.CaptureFixture[str],
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_plan, 'available_memory', lambda: 24 << 30)
+    monkeypatch.setattr(system_memory, 'available_memory', lambda: 24 << 30)
     assert main(['bench', '--shape', 'llama-2-70b']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == ['llama-2-70b: 80 layers of 8192 take 33.77 GiB: weights 33.64, KV cache of 204 positions 0.06, '
