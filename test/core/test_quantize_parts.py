@@ -59,7 +59,7 @@ def test_clipping_is_no_worse_for_any_group(format_: str) -> None:
     size = 0 if format_ == 'w8c' else 32
     gram = inputs().gram
     plain = grid_over(format_, size, *ranges(weights(), size)).nearest(weights()) - weights()
-    best = best_grid(weights(), gram, format_, size).nearest(weights()) - weights()
+    best = best_grid(weights(), inputs().squares(size, torch.ones(COLS)), format_, size).nearest(weights()) - weights()
     for first in range(0, COLS, size or COLS):
         part = slice(first, first + (size or COLS))
         square = gram[part, part]
@@ -92,7 +92,7 @@ def test_weights_on_a_grid_stay_as_they_are() -> None:
     """As with a GGUF file of four bits: nothing that clipping, scaling or feedback could improve."""
     grid = grid_over('w4m', 32, *ranges(weights(), 32))
     exact = grid.nearest(weights())
-    found = best_grid(exact, inputs().gram, 'w4m', 32)
+    found = best_grid(exact, inputs().squares(32, torch.ones(COLS)), 'w4m', 32)
     integers = integers_with_feedback(exact, inputs().gram, found)
     assert torch.allclose(found.values(integers), exact, atol=1e-6)
 

@@ -54,6 +54,7 @@ def files(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [
     'llama, biases everywhere', 'falcon 7b', 'mpt, a power of two', 'opt', 'gemma2', 'qwen3', 'phi3, a window'])
 def test_awq_is_nearer_than_rounding(tmp_path: Path, text: Path, name: str) -> None:
@@ -66,6 +67,7 @@ def test_awq_is_nearer_than_rounding(tmp_path: Path, text: Path, name: str) -> N
     assert errors['awq'] < 0.9 * errors['rtn']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['llama, biases everywhere', 'opt', 'falcon 7b'])
 def test_smoothquant_runs_in_eight_bits(tmp_path: Path, text: Path, name: str) -> None:
     reference = Reference(name)

@@ -12,16 +12,14 @@ from tinychat_core.quantize.grid import Grid, grid_over, ranges
 _CHUNK = 1 << 22  # numbers that are worked on at once
 
 
-def best_grid(values: Tensor, gram: Tensor, format_: str, group_size: int) -> Grid:
+def best_grid(values: Tensor, grams: Tensor, format_: str, group_size: int) -> Grid:
     """
-    Return the grid of values [rows, cols] by their inputs' Gram matrix [cols, cols].
+    Return the grid of values [rows, cols]; `grams` [groups, columns, columns] are the Gram matrices of its inputs.
 
-    Each group is judged alone, with its own square of the Gram matrix: the error of its part of the output.
+    Each group is judged alone: by the error of its part of the output.
     """
     count = max(1, _CHUNK // values.shape[1])
-    size = group_size or len(gram)
-    groups = torch.stack([gram[first:first + size, first:first + size] for first in range(0, len(gram), size)])
-    parts = [_best(part, groups, format_, group_size) for part in values.split(count)]
+    parts = [_best(part, grams, format_, group_size) for part in values.split(count)]
     low, high = (torch.cat(ends) for ends in zip(*parts, strict=True))
     return grid_over(format_, group_size, low, high)
 

@@ -23,9 +23,11 @@ class Inputs:
     largest: Tensor
     sample: Tensor
 
-    def scaled(self, scale: Tensor) -> Tensor:
-        """Return the Gram matrix of inputs divided by `scale` [cols]."""
-        return self.gram / (scale[:, None] * scale)
+    def squares(self, group_size: int, scale: Tensor) -> Tensor:
+        """Return the Gram matrix of each group, [groups, columns, columns], of inputs divided by `scale` [cols]."""
+        size = group_size or len(self.gram)
+        return torch.stack([self.gram[part, part] / (scale[part, None] * scale[part]) for part in (
+            slice(first, first + size) for first in range(0, len(self.gram), size))])
 
 
 def gather(chunks: Iterable[Tensor], tokens: int) -> Inputs:
