@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N',
                         help='default: every physical core that the process may use')
-    parser.add_argument('--max-seq-len', type=int, metavar='N', help="context to keep (default: the model's, or what fits)")
+    parser.add_argument('--max-seq-len', type=int, metavar='N',
+                        help="context to keep (default: the model's, or what fits)")
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
     parser.add_argument('--verify', choices=VERIFY, default='full',
                         help='size: do not compare the checksums of the weights (default: %(default)s)')
