@@ -1,13 +1,14 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""
+r"""
 What the node costs beside the core: tokens per second, time to first token, cancel, and follow-up turns.
 
 The node is a process of its own, this one is its only client; all times are taken here, so that they include the
 middleware. Core and node take turns, and medians are compared:
 
     .venv/bin/python benchmarks/node_overhead.py --model models/smollm2-135m-instruct
-    .venv/bin/python benchmarks/node_overhead.py --only decode --beside 'ros2 topic echo /bench/tinychat/tokens'
+    .venv/bin/python benchmarks/node_overhead.py --only decode \
+        --beside 'ros2 topic echo /bench/tinychat/tokens tinychat_interfaces/msg/Token'
 """
 
 from __future__ import annotations
