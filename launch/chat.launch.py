@@ -60,7 +60,8 @@ def start(context: LaunchContext) -> list[Any]:
         package='tinychat_ros', executable='chat_node', name='tinychat', namespace=values['namespace'],
         parameters=[str(params_file), given], output='screen',
         arguments=['--ros-args', '--log-level', values['log_level']],
-        respawn=values['use_respawn'], respawn_delay=2.0)
+        respawn=values['use_respawn'], respawn_delay=2.0,
+        sigterm_timeout='15')  # on a busy board it takes longer than launch's 5 s to end all goals
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end),
                                        condition=UnlessCondition(values['use_respawn']))]
 
