@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import tempfile
 from typing import Any
 import unittest
 
@@ -32,9 +33,16 @@ NAMESPACE = 'robot'
 LAUNCH = Path(__file__).parents[2] / 'launch'
 
 
+def greedy() -> str:
+    """Return a parameter file under which the model always gives the same answer, the one that it is asked for."""
+    path = Path(tempfile.mkdtemp(prefix='tinychat_'), 'params.yaml')
+    path.write_text('/**: {ros__parameters: {precision: W4A16, sampling: {temperature: 0.0}}}')
+    return str(path)
+
+
 def launched(**arguments: str) -> LaunchDescription:
     """Launch the node with these arguments."""
-    given = {'model': str(smollm2.checkpoint()), 'namespace': NAMESPACE, **arguments}
+    given = {'model': str(smollm2.checkpoint()), 'namespace': NAMESPACE, 'params_file': greedy(), **arguments}
     source = PythonLaunchDescriptionSource(str(LAUNCH / 'chat.launch.py'))
     return LaunchDescription([IncludeLaunchDescription(source, launch_arguments=given.items()),
                               ReadyToTest()])

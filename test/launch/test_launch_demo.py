@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 import subprocess
 
-from launched import LAUNCH
+from launched import greedy, LAUNCH
 import pytest
 import smollm2
 
@@ -17,11 +16,9 @@ import smollm2
     (['prompt:=What is the capital of France?'], 0, 'Paris'),
     (['prompt:=What is the capital of France?', 'namespace:=kitchen', 'max_seq_len:=8'], 1, 'aborted]'),
 ])
-def test_the_demo(tmp_path: Path, arguments: list[str], code: int, output: str) -> None:
-    params_file = tmp_path / 'params.yaml'
-    params_file.write_text('/**: {ros__parameters: {sampling: {temperature: 0.0}}}')
+def test_the_demo(arguments: list[str], code: int, output: str) -> None:
     command = ['ros2', 'launch', str(LAUNCH / 'chat_demo.launch.py'), f'model:={smollm2.checkpoint()}',
-               f'params_file:={params_file}', *arguments]
+               f'params_file:={greedy()}', *arguments]
     done = subprocess.run(command, env=os.environ, timeout=120, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False)
     assert done.returncode == code, done.stdout
