@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinychat_core.checkpoint import staging as staging_module
 from tinychat_core.checkpoint.checksums import checksums
-from tinychat_core.checkpoint.placement import CHUNK, Placement, RING, Way
+from tinychat_core.checkpoint.placement import Placement, RING, Way
 from tinychat_core.checkpoint.staging import HostMemory, reads_directly, Staging
 from tinychat_core.errors import CheckpointError
 
+CHUNK = 1 << 20
 BUFFERED = Placement(Way.STAGED, 'a test', drop=True)
 DIRECT = Placement(Way.STAGED, 'a test', direct=True)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging_module, 'CHUNK', CHUNK)
 
 
 def written(path: Path, size: int) -> bytes:

@@ -1,0 +1,72 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A KV cache of bytes through the engine: half of the memory, nearly the same logits."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_checkpoint as small
+
+from tinychat_core.checkpoint.manifest import Manifest
+from tinychat_core.checkpoint.memory_plan import plan, Request
+from tinychat_core.engine import Engine
+from tinychat_core.errors import DoesNotFitError, InvalidParameterError
+
+TOKENS = [(7 * i) % 250 for i in range(60)]
+
+
+@pytest.fixture(scope='module')
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.write(tmp_path_factory.mktemp('kv') / 'small')
+
+
+@pytest.mark.parametrize(('precision', 'bound'), [('W4A16', 1e-2), ('W4A8', 3e-2)])
+def test_bytes_come_close_to_floats(directory: Path, precision: str, bound: float) -> None:
+    floats, rounded = [Engine.open(directory, precision, threads=1, kv_cache=kv_cache).score(TOKENS)
+                       for kv_cache in ('auto', 'int8')]
+    assert 0 < np.linalg.norm(floats - rounded) < bound * np.linalg.norm(floats)
+
+
+def test_decoding_equals_prefilling(directory: Path) -> None:
+    engine = Engine.open(directory, threads=1, kv_cache='int8')
+    scored, cache = engine.score(TOKENS), engine.new_cache()
+    for token, expected in zip(TOKENS, scored, strict=True):
+        assert np.array_equal(engine.decode(cache, token), expected)
+
+
+def test_a_cut_cache_forgets(directory: Path) -> None:
+    engine = Engine.open(directory, threads=1, kv_cache='int8')
+    cache = engine.new_cache()
+    engine.prefill(cache, TOKENS)
+    cache.truncate(20)
+    assert np.array_equal(engine.prefill(cache, [9, 8]), engine.score([*TOKENS[:20], 9, 8])[-1])
+
+
+def test_the_memory_is_what_the_plan_says(directory: Path) -> None:
+    engine = Engine.open(directory, threads=1, kv_cache='int8')
+    assert engine.kv_cache == 'int8'
+    # The cache is made in whole chunks of 128 positions.
+    assert engine.new_cache().bytes == engine.kv_cache_bytes * 128 // engine.context_length
+
+
+def test_what_there_is_not(directory: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="there is no kv_cache 'fp8'; use auto or int8"):
+        Engine.open(directory, kv_cache='fp8')
+
+
+def test_a_context_that_has_no_room_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: 100_000)
+    with pytest.raises(DoesNotFitError, match='0 MiB are left'):
+        Engine.open(directory, max_seq_len=64)
+
+
+def test_without_a_wish_the_context_is_what_fits(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine.open(directory, precision='W4A16', threads=1)
+    position = engine.kv_cache_bytes // engine.context_length
+    whole = engine.context_length
+    monkeypatch.setattr('tinychat_core.checkpoint.memory_plan._SHORTEST', 16)
+    total = plan(Manifest.read(directory), None, Request('W4A16')).total_bytes
+    monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: total - 10 * position)
+    assert Engine.open(directory, precision='W4A16', threads=1).context_length == whole - 10
