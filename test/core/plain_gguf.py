@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-NUMBERS = {'F32': 0, 'F16': 1, 'Q4_0': 2, 'Q4_1': 3, 'Q8_0': 8, 'Q6_K': 14, 'BF16': 30}
+NUMBERS = {'F32': 0, 'F16': 1, 'Q4_0': 2, 'Q4_1': 3, 'Q8_0': 8, 'IQ4_XS': 23, 'BF16': 30}
 KINDS = {number: kind for kind, number in NUMBERS.items()}
 # Numbers and bytes of a block.
 BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34),
-          'Q6_K': (256, 210)}
+          'IQ4_XS': (256, 136)}
 _STRUCT = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
 
 

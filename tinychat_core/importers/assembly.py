@@ -16,6 +16,7 @@ from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.family import Family, Names
 from tinychat_core.families.tensors import is_norm, shape_of
 from tinychat_core.importers.source import Source
+from tinychat_core.quantize.rtn import eight_bits
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Assembly:
             weight = source.vector(f'{theirs[0]}.weight') + np.float32(self._family.norm_offset)
             return {f'{ours}.weight': weight, **bias}
         try:
-            matrix = stack([source.matrix(f'{name}.weight') for name in theirs])
+            matrix = _stacked(ours, [source.matrix(f'{name}.weight') for name in theirs])
         except ValueError as error:
             raise UnsupportedModelError(f'{source.label}: {", ".join(theirs)} differ: {error}') from None
         order = self._family.row_order.get(ours.rpartition('.')[2])
@@ -96,3 +97,19 @@ class Assembly:
             rows = order(self._model)
             matrix, bias = matrix.take(rows), {name: values[rows] for name, values in bias.items()}
         return {ours: self._convert(ours, matrix), **bias}
+
+
+def _stacked(ours: str, matrices: list[Linear]) -> Linear:
+    """Return all rows as one matrix; where no format holds all, they are rounded to a finer one, which is said."""
+    try:
+        return stack(matrices)
+    except ValueError:
+        if len({matrix.cols for matrix in matrices}) > 1 or all(not matrix.group_size for matrix in matrices):
+            raise
+    plain = [matrix.dequantized() for matrix in matrices]
+    if any(matrix.scales is None for matrix in matrices):
+        _log.warning('%s: only a part is quantized; all of it is rounded to 16 bits', ours)
+        values = np.concatenate(plain)
+        return Linear('f32', values.shape[0], values.shape[1], 0, None, values).in_16_bits()
+    _log.warning('%s: its parts are quantized differently; all of it is rounded to eight bits', ours)
+    return eight_bits(np.concatenate(plain), 32)

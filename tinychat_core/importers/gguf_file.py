@@ -3,13 +3,14 @@
 """
 The GGUF container, versions 2 and 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 
-Tensors come out as they are stored: integers and scales, never dequantized.
+Tensors come out as they are stored, integers and scales, where a format of ours holds them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+import logging
 from math import prod
 import mmap
 from pathlib import Path
@@ -21,6 +22,9 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
+from tinychat_core.importers import gguf_blocks
+
+_log = logging.getLogger(__name__)
 
 # Types of metadata values that struct reads: GGUF's number -> struct's letter.
 _SCALARS = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
@@ -32,7 +36,8 @@ _TYPE_NAMES = {0: 'F32', 1: 'F16', 2: 'Q4_0', 3: 'Q4_1', 6: 'Q5_0', 7: 'Q5_1', 8
                17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS',
                24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 30: 'BF16'}
 # Numbers and bytes of a block, for the types that are read.
-_BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34)}
+_BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34),
+           **gguf_blocks.BLOCKS}
 # Types without blocks: our format, and how numpy reads it.
 _PLAIN: dict[str, tuple[str, type[np.generic]]] = {
     'F16': ('f16', np.float16), 'BF16': ('bf16', np.uint16), 'F32': ('f32', np.float32)}
@@ -54,6 +59,7 @@ class GgufFile:
         self.path = path
         self.metadata: dict[str, Any] = {}
         self._infos: dict[str, _Info] = {}
+        self._said: set[str] = set()  # types whose rounding has been told
         try:
             with open(path, 'rb') as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -119,9 +125,10 @@ class GgufFile:
 
     def matrix(self, name: str) -> Linear:
         """
-        Return a matrix exactly as the file means it.
+        Return a matrix as the file means it.
 
         Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: as they are.
+        Q5_0: w8g. The others are rounded (see gguf_blocks), which is said once.
         """
         info = self._infos[name]
         if len(info.shape) != 2:
@@ -130,6 +137,14 @@ class GgufFile:
         if info.kind in _PLAIN:
             format_, type_ = _PLAIN[info.kind]
             return Linear(format_, rows, cols, 0, None, raw.view(type_).reshape(rows, cols))
+        if info.kind in gguf_blocks.BLOCKS:
+            if info.kind not in gguf_blocks.EXACT and info.kind not in self._said:
+                self._said.add(info.kind)
+                _log.warning('%s: %s', self.path, gguf_blocks.said(info.kind))
+            try:
+                return gguf_blocks.matrix(info.kind, rows, cols, raw.reshape(-1, _BLOCKS[info.kind][1]))
+            except ValueError as error:
+                raise TinyChatError(f'{self.path} is damaged: {name}: {error}') from None
         blocks = raw.reshape(rows, cols // 32, -1)
         scales = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0]
         if info.kind == 'Q8_0':
