@@ -43,14 +43,50 @@ __device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
 #endif
 }
 
+// a * b + c of fp16 numbers, rounded once.
+__device__ inline uint32_t multiply_add(uint32_t a, uint32_t b, uint32_t c) {
+#ifdef __CUDACC__
+  uint32_t result;
+  const __half2 sum = __hfma2(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b),
+                              reinterpret_cast<const __half2&>(c));
+  memcpy(&result, &sum, 4);
+  return result;
+#else
+  const auto one = [](uint32_t x, uint32_t y, uint32_t z) {
+    return to_half(from_half(static_cast<uint16_t>(x)) * from_half(static_cast<uint16_t>(y)) +
+                   from_half(static_cast<uint16_t>(z)));
+  };
+  return pair(one(a, b, c), one(a >> 16, b >> 16, c >> 16));
+#endif
+}
+
 // 1024 or 128, twice
 template <Number kNumber>
 constexpr uint32_t kUnits = kNumber == Number::kHalf ? 0x64006400u : 0x43004300u;
 
-// {q + units} of the nibbles at bits 0 and 16.
+// What is subtracted from 4-bit numbers: a zero point for both numbers of a pair, in the forms that are needed.
 template <Number kNumber>
-__device__ inline uint32_t from_nibbles(uint32_t word) {
-  return (word & 0x000f000fu) | kUnits<kNumber>;
+struct Zero {
+  uint32_t low, high;
+
+  __device__ explicit Zero(uint32_t zero = 0)
+      : low(kUnits<kNumber> | zero * 0x00010001u),
+        high(kNumber == Number::kHalf ? 0xd400d400u | zero * 0x00100010u : low) {} // fp16: -(64 + zero)
+};
+
+// {q - zero} of the nibbles at bits 0 and 16.
+template <Number kNumber>
+__device__ inline uint32_t from_low_nibbles(uint32_t word, const Zero<kNumber>& zero) {
+  return subtract<kNumber>((word & 0x000f000fu) | kUnits<kNumber>, zero.low);
+}
+
+// The same of those at bits 4 and 20. In fp16 they need no shift: there they read as 1024 + 16 q, and 1/16 of it is q + 64,
+// which one multiply-add makes q - zero, exactly. The 8 bits of bf16 have no room for that.
+template <Number kNumber>
+__device__ inline uint32_t from_high_nibbles(uint32_t word, const Zero<kNumber>& zero) {
+  if constexpr (kNumber == Number::kHalf)
+    return multiply_add((word & 0x00f000f0u) | kUnits<kNumber>, 0x2c002c00u, zero.high);
+  else return from_low_nibbles<kNumber>(word >> 4, zero);
 }
 
 // The bytes at bits 0 and 16, signed.

@@ -1,15 +1,13 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// y = W x for one or many tokens on tensor cores: a tile of 16 weight rows is one operand, 8 tokens are the other.
+// What the products y = W x of one and of many tokens share: a tile of 16 weight rows is one operand of the tensor cores,
+// 8 tokens are the other.
 //
 // The layout is the CPU's. In it a step of columns of all 16 rows of a tile is 64 bytes, and a lane takes 8 of them: two
 // neighbouring rows. Which rows and columns of the tensor cores' matrices those are is free, as long as both operands agree:
-// so a warp reads 256 contiguous bytes at a time, front to back, and straight into the operand's registers.
-//
-// One token: the warps of a block share a tile, each takes every eighth stretch of columns, nothing is synchronized before
-// the last one, and the weights of the next stretch are on their way while one is multiplied. Many tokens: each warp has a
-// tile of its own, and what they read of the tokens is the same at the same time.
+// so a warp reads 256 contiguous bytes at a time, front to back, and straight into the operand's registers. The columns of a
+// lane are neighbours in the tokens, too: they come in one load, where others need ldmatrix.
 #pragma once
 
 #include "cuda/kernels.h"
@@ -20,14 +18,13 @@
 namespace tinychat::cuda {
 
 constexpr int kProductThreads = 256, kProductWarps = kProductThreads / kWarp;
-constexpr int kStretch = 128; // columns that a warp takes at a time where one token is decoded
 
 // What a lane loads at once: its two rows of `kSpan` columns, of which `kColumns` are its own. expand() makes the operands
-// of kProducts multiplications of it, tokens() the other operands for the same columns. `kBlocks` of one token's kernel fit
-// a multiprocessor's registers.
+// of kProducts multiplications of it, tokens() the other operands for the same columns. Where one token is
+// decoded, a warp has `kAhead` stretches of weights on their way, and `kBlocks` blocks fit a multiprocessor's registers.
 template <Number kNumber>
 struct Four {
-  static constexpr int kSpan = 32, kProducts = 2, kBlocks = 4;
+  static constexpr int kSpan = 32, kProducts = 2, kBlocks = 3, kAhead = 2;
   static constexpr int kColumns = 8, kColumnBytes = 8; // columns of a lane; bytes of a tile's column
   using Load = uint2;
 
@@ -35,14 +32,13 @@ struct Four {
     if (column >= cols) return Load{};
     return __ldcs(reinterpret_cast<const uint2*>(tile + static_cast<size_t>(column / 8 + t) * 64 + 8 * g));
   }
-  // `zeros`: units + zero point of the two rows, as pairs.
-  __device__ static void expand(const Load& load, const uint32_t (&zeros)[2], uint32_t (&a)[kProducts][4]) {
+  __device__ static void expand(const Load& load, const Zero<kNumber> (&zeros)[2], uint32_t (&a)[kProducts][4]) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      // Shifts by 0, 8: columns 0, 2 and 1, 3; by 4, 12: columns 4, 6 and 5, 7.
-      const int shift = i % 2 * 8 + i / 2 * 4;
-      a[i / 2][i % 2 * 2] = subtract<kNumber>(from_nibbles<kNumber>(load.x >> shift), zeros[0]);
-      a[i / 2][i % 2 * 2 + 1] = subtract<kNumber>(from_nibbles<kNumber>(load.y >> shift), zeros[1]);
+    for (int i = 0; i < 2; ++i) { // columns 0 and 2, 1 and 3; 4 and 6, 5 and 7
+      a[0][2 * i] = from_low_nibbles<kNumber>(load.x >> 8 * i, zeros[0]);
+      a[0][2 * i + 1] = from_low_nibbles<kNumber>(load.y >> 8 * i, zeros[1]);
+      a[1][2 * i] = from_high_nibbles<kNumber>(load.x >> 8 * i, zeros[0]);
+      a[1][2 * i + 1] = from_high_nibbles<kNumber>(load.y >> 8 * i, zeros[1]);
     }
   }
   // The same columns of a token: x points to the lane's 8.
@@ -57,7 +53,7 @@ struct Four {
 
 template <Number kNumber>
 struct Eight {
-  static constexpr int kSpan = 16, kProducts = 1, kBlocks = 3;
+  static constexpr int kSpan = 16, kProducts = 1, kBlocks = 3, kAhead = 1;
   static constexpr int kColumns = 4, kColumnBytes = 16;
   using Load = uint2;
 
@@ -65,7 +61,7 @@ struct Eight {
     if (column >= cols) return Load{};
     return __ldcs(reinterpret_cast<const uint2*>(tile + static_cast<size_t>(column / 4 + t) * 64 + 8 * g));
   }
-  __device__ static void expand(const Load& load, const uint32_t (&)[2], uint32_t (&a)[kProducts][4]) {
+  __device__ static void expand(const Load& load, const Zero<kNumber> (&)[2], uint32_t (&a)[kProducts][4]) {
     a[0][0] = from_bytes<kNumber>(load.x);
     a[0][1] = from_bytes<kNumber>(load.y);
     a[0][2] = from_bytes<kNumber>(load.x >> 8);
@@ -81,7 +77,7 @@ struct Eight {
 // 16-bit numbers lie column by column: two rows are 4 bytes, and a lane's four columns are four loads.
 template <Number kNumber>
 struct Sixteen {
-  static constexpr int kSpan = 16, kProducts = 1, kBlocks = 2;
+  static constexpr int kSpan = 16, kProducts = 1, kBlocks = 2, kAhead = 1;
   static constexpr int kColumns = 4, kColumnBytes = 32;
   using Load = uint4;
 
@@ -90,7 +86,7 @@ struct Sixteen {
     const uint32_t* at = reinterpret_cast<const uint32_t*>(tile) + static_cast<size_t>(column + 4 * t) * 8 + g;
     return Load{__ldcs(at), __ldcs(at + 8), __ldcs(at + 16), __ldcs(at + 24)};
   }
-  __device__ static void expand(const Load& load, const uint32_t (&)[2], uint32_t (&a)[kProducts][4]) {
+  __device__ static void expand(const Load& load, const Zero<kNumber> (&)[2], uint32_t (&a)[kProducts][4]) {
     a[0][0] = low_halves(load.x, load.y);
     a[0][1] = high_halves(load.x, load.y);
     a[0][2] = low_halves(load.z, load.w);

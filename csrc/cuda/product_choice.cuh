@@ -4,33 +4,34 @@
 // Which instance of the product a matrix takes.
 #pragma once
 
-#include "cuda/product_kernel.cuh"
+#include "cuda/product_few.cuh"
+#include "cuda/product_many.cuh"
 
 namespace tinychat::cuda {
 
-constexpr int kFew = 8, kMany = 64; // tokens of a block
-
-template <template <Number> class Format, Number kNumber, int kScaled>
-void multiply_in(const Queue& queue, const Product& p) {
-  const int tiles = p.w.tiles();
-  if (p.rows <= kFew)
-    launch(queue, multiply_tiled<Format, kNumber, kFew, true, kScaled>, dim3(tiles), kProductThreads, p);
-  else
-    launch(queue, multiply_tiled<Format, kNumber, kMany, false, kScaled>,
-           dim3(ceil_div(tiles, kProductWarps), ceil_div(p.rows, kMany)), kProductThreads, p);
+template <template <Number> class Format, Number kNumber, int kTiles, int kScaled>
+void multiply_many_in(const Queue& queue, const Product& p) {
+  launch(queue, multiply_many<Format, kNumber, kTiles, kScaled>,
+         dim3(ceil_div(p.w.tiles(), kProductWarps * kTiles), ceil_div(p.rows, kMany)), kProductThreads, p);
 }
 
 template <Number kNumber>
 void multiply_with(const Queue& queue, const Product& p) {
+  const bool few = p.rows <= kFew;
+  const auto one = [&](auto kernel) { launch(queue, kernel, dim3(p.w.tiles()), kProductThreads, p); };
   switch (p.w.format) {
     case WeightFormat::kW4Zero:
     case WeightFormat::kW4Min:
-      if (p.w.group % kStretch == 0) return multiply_in<Four, kNumber, kStretch>(queue, p);
-      return multiply_in<Four, kNumber, 32>(queue, p);
+      if (few && p.w.group % kStretch == 0) return one(multiply_few<Four, kNumber, kStretch>);
+      if (few) return one(multiply_few<Four, kNumber, 32>);
+      if (p.w.group % kStage == 0) return multiply_many_in<Four, kNumber, 2, kStage>(queue, p);
+      return multiply_many_in<Four, kNumber, 2, 32>(queue, p);
     case WeightFormat::kW8Group:
-    case WeightFormat::kW8Channel: return multiply_in<Eight, kNumber, 32>(queue, p);
+    case WeightFormat::kW8Channel:
+      return few ? one(multiply_few<Eight, kNumber, 32>) : multiply_many_in<Eight, kNumber, 2, 32>(queue, p);
     case WeightFormat::kF16:
-    case WeightFormat::kBf16: return multiply_in<Sixteen, kNumber, 32>(queue, p);
+    case WeightFormat::kBf16:
+      return few ? one(multiply_few<Sixteen, kNumber, 32>) : multiply_many_in<Sixteen, kNumber, 1, 32>(queue, p);
   }
 }
 

@@ -9,6 +9,11 @@
 #include "cuda/number.cuh"
 #include "cuda/reduce.cuh"
 
+#ifndef __CUDACC__
+#include <deque>
+#include <vector>
+#endif
+
 namespace tinychat::cuda {
 
 // sums += A B for one warp: A 16 x 16, B 16 x 8, both of 16-bit numbers, sums in float (mma.m16n8k16, PTX ISA 9.7.14).
@@ -43,5 +48,49 @@ __device__ inline void multiply_tiles(float (&sums)[4], const uint32_t (&a)[4], 
   __syncwarp();
 #endif
 }
+
+// Copies 16 bytes to shared memory behind the thread's back, or puts zeros there. What a thread has begun since the last
+// commit_copies() is a batch; await_copies<n>() waits until all but its latest n batches have landed. On the host a copy
+// lands as late as that allows.
+#ifdef __CUDACC__
+__device__ inline void begin_copy(void* shared, const void* global, bool zeros) {
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+      "l"(global), "r"(zeros ? 0 : 16)
+      : "memory");
+}
+__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int kPending>
+__device__ inline void await_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+#else
+struct Copies {
+  struct Copy {
+    void* to;
+    const void* from;
+    bool zeros;
+  };
+  std::vector<Copy> begun;
+  std::deque<std::vector<Copy> > batches;
+};
+inline Copies& copies() {
+  static Copies all[1024];
+  return all[threadIdx.x];
+}
+inline void begin_copy(void* shared, const void* global, bool zeros) {
+  copies().begun.push_back({shared, global, zeros});
+}
+inline void commit_copies() {
+  copies().batches.push_back(std::move(copies().begun));
+  copies().begun.clear();
+}
+template <int kPending>
+void await_copies() {
+  for (auto& batches = copies().batches; batches.size() > kPending; batches.pop_front())
+    for (const Copies::Copy& copy : batches.front())
+      copy.zeros ? std::memset(copy.to, 0, 16) : std::memcpy(copy.to, copy.from, 16);
+}
+#endif
 
 } // namespace tinychat::cuda

@@ -106,7 +106,7 @@ int main() {
     if (c.format == W::kW8Channel) c.group = c.cols;
     for (Number number : {Number::kHalf, Number::kBf16}) {
       if (c.format == W::kBf16 && number == Number::kHalf) continue; // a model with bf16 weights runs in bf16
-      for (int tokens : {1, 3, 8, 9, 70}) test(c, number, tokens, tokens % 2 == 0);
+      for (int tokens : {1, 8, 70}) test(c, number, tokens, tokens == 8);
     }
   }
 }
