@@ -3,14 +3,14 @@
 """
 Copy a file into a destination through a small ring of buffers, verified on the way.
 
-One thread reads a chunk while another is verified and copied, so the slower of disk and destination sets the
+Two chunks are read while another is verified and copied, so the slower of disk and destination sets the
 pace, and beside the destination the ring is all that is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 import mmap
 import os
@@ -50,10 +50,7 @@ class HostMemory:
             memory = mmap.mmap(-1, size, _PRIVATE)
         except OSError as error:
             raise MemoryError(f'no room for {size} bytes: {error.strerror}') from None
-        # Fewer TLB misses for kernels that stream through it; some systems have no huge pages.
-        with suppress(AttributeError, OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
-        return memory
+        return _in_huge_pages(memory)
 
     def copy(self, handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
         """Copy at once; numpy lets go of the GIL meanwhile."""
@@ -64,7 +61,7 @@ class HostMemory:
 
 
 class Staging:
-    """A ring of page-aligned buffers between files and a destination; a context manager that ends its thread."""
+    """A ring of page-aligned buffers between files and a destination; a context manager that ends its threads."""
 
     def __init__(self, destination: Destination, placement: Placement,
                  read: Callable[[int, list[memoryview], int], int] = os.preadv) -> None:
@@ -72,15 +69,15 @@ class Staging:
         self._destination = destination
         self._placement = placement
         self._read = read
-        self._ring = [memoryview(mmap.mmap(-1, CHUNK, _PRIVATE)) for _ in range(RING)]
-        self._reader = ThreadPoolExecutor(1, 'checkpoint-reader')
+        self._ring = [memoryview(_in_huge_pages(mmap.mmap(-1, CHUNK, _PRIVATE))) for _ in range(RING)]
+        self._reader = ThreadPoolExecutor(RING - 1, 'checkpoint-reader')
 
     def __enter__(self) -> Staging:
         """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the read under way."""
+        """Wait for the reads under way."""
         self._reader.shutdown(cancel_futures=True)
 
     def place(self, path: Path, size: int, sums: Sequence[str], progress: Progress = lambda _: None) -> Any:
@@ -92,10 +89,9 @@ class Staging:
         """
         handle = self._destination.allocate(size)
         file = self._open(path)
+        offsets, ahead = range(0, size, CHUNK), RING - 1
+        reads: list[Future[int]] = [self._begin(file, i, offset) for i, offset in enumerate(offsets[:ahead])]
         try:
-            offsets = range(0, size, CHUNK)
-            ahead = RING - 1
-            reads: list[Future[int]] = [self._begin(file, i, offset) for i, offset in enumerate(offsets[:ahead])]
             for index, offset in enumerate(offsets):
                 count = min(CHUNK, size - offset)
                 if self._result(reads[index], path) < count:
@@ -114,8 +110,9 @@ class Staging:
                 progress(count)
             self._destination.synchronize()
         finally:
-            # A read that is still under way must not meet a closed file.
-            self._reader.submit(os.close, file).result()
+            # A read that is still under way must not meet a closed file, or a buffer that is used anew.
+            wait(reads)
+            os.close(file)
         return handle
 
     def _begin(self, file: int, index: int, offset: int) -> Future[int]:
@@ -143,6 +140,13 @@ class Staging:
             return os.open(path, flags)
         except OSError as error:
             raise CheckpointError(f'cannot read {path}: {error.strerror}') from None
+
+
+def _in_huge_pages(memory: mmap.mmap) -> mmap.mmap:
+    """Ask for huge pages: fewer segments of a direct read, fewer TLB misses of a kernel; some systems have none."""
+    with suppress(AttributeError, OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 def reads_directly(path: Path) -> bool:

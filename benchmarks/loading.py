@@ -1,0 +1,82 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Memory and time of loading the LLaMA-2-7B shape, TinyChat and llama.cpp in turn: `loading.py DIRECTORY [--peer PYTHON]`.
+
+DIRECTORY has, or is given, random weights of 4 bits: 7b (a split checkpoint) and 7b.gguf. PYTHON has llama-cpp-python.
+Prints a Markdown table; `--plot F.png` draws the memory curves (needs matplotlib).
+"""
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+import subprocess
+import sys
+from typing import Any
+
+from random_checkpoint import write_random_checkpoint
+from random_gguf import write_random_gguf
+
+HERE = Path(__file__).parent
+CONTEXT = 512
+
+
+def measured(python: str, runtime: str, model: Path) -> dict[str, Any]:
+    """Return what a process of its own found."""
+    run = subprocess.run([python, str(HERE / 'loading_run.py'), runtime, str(model), str(CONTEXT)],
+                         capture_output=True, text=True, check=True)
+    figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return figures
+
+
+def row(figures: dict[str, Any]) -> str:
+    """Return a line of the table."""
+    return (f'| {figures["runtime"]} | {figures["loaded_s"]:.2f} | {figures["first_token_s"]:.2f} | '
+            f'{figures["peak_anon"] / 2**20:,.0f} | {figures["VmHWM"] / 2**20:,.0f} | '
+            f'{figures["major_faults_second_half"]} |')
+
+
+def plot(runs: list[dict[str, Any]], path: Path) -> None:
+    """Draw anonymous and mapped memory over time, a panel a runtime."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.2 * len(runs)), layout='constrained')
+    for axes, figures in zip(figure.subplots(len(runs), sharex=True, squeeze=False)[:, 0], runs, strict=True):
+        times, anon, file = zip(*figures['curve'], strict=True)
+        axes.stackplot(times, [a / 2**20 for a in anon], [f / 2**20 for f in file],
+                       labels=['anonymous', 'of files'])
+        axes.axvline(figures['first_token_s'], color='black', linewidth=0.8)
+        axes.set(title=f'{figures["runtime"]} (the line: the first token)', ylabel='MiB')
+    axes.set_xlabel('seconds since the start')
+    axes.legend(loc='lower right')
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('directory', type=Path)
+    parser.add_argument('--peer', metavar='PYTHON', help='of an environment with llama-cpp-python')
+    parser.add_argument('--plot', type=Path)
+    args = parser.parse_args()
+    checkpoint, gguf = args.directory / '7b', args.directory / '7b.gguf'
+    if not checkpoint.exists():
+        write_random_checkpoint('llama-2-7b', checkpoint)
+    if args.peer and not gguf.exists():
+        write_random_gguf(gguf)
+    for file in [*checkpoint.iterdir(), *([gguf] if args.peer else [])]:
+        file.read_bytes()  # a warm start
+    runs = [measured(sys.executable, runtime, checkpoint) for runtime in ('mapped', 'early', 'size', 'staged')]
+    if args.peer:
+        runs += [measured(args.peer, runtime, gguf) for runtime in ('llama-mmap', 'llama-read')]
+    print('| runtime | loaded [s] | first token [s] | peak anonymous [MiB] | peak resident [MiB] | late major faults |')
+    print('|---|---|---|---|---|---|')
+    for figures in runs:
+        print(row(figures))
+    if args.plot:
+        plot(runs, args.plot)
+
+
+if __name__ == '__main__':
+    main()
