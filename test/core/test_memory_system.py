@@ -50,5 +50,5 @@ def test_the_groups_around_the_process(tmp_path: Path, files: dict[str, str], le
 
 
 def test_the_process_own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, 'getrlimit', lambda _: (2 * GIB, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, 'getrlimit', lambda _: (2 * GIB + (512 << 20), resource.RLIM_INFINITY))
     assert available_memory(machine(tmp_path, {'proc/self/status': f'VmSize:\t{1 << 20} kB\n'})) == GIB

@@ -9,6 +9,9 @@ import os
 from pathlib import Path
 import resource
 
+# Of addresses, that threads' stacks and malloc's arenas reserve and hardly use.
+_RESERVED = 512 << 20
+
 
 def available_memory(root: Path = Path('/')) -> int:
     """
@@ -52,7 +55,7 @@ def _control_groups(root: Path) -> Iterator[int]:
 def _address_space(root: Path) -> Iterator[int]:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
-        yield limit - _fields(root / 'proc/self/status').get('VmSize:', 0) * 1024
+        yield limit - _fields(root / 'proc/self/status').get('VmSize:', 0) * 1024 - _RESERVED
 
 
 def _number(path: Path) -> int | None:
