@@ -125,6 +125,13 @@ def test_a_bias_of_q_alone_is_refused(tmp_path: Path) -> None:
     assert 'only some of blk.1.attn_q, blk.1.attn_k, blk.1.attn_v have a bias' in refused(tmp_path, made)
 
 
+def test_sixteen_bits_that_are_no_number_are_refused(tmp_path: Path) -> None:
+    made = tiny_llama.tensors()
+    damaged = np.full((64, 96), np.nan, np.float16)
+    made['blk.0.ffn_down.weight'] = Tensor('F16', (64, 96), damaged.tobytes())
+    assert 'layers.0.mlp.down has weights that are not finite' in refused(tmp_path, made)
+
+
 def test_float32_that_16_bits_do_not_hold_is_refused(tmp_path: Path) -> None:
     made = tiny_llama.tensors('F16')
     data = np.full((64, 96), np.float32(0.1)).tobytes()

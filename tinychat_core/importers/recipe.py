@@ -77,6 +77,8 @@ def _as_float32(matrix: Linear) -> Linear:
 
 
 def _exact(name: str, matrix: Linear) -> Linear:
+    if matrix.format in ('f16', 'bf16', 'f32'):
+        check_finite(name, matrix)
     if matrix.format != 'f32':
         return matrix
     narrow = matrix.in_16_bits()
