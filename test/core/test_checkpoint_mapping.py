@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -130,3 +132,12 @@ def test_only_sizes_are_looked_at_where_that_is_asked_for(directory: Path) -> No
     flip(directory / LAYER)
     engine = Engine.open(directory, threads=1, verify='size')
     assert engine.prefill(engine.new_cache(), TOKENS).shape == (270,)
+
+
+def test_two_processes_load_the_same_model_at_once(directory: Path) -> None:
+    code = (f'from tinychat_core.engine import Engine; engine = Engine.open({str(directory)!r}, threads=1); '
+            f'print(engine.score({TOKENS}).tobytes().hex())')
+    loading = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate()[0] for process in loading]
+    assert [process.returncode for process in loading] == [0, 0]
+    assert answers[0] == answers[1] and answers[0]
