@@ -10,13 +10,9 @@ import tempfile
 from typing import Any
 import unittest
 
-import pytest
-
 # On this machine alone, in a domain that no other test run has.
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
-
-pytest.importorskip('launch_testing', reason='launch_testing is not installed; it comes with a ROS 2 distribution')
 
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
