@@ -8,6 +8,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda/number.cuh"
+#include "cuda/ptx.h"
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -18,8 +19,8 @@ namespace tinychat::cuda {
 __device__ inline uint32_t pair(uint16_t low, uint16_t high) { return low | static_cast<uint32_t>(high) << 16; }
 
 // {low half of a, low half of b} and {high half of a, high half of b}
-__device__ inline uint32_t low_halves(uint32_t a, uint32_t b) { return (a & 0xffff) | b << 16; }
-__device__ inline uint32_t high_halves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xffff0000); }
+__device__ inline uint32_t low_halves(uint32_t a, uint32_t b) { return choose_bytes<0x5410>(a, b); }
+__device__ inline uint32_t high_halves(uint32_t a, uint32_t b) { return choose_bytes<0x7632>(a, b); }
 
 template <Number kNumber>
 __device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
@@ -77,7 +78,7 @@ struct Zero {
 // {q - zero} of the nibbles at bits 0 and 16.
 template <Number kNumber>
 __device__ inline uint32_t from_low_nibbles(uint32_t word, const Zero<kNumber>& zero) {
-  return subtract<kNumber>((word & 0x000f000fu) | kUnits<kNumber>, zero.low);
+  return subtract<kNumber>(select_or<0x000f000fu, kUnits<kNumber>>(word), zero.low);
 }
 
 // The same of those at bits 4 and 20. In fp16 they need no shift: there they read as 1024 + 16 q, and 1/16 of it is q + 64,
@@ -85,7 +86,7 @@ __device__ inline uint32_t from_low_nibbles(uint32_t word, const Zero<kNumber>& 
 template <Number kNumber>
 __device__ inline uint32_t from_high_nibbles(uint32_t word, const Zero<kNumber>& zero) {
   if constexpr (kNumber == Number::kHalf)
-    return multiply_add((word & 0x00f000f0u) | kUnits<kNumber>, 0x2c002c00u, zero.high);
+    return multiply_add(select_or<0x00f000f0u, kUnits<kNumber>>(word), 0x2c002c00u, zero.high);
   else return from_low_nibbles<kNumber>(word >> 4, zero);
 }
 

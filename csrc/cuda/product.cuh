@@ -21,17 +21,16 @@ constexpr int kProductThreads = 256, kProductWarps = kProductThreads / kWarp;
 
 // What a lane loads at once: its two rows of `kSpan` columns, of which `kColumns` are its own. expand() makes the operands
 // of kProducts multiplications of it, tokens() the other operands for the same columns. Where one token is
-// decoded, a warp has `kAhead` stretches of weights on their way, and `kBlocks` blocks fit a multiprocessor's registers.
+// decoded, a warp has `kAhead` stretches of weights on their way.
 template <Number kNumber>
 struct Four {
-  static constexpr int kSpan = 32, kProducts = 2, kBlocks = 3, kAhead = 2;
+  static constexpr int kSpan = 32, kProducts = 2, kAhead = 2;
   static constexpr int kColumns = 8, kColumnBytes = 8; // columns of a lane; bytes of a tile's column
   using Load = uint2;
 
-  __device__ static Load load(const uint8_t* tile, int cols, int column, int g, int t) {
-    if (column >= cols) return Load{};
-    return __ldcs(reinterpret_cast<const uint2*>(tile + static_cast<size_t>(column / 8 + t) * 64 + 8 * g));
-  }
+  // The lane's place in the first columns of a tile; a later column lies kColumnBytes times as far behind it.
+  __device__ static int place(int g, int t) { return 64 * t + 8 * g; }
+  __device__ static Load load(const uint8_t* at) { return __ldcs(reinterpret_cast<const uint2*>(at)); }
   __device__ static void expand(const Load& load, const Zero<kNumber> (&zeros)[2], uint32_t (&a)[kProducts][4]) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) { // columns 0 and 2, 1 and 3; 4 and 6, 5 and 7
@@ -53,14 +52,12 @@ struct Four {
 
 template <Number kNumber>
 struct Eight {
-  static constexpr int kSpan = 16, kProducts = 1, kBlocks = 3, kAhead = 1;
+  static constexpr int kSpan = 16, kProducts = 1, kAhead = 1;
   static constexpr int kColumns = 4, kColumnBytes = 16;
   using Load = uint2;
 
-  __device__ static Load load(const uint8_t* tile, int cols, int column, int g, int t) {
-    if (column >= cols) return Load{};
-    return __ldcs(reinterpret_cast<const uint2*>(tile + static_cast<size_t>(column / 4 + t) * 64 + 8 * g));
-  }
+  __device__ static int place(int g, int t) { return 64 * t + 8 * g; }
+  __device__ static Load load(const uint8_t* at) { return __ldcs(reinterpret_cast<const uint2*>(at)); }
   __device__ static void expand(const Load& load, const Zero<kNumber> (&)[2], uint32_t (&a)[kProducts][4]) {
     a[0][0] = from_bytes<kNumber>(load.x);
     a[0][1] = from_bytes<kNumber>(load.y);
@@ -77,14 +74,14 @@ struct Eight {
 // 16-bit numbers lie column by column: two rows are 4 bytes, and a lane's four columns are four loads.
 template <Number kNumber>
 struct Sixteen {
-  static constexpr int kSpan = 16, kProducts = 1, kBlocks = 2, kAhead = 1;
+  static constexpr int kSpan = 16, kProducts = 1, kAhead = 1;
   static constexpr int kColumns = 4, kColumnBytes = 32;
   using Load = uint4;
 
-  __device__ static Load load(const uint8_t* tile, int cols, int column, int g, int t) {
-    if (column >= cols) return Load{};
-    const uint32_t* at = reinterpret_cast<const uint32_t*>(tile) + static_cast<size_t>(column + 4 * t) * 8 + g;
-    return Load{__ldcs(at), __ldcs(at + 8), __ldcs(at + 16), __ldcs(at + 24)};
+  __device__ static int place(int g, int t) { return 128 * t + 4 * g; }
+  __device__ static Load load(const uint8_t* at) {
+    const auto* rows = reinterpret_cast<const uint32_t*>(at);
+    return Load{__ldcs(rows), __ldcs(rows + 8), __ldcs(rows + 16), __ldcs(rows + 24)};
   }
   __device__ static void expand(const Load& load, const Zero<kNumber> (&)[2], uint32_t (&a)[kProducts][4]) {
     a[0][0] = low_halves(load.x, load.y);

@@ -22,16 +22,20 @@ void multiply_with(const Queue& queue, const Product& p) {
   switch (p.w.format) {
     case WeightFormat::kW4Zero:
     case WeightFormat::kW4Min:
-      if (few && p.w.group % kStretch == 0) return one(multiply_few<Four, kNumber, kStretch>);
-      if (few) return one(multiply_few<Four, kNumber, 32>);
+      if (few && p.w.group % kStretch == 0)
+        return one(p.w.mins == nullptr ? multiply_few<Four, kNumber, kStretch, false>
+                                       : multiply_few<Four, kNumber, kStretch, true>);
+      if (few)
+        return one(p.w.mins == nullptr ? multiply_few<Four, kNumber, 32, false>
+                                       : multiply_few<Four, kNumber, 32, true>);
       if (p.w.group % kStage == 0) return multiply_many_in<Four, kNumber, 2, kStage>(queue, p);
       return multiply_many_in<Four, kNumber, 2, 32>(queue, p);
     case WeightFormat::kW8Group:
     case WeightFormat::kW8Channel:
-      return few ? one(multiply_few<Eight, kNumber, 32>) : multiply_many_in<Eight, kNumber, 2, 32>(queue, p);
+      return few ? one(multiply_few<Eight, kNumber, 32, false>) : multiply_many_in<Eight, kNumber, 2, 32>(queue, p);
     case WeightFormat::kF16:
     case WeightFormat::kBf16:
-      return few ? one(multiply_few<Sixteen, kNumber, 32>) : multiply_many_in<Sixteen, kNumber, 1, 32>(queue, p);
+      return few ? one(multiply_few<Sixteen, kNumber, 32, false>) : multiply_many_in<Sixteen, kNumber, 1, 32>(queue, p);
   }
 }
 

@@ -52,15 +52,18 @@ __global__ void __launch_bounds__(kProductThreads) multiply_many(Product p) {
   const int first_tile = (blockIdx.x * kProductWarps + warp) * kTiles, last_tile = (p.w.rows - 1) / 16;
   const bool rounds = kNumber == Number::kBf16 && p.w.format == WeightFormat::kF16;
 
-  typename F::Load next[kTiles][kLoads];
+  using Load = typename F::Load;
+  Load next[kTiles][kLoads];
   const auto fetch = [&](int column) {
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
       // Warps beyond the last tile read it, too, and throw it away.
       const int tile = first_tile + j < last_tile ? first_tile + j : last_tile;
-      const uint8_t* weight = p.w.weight + static_cast<size_t>(tile) * cols * F::kColumnBytes;
+      const uint8_t* weight = p.w.weight + (static_cast<size_t>(tile) * cols + column) * F::kColumnBytes +
+                              F::place(g, t);
 #pragma unroll
-      for (int i = 0; i < kLoads; ++i) next[j][i] = F::load(weight, cols, column + i * F::kSpan, g, t);
+      for (int i = 0; i < kLoads; ++i)
+        next[j][i] = column + i * F::kSpan < cols ? F::load(weight + i * F::kSpan * F::kColumnBytes) : Load{};
     }
   };
   fetch(0);
@@ -78,7 +81,7 @@ __global__ void __launch_bounds__(kProductThreads) multiply_many(Product p) {
     stages[(stage + kStages - 1) % kStages].fetch(p, first_token, (stage + kStages - 1) * kStage);
     commit_copies();
     const TokenStage& x = stages[stage % kStages];
-    typename F::Load now[kTiles][kLoads];
+    Load now[kTiles][kLoads];
 #pragma unroll
     for (int j = 0; j < kTiles; ++j)
 #pragma unroll
@@ -114,7 +117,7 @@ __global__ void __launch_bounds__(kProductThreads) multiply_many(Product p) {
 #pragma unroll
       for (int j = 0; j < kTiles; ++j) {
         const int tile = first_tile + j < last_tile ? first_tile + j : last_tile;
-        stored[j] = StoredScales::load(TileScales(p.w, tile), column, g);
+        stored[j] = LaneScales(p.w, tile, g).load(column);
       }
       uint32_t a[kTiles][kTogether][F::kProducts][4];
 #pragma unroll

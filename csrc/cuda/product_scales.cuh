@@ -8,40 +8,41 @@
 
 namespace tinychat::cuda {
 
-// Where the scales of a tile lie. A division is twenty instructions: here it is one, exact while cols * group < 2^32.
-class TileScales {
- public:
-  __device__ TileScales(const Linear& w, int tile) : w_(w) {
-    if (w.scales == nullptr) return; // of a channel, or of 16-bit numbers
-    inverse_ = 0xffffffffu / static_cast<uint32_t>(w.group) + 1;
-    first_ = static_cast<size_t>(tile) * (w.cols / w.group);
-  }
-  __device__ size_t at(int column) const {
-    return first_ + static_cast<uint32_t>(static_cast<uint64_t>(column) * inverse_ >> 32);
-  }
-  __device__ const Linear& w() const { return w_; }
-
- private:
-  const Linear& w_;
-  uint32_t inverse_ = 0;
-  size_t first_ = 0;
-};
-
 // A lane's two rows of one group, as they are stored: on their way together with the weights.
 struct StoredScales {
   uint32_t scales = 0x3c003c00u; // 1, 1
   uint32_t offsets = 0;          // two minima, or two bytes of zero points
+};
 
-  __device__ static StoredScales load(const TileScales& tile, int column, int g) {
+// Where the scales of a lane's two rows lie. A division is twenty instructions: here it is one, exact while cols * group is
+// less than 2^32.
+class LaneScales {
+ public:
+  __device__ LaneScales(const Linear& w, int tile, int g) : cols_(w.cols), mins_(w.mins != nullptr) {
+    if (w.scales == nullptr) return; // of a channel, or of 16-bit numbers
+    inverse_ = 0xffffffffu / static_cast<uint32_t>(w.group) + 1;
+    const size_t first = static_cast<size_t>(tile) * (w.cols / w.group);
+    scales_ = w.scales + first * 16 + 2 * g;
+    if (w.mins != nullptr) offsets_ = reinterpret_cast<const uint8_t*>(w.mins + first * 16 + 2 * g);
+    if (w.zeros != nullptr) offsets_ = w.zeros + first * 8 + 2 * g % 8;
+  }
+  __device__ StoredScales load(int column) const {
     StoredScales stored;
-    const Linear& w = tile.w();
-    if (w.scales == nullptr || column >= w.cols) return stored;
-    const size_t at = tile.at(column);
-    stored.scales = *reinterpret_cast<const uint32_t*>(w.scales + at * 16 + 2 * g);
-    if (w.mins != nullptr) stored.offsets = *reinterpret_cast<const uint32_t*>(w.mins + at * 16 + 2 * g);
-    if (w.zeros != nullptr) stored.offsets = *reinterpret_cast<const uint16_t*>(w.zeros + at * 8 + 2 * g % 8);
+    if (scales_ == nullptr || column >= cols_) return stored;
+    const auto group = static_cast<uint32_t>(static_cast<uint64_t>(static_cast<uint32_t>(column)) * inverse_ >> 32);
+    stored.scales = *reinterpret_cast<const uint32_t*>(scales_ + group * 16);
+    if (offsets_ == nullptr) return stored;
+    stored.offsets = mins_ ? *reinterpret_cast<const uint32_t*>(offsets_ + group * 32)
+                           : *reinterpret_cast<const uint16_t*>(offsets_ + group * 8);
     return stored;
   }
+
+ private:
+  int cols_;
+  bool mins_;
+  uint32_t inverse_ = 0;
+  const uint16_t* scales_ = nullptr;
+  const uint8_t* offsets_ = nullptr; // minima or zero points
 };
 
 // value = scale * (q - zero) + min

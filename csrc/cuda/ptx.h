@@ -16,6 +16,31 @@
 
 namespace tinychat::cuda {
 
+// (word & mask) | bits in one instruction: left to itself the compiler takes two, the constants being too long for one.
+template <uint32_t kMask, uint32_t kBits>
+__device__ inline uint32_t select_or(uint32_t word) {
+#ifdef __CUDACC__
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(word), "n"(kMask), "r"(kBits));
+  return result;
+#else
+  return (word & kMask) | kBits;
+#endif
+}
+
+// Four of the eight bytes {b, a}, one a digit of kDigits.
+template <uint32_t kDigits>
+__device__ inline uint32_t choose_bytes(uint32_t a, uint32_t b) {
+#ifdef __CUDACC__
+  return __byte_perm(a, b, kDigits);
+#else
+  const uint64_t both = a | static_cast<uint64_t>(b) << 32;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) result |= static_cast<uint32_t>(both >> (kDigits >> 4 * i & 7) * 8 & 0xff) << 8 * i;
+  return result;
+#endif
+}
+
 // sums += A B for one warp: A 16 x 16, B 16 x 8, both of 16-bit numbers, sums in float (mma.m16n8k16, PTX ISA 9.7.14).
 // With g = lane / 4 and t = lane % 4 a lane holds
 //   a[0], a[2]: row g, columns 2t, 2t+1 and 2t+8, 2t+9;  a[1], a[3]: the same of row g+8

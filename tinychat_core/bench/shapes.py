@@ -114,21 +114,38 @@ def manifest(name: str, weights: str) -> Manifest:
                     group_size=shape.group_size if weights == 'W4' else 0, tensors=tensors, shards=[])
 
 
-def random_tensors(listed: Manifest, seed: int = 0) -> dict[str, Any]:
-    """Return random tensors of a manifest as `Engine` takes them; scales and norms are such that nothing overflows."""
-    random = np.random.default_rng(seed)
+def random_tensors(listed: Manifest, distinct: bool = True, seed: int = 0) -> dict[str, Any]:
+    """
+    Return random tensors of a manifest as `Engine` takes them; scales and norms are such that nothing overflows.
+
+    Matrices share memory unless they must be `distinct`: a GPU gets its own copy of each anyway.
+    """
+    def parts_of(entry: TensorEntry) -> dict[str, tuple[Any, int]]:
+        return stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
+
+    # The same over and over, but noise: zeros would be multiplied with less power, and faster.
+    noise = np.random.default_rng(seed).integers(0, 256, 1 << 18, dtype=np.uint8)
+    if not distinct:
+        noise = np.resize(noise, max(np.dtype(kind).itemsize * count for entry in listed.tensors.values()
+                                     if entry.format != 'f32' for kind, count in parts_of(entry).values()))
+    halves = (noise.view(np.uint16) & 0xa7ff).view(np.float16)  # less than 2^-5
 
     def numbers(part: str, kind: np.dtype[Any], count: int) -> Any:
-        if part in ('qweight', 'zeros'):
-            return random.integers(0, 1 << 63, -(-count // 8), dtype=np.int64).view(kind)[:count]
-        return np.full(count, 1e-3, dtype=kind)
+        if part in ('scales', 'mins'):
+            return np.full(count, 1e-3, dtype=kind)
+        source = halves if kind == np.float16 else noise.view(kind)
+        if not distinct:
+            return source[:count]
+        array = np.empty(count, kind)
+        for at in range(0, count, source.size):
+            array[at:at + source.size] = source[:count - at]
+        return array
 
     def tensor(entry: TensorEntry) -> Any:
         if entry.format == 'f32':
             return np.ones(entry.cols, dtype=np.float32)
-        parts = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
         arrays = {part.replace('qweight', 'weight'): numbers(part, np.dtype(kind), count)
-                  for part, (kind, count) in parts.items()}
+                  for part, (kind, count) in parts_of(entry).items()}
         return {'format': entry.format, 'rows': entry.rows, 'cols': entry.cols,
                 'group_size': entry.group_size, **arrays}
 

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line a setting: decode, prefill, and the share of what the memory could give in the same run."""
     from tinychat_core.bench.latency import Latency, measure, profile
+    from tinychat_core.checkpoint.system_memory import available_memory
+    from tinychat_core.cuda import memory, usable_library
     from tinychat_core.engine import Engine
 
     if args.kernels:
@@ -48,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
         if weights not in ('W4', 'W8', 'W16'):
             raise InvalidParameterError(f"unknown precision '{args.precision}'")
         listed = manifest(args.shape, weights)
-        if not _fits(args.shape, listed, length, args):
+        library = usable_library(args.backend, weights, args.precision)
+        if not _fits(args.shape, listed, length, args, available_memory() if library is None else memory(library)):
             return 0
-        tensors = random_tensors(listed)
+        tensors = random_tensors(listed, distinct=library is None)
     results: list[Latency] = []
     for threads in _numbers('--threads', args.threads) if args.threads else [None]:
         if tensors is not None:
@@ -101,12 +104,11 @@ def _kernels(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fits(shape: str, listed: Manifest, positions: int, args: argparse.Namespace) -> bool:
+def _fits(shape: str, listed: Manifest, positions: int, args: argparse.Namespace, memory: int) -> bool:
     """Return whether a shape has room; print its memory plan, which is all that one without gets."""
     from tinychat_core.checkpoint.memory_plan import plan, Request
-    from tinychat_core.checkpoint.system_memory import available_memory
 
-    needs, memory = plan(listed, positions, Request(args.precision)), available_memory()
+    needs = plan(listed, positions, Request(args.precision))
     fits = needs.total_bytes <= memory
     if not args.json:
         total, weights, cache, buffers = (count / 2**30 for count in (
