@@ -3,6 +3,8 @@
 //
 // Which instance of the attention kernels a model takes.
 
+#include <algorithm>
+
 #include "cuda/attention_decode.cuh"
 #include "cuda/attention_prefill.cuh"
 #include "cuda/kernels.h"
@@ -10,13 +12,16 @@
 namespace tinychat::cuda {
 namespace {
 
+// Queries of one KV head that a block takes.
+int decode_heads(int group) { return group == 1 ? 1 : group <= 4 ? 4 : 8; }
+
 template <typename Row>
 void decode(const Queue& queue, const Attention& a, int splits) {
   const int group = a.group(), heads = decode_heads(group);
   const dim3 grid(a.cache.kv_heads, splits, ceil_div(group, heads));
-  if (heads == 1) launch(queue, attend_decode<Row, 1>, grid, kDecodeThreads, a);
-  else if (heads == 4) launch(queue, attend_decode<Row, 4>, grid, kDecodeThreads, a);
-  else launch(queue, attend_decode<Row, 8>, grid, kDecodeThreads, a);
+  if (heads == 1) launch(queue, attend_decode<Row, 1>, grid, decode_threads(1), a);
+  else if (heads == 4) launch(queue, attend_decode<Row, 4>, grid, decode_threads(4), a);
+  else launch(queue, attend_decode<Row, 8>, grid, decode_threads(8), a);
 }
 
 template <typename Row>
@@ -30,7 +35,11 @@ void prefill(const Queue& queue, const Attention& a, int rows) {
 
 } // namespace
 
-int decode_heads(int group) { return group == 1 ? 1 : group <= 4 ? 4 : 8; }
+int attention_splits(const Attention& a, int reach, int multiprocessors) {
+  const int heads = decode_heads(a.group()), blocks = a.cache.kv_heads * ceil_div(a.group(), heads);
+  const int least = decode_threads(heads) / 2, positions = a.window > 0 ? std::min(a.window, reach) : reach;
+  return std::max(1, std::min({multiprocessors / blocks, positions / least, kMaxSplits}));
+}
 
 void attend_one(const Queue& queue, const Attention& a, int splits) {
   a.cache.bytes ? decode<ByteRow>(queue, a, splits) : decode<HalfRow>(queue, a, splits);

@@ -8,6 +8,8 @@
 // 2018) of up to kHeads queries in registers. Nothing waits for anything in the main loop.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/attention.h"
 #include "cuda/cache.cuh"
 #include "cuda/overlap.cuh"
@@ -15,7 +17,8 @@
 
 namespace tinychat::cuda {
 
-constexpr int kDecodeThreads = 128;
+// Threads of a block whose queries are kHeads: what registers have room for, as few blocks as may be have to be joined.
+__host__ __device__ constexpr int decode_threads(int heads) { return heads == 1 ? 512 : 256; }
 
 template <int kHeads>
 struct Running {
@@ -31,14 +34,26 @@ struct Running {
     }
   }
 
-  // One more position, with this score for the head.
-  __device__ void add(int h, float score, const float* v) {
-    const float highest = fmaxf(most[h], score);
-    const float before = expf(most[h] - highest), weight = score > kLowest ? expf(score - highest) : 0.0f;
-    most[h] = highest;
-    sum[h] = sum[h] * before + weight;
+  // More positions, with these scores for the head; those with kLowest do not count.
+  template <int kCount>
+  __device__ void add(int h, const float (&scores)[kCount], const float (&v)[kCount][8]) {
+    float highest = most[h], weights[kCount];
 #pragma unroll
-    for (int c = 0; c < 8; ++c) value[h][c] = value[h][c] * before + weight * v[c];
+    for (int i = 0; i < kCount; ++i) highest = fmaxf(highest, scores[i]);
+    const float before = expf(most[h] - highest);
+    most[h] = highest;
+    sum[h] *= before;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      weights[i] = scores[i] > kLowest ? expf(scores[i] - highest) : 0.0f;
+      sum[h] += weights[i];
+    }
+#pragma unroll
+    for (int c = 0; c < 8; ++c) {
+      value[h][c] *= before;
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) value[h][c] += weights[i] * v[i][c];
+    }
   }
 
   // Joins the lane that differs in `offset`: it stands at the same channels of other positions.
@@ -83,7 +98,7 @@ __device__ void join_splits(const Attention& a, int first, int count, int splits
     float most = kLowest, sum = 0;
     for (int s = 0; s < splits; ++s) most = fmaxf(most, parts[s * (dim + 2) + dim]);
     for (int s = 0; s < splits; ++s) sum += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + dim + 1];
-    for (int d = threadIdx.x; d < dim; d += kDecodeThreads) {
+    for (int d = threadIdx.x; d < dim; d += decode_threads(kHeads)) {
       float value = 0;
       for (int s = 0; s < splits; ++s) value += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + d];
       value /= sum;
@@ -95,9 +110,9 @@ __device__ void join_splits(const Attention& a, int first, int count, int splits
 
 // Grid: (kv_heads, splits, ceil(group / kHeads)).
 template <typename Row, int kHeads>
-__global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_decode(Attention a) {
+__global__ void __launch_bounds__(decode_threads(kHeads)) attend_decode(Attention a) {
   await_previous();
-  constexpr int kWarps = kDecodeThreads / kWarp, kDeep = kHeads == 1 ? 4 : 2;
+  constexpr int kThreads = decode_threads(kHeads), kWarps = kThreads / kWarp, kDeep = kHeads == 1 ? 4 : 2;
   alignas(16) __shared__ float queries[kHeads][kMaxHeadDim];
   alignas(16) __shared__ float joined[kWarps][kMaxHeadDim];
   alignas(16) __shared__ uint8_t fresh_key[2 * kMaxHeadDim], fresh_value[2 * kMaxHeadDim];
@@ -105,7 +120,7 @@ __global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_de
 
   const int kv_head = blockIdx.x, splits = gridDim.y, dim = a.cache.head_dim;
   const int first = kv_head * a.group() + blockIdx.z * kHeads; // of this block's queries
-  const int left = a.group() - static_cast<int>(blockIdx.z) * kHeads, count = left < kHeads ? left : kHeads;
+  const int left = a.group() - static_cast<int>(blockIdx.z) * kHeads, count_of_heads = left < kHeads ? left : kHeads;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int position = a.step->position;
   const CacheHead cache(a.cache, a.step->cache, a.layer, kv_head);
@@ -120,8 +135,8 @@ __global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_de
   const auto prepare = [&](const float* x, const float* norm, float scale, float* out) {
     prepare_head(x, norm, a.norm_eps, a.cosines, a.sines, a.half, dim, scale, out);
   };
-  for (int h = warp; h < count; h += kWarps) prepare(a.qkv + (first + h) * dim, a.q_norm, a.scale, queries[h]);
-  for (int h = count + warp; h < kHeads; h += kWarps)
+  for (int h = warp; h < count_of_heads; h += kWarps) prepare(a.qkv + (first + h) * dim, a.q_norm, a.scale, queries[h]);
+  for (int h = count_of_heads + warp; h < kHeads; h += kWarps)
     for (int d = lane; d < dim; d += kWarp) queries[h][d] = 0;
   if (has_fresh && warp == 0) {
     const float* key = a.qkv + (a.heads + kv_head) * dim;
@@ -150,22 +165,32 @@ __global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_de
   Running<kHeads> running;
   running.clear();
 
-  const auto visit = [&](int at, bool inside, const Load& k, float key_scale, const Load& v, float value_scale) {
-    float key[8], value[8];
-    Row::expand(k, key_scale, key);
-    Row::expand(v, value_scale, value);
+  // The positions from `first` on, every `stride`-th; those from `last` on do not count.
+  const auto visit = [&](auto count, int first_at, int last, const auto& keys, const auto& key_scales,
+                         const auto& values, const auto& value_scales) {
+    constexpr int kCount = decltype(count)::value;
+    float value[kCount][8], scores[kHeads][kCount];
 #pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      float score = 0;
-      if (active) {
+    for (int i = 0; i < kCount; ++i) {
+      float key[8];
+      Row::expand(keys[i], key_scales[i], key);
+      Row::expand(values[i], value_scales[i], value[i]);
+      const int at = first_at + i * stride;
 #pragma unroll
-        for (int c = 0; c < 8; ++c) score += queries[h][channel + c] * key[c];
+      for (int h = 0; h < kHeads; ++h) {
+        float score = 0;
+        if (active) {
+#pragma unroll
+          for (int c = 0; c < 8; ++c) score += queries[h][channel + c] * key[c];
+        }
+        score = sum_lanes(score, lanes);
+        if (a.softcap > 0.0f) score = a.softcap * tanhf(score / a.softcap);
+        if (a.slopes != nullptr && h < count_of_heads) score += a.slopes[first + h] * static_cast<float>(at - position);
+        scores[h][i] = at < last ? score : kLowest;
       }
-      score = sum_lanes(score, lanes);
-      if (a.softcap > 0.0f) score = a.softcap * tanhf(score / a.softcap);
-      if (a.slopes != nullptr && h < count) score += a.slopes[first + h] * static_cast<float>(at - position);
-      running.add(h, inside ? score : kLowest, value);
     }
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) running.add(h, scores[h], value);
   };
   const auto load = [&](const uint8_t* rows, int at) {
     return active ? *reinterpret_cast<const Load*>(rows + at * a.cache.row() + channel * (a.cache.row() / dim))
@@ -185,16 +210,15 @@ __global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_de
       key_scales[i] = Row::kScaled && active ? cache.key_scales[at * a.cache.groups() + channel / kKeyGroup] : 1.0f;
       value_scales[i] = Row::kScaled ? cache.value_scales[at] : 1.0f;
     }
-#pragma unroll
-    for (int i = 0; i < kDeep; ++i) {
-      const int at = round + lane / lanes + i * stride;
-      visit(at, at < end, keys[i], key_scales[i], values[i], value_scales[i]);
-    }
+    visit(std::integral_constant<int, kDeep>(), round + lane / lanes, end, keys, key_scales, values, value_scales);
   }
-  if (has_fresh && warp == 0)
-    visit(position, lane / lanes == 0, load(fresh_key, 0),
-          Row::kScaled && active ? fresh_scales[channel / kKeyGroup] : 1.0f, load(fresh_value, 0),
-          Row::kScaled ? fresh_scales[a.cache.groups()] : 1.0f);
+  if (has_fresh && warp == 0) {
+    const Load key[1] = {load(fresh_key, 0)}, value[1] = {load(fresh_value, 0)};
+    const float key_scale[1] = {Row::kScaled && active ? fresh_scales[channel / kKeyGroup] : 1.0f};
+    const float value_scale[1] = {Row::kScaled ? fresh_scales[a.cache.groups()] : 1.0f};
+    visit(std::integral_constant<int, 1>(), position, lane < lanes ? position + 1 : position, key, key_scale, value,
+          value_scale);
+  }
 
   for (int offset = lanes; offset < kWarp; offset *= 2) running.join(offset);
 #pragma unroll
@@ -208,12 +232,12 @@ __global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_de
       sums[warp] = running.sum[h];
     }
     __syncthreads();
-    if (h >= count) continue;
+    if (h >= count_of_heads) continue;
     float highest = most[0], sum = 0;
     for (int w = 1; w < kWarps; ++w) highest = fmaxf(highest, most[w]);
     for (int w = 0; w < kWarps; ++w) sum += expf(most[w] - highest) * sums[w];
     float* part = a.partials + (static_cast<size_t>(first + h) * splits + blockIdx.y) * (dim + 2);
-    for (int d = threadIdx.x; d < dim; d += kDecodeThreads) {
+    for (int d = threadIdx.x; d < dim; d += kThreads) {
       float value = 0;
       for (int w = 0; w < kWarps; ++w) value += expf(most[w] - highest) * joined[w][d];
       if (splits > 1) {
@@ -229,7 +253,7 @@ __global__ void __launch_bounds__(kDecodeThreads, kHeads == 8 ? 2 : 3) attend_de
       part[dim + 1] = sum;
     }
   }
-  if (splits > 1) join_splits<kHeads>(a, first, count, splits);
+  if (splits > 1) join_splits<kHeads>(a, first, count_of_heads, splits);
 }
 
 } // namespace tinychat::cuda

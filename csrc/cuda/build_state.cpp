@@ -38,7 +38,7 @@ void CudaBackend::build() {
   state->weights = upload.finish();
 
   const ModelConfig& c = config_;
-  const size_t rows = kMaxRows, hidden = c.hidden_size, up = static_cast<size_t>(c.intermediate_size);
+  const size_t rows = kMaxRows, hidden = c.hidden_size, inner = c.intermediate_size;
   const size_t half = c.rope_inv_freq.size(), local_half = c.rope_local_inv_freq.size();
   const auto floats = [](DeviceArray<float>& array, size_t count) {
     if (count > 0) array = device_array<float>(count, "the decoder's buffers");
@@ -51,10 +51,9 @@ void CudaBackend::build() {
   floats(state->residual, rows * hidden);
   floats(state->part, rows * hidden);
   floats(state->qkv, rows * c.qkv_width());
-  floats(state->up, rows * up * (c.gated ? 2 : 1));
   numbers(state->normed, rows * hidden);
   numbers(state->attention, rows * c.attention_width());
-  numbers(state->hidden, rows * up);
+  numbers(state->hidden, rows * inner);
   floats(state->frequencies, half + local_half);
   floats(state->cosines, rows * half);
   floats(state->sines, rows * half);

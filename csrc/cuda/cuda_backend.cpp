@@ -31,6 +31,12 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
   if (config_.head_dim > kMaxHeadDim)
     throw std::invalid_argument("the CUDA backend serves heads of up to " + std::to_string(kMaxHeadDim) +
                                 " numbers, not " + std::to_string(config_.head_dim));
+  if (config_.hidden_size > kMaxHidden)
+    throw std::invalid_argument("the CUDA backend serves hidden sizes of up to " + std::to_string(kMaxHidden) +
+                                ", not " + std::to_string(config_.hidden_size));
+  if (config_.gated && config_.intermediate_size % 16 != 0)
+    throw std::invalid_argument("the CUDA backend serves gated feed-forward parts of multiples of 16 numbers, not " +
+                                std::to_string(config_.intermediate_size));
   build();
 }
 
@@ -47,16 +53,16 @@ void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
     std::copy_n(pass.tokens, pass.rows, step.tokens);
     for (reach_ = kLeastReach; reach_ < step.position + pass.rows; reach_ *= 2) {
     }
-    const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * pass.rows;
-    check(cudaMemcpyAsync(state_->step.get(), &step, bytes, cudaMemcpyHostToDevice, queue_.stream), "a pass");
     const bool decodes = pass.rows == 1 && pass.first == 0;
     if (decodes && state_->warm) {
       run_recorded(steps);
-      copy_logits(1, pass.logits);
-    } else {
-      steps();
-      state_->warm |= decodes;
+      check(cudaStreamSynchronize(queue_.stream), "a pass");
+      std::copy_n(state_->host_logits.get(), config_.vocab_size, pass.logits);
+      return;
     }
+    copy_step();
+    steps();
+    state_->warm |= decodes;
     check(cudaStreamSynchronize(queue_.stream), "a pass");
   } catch (const DeviceError&) {
     // What stays is beyond repair: all is given up now, and made anew for whoever comes next.
@@ -76,6 +82,7 @@ void CudaBackend::run_recorded(const std::function<void()>& steps) {
     cudaGraph_t recorded = nullptr;
     recording_ = true;
     try {
+      copy_step();
       steps();
     } catch (...) {
       recording_ = false;
@@ -92,6 +99,12 @@ void CudaBackend::run_recorded(const std::function<void()>& steps) {
     graph = Graph(executable, FreeGraph{device_resets()});
   }
   check(cudaGraphLaunch(graph.get(), queue_.stream), "launching a graph");
+}
+
+void CudaBackend::copy_step() {
+  const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * rows_;
+  check(cudaMemcpyAsync(state_->step.get(), state_->host_step.get(), bytes, cudaMemcpyHostToDevice, queue_.stream),
+        "a pass");
 }
 
 void CudaBackend::embed(const int32_t*, int rows, int) {
@@ -150,11 +163,7 @@ void CudaBackend::attend(int layer, KvCache&) {
   a.partials = s.partials.get();
   a.arrivals = s.arrivals.get();
   if (rows_ > 1) return attend_many(queue_, a, rows_);
-  // Two blocks a multiprocessor, none with less than 64 positions to read.
-  const int blocks = config_.kv_heads * ceil_div(a.group(), decode_heads(a.group()));
-  const int reach = window > 0 ? std::min(window, reach_) : reach_;
-  const int splits = std::min({ceil_div(2 * multiprocessors_, blocks), ceil_div(reach, 64), kMaxSplits});
-  attend_one(queue_, a, splits);
+  attend_one(queue_, a, attention_splits(a, reach_, multiprocessors_));
 }
 
 // residual += norm?(W·x)
@@ -176,9 +185,8 @@ void CudaBackend::norm_up(int layer) {
   norm(queue_, state_->residual.get(),
        norm_weights(own ? l.mlp_norm : l.attn_norm, own ? l.mlp_norm_bias : l.attn_norm_bias), l.up.input_scale, rows_,
        config_.hidden_size, number_, state_->normed.get());
-  multiply(queue_, {l.up, state_->normed.get(), number_, rows_, state_->up.get(), false});
-  activate(queue_, state_->up.get(), l.down.input_scale, rows_, config_.intermediate_size, config_.activation,
-           config_.gated, number_, state_->hidden.get());
+  multiply(queue_, {l.up, state_->normed.get(), number_, rows_, nullptr, false,
+                    {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get()}});
 }
 
 void CudaBackend::down(int layer) {
@@ -196,19 +204,19 @@ void CudaBackend::norm_head(int first, float* logits) {
          s.normed.get());
     multiply(queue_, {s.model.head, s.normed.get(), number_, rows, s.logits.get(), false});
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
-    if (!recording_) copy_logits(rows, logits + static_cast<size_t>(begin - first) * config_.vocab_size);
+    for (int r = 0; r < rows; ++r) copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);
   }
 }
 
-void CudaBackend::copy_logits(int rows, float* logits) {
-  const size_t row = config_.vocab_size;
-  for (int r = 0; r < rows; ++r) {
-    check(cudaMemcpyAsync(state_->host_logits.get(), state_->logits.get() + r * row, row * sizeof(float),
-                          cudaMemcpyDeviceToHost, queue_.stream),
-          "the logits");
-    check(cudaStreamSynchronize(queue_.stream), "the logits");
-    std::copy_n(state_->host_logits.get(), row, logits + r * row);
-  }
+// Into pinned memory, and from there to where they are wanted; a record is read there when it has run.
+void CudaBackend::copy_logits(int row, float* logits) {
+  const size_t vocab = config_.vocab_size;
+  check(cudaMemcpyAsync(state_->host_logits.get(), state_->logits.get() + row * vocab, vocab * sizeof(float),
+                        cudaMemcpyDeviceToHost, queue_.stream),
+        "the logits");
+  if (recording_) return;
+  check(cudaStreamSynchronize(queue_.stream), "the logits");
+  std::copy_n(state_->host_logits.get(), vocab, logits);
 }
 
 } // namespace tinychat::cuda

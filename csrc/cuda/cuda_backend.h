@@ -44,7 +44,7 @@ class CudaBackend : public Backend {
     PinnedArray<Step> host_step;
     DeviceArray<Step> step;
     // [kMaxRows][…]
-    DeviceArray<float> residual, part, qkv, up;
+    DeviceArray<float> residual, part, qkv;
     DeviceArray<uint16_t> normed, attention, hidden;
     DeviceArray<float> frequencies, cosines, sines, local_cosines, local_sines;
     DeviceArray<float> slopes, partials;
@@ -59,7 +59,8 @@ class CudaBackend : public Backend {
   void run_recorded(const std::function<void()>& steps);
   void add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm);
   NormWeights norm_weights(const float* weight, const float* bias) const;
-  void copy_logits(int rows, float* logits);
+  void copy_step();
+  void copy_logits(int row, float* logits);
 
   const Model source_;
   const ModelConfig& config_;

@@ -1,9 +1,11 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Launches of the small kernels: embedding, norms, activation, the choice of tokens.
+// Launches of the small kernels: embedding, norms, the choice of tokens.
 
-#include "cuda/activate.cuh"
+#include <algorithm>
+
+#include "cuda/cap.cuh"
 #include "cuda/embed.cuh"
 #include "cuda/kernels.h"
 #include "cuda/norm.cuh"
@@ -15,23 +17,20 @@ void embed(const Queue& queue, const Embedding& e, int rows) {
   launch(queue, embed_rows, dim3(rows), kEmbedThreads, e);
 }
 
+// Threads for rows of n numbers: whole warps, none without work.
+static int norm_threads(int n) { return std::min(kNormThreads, ceil_div(ceil_div(n, 4), kWarp) * kWarp); }
+
 void norm(const Queue& queue, const float* x, const NormWeights& w, const float* input_scale, int rows, int n,
           Number number, uint16_t* out) {
-  launch(queue, norm_rows, dim3(rows), kNormThreads, x, w, input_scale, n, number, out);
+  launch(queue, norm_rows, dim3(rows), norm_threads(n), x, w, input_scale, n, number, out);
 }
 
 void add_normed(const Queue& queue, const float* step, const NormWeights& w, int rows, int n, float* residual) {
-  launch(queue, add_normed_rows, dim3(rows), kNormThreads, step, w, n, residual);
-}
-
-void activate(const Queue& queue, const float* x, const float* input_scale, int rows, int width, Activation kind,
-              bool gated, Number number, uint16_t* out) {
-  launch(queue, activate_rows, dim3(ceil_div(width, kActivateThreads), rows), kActivateThreads, x, input_scale, width,
-         kind, gated, number, out);
+  launch(queue, add_normed_rows, dim3(rows), norm_threads(n), step, w, n, residual);
 }
 
 void cap(const Queue& queue, float* x, int count, float softcap) {
-  launch(queue, cap_all, dim3(ceil_div(count, kActivateThreads)), kActivateThreads, x, count, softcap);
+  launch(queue, cap_all, dim3(ceil_div(count, kCapThreads)), kCapThreads, x, count, softcap);
 }
 
 int choice_shares(int vocab) { return ceil_div(vocab, kChoiceShare); }

@@ -21,19 +21,26 @@ struct NormWeights {
   Norm kind;
 };
 
-// out = norm(x) of each row of n numbers, times input_scale where that is not null.
+constexpr int kMaxHidden = 16384;
+
+// out = norm(x) of each row of n numbers, a multiple of 4, times input_scale where that is not null.
 void norm(const Queue& queue, const float* x, const NormWeights& w, const float* input_scale, int rows, int n,
           Number number, uint16_t* out);
 // residual += norm(step)
 void add_normed(const Queue& queue, const float* step, const NormWeights& w, int rows, int n, float* residual);
 
-// out [rows][width] = act(gate) * up of x [rows][gate | up], or act(x) without a gate; times input_scale.
-void activate(const Queue& queue, const float* x, const float* input_scale, int rows, int width, Activation kind,
-              bool gated, Number number, uint16_t* out);
 // x = softcap * tanh(x / softcap)
 void cap(const Queue& queue, float* x, int count, float softcap);
 
-// out [rows][w.rows] = x [rows][w.cols] * W^T + bias, or added to what is there.
+// What becomes of the feed-forward part's first product.
+struct Activated {
+  Activation kind;
+  bool gated;               // act(first half of the rows) * (second half), whose rows fill whole tiles
+  const float* input_scale; // of the next matrix, or null
+  uint16_t* out;            // [rows][width]; null: nothing is activated
+};
+
+// out [rows][w.rows] = x [rows][w.cols] * W^T + bias, or added to what is there; or `activated` of it.
 struct Product {
   Linear w;
   const uint16_t* x;
@@ -41,6 +48,7 @@ struct Product {
   int rows;
   float* out;
   bool add;
+  Activated activated = {};
 };
 void multiply_half(const Queue& queue, const Product& product);
 void multiply_bf16(const Queue& queue, const Product& product);
@@ -48,8 +56,8 @@ inline void multiply(const Queue& queue, const Product& product) {
   product.number == Number::kBf16 ? multiply_bf16(queue, product) : multiply_half(queue, product);
 }
 
-// Queries of one KV head that a block of attend_one() takes.
-int decode_heads(int group);
+// Parts in which attend_one() reads a cache of up to `reach` positions: a block a multiprocessor, but none with little to do.
+int attention_splits(const Attention& a, int reach, int multiprocessors);
 // One token, the cache read in `splits` parts at once.
 void attend_one(const Queue& queue, const Attention& a, int splits);
 void attend_many(const Queue& queue, const Attention& a, int rows);

@@ -22,6 +22,13 @@ __device__ inline uint32_t pair(uint16_t low, uint16_t high) { return low | stat
 __device__ inline uint32_t low_halves(uint32_t a, uint32_t b) { return choose_bytes<0x5410>(a, b); }
 __device__ inline uint32_t high_halves(uint32_t a, uint32_t b) { return choose_bytes<0x7632>(a, b); }
 
+// {low half, low half}, {high half, high half}
+__device__ inline uint32_t low_twice(uint32_t a) { return choose_bytes<0x1010>(a, a); }
+__device__ inline uint32_t high_twice(uint32_t a) { return choose_bytes<0x3232>(a, a); }
+
+// The bytes of four columns in the order 0, 2, 1, 3: neighbours stand where a mask takes a pair.
+__device__ inline uint32_t in_pairs(uint32_t word) { return choose_bytes<0x3120>(word, word); }
+
 template <Number kNumber>
 __device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
 #ifdef __CUDACC__
@@ -44,18 +51,27 @@ __device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
 #endif
 }
 
-// a * b + c of fp16 numbers, rounded once.
+// a * b + c, rounded once.
+template <Number kNumber>
 __device__ inline uint32_t multiply_add(uint32_t a, uint32_t b, uint32_t c) {
 #ifdef __CUDACC__
   uint32_t result;
-  const __half2 sum = __hfma2(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b),
-                              reinterpret_cast<const __half2&>(c));
-  memcpy(&result, &sum, 4);
+  if constexpr (kNumber == Number::kHalf) {
+    const __half2 sum = __hfma2(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b),
+                                reinterpret_cast<const __half2&>(c));
+    memcpy(&result, &sum, 4);
+  } else {
+    const __nv_bfloat162 sum = __hfma2(reinterpret_cast<const __nv_bfloat162&>(a),
+                                       reinterpret_cast<const __nv_bfloat162&>(b),
+                                       reinterpret_cast<const __nv_bfloat162&>(c));
+    memcpy(&result, &sum, 4);
+  }
   return result;
 #else
   const auto one = [](uint32_t x, uint32_t y, uint32_t z) {
-    return to_half(from_half(static_cast<uint16_t>(x)) * from_half(static_cast<uint16_t>(y)) +
-                   from_half(static_cast<uint16_t>(z)));
+    return to_number(from_number(static_cast<uint16_t>(x), kNumber) * from_number(static_cast<uint16_t>(y), kNumber) +
+                         from_number(static_cast<uint16_t>(z), kNumber),
+                     kNumber);
   };
   return pair(one(a, b, c), one(a >> 16, b >> 16, c >> 16));
 #endif
@@ -86,7 +102,7 @@ __device__ inline uint32_t from_low_nibbles(uint32_t word, const Zero<kNumber>& 
 template <Number kNumber>
 __device__ inline uint32_t from_high_nibbles(uint32_t word, const Zero<kNumber>& zero) {
   if constexpr (kNumber == Number::kHalf)
-    return multiply_add(select_or<0x00f000f0u, kUnits<kNumber>>(word), 0x2c002c00u, zero.high);
+    return multiply_add<kNumber>(select_or<0x00f000f0u, kUnits<kNumber>>(word), 0x2c002c00u, zero.high);
   else return from_low_nibbles<kNumber>(word >> 4, zero);
 }
 

@@ -41,6 +41,13 @@ __device__ inline uint32_t choose_bytes(uint32_t a, uint32_t b) {
 #endif
 }
 
+// Asks for the 16-byte units from `at` on to be brought to the L2 cache (compute capability 9.0), by one thread for all.
+__device__ inline void prefetch([[maybe_unused]] const void* at, [[maybe_unused]] uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if (bytes >= 16) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(at), "r"(bytes / 16 * 16) : "memory");
+#endif
+}
+
 // sums += A B for one warp: A 16 x 16, B 16 x 8, both of 16-bit numbers, sums in float (mma.m16n8k16, PTX ISA 9.7.14).
 // With g = lane / 4 and t = lane % 4 a lane holds
 //   a[0], a[2]: row g, columns 2t, 2t+1 and 2t+8, 2t+9;  a[1], a[3]: the same of row g+8

@@ -35,8 +35,7 @@ __device__ inline float sum_block(float value, float* scratch) {
   value = sum_lanes(value);
   if (lane == 0) scratch[warp] = value;
   __syncthreads();
-  float total = 0;
-  for (int i = 0; i < warps; ++i) total += scratch[i];
+  const float total = sum_lanes(lane < warps ? scratch[lane] : 0.0f);
   __syncthreads();
   return total;
 }

@@ -9,6 +9,7 @@ from families.tiny_models import MODELS, Reference, VOCAB
 import numpy as np
 import pytest
 from test_forward import error, imported, logits
+import torch
 
 from tinychat_core.engine import Engine
 from tinychat_core.sampling import SamplingParams
@@ -33,6 +34,15 @@ def test_families_equal_transformers(name: str, tmp_path: Path) -> None:
     tokens = np.random.default_rng(0).integers(0, VOCAB, PROMPT + DECODED).tolist()
     found = logits(imported(name, 'W16', tmp_path), 'W16A16', 'cuda', PROMPT, DECODED, 200)
     assert error(found, reference.score(tokens)[PROMPT - 1:]) < BOUND
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_bf16_is_as_near_as_that_of_transformers(name: str, tmp_path: Path) -> None:
+    reference = Reference(name)
+    tokens = np.random.default_rng(0).integers(0, VOCAB, PROMPT + DECODED).tolist()
+    expected = reference.score(tokens)[PROMPT - 1:]
+    found = logits(imported(name, 'W16', tmp_path, torch.bfloat16), 'W16A16', 'cuda', PROMPT, DECODED, 200)
+    assert error(found, expected) < error(reference.score(tokens, torch.bfloat16)[PROMPT - 1:], expected)
 
 
 def test_greedy_tokens_equal_the_cpu(smollm2_checkpoint: Path) -> None:

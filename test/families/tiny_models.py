@@ -149,7 +149,8 @@ class Reference:
             state[name] = torch.from_numpy(np.ascontiguousarray(values))
         self._model.load_state_dict(state)
 
-    def score(self, tokens: Sequence[int]) -> Logits:
-        """Return the logits [n, vocab] after each token."""
+    def score(self, tokens: Sequence[int], dtype: torch.dtype = torch.float32) -> Logits:
+        """Return the logits [n, vocab] after each token, computed in `dtype`."""
+        model = self._model if dtype == torch.float32 else deepcopy(self._model).to(dtype)
         with torch.inference_mode():
-            return cast(Logits, self._model(torch.tensor([tokens]), use_cache=False).logits[0].numpy())
+            return cast(Logits, model(torch.tensor([tokens]), use_cache=False).logits[0].float().numpy())

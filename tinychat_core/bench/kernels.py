@@ -11,7 +11,7 @@ from tinychat_core import _tinychat
 
 # Model -> hidden size, feed-forward size; a decoder layer's matrices, q, k and v as one and gate and up as one.
 _SIZES = {'llama-2-7b': (4096, 11008), 'llama-2-13b': (5120, 13824), 'llama-30b': (6656, 17920)}
-_FORMATS = (('w4z', 128), ('w4z', 32), ('w8g', 32), ('f16', 0))
+_FORMATS = (('w4z', 128), ('w4m', 32), ('w8g', 32), ('f16', 0))
 
 
 @dataclass(frozen=True)
