@@ -135,29 +135,35 @@ __global__ void __launch_bounds__(decode_threads(kHeads)) attend_decode(Attentio
   const auto prepare = [&](const float* x, const float* norm, float scale, float* out) {
     prepare_head(x, norm, a.norm_eps, a.cosines, a.sines, a.half, dim, scale, out);
   };
-  for (int h = warp; h < count_of_heads; h += kWarps) prepare(a.qkv + (first + h) * dim, a.q_norm, a.scale, queries[h]);
-  for (int h = count_of_heads + warp; h < kHeads; h += kWarps)
-    for (int d = lane; d < dim; d += kWarp) queries[h][d] = 0;
-  if (has_fresh && warp == 0) {
-    const float* key = a.qkv + (a.heads + kv_head) * dim;
-    prepare(key, a.k_norm, 1.0f, joined[0]);
-    __syncwarp();
-    store_row<Row>(joined[0], dim, kKeyGroup, fresh_key, fresh_scales);
-    store_row<Row>(key + a.cache.kv_heads * dim, dim, dim, fresh_value, fresh_scales + a.cache.groups());
-    __syncwarp();
-    if (blockIdx.z == 0) {
-      const int bytes = static_cast<int>(a.cache.row());
-      for (int i = lane; i < bytes; i += kWarp) {
-        cache.keys[position * a.cache.row() + i] = fresh_key[i];
-        cache.values[position * a.cache.row() + i] = fresh_value[i];
-      }
-      if (Row::kScaled) {
-        if (lane < a.cache.groups()) cache.key_scales[position * a.cache.groups() + lane] = fresh_scales[lane];
-        if (lane == 0) cache.value_scales[position] = fresh_scales[a.cache.groups()];
-      }
+  // Each of these by a warp of its own: none waits for what another loads.
+  static_assert(kHeads + 2 <= 10 && kWarps >= 8);
+  for (int task = warp; task < kHeads + 2; task += kWarps) {
+    if (task < count_of_heads) {
+      prepare(a.qkv + (first + task) * dim, a.q_norm, a.scale, queries[task]);
+    } else if (task < kHeads) {
+      for (int d = lane; d < dim; d += kWarp) queries[task][d] = 0;
+    } else if (has_fresh && task == kHeads) {
+      prepare(a.qkv + (a.heads + kv_head) * dim, a.k_norm, 1.0f, joined[warp]);
+      __syncwarp();
+      store_row<Row>(joined[warp], dim, kKeyGroup, fresh_key, fresh_scales);
+    } else if (has_fresh) {
+      store_row<Row>(a.qkv + (a.heads + a.cache.kv_heads + kv_head) * dim, dim, dim, fresh_value,
+                     fresh_scales + a.cache.groups());
     }
   }
   __syncthreads();
+  if (has_fresh && blockIdx.z == 0) { // rows are multiples of 4 bytes
+    const int words = static_cast<int>(a.cache.row()) / 4, i = threadIdx.x;
+    if (i < words) {
+      reinterpret_cast<uint32_t*>(cache.keys + position * a.cache.row())[i] = reinterpret_cast<uint32_t*>(fresh_key)[i];
+      reinterpret_cast<uint32_t*>(cache.values + position * a.cache.row())[i] =
+          reinterpret_cast<uint32_t*>(fresh_value)[i];
+    }
+    if (Row::kScaled) {
+      if (i < a.cache.groups()) cache.key_scales[position * a.cache.groups() + i] = fresh_scales[i];
+      if (i == 0) cache.value_scales[position] = fresh_scales[a.cache.groups()];
+    }
+  }
 
   const int lanes = lanes_of(dim), stride = kWarp / lanes * kWarps, channel = lane % lanes * 8;
   const bool active = channel < dim;
@@ -233,13 +239,19 @@ __global__ void __launch_bounds__(decode_threads(kHeads)) attend_decode(Attentio
     }
     __syncthreads();
     if (h >= count_of_heads) continue;
-    float highest = most[0], sum = 0;
+    float highest = most[0], sum = 0, factors[kWarps];
+#pragma unroll
     for (int w = 1; w < kWarps; ++w) highest = fmaxf(highest, most[w]);
-    for (int w = 0; w < kWarps; ++w) sum += expf(most[w] - highest) * sums[w];
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      factors[w] = expf(most[w] - highest);
+      sum += factors[w] * sums[w];
+    }
     float* part = a.partials + (static_cast<size_t>(first + h) * splits + blockIdx.y) * (dim + 2);
     for (int d = threadIdx.x; d < dim; d += kThreads) {
       float value = 0;
-      for (int w = 0; w < kWarps; ++w) value += expf(most[w] - highest) * joined[w][d];
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) value += factors[w] * joined[w][d];
       if (splits > 1) {
         part[d] = value;
       } else {

@@ -25,13 +25,13 @@ void CudaBackend::build() {
   state_.reset();
   CudaDevice device = {};
   tinychat_cuda_probe(&device);
-  multiprocessors_ = device.multiprocessors;
 
   auto state = std::make_unique<State>();
   state->resets = device_resets();
   state->stream = new_stream();
   queue_.stream = state->stream.get();
   queue_.overlap = can_overlap(device);
+  queue_.multiprocessors = device.multiprocessors;
 
   Upload upload(queue_.stream);
   state->model = upload.model(source_);

@@ -128,11 +128,20 @@ NormWeights CudaBackend::norm_weights(const float* weight, const float* bias) co
   return {weight, bias, config_.norm_eps, config_.norm};
 }
 
+// W·norm(residual) of the rows first …, in one kernel for one of them.
+void CudaBackend::normed_product(const Linear& w, const NormWeights& weights, int first, int rows, float* out,
+                                 const Activated& activated) {
+  State& s = *state_;
+  const float* residual = s.residual.get() + static_cast<size_t>(first) * w.cols;
+  if (rows == 1 && w.cols <= kMostNormed)
+    return multiply(queue_, {w, nullptr, number_, 1, out, false, activated, {residual, weights, w.input_scale}});
+  norm(queue_, residual, weights, w.input_scale, rows, w.cols, number_, s.normed.get());
+  multiply(queue_, {w, s.normed.get(), number_, rows, out, false, activated});
+}
+
 void CudaBackend::norm_qkv(int layer) {
   const Layer& l = state_->model.layers[layer];
-  norm(queue_, state_->residual.get(), norm_weights(l.attn_norm, l.attn_norm_bias), l.qkv.input_scale, rows_,
-       config_.hidden_size, number_, state_->normed.get());
-  multiply(queue_, {l.qkv, state_->normed.get(), number_, rows_, state_->qkv.get(), false});
+  normed_product(l.qkv, norm_weights(l.attn_norm, l.attn_norm_bias), 0, rows_, state_->qkv.get());
 }
 
 void CudaBackend::attend(int layer, KvCache&) {
@@ -163,7 +172,7 @@ void CudaBackend::attend(int layer, KvCache&) {
   a.partials = s.partials.get();
   a.arrivals = s.arrivals.get();
   if (rows_ > 1) return attend_many(queue_, a, rows_);
-  attend_one(queue_, a, attention_splits(a, reach_, multiprocessors_));
+  attend_one(queue_, a, attention_splits(a, reach_, queue_.multiprocessors));
 }
 
 // residual += norm?(W·x)
@@ -182,11 +191,8 @@ void CudaBackend::output(int layer) {
 void CudaBackend::norm_up(int layer) {
   const Layer& l = state_->model.layers[layer];
   const bool own = l.mlp_norm != nullptr;
-  norm(queue_, state_->residual.get(),
-       norm_weights(own ? l.mlp_norm : l.attn_norm, own ? l.mlp_norm_bias : l.attn_norm_bias), l.up.input_scale, rows_,
-       config_.hidden_size, number_, state_->normed.get());
-  multiply(queue_, {l.up, state_->normed.get(), number_, rows_, nullptr, false,
-                    {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get()}});
+  normed_product(l.up, norm_weights(own ? l.mlp_norm : l.attn_norm, own ? l.mlp_norm_bias : l.attn_norm_bias), 0, rows_,
+                 nullptr, {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get()});
 }
 
 void CudaBackend::down(int layer) {
@@ -196,13 +202,9 @@ void CudaBackend::down(int layer) {
 
 void CudaBackend::norm_head(int first, float* logits) {
   State& s = *state_;
-  const int hidden = config_.hidden_size;
   for (int begin = first; begin < rows_; begin += kLogitRows) {
     const int rows = std::min(kLogitRows, rows_ - begin);
-    norm(queue_, s.residual.get() + static_cast<size_t>(begin) * hidden,
-         norm_weights(s.model.final_norm, s.model.final_norm_bias), s.model.head.input_scale, rows, hidden, number_,
-         s.normed.get());
-    multiply(queue_, {s.model.head, s.normed.get(), number_, rows, s.logits.get(), false});
+    normed_product(s.model.head, norm_weights(s.model.final_norm, s.model.final_norm_bias), begin, rows, s.logits.get());
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
     for (int r = 0; r < rows; ++r) copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);
   }

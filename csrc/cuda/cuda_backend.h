@@ -58,6 +58,8 @@ class CudaBackend : public Backend {
   void build();
   void run_recorded(const std::function<void()>& steps);
   void add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm);
+  void normed_product(const Linear& w, const NormWeights& norm, int first, int rows, float* out,
+                      const Activated& activated = {});
   NormWeights norm_weights(const float* weight, const float* bias) const;
   void copy_step();
   void copy_logits(int row, float* logits);
@@ -66,7 +68,6 @@ class CudaBackend : public Backend {
   const ModelConfig& config_;
   const CacheShape shape_;
   const Number number_;
-  int multiprocessors_ = 1;
   Queue queue_;
   std::unique_ptr<State> state_;
 

@@ -40,6 +40,14 @@ struct Activated {
   uint16_t* out;            // [rows][width]; null: nothing is activated
 };
 
+// A token whose norm a product makes itself.
+struct Normed {
+  const float* x; // [n]; null: nothing is to be normed
+  NormWeights w;
+  const float* input_scale; // of the product's matrix, or null
+};
+constexpr int kMostNormed = 8192; // numbers
+
 // out [rows][w.rows] = x [rows][w.cols] * W^T + bias, or added to what is there; or `activated` of it.
 struct Product {
   Linear w;
@@ -49,6 +57,7 @@ struct Product {
   float* out;
   bool add;
   Activated activated = {};
+  Normed normed = {}; // of one token, instead of x
 };
 void multiply_half(const Queue& queue, const Product& product);
 void multiply_bf16(const Queue& queue, const Product& product);

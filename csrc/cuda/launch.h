@@ -14,6 +14,7 @@ namespace tinychat::cuda {
 struct Queue {
   cudaStream_t stream = nullptr;
   bool overlap = false;
+  int multiprocessors = 1;
 };
 
 template <typename... Params, typename... Args>

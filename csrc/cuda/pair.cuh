@@ -119,4 +119,8 @@ __device__ inline uint32_t from_bytes(uint32_t word) {
   }
 }
 
+// Bytes 0 and 1, bytes 2 and 3, each in 16 bits.
+__device__ inline uint32_t low_bytes(uint32_t word) { return choose_bytes<0x4140>(word, 0); }
+__device__ inline uint32_t high_bytes(uint32_t word) { return choose_bytes<0x4342>(word, 0); }
+
 } // namespace tinychat::cuda

@@ -4,28 +4,39 @@
 // Which instance of the product a matrix takes.
 #pragma once
 
+#include <algorithm>
+
 #include "cuda/product_few.cuh"
 #include "cuda/product_many.cuh"
 
 namespace tinychat::cuda {
 
-constexpr int kFewBlocks = 3; // eights of tokens for which the weights are read again: more take the other kernel
+constexpr int kMostEights = 3; // of tokens for which the weights are read again: more take the other kernel
 
 // kFewScaled, kManyScaled: columns that surely share their scales.
 template <template <Number> class Format, Number kNumber, int kFewScaled, int kManyScaled>
 void multiply_in(const Queue& queue, const Product& p) {
   const int eights = ceil_div(p.rows, kFew);
-  if (eights > kFewBlocks)
-    return launch(queue, multiply_many<Format, kNumber, kManyScaled>, dim3(many_blocks(p), ceil_div(p.rows, kMany)),
+  if (eights > kMostEights)
+    return launch(queue, multiply_many<Format, kNumber, kManyScaled>, dim3(ceil_div(p.rows, kMany), many_blocks(p)),
                   kManyThreads, p);
-  if (p.activated.gated)
-    return launch(queue, multiply_few<Format, kNumber, kFewScaled, 2>, dim3(p.w.tiles() / 2, eights), kFewThreads, p);
-  launch(queue, multiply_few<Format, kNumber, kFewScaled, 1>, dim3(p.w.tiles(), eights), kFewThreads, p);
+  const auto few = [&](auto kernel, int threads, int tiles) {
+    launch(queue, kernel, dim3(std::min(tiles, few_blocks(threads) * queue.multiprocessors), eights), threads, p);
+  };
+  const int tiles = p.w.tiles();
+  if (p.normed.x != nullptr)
+    return p.activated.gated ? few(multiply_few<Format, kNumber, kFewScaled, 2, true, 256>, 256, tiles / 2)
+                             : few(multiply_few<Format, kNumber, kFewScaled, 1, true, 256>, 256, tiles);
+  if (p.activated.gated) return few(multiply_few<Format, kNumber, kFewScaled, 2, false, 256>, 256, tiles / 2);
+  // Where there is a tile for fewer blocks than fit, each has more warps.
+  tiles > few_blocks(320) * queue.multiprocessors
+      ? few(multiply_few<Format, kNumber, kFewScaled, 1, false, 256>, 256, tiles)
+      : few(multiply_few<Format, kNumber, kFewScaled, 1, false, 320>, 320, tiles);
 }
 
 template <template <Number> class Format, Number kNumber>
 void multiply_in_groups(const Queue& queue, const Product& p) {
-  p.w.group % kStretch == 0 ? multiply_in<Format, kNumber, kStretch, kStage>(queue, p)
+  p.w.group == kStretch ? multiply_in<Format, kNumber, kStretch, kStage>(queue, p)
                             : multiply_in<Format, kNumber, 32, 32>(queue, p);
 }
 
@@ -37,7 +48,7 @@ void multiply_with(const Queue& queue, const Product& p) {
     case WeightFormat::kW8Group: return multiply_in<Eight, kNumber, 32, 32>(queue, p);
     case WeightFormat::kW8Channel: return multiply_in<Eight, kNumber, kStretch, kStage>(queue, p);
     case WeightFormat::kF16:
-      if (kNumber == Number::kBf16) return multiply_in<SixteenRounded, kNumber, kStretch, kStage>(queue, p);
+      if constexpr (kNumber == Number::kBf16) return multiply_in<SixteenRounded, kNumber, kStretch, kStage>(queue, p);
       [[fallthrough]];
     case WeightFormat::kBf16: return multiply_in<SixteenAsIs, kNumber, kStretch, kStage>(queue, p);
   }

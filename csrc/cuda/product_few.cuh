@@ -3,94 +3,137 @@
 //
 // y = W x for a few tokens: all that counts is that weights never stop to come. The warps of a block share a tile, each takes
 // its stretches of columns in turn, and nothing is synchronized before the last one. A register whose weights are used is
-// given to those of a later stretch at once, so a warp has 1 KiB or more on their way at any time.
+// given to those of a later stretch at once, of the block's next tile where this one ends: so a warp has 1 KiB or more on
+// their way at any time.
 //
-// Weights do not depend on the kernel before: a block asks for its whole tile while that one still runs, and finds it in the
-// L2 cache.
+// Weights do not depend on the kernel before: a block asks for its first tile while that one still runs, and finds it in the
+// L2 cache. One token's norm is made by every block for itself, which is cheaper than a kernel that all would wait for.
 #pragma once
 
+#include "cuda/normed.cuh"
 #include "cuda/product.cuh"
 
 namespace tinychat::cuda {
 
-constexpr int kFewThreads = 256, kFewWarps = kFewThreads / kWarp;
 constexpr int kFew = 8;                 // tokens of a block
 constexpr int kStretch = 128;           // columns that a warp takes at a time
-constexpr uint32_t kPrefetch = 1 << 16; // bytes of a tile that a block asks for at once: all blocks' fill half of an L2
+constexpr uint32_t kPrefetch = 1 << 14; // bytes of its first tile that a block asks for at once; four times as many were slower
 
-// Where columns end, weights are read as zero points and tokens as zeros: no product is left out, none counts.
-// kScaled: columns that surely share their scales, at most a stretch. kTiles: of a block, 2 for a gate and what it gates.
-// Grid: (tiles / kTiles, eights of tokens).
-template <template <Number> class Format, Number kNumber, int kScaled, int kTiles>
-__global__ void __launch_bounds__(kFewThreads, kNumber == Number::kHalf ? 3 : 2) multiply_few(Product p) {
+// Blocks of a multiprocessor: up to 24 warps.
+__host__ __device__ constexpr int few_blocks(int threads) { return 24 * kWarp / threads; }
+
+// Where columns end, tokens are read as zeros and weights as whatever was there: no product is left out, none counts. Nor does
+// what comes of a token that is not there. kScaled: columns that surely share their scales, at most a stretch. kTiles: taken
+// together, 2 for a gate and what it gates. kNormed: the token is a norm's, in shared memory.
+// Grid: (blocks that share the tiles, eights of tokens).
+template <template <Number> class Format, Number kNumber, int kScaled, int kTiles, bool kNormed, int kThreads>
+__global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_blocks(kThreads) : 1)
+    multiply_few(Product p) {
   using F = Format<kNumber>;
   constexpr int kLoads = kStretch / F::kSpan, kTogether = kScaled / F::kSpan, kGroups = kStretch / kScaled;
-  constexpr int kTeam = kFewWarps / kTiles; // warps of a tile
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
-  const int cols = p.w.cols, tile = blockIdx.x + (warp / kTeam) * gridDim.x, begin = warp % kTeam * kStretch;
-  const size_t bytes = static_cast<size_t>(cols) * F::kColumnBytes;
-  const uint8_t* weight = p.w.weight + tile * bytes + F::place(g, t);
-  const LaneScales<F::kOffset> lane_scales(p.w, tile, g);
-  if (lane == 0 && begin == 0)
-    prefetch(p.w.weight + tile * bytes, bytes < kPrefetch ? static_cast<uint32_t>(bytes) : kPrefetch);
-
-  using Load = typename F::Load;
-  Load weights[F::kAhead][kLoads];
-  StoredScales scales[F::kAhead][kGroups];
-  weight += begin * F::kColumnBytes;
-  // Offsets are constants, so that they stand in the loads themselves: `offset` columns behind the warp's place, of which
-  // `left` are still columns of the matrix.
-  const auto fetch = [&](Load& load, int offset, int left) {
-    load = left > offset ? F::load(weight + offset * F::kColumnBytes) : Load{};
-  };
+  constexpr int kTeam = kThreads / kWarp / kTiles; // warps of a tile
   constexpr int kNext = kTeam * kStretch, kFurther = F::kAhead * kNext;
+  constexpr bool kSummed = kScaled == kStretch; // a group's sums are scaled; those of small groups would be too many
+  constexpr uint32_t kOne = kNumber == Number::kHalf ? 0x3c003c00u : 0x3f803f80u;
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  const int tiles = (p.w.rows + 15) / 16 / kTiles; // taken together
+  const int cols = p.w.cols, beside = warp / kTeam * tiles, begin = warp % kTeam * kStretch;
+  const size_t bytes = static_cast<size_t>(cols) * F::kColumnBytes;
+
+  const auto scales_of = [&](int tile) {
+    if constexpr (kSummed) return LargeScales<F::kOffset>(p.w, tile, begin, g);
+    else return LaneScales<F::kOffset>(p.w, tile, g);
+  };
+  // The weights that are asked for next: `left` columns of their tile are still there.
+  const uint8_t* next = p.w.weight + (blockIdx.x + beside) * bytes + begin * F::kColumnBytes + F::place(g, t);
+  auto next_scales = scales_of(blockIdx.x + beside);
   int left = cols - begin;
+  typename F::Load weights[F::kAhead][kLoads] = {};
+  StoredScales scales[F::kAhead][kGroups];
+  const auto fetch = [&](typename F::Load& load, int offset) { // constant offsets stand in the loads themselves
+    if (left > offset) load = F::load_once(next + offset * F::kColumnBytes);
+  };
+  const auto fetch_scales = [&](StoredScales& stored, int offset) {
+    if constexpr (!kSummed) stored = next_scales.load(cols - left + offset);
+    else if (F::kOffset != Offset::kNone && left > offset) next_scales.load(offset, stored);
+  };
+  if (lane == 0 && begin == 0)
+    prefetch(p.w.weight + (blockIdx.x + beside) * bytes, bytes < kPrefetch ? static_cast<uint32_t>(bytes) : kPrefetch);
 #pragma unroll
   for (int ahead = 0; ahead < F::kAhead; ++ahead) {
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) fetch(weights[ahead][i], ahead * kNext + i * F::kSpan, left);
+    for (int i = 0; i < kLoads; ++i) fetch(weights[ahead][i], ahead * kNext + i * F::kSpan);
 #pragma unroll
-    for (int i = 0; i < kGroups; ++i) scales[ahead][i] = lane_scales.load(begin + ahead * kNext + i * kScaled);
+    for (int i = 0; i < kGroups; ++i) fetch_scales(scales[ahead][i], ahead * kNext + i * kScaled);
   }
   await_previous();
 
-  const int first_token = blockIdx.y * kFew;
-  const uint16_t* x = p.x + static_cast<size_t>(first_token + g) * cols + begin + F::kColumns * t;
-  const bool has_token = first_token + g < p.rows;
-  float total[4] = {};
-  for (; left > 0; left -= kFurther, x += kFurther) {
-    weight += kFurther * F::kColumnBytes;
-#pragma unroll
-    for (int ahead = 0; ahead < F::kAhead; ++ahead)
-#pragma unroll
-      for (int group = 0; group < kGroups; ++group) {
-        const int offset = ahead * kNext + group * kScaled;
-        const typename F::Rows rows(scales[ahead][group], g);
-        scales[ahead][group] = lane_scales.load(cols - left + offset + kFurther);
-#pragma unroll
-        for (int i = 0; i < kTogether; ++i) {
-          Load& slot = weights[ahead][group * kTogether + i];
-          uint32_t a[F::kProducts][4], b[F::kProducts][2] = {};
-          F::expand(slot, rows, a);
-          fetch(slot, offset + i * F::kSpan, left - kFurther);
-          if (has_token && left > offset + i * F::kSpan) F::tokens(x + offset + i * F::kSpan, b);
-#pragma unroll
-          for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(total, a[k], b[k]);
-        }
-      }
+  const int first_token = blockIdx.y * kFew, mine = first_token + g < p.rows ? first_token + g : p.rows - 1;
+  const uint16_t* x = p.x + static_cast<size_t>(mine) * cols;
+  if constexpr (kNormed) {
+    __shared__ uint16_t normed[kMostNormed];
+    norm_by_block(p.normed, cols, kNumber, normed);
+    x = normed;
   }
+  x += begin + F::kColumns * t;
 
-  __shared__ float parts[kTiles][kTeam][kFew * 16];
+  __shared__ float parts[2][kTiles][kTeam][kFew * 16]; // of this tile and the one before
+  for (int tile = blockIdx.x, turn = 0; tile < tiles; tile += gridDim.x, turn ^= 1) {
+    float total[4] = {};
+    for (int column = 0; column < cols; column += kFurther) {
+      next += kFurther * F::kColumnBytes;
+      left -= kFurther;
+      if constexpr (kSummed) next_scales.advance(kFurther);
+      if (column + kFurther >= cols) { // the next tile's, or nothing
+        const int following = tile + static_cast<int>(gridDim.x);
+        left = following < tiles ? cols - begin : 0;
+        const int inside = following < tiles ? following : tile;
+        next = p.w.weight + (inside + beside) * bytes + begin * F::kColumnBytes + F::place(g, t);
+        next_scales = scales_of(inside + beside);
+      }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) parts[warp / kTeam][warp % kTeam][(2 * t + i % 2) * 16 + 2 * g + i / 2] = total[i];
-  __syncthreads();
-  const int i = threadIdx.x, token = first_token + i / 16, row = blockIdx.x * 16 + i % 16;
-  if (i >= kFew * 16) return;
-  float sums[kTiles] = {};
+      for (int ahead = 0; ahead < F::kAhead; ++ahead)
 #pragma unroll
-  for (int j = 0; j < kTiles; ++j)
-    for (int w = 0; w < kTeam; ++w) sums[j] += parts[j][w][i];
-  p.activated.out != nullptr ? put_activated(p, token, row, sums[0], sums[kTiles - 1]) : put(p, token, row, sums[0]);
+        for (int group = 0; group < kGroups; ++group) {
+          const int offset = ahead * kNext + group * kScaled, still = cols - begin - column - offset;
+          const StoredScales stored = scales[ahead][group];
+          fetch_scales(scales[ahead][group], offset);
+          float sums[4] = {}, plain[4] = {};
+          typename F::Rows rows;
+          if constexpr (!kSummed) rows = typename F::Rows(stored, g);
+#pragma unroll
+          for (int i = 0; i < kTogether; ++i) {
+            if (i % 2 == 0) __syncwarp(); // or the compiler loads all tokens at once, and has no registers for them
+            auto& slot = weights[ahead][group * kTogether + i];
+            uint32_t a[F::kProducts][4], b[F::kProducts][2] = {};
+            if constexpr (kSummed) F::numbers(slot, a);
+            else F::weights(slot, rows, a);
+            fetch(slot, offset + i * F::kSpan);
+            if (still > i * F::kSpan) F::tokens(x + column + offset + i * F::kSpan, b);
+            // A matrix of ones sums up the tokens where the products are: at the lane's columns 2t and 2t + 1.
+            if constexpr (kSummed && F::kPlain)
+#pragma unroll
+              for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(plain, {kOne, kOne, kOne, kOne}, b[k]);
+            if constexpr (kSummed) F::match(b);
+#pragma unroll
+            for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(kSummed ? sums : total, a[k], b[k]);
+          }
+          if constexpr (kSummed) F::add_sums(sums, plain, stored, g, total);
+        }
+    }
+    auto& of_tile = parts[turn];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) of_tile[warp / kTeam][warp % kTeam][(2 * t + i % 2) * 16 + 2 * g + i / 2] = total[i];
+    __syncthreads();
+    const int i = threadIdx.x, token = first_token + i / 16, row = tile * 16 + i % 16;
+    if (i >= kFew * 16 || token >= p.rows) continue;
+    float added[kTiles] = {};
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j)
+#pragma unroll
+      for (int w = 0; w < kTeam; ++w) added[j] += of_tile[j][w][i];
+    p.activated.out != nullptr ? put_activated(p, token, row, added[0], added[kTiles - 1]) : put(p, token, row, added[0]);
+  }
 }
 
 } // namespace tinychat::cuda

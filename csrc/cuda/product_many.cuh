@@ -45,15 +45,16 @@ inline int many_blocks(const Product& p) {
   return (pairs + kManyWarps - 1) / kManyWarps;
 }
 
-// kScaled: columns that surely share their scales, at most a stage. Grid: (many_blocks(), blocks of tokens).
+// kScaled: columns that surely share their scales, at most a stage. Grid: (blocks of tokens, many_blocks()): blocks that run
+// together share weights, which then come from memory once.
 template <template <Number> class Format, Number kNumber, int kScaled>
 __global__ void __launch_bounds__(kManyThreads, 2) multiply_many(Product p) {
   using F = Format<kNumber>;
   constexpr int kLoads = kStage / F::kSpan, kTogether = kScaled / F::kSpan;
   __shared__ TokenStage stages[kStages];
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
-  const int cols = p.w.cols, first_token = blockIdx.y * kMany, last_tile = (p.w.rows - 1) / 16;
-  const int pair_of_tiles = blockIdx.x * kManyWarps + warp, half = p.activated.gated ? p.w.rows / 32 : 0;
+  const int cols = p.w.cols, first_token = blockIdx.x * kMany, last_tile = (p.w.rows - 1) / 16;
+  const int pair_of_tiles = blockIdx.y * kManyWarps + warp, half = p.activated.gated ? p.w.rows / 32 : 0;
   const int tiles[2] = {half > 0 ? pair_of_tiles : 2 * pair_of_tiles,
                         half > 0 ? pair_of_tiles + half : 2 * pair_of_tiles + 1};
 
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(kManyThreads, 2) multiply_many(Product p) {
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
         if (i % kTogether == 0) rows[j] = typename F::Rows(scales[j][i], g);
-        F::expand(next[j][i], rows[j], a[j]);
+        F::weights(next[j][i], rows[j], a[j]);
         fetch(j, i, cols - (stage + 1) * kStage);
       }
 #pragma unroll

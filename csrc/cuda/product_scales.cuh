@@ -15,8 +15,8 @@ enum class Offset { kNone, kZeros, kMins };
 
 // A lane's two rows of one group, as they are stored: on their way together with the weights.
 struct StoredScales {
-  uint32_t scales;
-  uint32_t offsets; // two bytes of zero points, or two minima
+  uint32_t scales = 0x3c003c00u; // 1, 1
+  uint32_t offsets = 0;          // two bytes of zero points, or two minima
 };
 
 // What rows have that are scaled later, as a channel, or not at all.
@@ -40,7 +40,8 @@ class LaneScales {
   __device__ StoredScales load(int column) const {
     const auto inside = static_cast<uint32_t>(column < last_ ? column : last_);
     const auto group = static_cast<uint32_t>(static_cast<uint64_t>(inside) * inverse_ >> 32);
-    StoredScales stored = {*reinterpret_cast<const uint32_t*>(scales_ + group * 32), 0};
+    StoredScales stored;
+    stored.scales = *reinterpret_cast<const uint32_t*>(scales_ + group * 32);
     if (kOffset == Offset::kMins) stored.offsets = *reinterpret_cast<const uint32_t*>(offsets_ + group * 32);
     if (kOffset == Offset::kZeros) stored.offsets = *reinterpret_cast<const uint16_t*>(offsets_ + group * 8);
     return stored;
@@ -50,6 +51,34 @@ class LaneScales {
   int last_; // column
   uint32_t inverse_ = 0;
   const uint8_t* scales_;
+  const uint8_t* offsets_ = nullptr;
+};
+
+// The same of groups of 128 columns, without a division: `offset` columns behind the first, a constant, stands in the load.
+// Without scales of groups there is nothing to load.
+template <Offset kOffset>
+class LargeScales {
+ public:
+  __device__ LargeScales(const Linear& w, int tile, int first, int g) {
+    if (kOffset == Offset::kNone) return;
+    const size_t group = static_cast<size_t>(tile) * (w.cols / 128) + first / 128;
+    scales_ = reinterpret_cast<const uint8_t*>(w.scales + group * 16 + 2 * g);
+    if (kOffset == Offset::kMins) offsets_ = reinterpret_cast<const uint8_t*>(w.mins + group * 16 + 2 * g);
+    if (kOffset == Offset::kZeros) offsets_ = w.zeros + group * 8 + 2 * g % 8;
+  }
+  __device__ void advance(int columns) {
+    scales_ += columns / 128 * 32;
+    offsets_ += columns / 128 * (kOffset == Offset::kMins ? 32 : 8);
+  }
+  __device__ void load(int offset, StoredScales& stored) const {
+    const int group = offset / 128;
+    stored.scales = *reinterpret_cast<const uint32_t*>(scales_ + group * 32);
+    if (kOffset == Offset::kMins) stored.offsets = *reinterpret_cast<const uint32_t*>(offsets_ + group * 32);
+    if (kOffset == Offset::kZeros) stored.offsets = *reinterpret_cast<const uint16_t*>(offsets_ + group * 8);
+  }
+
+ private:
+  const uint8_t* scales_ = nullptr;
   const uint8_t* offsets_ = nullptr;
 };
 
@@ -86,6 +115,28 @@ struct RowScales {
   }
   __device__ uint32_t weights(int row, uint32_t numbers) const {
     return multiply_add<kNumber>(numbers, scale[row], kOffset == Offset::kMins ? min[row] : 0);
+  }
+};
+
+// The same for few tokens and large groups, which have fewer sums than there are weights: y += scale * sum(q x) + offset * sum(x), in float.
+// `unit`: what the operand makes of 1; `base`: of 0, in units.
+struct SumScales {
+  float scale[2], offset[2];
+
+  template <Offset kOffset>
+  __device__ static SumScales of(const StoredScales& stored, int g, float unit, float base) {
+    SumScales rows;
+    const uint32_t bytes = stored.offsets >> (g < 4 ? 0 : 4); // of zero points: row j in the low nibble of byte j, row j + 8
+#pragma unroll
+    for (int row = 0; row < 2; ++row) { // in the high one
+      const float s = from_half(static_cast<uint16_t>(stored.scales >> 16 * row));
+      rows.scale[row] = s / unit;
+      rows.offset[row] = kOffset == Offset::kZeros ? -s * (base + static_cast<float>(bytes >> 8 * row & 0xf))
+                         : kOffset == Offset::kMins
+                             ? from_half(static_cast<uint16_t>(stored.offsets >> 16 * row)) - s * base
+                             : -s * base;
+    }
+    return rows;
   }
 };
 

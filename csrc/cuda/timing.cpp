@@ -51,7 +51,7 @@ double time_graph(const Queue& queue, const std::function<void()>& work) {
 Queue queue_of(const Stream& stream) {
   CudaDevice device;
   tinychat_cuda_probe(&device);
-  return {stream.get(), can_overlap(device)};
+  return {stream.get(), can_overlap(device), device.multiprocessors};
 }
 
 // Random bytes: with zeros the device would draw less power and run faster.

@@ -73,13 +73,17 @@ std::vector<uint16_t> random_tokens(std::mt19937& random, size_t count, Number n
   return x;
 }
 
-// What a row of W and a token make, in double precision; weights as a model of 16 bits would hold them.
-double dot(const Matrix& matrix, int row, const uint16_t* token, Number number) {
+// Whether weights become fp16 numbers: else a group's sums are scaled, or a channel's.
+bool rounds(const Linear& w, Number number, int tokens) {
+  return number == Number::kHalf && w.format != WeightFormat::kW8Channel && (tokens > 24 || w.group % 128 != 0);
+}
+
+// What a row of W and a token make, in double precision.
+double dot(const Matrix& matrix, int row, const uint16_t* token, Number number, bool rounds) {
   std::vector<float> w(matrix.w.cols);
   read_row(matrix.w, row, w.data());
   double sum = matrix.bias[row];
   for (int k = 0; k < matrix.w.cols; ++k) {
-    const bool rounds = number == Number::kHalf && matrix.w.format != WeightFormat::kW8Channel;
     sum += static_cast<double>(rounds ? half_to_float(float_to_half(w[k])) : w[k]) * to_float(token[k], number);
   }
   return sum;
@@ -115,7 +119,7 @@ void test(const Case& c, Number number, int tokens, bool add) {
   for (int n = 0; n < c.rows; ++n)
     for (int token = 0; token < tokens; ++token) {
       const size_t at = static_cast<size_t>(token) * c.rows + n;
-      error.add(out[at], dot(matrix, n, &x[static_cast<size_t>(token) * c.cols], number) + (add ? before[at] : 0));
+      error.add(out[at], dot(matrix, n, &x[static_cast<size_t>(token) * c.cols], number, rounds(matrix.w, number, tokens)) + (add ? before[at] : 0));
     }
   error.stay_below(bound_of(c, number), c, tokens);
 }
@@ -132,13 +136,30 @@ void test_activated(const Case& c, Activation kind, bool gated, int tokens) {
   for (int n = 0; n < width; ++n)
     for (int token = 0; token < tokens; ++token) {
       const uint16_t* of = &x[static_cast<size_t>(token) * c.cols];
-      const auto value = static_cast<float>(dot(matrix, n, of, Number::kHalf));
-      const auto beside = gated ? static_cast<float>(dot(matrix, width + n, of, Number::kHalf)) : 0.0f;
+      const auto value = static_cast<float>(dot(matrix, n, of, Number::kHalf, true));
+      const auto beside = gated ? static_cast<float>(dot(matrix, width + n, of, Number::kHalf, true)) : 0.0f;
       float expected;
       compiled_isas().back().kernels->activate(kind, &value, gated ? &beside : nullptr, 1, &expected);
       error.add(half_to_float(out[static_cast<size_t>(token) * width + n]), expected * scale[n]);
     }
   error.stay_below(1e-3, c, tokens);
+}
+
+// A product that makes the norm itself, against the two one after the other.
+void test_normed(const Case& c, Norm kind, Number number) {
+  std::mt19937 random(8);
+  const Matrix matrix(c, random);
+  const auto x = random_floats(random, c.cols, 5), weight = random_floats(random, c.cols),
+             bias = random_floats(random, c.cols), scale = random_floats(random, c.cols);
+  const NormWeights norm_weights = {weight.data(), bias.data(), 1e-5f, kind};
+  std::vector<uint16_t> normed(c.cols);
+  norm({}, x.data(), norm_weights, scale.data(), 1, c.cols, number, normed.data());
+  std::vector<float> out(c.rows), expected(c.rows);
+  multiply({}, {matrix.w, normed.data(), number, 1, expected.data(), false});
+  multiply({}, {matrix.w, nullptr, number, 1, out.data(), false, {}, {x.data(), norm_weights, scale.data()}});
+  Error error;
+  for (int n = 0; n < c.rows; ++n) error.add(out[n], expected[n]);
+  error.stay_below(number == Number::kBf16 ? 1e-3 : 1e-4, c, 1); // a sum in another order may round a number otherwise
 }
 
 } // namespace
@@ -165,4 +186,6 @@ int main() {
         for (int tokens : {1, 20, 70}) test_activated(c, kind, gated, tokens);
   const Case odd = {W::kF16, 40, 80, 0}; // without a gate, rows need not fill a tile
   for (int tokens : {1, 70}) test_activated(odd, Activation::kGelu, false, tokens);
+  for (Norm kind : {Norm::kRms, Norm::kLayer})
+    for (Number number : {Number::kHalf, Number::kBf16}) test_normed({W::kW4Zero, 40, 1152, 128}, kind, number);
 }
