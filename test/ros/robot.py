@@ -16,6 +16,7 @@ import pytest
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -82,6 +83,7 @@ class Robot:
         self.node = ChatNode(open_engine, self._on_give_up, namespace=namespace,
                              parameter_overrides=overrides, **options)
         self.client_node = rclpy.create_node('client', namespace=namespace)
+        self._others: list[Node] = []
         self.tokens: list[Token] = []
         self.states: list[State] = []
         self.client_node.create_subscription(Token, 'tinychat/tokens', self.tokens.append,
@@ -111,6 +113,18 @@ class Robot:
     def is_in(self, state: int) -> bool:
         """Tell whether the last state heard is this one."""
         return bool(self.states) and self.states[-1].state == state
+
+    def new_client(self, action: str = 'tinychat/chat') -> ActionClient[Any, Any, Any]:
+        """
+        Return another client of an action.
+
+        On a node of its own, which nobody spins yet: a client is among a node's waitables before rclpy has made it
+        whole, and a thread that spins then ends with an AttributeError.
+        """
+        self._others.append(rclpy.create_node('other', namespace=self.client_node.get_namespace()))
+        client: ActionClient[Any, Any, Any] = ActionClient(self._others[-1], Chat, action)
+        self.client_executor.add_node(self._others[-1])
+        return client
 
     def send(self, prompt: str = 'Hello', **fields: Any) -> Goal:
         """Send a goal."""
@@ -144,5 +158,5 @@ class Robot:
             executor.shutdown()
         for thread in self._threads:
             thread.join()
-        self.node.destroy_node()
-        self.client_node.destroy_node()
+        for node in (self.node, self.client_node, *self._others):
+            node.destroy_node()

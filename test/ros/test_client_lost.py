@@ -9,7 +9,6 @@ from typing import Any
 
 from processes import client_process, IMPATIENT, STORY
 import pytest
-from rclpy.action import ActionClient
 from robot import Goal, Robot, wait_for
 from scripted_engine import ScriptedEngine
 
@@ -20,7 +19,7 @@ def leave(robot: Robot, engine: ScriptedEngine) -> None:
     """Send a goal and destroy its client in the middle of the prefill, all others before."""
     robot.client.destroy()
     engine.prefill_delay = 1.0
-    client = ActionClient(robot.client_node, Chat, 'tinychat/chat')
+    client = robot.new_client()
     wait_for(client.server_is_ready)
     assert Goal(client, Chat.Goal(prompt='Hello')).handle.accepted
     wait_for(lambda: engine.prefilled)

@@ -55,7 +55,7 @@ def test_two_nodes_of_one_namespace_with_names_of_their_own(robot: Robot) -> Non
     try:
         assert butler.get_fully_qualified_name() == f'{namespace}/butler'
         robot.executor.add_node(butler)
-        client = ActionClient(robot.client_node, Chat, 'butler/chat')
+        client = robot.new_client('butler/chat')
         wait_for(client.server_is_ready)
         wait_for(lambda: butler.count_subscribers(f'{namespace}/speech/words') and
                  robot.client_node.count_publishers('speech/words'))
