@@ -1,9 +1,14 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What others take for the same on a CUDA device; torch and transformers are imported only when one is measured."""
+"""
+What others take for the same on a CUDA device: cuda_peers.py PEER BANDWIDTH, or cuda_peers.py transformers SHAPE.
+
+Prints JSON lines as they come, so that who waits may stop waiting.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
+import json
 from statistics import median
 import sys
 from typing import Any
@@ -11,27 +16,23 @@ from typing import Any
 SHAPES = ((12288, 4096), (4096, 4096), (22016, 4096), (4096, 11008), (11008, 4096), (35840, 6656), (6656, 17920))
 
 
-def peer_products(bandwidth: float) -> list[dict[str, Any]]:
-    """Return the products of torch and, where it can be imported, gemlite; `bandwidth` in bytes a second."""
+def products(peer: str, bandwidth: float) -> None:
+    """Print the products of a peer; `bandwidth` of a large copy in bytes a second."""
     import torch
 
-    found = []
+    make, format_, group = PEERS[peer]
     for rows, cols in SHAPES:
-        for by, format_, group, nbytes, make in ((
-                'cuBLAS', 'f16', 0, 2 * rows * cols, _cublas), (
-                'torch int4pack', 'w4', 128, rows * cols // 2 + rows * cols // 32, _int4pack), (
-                'gemlite', 'w4', 128, rows * cols // 2 + rows * cols // 32, _gemlite)):
-            copies = max(4, 4 * torch.cuda.get_device_properties(0).L2_cache_size // nbytes + 1)
-            try:
-                seconds = _time([make(rows, cols) for _ in range(copies)])
-            except Exception as error:  # a peer that is not there, or does not serve this device
-                print(f'{by} {rows} x {cols}: {type(error).__name__}: {str(error)[:100]}', file=sys.stderr)
-                continue
-            found.append({'by': by, 'format': format_, 'group_size': group, 'rows': rows, 'cols': cols, 'tokens': 1,
+        nbytes = rows * cols // 2 + rows * cols // 32 if group else 2 * rows * cols
+        copies = max(4, 4 * torch.cuda.get_device_properties(0).L2_cache_size // nbytes + 1)
+        try:
+            seconds = _time([make(rows, cols) for _ in range(copies)])
+        except Exception as error:  # a peer that is not there, or does not serve this device
+            print(f'{peer} {rows} x {cols}: {type(error).__name__}: {str(error)[:200]}', file=sys.stderr)
+            continue
+        print(json.dumps({'by': peer, 'format': format_, 'group_size': group, 'rows': rows, 'cols': cols, 'tokens': 1,
                           'microseconds': 1e6 * seconds, 'gb_per_s': nbytes / seconds / 1e9,
-                          'bandwidth_share': nbytes / seconds / bandwidth})
-            torch.cuda.empty_cache()
-    return found
+                          'bandwidth_share': nbytes / seconds / bandwidth}), flush=True)
+        torch.cuda.empty_cache()
 
 
 def _time(products: list[Callable[[], Any]]) -> float:
@@ -90,33 +91,43 @@ def _gemlite(rows: int, cols: int) -> Callable[[], Any]:
     return lambda: layer(x)
 
 
-def transformers_model(name: str, context: int = 4, new_tokens: int = 50) -> float | None:
-    """Return milliseconds a token of transformers in FP16 on random weights; None where it does not run."""
-    try:
-        import torch
-        import transformers
+PEERS: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, int]] = {
+    'cuBLAS': (_cublas, 'f16', 0), 'torch int4pack': (_int4pack, 'w4', 128), 'gemlite': (_gemlite, 'w4', 128)}
 
-        from tinychat_core.bench.shapes import config
 
-        values = dict(config(name))
-        configuration = transformers.AutoConfig.for_model(values.pop('model_type'), **values)
-        torch.set_default_dtype(torch.float16)
-        with torch.device('cuda'), torch.inference_mode():
-            model = transformers.AutoModelForCausalLM.from_config(configuration).eval()
-            times, cache, ids = [], None, torch.ones(1, context, dtype=torch.long)
-            for _ in range(new_tokens + 1):
-                begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                begin.record()
-                out = model(ids, past_key_values=cache, use_cache=True)
-                cache, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)
-                end.record()
-                end.synchronize()
-                times.append(begin.elapsed_time(end))
-        return float(median(times[1:]))
-    except Exception as error:
-        print(f'transformers {name}: {type(error).__name__}: {str(error)[:100]}', file=sys.stderr)
-        return None
-    finally:
-        if 'torch' in sys.modules:
-            sys.modules['torch'].set_default_dtype(sys.modules['torch'].float32)
-            sys.modules['torch'].cuda.empty_cache()
+def transformers_model(name: str, context: int = 4, new_tokens: int = 50, prompt: int = 512) -> None:
+    """Print milliseconds a token, and of a prompt, of transformers in FP16 on random weights."""
+    import torch
+    import transformers
+
+    from tinychat_core.bench.shapes import config
+
+    def milliseconds(ids: Any, cache: Any) -> tuple[float, Any]:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        out = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        end.record()
+        end.synchronize()
+        return float(begin.elapsed_time(end)), out
+
+    values = dict(config(name))
+    configuration = transformers.AutoConfig.for_model(values.pop('model_type'), **values)
+    torch.set_default_dtype(torch.float16)
+    with torch.device('cuda'), torch.inference_mode():
+        model = transformers.AutoModelForCausalLM.from_config(configuration).eval()
+        times, cache, ids = [], None, torch.ones(1, context, dtype=torch.long)
+        for _ in range(new_tokens + 1):
+            time, out = milliseconds(ids, cache)
+            cache, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)
+            times.append(time)
+        ids = torch.ones(1, prompt, dtype=torch.long)
+        prompts = [milliseconds(ids, None)[0] for _ in range(6)]
+    print(json.dumps({'transformers_ms': median(times[1:]),
+                      'transformers_prefill_ms': median(prompts[1:])}), flush=True)
+
+
+if __name__ == '__main__':
+    if sys.argv[1] == 'transformers':
+        transformers_model(sys.argv[2])
+    else:
+        products(sys.argv[1], float(sys.argv[2]))

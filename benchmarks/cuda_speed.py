@@ -6,10 +6,10 @@ TinyChat on a CUDA device beside its peers, all in one run of less than eight mi
     python benchmarks/cuda_speed.py [--minutes 8] [--out build/cuda-speed]
 
 Needs the package (`TINYCHAT_CUDA_ARCHS=native make setup`), matplotlib, and torch with CUDA; transformers and gemlite
-are compared with where they can be imported. Products: ours of every format, torch's `_weight_int4pack_mm`, cuBLAS
-fp16. Models: the shapes of the original's table on random weights, 4 tokens of context and 200 new ones, INT4 and
-FP16, and transformers' FP16. Leaves `speed.json` and `speed.png`; what there is no time left for is left out, and the
-table says so.
+are compared with where they can be imported. Products: ours of every format, torch's `_weight_int4pack_mm`,
+gemlite's, cuBLAS fp16. Models: the shapes of the original's table on random weights, 4 tokens of context and 200 new
+ones, INT4 and FP16, and transformers' FP16; of the first one also a prompt of 512 tokens, and a context of 4096.
+Leaves `speed.json` and `speed.png`; what there is no time left for is left out, and the table says so.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import sys
 from time import monotonic
 from typing import Any
 
-from cuda_peers import peer_products, transformers_model
+from cuda_peers import PEERS
 
 # The seven of the original's table, small ones first; the baseline needs 2 bytes a weight on the device.
 MODELS = ('llama-2-7b', 'vicuna-7b', 'mpt-7b', 'falcon-7b', 'llama-2-13b', 'vicuna-13b', 'mpt-30b')
@@ -31,6 +31,7 @@ MODELS = ('llama-2-7b', 'vicuna-7b', 'mpt-7b', 'falcon-7b', 'llama-2-13b', 'vicu
 ORIGINAL: dict[str, tuple[float | None, float]] = {
     'llama-2-7b': (27.14, 8.71), 'llama-2-13b': (47.28, 14.64), 'vicuna-7b': (26.06, 8.39),
     'vicuna-13b': (44.91, 13.46), 'mpt-7b': (22.79, 7.99), 'mpt-30b': (None, 28.15), 'falcon-7b': (39.44, 11.71)}
+NEW_TOKENS = 200
 Row = dict[str, Any]
 
 
@@ -67,32 +68,51 @@ def measure(models: Iterable[str], end: float) -> dict[str, Any]:
     device = _tinychat.cuda_device(str(library))
     bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
     products = [{'by': 'tinychat', **asdict(time)} for time in measure_products(library)]
-    products += peer_products(bandwidth)
+    for peer in PEERS:
+        products += peer_lines(min(60.0, end - monotonic()), peer, str(bandwidth))
     found: list[Row] = []
     for name in models:
         if monotonic() > end:
             found.append({'model': name, 'skipped': 'no time left'})
             continue
         row: Row = {'model': name}
-        for label, precision in (('int4_ms', 'W4A16'), ('fp16_ms', 'W16A16')):
-            row[label] = milliseconds(name, precision, end - monotonic())
-        if monotonic() < end:
-            row['transformers_ms'] = transformers_model(name)
+        contexts = (4, 512, 4096 - NEW_TOKENS) if not found else (4,)
+        for label, precision in (('int4', 'W4A16'), ('fp16', 'W16A16')):
+            for context, result in zip(contexts, bench(name, precision, contexts, end - monotonic()), strict=False):
+                suffix = '' if context == 4 else f'_{context}'
+                row[f'{label}_ms{suffix}'] = 1e3 / float(result['decode_tokens_per_s'])
+                row[f'{label}_prefill_ms{suffix}'] = float(result['time_to_first_token_ms'])
+                row[f'{label}_gb{suffix}'] = float(result['read_gb_per_s']) / float(result['decode_tokens_per_s'])
+        for line in peer_lines(end - monotonic(), 'transformers', name):
+            row |= line
         found.append(row)
     return {'device': device, 'copy_gb_per_s': bandwidth / 1e9, 'products': products, 'models': found}
 
 
-def milliseconds(name: str, precision: str, seconds: float) -> float | None:
-    """Return the median milliseconds a token of a shape in a process of its own; None where it did not end."""
-    command = [sys.executable, '-m', 'tinychat_core.cli', 'bench', '--shape', name, '--precision', precision,
-               '--backend', 'cuda', '--json']
+def bench(name: str, precision: str, contexts: Iterable[int], seconds: float) -> list[Row]:
+    """Return what `tinychat bench` finds of a shape, one context after the other."""
+    return lines_of([sys.executable, '-m', 'tinychat_core.cli', 'bench', '--shape', name, '--precision', precision,
+                     '--backend', 'cuda', '--json', '--context', ','.join(map(str, contexts)), '--new-tokens',
+                     str(NEW_TOKENS)], seconds)
+
+
+def peer_lines(seconds: float, *arguments: str) -> list[Row]:
+    """Return what a peer finds, as far as time reaches."""
+    return lines_of([sys.executable, str(Path(__file__).with_name('cuda_peers.py')), *arguments], seconds)
+
+
+def lines_of(command: list[str], seconds: float) -> list[Row]:
+    """Return the JSON lines of a process, those that came until it failed or time was over."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(seconds, 10), check=True)
-        return 1e3 / float(json.loads(done.stdout.splitlines()[-1])['decode_tokens_per_s'])
-    except (subprocess.SubprocessError, KeyError, ValueError) as error:
-        reason = getattr(error, 'stderr', None) or str(error)
-        print(f'{name} {precision}: {str(reason).strip().splitlines()[-1:]}', file=sys.stderr)
-        return None
+        out, errors = process.communicate(timeout=max(seconds, 10))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, errors = process.communicate()
+        errors += f'{" ".join(command[1:4])}: no time left'
+    if process.returncode:
+        print('\n'.join(errors.strip().splitlines()[-2:]), file=sys.stderr)
+    return [json.loads(line) for line in out.splitlines() if line.startswith('{')]
 
 
 def tables(found: dict[str, Any]) -> list[str]:
@@ -112,6 +132,16 @@ def tables(found: dict[str, Any]) -> list[str]:
         original = ORIGINAL.get(row['model'])
         lines.append(f'{row["model"]:<14} {_number(whole)} {_number(four)} {_ratio(whole, four)} '
                      f'{_number(other):>15} {_ratio(other, four)} {_ratio(*original) if original else "-":>8}')
+    for row in found['models'][:1]:
+        theirs = row.get('transformers_prefill_ms')
+        lines += ['', f'{row["model"]}, 512 tokens of a prompt: INT4 {_number(row.get("int4_prefill_ms_512"))} ms, '
+                      f'FP16 {_number(row.get("fp16_prefill_ms_512"))} ms, transformers {_number(theirs)} ms']
+        for label in ('int4', 'fp16'):
+            short, long = row.get(f'{label}_ms'), row.get(f'{label}_ms_{4096 - NEW_TOKENS}')
+            if short and long:
+                bytes_ratio = row[f'{label}_gb_{4096 - NEW_TOKENS}'] / row[f'{label}_gb']
+                lines.append(f'{row["model"]}, {label}, up to 4096 tokens of context: {long:.2f} ms a token, '
+                             f'{long / short / bytes_ratio:.2f} of what the bytes would make of {short:.2f} ms')
     return lines
 
 

@@ -156,8 +156,8 @@ __global__ void __launch_bounds__(decode_threads(kHeads)) attend_decode(Attentio
     const int words = static_cast<int>(a.cache.row()) / 4, i = threadIdx.x;
     if (i < words) {
       reinterpret_cast<uint32_t*>(cache.keys + position * a.cache.row())[i] = reinterpret_cast<uint32_t*>(fresh_key)[i];
-      reinterpret_cast<uint32_t*>(cache.values + position * a.cache.row())[i] =
-          reinterpret_cast<uint32_t*>(fresh_value)[i];
+      reinterpret_cast<uint32_t*>(cache.values +
+                                  position * a.cache.row())[i] = reinterpret_cast<uint32_t*>(fresh_value)[i];
     }
     if (Row::kScaled) {
       if (i < a.cache.groups()) cache.key_scales[position * a.cache.groups() + i] = fresh_scales[i];

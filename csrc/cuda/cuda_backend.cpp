@@ -204,7 +204,8 @@ void CudaBackend::norm_head(int first, float* logits) {
   State& s = *state_;
   for (int begin = first; begin < rows_; begin += kLogitRows) {
     const int rows = std::min(kLogitRows, rows_ - begin);
-    normed_product(s.model.head, norm_weights(s.model.final_norm, s.model.final_norm_bias), begin, rows, s.logits.get());
+    normed_product(s.model.head, norm_weights(s.model.final_norm, s.model.final_norm_bias), begin, rows,
+                   s.logits.get());
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
     for (int r = 0; r < rows; ++r) copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);
   }

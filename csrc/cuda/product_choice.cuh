@@ -37,7 +37,7 @@ void multiply_in(const Queue& queue, const Product& p) {
 template <template <Number> class Format, Number kNumber>
 void multiply_in_groups(const Queue& queue, const Product& p) {
   p.w.group == kStretch ? multiply_in<Format, kNumber, kStretch, kStage>(queue, p)
-                            : multiply_in<Format, kNumber, 32, 32>(queue, p);
+                        : multiply_in<Format, kNumber, 32, 32>(queue, p);
 }
 
 template <Number kNumber>

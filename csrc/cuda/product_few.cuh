@@ -15,9 +15,10 @@
 
 namespace tinychat::cuda {
 
-constexpr int kFew = 8;                 // tokens of a block
-constexpr int kStretch = 128;           // columns that a warp takes at a time
-constexpr uint32_t kPrefetch = 1 << 14; // bytes of its first tile that a block asks for at once; four times as many were slower
+constexpr int kFew = 8;       // tokens of a block
+constexpr int kStretch = 128; // columns that a warp takes at a time
+// Bytes of its first tile that a block asks for at once; on an H100 four times as many were slower, and none, too.
+constexpr uint32_t kPrefetch = 1 << 14;
 
 // Blocks of a multiprocessor: up to 24 warps.
 __host__ __device__ constexpr int few_blocks(int threads) { return 24 * kWarp / threads; }
@@ -132,7 +133,8 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
     for (int j = 0; j < kTiles; ++j)
 #pragma unroll
       for (int w = 0; w < kTeam; ++w) added[j] += of_tile[j][w][i];
-    p.activated.out != nullptr ? put_activated(p, token, row, added[0], added[kTiles - 1]) : put(p, token, row, added[0]);
+    p.activated.out != nullptr ? put_activated(p, token, row, added[0], added[kTiles - 1])
+                               : put(p, token, row, added[0]);
   }
 }
 

@@ -86,7 +86,9 @@ class LargeScales {
 template <Number kNumber>
 __device__ inline uint32_t as_numbers(uint32_t halves) {
   if constexpr (kNumber == Number::kHalf) return halves;
-  else return pair(to_bf16(from_half(static_cast<uint16_t>(halves))), to_bf16(from_half(static_cast<uint16_t>(halves >> 16))));
+  else
+    return pair(to_bf16(from_half(static_cast<uint16_t>(halves))),
+                to_bf16(from_half(static_cast<uint16_t>(halves >> 16))));
 }
 
 // weight = scale * (q - zero) + min, rounded to a number of the tokens' kind: as a model of 16 bits would hold it. Each value
@@ -118,17 +120,18 @@ struct RowScales {
   }
 };
 
-// The same for few tokens and large groups, which have fewer sums than there are weights: y += scale * sum(q x) + offset * sum(x), in float.
-// `unit`: what the operand makes of 1; `base`: of 0, in units.
+// The same for few tokens and large groups, which have fewer sums than there are weights: in float,
+// y += scale * sum(q x) + offset * sum(x). `unit`: what the operand makes of 1; `base`: of 0, in units.
 struct SumScales {
   float scale[2], offset[2];
 
   template <Offset kOffset>
   __device__ static SumScales of(const StoredScales& stored, int g, float unit, float base) {
     SumScales rows;
-    const uint32_t bytes = stored.offsets >> (g < 4 ? 0 : 4); // of zero points: row j in the low nibble of byte j, row j + 8
+    // Of zero points: row j in the low nibble of byte j, row j + 8 in the high one.
+    const uint32_t bytes = stored.offsets >> (g < 4 ? 0 : 4);
 #pragma unroll
-    for (int row = 0; row < 2; ++row) { // in the high one
+    for (int row = 0; row < 2; ++row) {
       const float s = from_half(static_cast<uint16_t>(stored.scales >> 16 * row));
       rows.scale[row] = s / unit;
       rows.offset[row] = kOffset == Offset::kZeros ? -s * (base + static_cast<float>(bytes >> 8 * row & 0xf))

@@ -97,8 +97,8 @@ struct Error {
   }
   void stay_below(double bound, const Case& c, int tokens) const {
     const double error = std::sqrt(difference / size);
-    CHECK(error < bound, "format " + std::to_string(static_cast<int>(c.format)) + ", " + std::to_string(c.rows) + " x " +
-                             std::to_string(c.cols) + ", group " + std::to_string(c.group) + ", " +
+    CHECK(error < bound, "format " + std::to_string(static_cast<int>(c.format)) + ", " + std::to_string(c.rows) +
+                             " x " + std::to_string(c.cols) + ", group " + std::to_string(c.group) + ", " +
                              std::to_string(tokens) + " tokens: " + std::to_string(error));
   }
 };
@@ -119,7 +119,9 @@ void test(const Case& c, Number number, int tokens, bool add) {
   for (int n = 0; n < c.rows; ++n)
     for (int token = 0; token < tokens; ++token) {
       const size_t at = static_cast<size_t>(token) * c.rows + n;
-      error.add(out[at], dot(matrix, n, &x[static_cast<size_t>(token) * c.cols], number, rounds(matrix.w, number, tokens)) + (add ? before[at] : 0));
+      error.add(out[at],
+                dot(matrix, n, &x[static_cast<size_t>(token) * c.cols], number, rounds(matrix.w, number, tokens)) +
+                    (add ? before[at] : 0));
     }
   error.stay_below(bound_of(c, number), c, tokens);
 }

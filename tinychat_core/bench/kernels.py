@@ -32,10 +32,10 @@ class ProductTime:
 
 
 def matrices(model: str) -> dict[str, tuple[int, int]]:
-    """Return rows and columns of a decoder layer's matrices; KeyError for an unknown model."""
+    """Return rows and columns of a decoder layer's matrices, and of `up` alone; KeyError for an unknown model."""
     hidden, inner = _SIZES[model]
     return {'qkv': (3 * hidden, hidden), 'o': (hidden, hidden), 'gate_up': (2 * inner, hidden),
-            'down': (hidden, inner)}
+            'up': (inner, hidden), 'down': (hidden, inner)}
 
 
 def measure_products(library: Path, tokens: int = 1) -> Iterator[ProductTime]:
