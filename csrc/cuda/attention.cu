@@ -28,9 +28,10 @@ template <typename Row>
 void prefill(const Queue& queue, const Attention& a, int rows) {
   launch(queue, rotate_and_store<Row>, dim3(rows, ceil_div(a.heads + a.cache.kv_heads, kStoreWarps)),
          kStoreWarps * kWarp, a);
-  if (a.cache.head_dim <= 128)
-    launch(queue, attend_prefill<Row, 128>, dim3(a.heads, ceil_div(rows, kPrefillQueries<128>)), kPrefillThreads, a);
-  else launch(queue, attend_prefill<Row, 256>, dim3(a.heads, ceil_div(rows, kPrefillQueries<256>)), kPrefillThreads, a);
+  const dim3 grid(a.heads, ceil_div(rows, kPrefillQueries));
+  if (a.cache.head_dim <= 64) launch(queue, attend_prefill<Row, 64>, grid, kPrefillThreads, a);
+  else if (a.cache.head_dim <= 128) launch(queue, attend_prefill<Row, 128>, grid, kPrefillThreads, a);
+  else launch(queue, attend_prefill<Row, 256>, grid, kPrefillThreads, a);
 }
 
 } // namespace

@@ -82,6 +82,47 @@ __device__ inline void multiply_tiles(float (&sums)[4], const uint32_t (&a)[4], 
 #endif
 }
 
+// Four 8 x 8 matrices of 16-bit numbers in shared memory, transposed as multiply_tiles() wants a B whose rows lie there:
+// `row` (16 bytes) of lane 8 m + r is row r of matrix m; a lane gets column g, rows 2t and 2t+1 (PTX ISA, ldmatrix).
+__device__ inline void load_transposed(uint32_t (&words)[4], const void* row) {
+#ifdef __CUDACC__
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(row)))
+               : "memory");
+#else
+  static const uint16_t* all_rows[32][kWarp]; // [warp][lane]
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  all_rows[warp][lane] = static_cast<const uint16_t*>(row);
+  __syncwarp();
+  for (int m = 0; m < 4; ++m)
+    words[m] = all_rows[warp][8 * m + 2 * t][g] | static_cast<uint32_t>(all_rows[warp][8 * m + 2 * t + 1][g]) << 16;
+  __syncwarp();
+#endif
+}
+
+// Two fp16 numbers, rounded to nearest, ties to even, in one instruction.
+__device__ inline uint32_t to_halves(float low, float high) {
+#ifdef __CUDACC__
+  uint32_t result;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(result) : "f"(high), "f"(low));
+  return result;
+#else
+  return to_half(low) | static_cast<uint32_t>(to_half(high)) << 16;
+#endif
+}
+
+// 2^x to 2^-22 of itself, in one instruction; 0 where it would be subnormal.
+__device__ inline float power_of_two(float x) {
+#ifdef __CUDACC__
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#else
+  return std::exp2(x);
+#endif
+}
+
 // Copies 16 bytes to shared memory behind the thread's back, or puts zeros there. What a thread has begun since the last
 // commit_copies() is a batch; await_copies<n>() waits until all but its latest n batches have landed. On the host a copy
 // lands as late as that allows.
