@@ -27,7 +27,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
     gets a function to call where the node gives up. Returns the exit code: 2 for what the user can mend,
     after one line that says what, 1 where the executor has failed.
     """
-    stop = Event()
+    stop, over = Event(), Event()
     exit_code = 0
 
     def end(code: int) -> None:
@@ -56,8 +56,9 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         try:
             executor.spin()
         except Exception as error:  # a launch file may start the process again
-            node.get_logger().fatal(f'the executor has failed: {error!r}')
-            end(1)
+            if not over.is_set():  # rclpy destroys what the executor waits for without waiting for it
+                node.get_logger().fatal(f'the executor has failed: {error!r}')
+                end(1)
 
     spinning = Thread(target=spin, name='executor', daemon=True)
     spinning.start()
@@ -65,6 +66,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
     if exit_code != 1:
         node.end()
         sleep(0.3)  # the results of the goals are on their way
+        over.set()
         executor.shutdown()
         spinning.join()
         node.destroy_node()
