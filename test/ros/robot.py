@@ -16,7 +16,6 @@ import pytest
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -83,7 +82,7 @@ class Robot:
         self.node = ChatNode(open_engine, self._on_give_up, namespace=namespace,
                              parameter_overrides=overrides, **options)
         self.client_node = rclpy.create_node('client', namespace=namespace)
-        self._others: list[Node] = []
+        self._nodes = [self.node]
         self.tokens: list[Token] = []
         self.states: list[State] = []
         self.client_node.create_subscription(Token, 'tinychat/tokens', self.tokens.append,
@@ -115,16 +114,28 @@ class Robot:
         return bool(self.states) and self.states[-1].state == state
 
     def new_client(self, action: str = 'tinychat/chat') -> ActionClient[Any, Any, Any]:
-        """
-        Return another client of an action.
+        """Return another client of an action."""
+        return self._between_waits(lambda: ActionClient(self.client_node, Chat, action))
 
-        On a node of its own, which nobody spins yet: a client is among a node's waitables before rclpy has made it
-        whole, and a thread that spins then ends with an AttributeError.
+    def destroy_client(self, client: ActionClient[Any, Any, Any] | None = None) -> None:
+        """Destroy a client; None: the first one."""
+        self._between_waits((client or self.client).destroy)
+
+    def _between_waits(self, change: Callable[[], Any]) -> Any:
         """
-        self._others.append(rclpy.create_node('other', namespace=self.client_node.get_namespace()))
-        client: ActionClient[Any, Any, Any] = ActionClient(self._others[-1], Chat, action)
-        self.client_executor.add_node(self._others[-1])
-        return client
+        Let the thread that spins the client do this, and return what it returns.
+
+        For what makes or destroys an action client. It is among its node's waitables before rclpy has made it whole,
+        and still after its handle is gone: a thread that gathers what to wait for in that moment ends with an error.
+        """
+        task = self.client_executor.create_task(change)
+        wait_for(task.done)
+        return task.result()
+
+    def serve(self, node: ChatNode) -> None:
+        """Spin another node, too, until the end."""
+        self._nodes.append(node)
+        self.executor.add_node(node)
 
     def send(self, prompt: str = 'Hello', **fields: Any) -> Goal:
         """Send a goal."""
@@ -153,10 +164,11 @@ class Robot:
 
     def close(self) -> None:
         """End both."""
-        self.node.end()
+        for node in self._nodes:
+            node.end()
         for executor in (self.executor, self.client_executor):
             executor.shutdown()
         for thread in self._threads:
             thread.join()
-        for node in (self.node, self.client_node, *self._others):
+        for node in (*self._nodes, self.client_node):
             node.destroy_node()

@@ -96,7 +96,8 @@ class ScriptedEngine:
     Answers with `words`, a token each, and then END.
 
     A prefill takes `prefill_delay` seconds, each other token `delay`. The step number `fails_at` of an answer
-    raises. `dialogues` and `prefilled` note what was asked.
+    raises, `stands_at` lasts until that is another number or the goal is canceled. `dialogues` and `prefilled`
+    note what was asked.
     """
 
     def __init__(self, context_length: int = 128) -> None:
@@ -104,6 +105,7 @@ class ScriptedEngine:
         self.words = ['Robots ', 'need ', 'maps.']
         self.delay = self.prefill_delay = 0.0
         self.fails_at: int | None = None
+        self.stands_at: int | None = None
         self.dialogues: list[list[dict[str, str]]] = []
         self.prefilled: list[list[int]] = []
         self.is_closed = False
@@ -139,7 +141,7 @@ class ScriptedEngine:
     def _forward(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None, delay: float) -> Any:
         end = monotonic() + delay
         while cancel is None or not cancel.is_set():
-            if monotonic() >= end:
+            if monotonic() >= end and self._step != self.stands_at:
                 break
             sleep(0.0005)
         else:

@@ -53,8 +53,8 @@ def test_no_memory(robot: Robot, engine: ScriptedEngine) -> None:
 
 
 def test_time_limit_of_a_running_goal(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 1000, 0.01
-    status, result = robot.send(time_limit=SECONDS_0_2).result()
+    engine.words, engine.stands_at = ['word '] * 1000, 3
+    status, result = robot.send(time_limit=Duration(sec=1)).result()  # the text comes before
     assert (status, result.error_code) == (ABORTED, Chat.Result.TIME_LIMIT)
     assert result.text == 'word ' * result.new_tokens
     assert result.new_tokens > 0
@@ -83,7 +83,7 @@ def test_the_time_limit_of_the_parameter(start: Any, engine: ScriptedEngine) -> 
 
 
 def test_the_end_of_the_node_ends_running_and_waiting_goals(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 1000, 0.01
+    engine.words, engine.stands_at = ['word '] * 1000, 3
     running = robot.send()
     running.await_text()
     waiting = robot.send()

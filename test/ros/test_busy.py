@@ -14,10 +14,12 @@ from tinychat_ros.interfaces import Chat
 
 
 def test_a_second_goal_waits_and_is_told_so(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.prefill_delay = 0.1
+    engine.stands_at = 0
     first = robot.send('first')
     wait_for(lambda: engine.prefilled)
     second = robot.send('second')
+    assert second.handle.accepted
+    engine.stands_at = None
     assert [goal.result()[0] for goal in (first, second)] == [GoalStatus.STATUS_SUCCEEDED] * 2
     assert [messages[-1]['content'] for messages in engine.dialogues] == ['first', 'second']
     assert (second.feedback[0].stage, second.feedback[0].goals_ahead) == (Chat.Feedback.QUEUED, 1)
@@ -39,16 +41,17 @@ def test_a_full_queue_rejects(start: Any, engine: ScriptedEngine) -> None:
 
 def test_reject_takes_one_goal_at_a_time(start: Any, engine: ScriptedEngine) -> None:
     robot = start(busy_policy='reject')
-    engine.prefill_delay = 0.2
+    engine.stands_at = 0
     first = robot.send('first')
     wait_for(lambda: engine.prefilled)
     assert not robot.send('second').handle.accepted
+    engine.stands_at = None
     assert first.result()[0] == GoalStatus.STATUS_SUCCEEDED
 
 
 def test_preempt_ends_the_running_goal_with_its_partial_text(start: Any, engine: ScriptedEngine) -> None:
     robot = start(busy_policy='preempt')
-    engine.words, engine.delay = ['word '] * 1000, 0.02
+    engine.words, engine.stands_at = ['word '] * 1000, 3
     first = robot.send('first')
     first.await_text()
     second = robot.send('second', max_new_tokens=2)
@@ -59,11 +62,12 @@ def test_preempt_ends_the_running_goal_with_its_partial_text(start: Any, engine:
 
 
 def test_higher_priority_runs_first(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.prefill_delay = 0.1
+    engine.stands_at = 0
     goals = [robot.send('running')]
     wait_for(lambda: engine.prefilled)
     for prompt, priority in (('low', 0), ('high', 9), ('later', 0)):
         goals.append(robot.send(prompt, priority=priority))
         assert goals[-1].handle.accepted
+    engine.stands_at = None
     assert {goal.result()[0] for goal in goals} == {GoalStatus.STATUS_SUCCEEDED}
     assert [messages[-1]['content'] for messages in engine.dialogues] == ['running', 'high', 'low', 'later']

@@ -11,7 +11,7 @@ from scripted_engine import ScriptedEngine
 
 
 def test_in_mid_answer(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 1000, 0.02
+    engine.words, engine.stands_at = ['word '] * 1000, 3
     goal = robot.send()
     goal.await_text()
     goal.cancel()

@@ -17,13 +17,12 @@ from tinychat_ros.interfaces import Chat
 
 def leave(robot: Robot, engine: ScriptedEngine) -> None:
     """Send a goal and destroy its client in the middle of the prefill, all others before."""
-    robot.client.destroy()
-    engine.prefill_delay = 1.0
+    robot.destroy_client()
     client = robot.new_client()
     wait_for(client.server_is_ready)
     assert Goal(client, Chat.Goal(prompt='Hello')).handle.accepted
     wait_for(lambda: engine.prefilled)
-    client.destroy()
+    robot.destroy_client(client)
 
 
 def end(robot: Robot) -> tuple[str, int]:
@@ -34,12 +33,14 @@ def end(robot: Robot) -> tuple[str, int]:
 
 def test_cancel_ends_the_goal(start: Any, engine: ScriptedEngine) -> None:
     robot = start(on_client_lost='cancel')
+    engine.prefill_delay = 60.0
     leave(robot, engine)
     assert end(robot) == ('aborted', Chat.Result.CLIENT_LOST)
 
 
 def test_finish_answers_to_the_end(start: Any, engine: ScriptedEngine) -> None:
     robot = start(on_client_lost='finish')
+    engine.prefill_delay = 1.0  # the node looks for its clients twice meanwhile
     leave(robot, engine)
     assert end(robot) == ('stop', 0)
 
@@ -49,7 +50,7 @@ def test_a_waiting_goal_ends_too(start: Any, engine: ScriptedEngine) -> None:
     engine.prefill_delay = 60.0
     goals = [robot.send(), robot.send()]
     assert all(goal.handle.accepted for goal in goals)
-    robot.client.destroy()
+    robot.destroy_client()
     wait_for(lambda: sum(token.last for token in robot.tokens) == 2)
     assert {token.error_code for token in robot.tokens} == {Chat.Result.CLIENT_LOST}
 

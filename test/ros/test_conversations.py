@@ -80,7 +80,7 @@ def test_a_conversation_keeps_its_system_prompt_until_a_goal_brings_another(
 
 
 def test_a_canceled_answer_is_a_turn_as_far_as_it_went(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 1000, 0.02
+    engine.words, engine.stands_at = ['word '] * 1000, 3
     goal = robot.send('one', conversation_id='kitchen')
     goal.await_text()
     goal.cancel()

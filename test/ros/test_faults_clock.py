@@ -22,7 +22,7 @@ START = 1000
 @pytest.mark.parametrize('jump', [5, 1_000_000])
 def test_in_mid_answer(start: Callable[..., Robot], engine: ScriptedEngine, jump: int) -> None:
     robot = start(use_sim_time=True, publish_period=0.0)
-    engine.words, engine.delay = ['word '] * 100, 0.01
+    engine.words, engine.delay, engine.stands_at = ['word '] * 100, 0.01, 3
     clock = robot.client_node.create_publisher(Clock, '/clock', QoSProfile(depth=10))
 
     def set_clock(seconds: int) -> None:
@@ -34,6 +34,7 @@ def test_in_mid_answer(start: Callable[..., Robot], engine: ScriptedEngine, jump
     goal = robot.send(max_new_tokens=60, time_limit=Duration(sec=60))
     goal.await_text()
     set_clock(jump)
+    engine.stands_at = None
     status, result = goal.result()
     assert (status, result.new_tokens) == (GoalStatus.STATUS_SUCCEEDED, 60)
     assert 0 < result.tokens_per_second < 200

@@ -13,12 +13,13 @@ from tinychat_ros.interfaces import Chat
 
 def test_the_running_goal_keeps_its_values_and_the_next_has_the_new_ones(robot: Robot,
                                                                          engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 100, 0.005
+    engine.words, engine.delay, engine.stands_at = ['word '] * 100, 0.005, 3
     running = robot.send()
     running.await_text()
     for name, value in (('max_new_tokens', 3), ('sampling.temperature', 0.0), ('sampling.seed', 7),
                         ('publish_period', 10.0), ('system_prompt', 'Be brief.'), ('time_limit', 0.001)):
         assert robot.set_parameter(name, value) == ''
+    engine.stands_at = None
     status, result = running.result()
     assert (status, result.new_tokens) == (GoalStatus.STATUS_SUCCEEDED, 101)
     assert len(robot.pieces(running.handle.goal_id)) > 5
@@ -45,9 +46,10 @@ def test_the_busy_policy_holds_from_the_next_goal_on(robot: Robot, engine: Scrip
 
 
 def test_what_a_model_was_loaded_with_cannot_change(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 50, 0.005
+    engine.words, engine.stands_at = ['word '] * 50, 3
     running = robot.send()
     running.await_text()
     for name, value in (('model', 'other'), ('threads', 1), ('max_seq_len', 16)):
         assert 'clean up first' in robot.set_parameter(name, value)
+    engine.stands_at = None
     assert running.result()[0] == GoalStatus.STATUS_SUCCEEDED

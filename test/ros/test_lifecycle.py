@@ -156,7 +156,7 @@ def test_an_error_in_a_transition_is_recovered_from(start: Any, engine: Scripted
 
 
 def test_deactivate_ends_running_and_waiting_goals(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 1000, 0.01
+    engine.words, engine.stands_at = ['word '] * 1000, 3
     running, waiting = robot.send(), robot.send()
     running.await_text()
     assert waiting.handle.accepted
@@ -171,24 +171,29 @@ def test_deactivate_ends_running_and_waiting_goals(robot: Robot, engine: Scripte
 
 def test_deactivate_can_let_the_running_goal_finish(start: Any, engine: ScriptedEngine) -> None:
     robot = start(on_deactivate='finish')
-    engine.words, engine.delay = ['word '] * 50, 0.01
+    engine.words, engine.stands_at = ['word '] * 50, 3
     running, waiting = robot.send(), robot.send()
     running.await_text()
     assert waiting.handle.accepted
-    assert change(robot, DEACTIVATE)
-    assert running.result()[1].text == 'word ' * 50
+    changing = robot.client_node.create_client(ChangeState, 'tinychat/change_state').call_async(
+        ChangeState.Request(transition=Transition(id=DEACTIVATE)))
     assert waiting.result()[1].error_code == Chat.Result.DEACTIVATED
+    assert not changing.done()
+    engine.stands_at = None
+    assert running.result()[1].text == 'word ' * 50
+    wait_for(changing.done)
+    assert changing.result().success
 
 
 def test_a_hundred_times_with_a_goal_running(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['word '] * 1000, 0.001
+    engine.words, engine.stands_at = ['word '] * 1000, 3
     for _ in range(100):
         goal = robot.send()
         assert goal.handle.accepted
         assert change(robot, DEACTIVATE)
         assert goal.result()[1].error_code == Chat.Result.DEACTIVATED
         assert change(robot, ACTIVATE)
-    engine.words = ['done']
+    engine.words, engine.stands_at = ['done'], None
     assert robot.send().result()[1].text == 'done'
 
 

@@ -52,26 +52,20 @@ def test_two_nodes_of_one_namespace_with_names_of_their_own(robot: Robot) -> Non
     robot.client_node.create_subscription(Token, 'speech/words', heard.append, QoSProfile(depth=1000))
     remapped = ['-r', '__node:=butler', '-r', '~/tokens:=speech/words', '-r', f'__ns:={namespace}']
     butler = ChatNode(lambda *_, **__: engine, cli_args=['--ros-args', *remapped, '-p', 'model:=scripted'])
-    try:
-        assert butler.get_fully_qualified_name() == f'{namespace}/butler'
-        robot.executor.add_node(butler)
-        client = robot.new_client('butler/chat')
-        wait_for(client.server_is_ready)
-        wait_for(lambda: butler.count_subscribers(f'{namespace}/speech/words') and
-                 robot.client_node.count_publishers('speech/words'))
-        goal = wait_for(lambda: served(client))
-        future = goal.get_result_async()
-        wait_for(future.done)
-        assert future.result().result.text == 'I am the butler.'
-        wait_for(lambda: heard and heard[-1].last)
-        assert ''.join(token.delta for token in heard) == 'I am the butler.'
-        assert robot.send().result()[1].text == 'Robots need maps.'
-        assert len({bytes(token.goal_id.uuid) for token in heard}) == 1
-        client.destroy()
-    finally:
-        butler.end()
-        robot.executor.remove_node(butler)
-        butler.destroy_node()
+    robot.serve(butler)
+    assert butler.get_fully_qualified_name() == f'{namespace}/butler'
+    client = robot.new_client('butler/chat')
+    wait_for(client.server_is_ready)
+    wait_for(lambda: butler.count_subscribers(f'{namespace}/speech/words') and
+             robot.client_node.count_publishers('speech/words'))
+    goal = wait_for(lambda: served(client))
+    future = goal.get_result_async()
+    wait_for(future.done)
+    assert future.result().result.text == 'I am the butler.'
+    wait_for(lambda: heard and heard[-1].last)
+    assert ''.join(token.delta for token in heard) == 'I am the butler.'
+    assert robot.send().result()[1].text == 'Robots need maps.'
+    assert len({bytes(token.goal_id.uuid) for token in heard}) == 1
 
 
 def served(client: ActionClient) -> Any:

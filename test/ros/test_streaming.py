@@ -66,13 +66,13 @@ def test_sentences_are_published_one_by_one(speaker: Robot) -> None:
 
 
 def test_half_a_sentence_of_a_canceled_answer_is_not_spoken(speaker: Robot, engine: ScriptedEngine) -> None:
-    engine.words, engine.delay = ['Stop me. Now'] + [' or never'] * 1000, 0.01
+    engine.words, engine.stands_at = ['Stop me. Now'] + [' or never'] * 1000, 3
     spoken = sentences(speaker)
     goal = speaker.send()
     wait_for(lambda: spoken)
     goal.cancel()
     goal.result()
-    engine.words = ['Stopped.']
+    engine.words, engine.stands_at = ['Stopped.'], None
     speaker.send().result()
     wait_for(lambda: len(spoken) > 1)
     assert spoken == ['Stop me.', 'Stopped.']

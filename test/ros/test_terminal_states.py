@@ -17,14 +17,14 @@ from tinychat_core.errors import InvalidParameterError
 from tinychat_ros.interfaces import Chat
 
 SUCCEEDED, CANCELED, ABORTED = (GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_ABORTED)
-SOON = Duration(nanosec=100_000_000)
+SOON = Duration(sec=1)  # and yet later than the first text
 Act = Callable[[Robot, ScriptedEngine], Goal]
 
 
 def endless(robot: Robot, engine: ScriptedEngine, **fields: Any) -> Goal:
     """Return a goal in the middle of an answer that does not end."""
-    engine.words, engine.delay, engine.context_length = ['word '] * 1000, 0.005, 2000
-    goal = robot.send(max_new_tokens=900, **fields)
+    engine.words, engine.stands_at = ['word '] * 1000, 3
+    goal = robot.send(**fields)
     goal.await_text()
     return goal
 
