@@ -24,9 +24,9 @@ def test_the_result_has_text_reason_and_counts(robot: Robot) -> None:
 
 
 def test_the_result_has_times(robot: Robot, engine: ScriptedEngine) -> None:
-    engine.prefill_delay, engine.delay = 0.1, 0.01
+    engine.prefill_delay, engine.delay = 2.0, 0.01
     result = robot.send().result()[1]
-    assert result.queue_time < 0.1 <= result.time_to_first_token
+    assert result.queue_time < 2.0 <= result.time_to_first_token
     assert 0 < result.tokens_per_second < 100
 
 
@@ -59,7 +59,7 @@ def test_tokens_and_feedback_are_numbered_and_whole(start: Any, engine: Scripted
 
 
 def test_pieces_are_joined(start: Any, engine: ScriptedEngine) -> None:
-    robot = start(publish_period=0.2)
+    robot = start(publish_period=10.0)  # longer than the answer takes on any machine
     engine.words, engine.delay = [f'{i} ' for i in range(40)], 0.003
     goal = robot.send()
     text = goal.result()[1].text
