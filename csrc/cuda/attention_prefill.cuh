@@ -47,7 +47,7 @@ constexpr float kLog2e = 1.44269504f;
 // exchanged so that both 8 positions at one chunk (values) and 2 positions at 4 chunks (keys) lie in different banks.
 template <int kDim>
 struct CacheTile {
-  static constexpr int kPositions = kDim > 128 ? 32 : 64, kChunks = kDim / 8;
+  static constexpr int kPositions = kDim > 128 ? 16 : 64, kChunks = kDim / 8;
   uint4 chunks[kPositions * kChunks];
 
   __device__ static int at(int position, int chunk) {
@@ -96,12 +96,7 @@ __global__ void __launch_bounds__(kPrefillThreads, 2) attend_prefill(Attention a
 
   // The warp's queries stand at positions [front, back]: none where there are no rows any more.
   const int row = first + warp * 16, front = base + row, back = row + 16 < end ? front + 15 : row < end ? last : -1;
-  int position[2], visible[2];
-#pragma unroll
-  for (int j = 0; j < 2; ++j) {
-    position[j] = front + g + 8 * j;
-    visible[j] = a.window > 0 ? position[j] + 1 - a.window : 0;
-  }
+  const int position[2] = {front + g, front + g + 8};
 
   const auto fetch_keys = [&](int slot, int start) {
     if (start <= last)
@@ -178,7 +173,8 @@ __global__ void __launch_bounds__(kPrefillThreads, 2) attend_prefill(Attention a
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
             const int at = start + 8 * eight + 2 * t + i % 2;
-            if (at < visible[i / 2] || at > position[i / 2]) scores[eight][i] = kLowest;
+            const bool gone = a.window > 0 && at <= position[i / 2] - a.window;
+            if (gone || at > position[i / 2]) scores[eight][i] = kLowest;
           }
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
