@@ -106,7 +106,7 @@ Linear linear_from(const py::dict& d) {
   else w.scales = static_cast<const uint16_t*>(data_of(d, "scales", tiles * groups * 16, 2));
   if (w.format == WeightFormat::kW4Min)
     w.mins = static_cast<const uint16_t*>(data_of(d, "mins", tiles * groups * 16, 2));
-  if (w.format == WeightFormat::kW4Zero)
+  if (w.format == WeightFormat::kW4Zero && d.contains("zeros"))
     w.zeros = static_cast<const uint8_t*>(data_of(d, "zeros", tiles * groups * 8, 1));
   return w;
 }

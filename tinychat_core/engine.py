@@ -77,8 +77,11 @@ class Engine:
         self.context_length = max_seq_len or limit
         self.vocab_size: int = model['vocab_size']
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
+        if library is None:
+            tensors = {name: _without_needless_zeros(tensor) for name, tensor in tensors.items()}
         # What decoding reads for a token; of an embedding that is not also the head it reads one row.
-        self.token_bytes = self.weights_bytes - (_nbytes(tensors['embedding']) if 'head' in tensors else 0)
+        self.token_bytes = sum(_nbytes(tensor) for name, tensor in tensors.items()
+                               if name != 'embedding' or 'head' not in tensors)
         # What keys and values are: fp32 where the precision promises what floats give, fp16 or int8.
         self.kv_cache = cache_numbers(kv_cache, choices[precision] == 'float', self.backend)
         self.kv_cache_bytes = self.context_length * position_bytes(model, self.kv_cache, self.backend)
@@ -263,6 +266,13 @@ def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:
                        ('zeros', linear.zeros)):
         if array is not None:
             tensor[key] = array
+    return tensor
+
+
+def _without_needless_zeros(tensor: Any) -> Any:
+    """Return a tensor as the CPU's kernels read it: symmetric 4-bit weights, whose every zero is 8, without zeros."""
+    if isinstance(tensor, dict) and 'zeros' in tensor and np.all(tensor['zeros'] == 0x88):
+        return {name: part for name, part in tensor.items() if name != 'zeros'}
     return tensor
 
 

@@ -15,7 +15,7 @@ using tinychat::kByteZero;
 using tinychat::kKeyGroup;
 
 constexpr int kChunk = 128;  // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
-constexpr int kMostRows = 4; // queries that share a look at the cache
+constexpr int kMostRows = 6; // queries that share a look at the cache
 constexpr int kMostKeyGroups = 256 / kKeyGroup;
 // Bytes that decoding asks for ahead of use, a quarter faster than without; the many rows of a prefill find them near.
 constexpr int kCacheAhead = 2048;
@@ -217,6 +217,8 @@ void attend(const AttentionSpan& span) {
     int row = 0;
     for (; row + kMostRows <= span.rows; row += kMostRows) attend_chunk<Cached, kMostRows>(span, row, chunk);
     switch (span.rows - row) {
+      case 5: attend_chunk<Cached, 5>(span, row, chunk); break;
+      case 4: attend_chunk<Cached, 4>(span, row, chunk); break;
       case 3: attend_chunk<Cached, 3>(span, row, chunk); break;
       case 2: attend_chunk<Cached, 2>(span, row, chunk); break;
       case 1: attend_chunk<Cached, 1>(span, row, chunk); break;

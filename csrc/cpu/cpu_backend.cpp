@@ -73,12 +73,8 @@ bool CpuBackend::takes_bytes(const Linear& w) const {
   return input_ == InputKind::kBytes && w.format != WeightFormat::kF16 && w.format != WeightFormat::kBf16;
 }
 
-void CpuBackend::multiply_tile(const Linear& w, int tile, const Activations& x, int rows, float* out) const {
+void CpuBackend::multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const {
   (takes_bytes(w) ? kernels_.multiply_bytes : kernels_.multiply_float)(w, tile, x, rows, out);
-  if (w.bias == nullptr) return;
-  const int lanes = std::min(16, w.rows - 16 * tile);
-  for (int r = 0; r < rows; ++r)
-    for (int i = 0; i < lanes; ++i) out[16 * r + i] += w.bias[16 * tile + i];
 }
 
 void CpuBackend::norm_row(const float* weight, const float* bias, int row, float* out) const {
@@ -155,15 +151,10 @@ void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
 
 void CpuBackend::norm_qkv(int layer) {
   const Layer& l = model_.layers[layer];
-  const int width = l.qkv.rows;
   multiply(
       l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { norm_row(l.attn_norm, l.attn_norm_bias, row, out); },
       [&](int tile, const Activations& x) {
-        alignas(64) float out[kMaxRows * 16];
-        multiply_tile(l.qkv, tile, x, rows_, out);
-        const int lanes = std::min(16, width - 16 * tile);
-        for (int r = 0; r < rows_; ++r)
-          std::copy_n(out + 16 * r, lanes, &qkv_[static_cast<size_t>(r) * width + 16 * tile]);
+        multiply_tile(l.qkv, tile, x, rows_, {&qkv_[16 * tile], static_cast<size_t>(l.qkv.rows)});
       });
 }
 
@@ -175,12 +166,8 @@ void CpuBackend::add_to_residual(const Linear& w, const float* input, const floa
       w, rows_, w.tiles(),
       [&](int row, float* out) { std::copy_n(input + static_cast<size_t>(row) * w.cols, w.cols, out); },
       [&](int tile, const Activations& x) {
-        alignas(64) float out[kMaxRows * 16];
-        multiply_tile(w, tile, x, rows_, out);
-        for (int r = 0; r < rows_; ++r) {
-          float* to = target + static_cast<size_t>(r) * c.hidden_size + 16 * tile;
-          for (int i = 0; i < 16; ++i) to[i] = post_norm != nullptr ? out[16 * r + i] : to[i] + out[16 * r + i];
-        }
+        const auto stride = static_cast<size_t>(c.hidden_size);
+        multiply_tile(w, tile, x, rows_, {target + 16 * tile, stride, post_norm == nullptr});
       });
   if (post_norm == nullptr) return;
   for (int r = 0; r < rows_; ++r) {
@@ -212,11 +199,10 @@ void CpuBackend::norm_up(int layer) {
       },
       [&](int tile, const Activations& x) {
         alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
-        multiply_tile(l.up, tile, x, rows_, gate);
-        if (c.gated) multiply_tile(l.up, tile + tiles, x, rows_, up);
-        kernels_.activate(c.activation, gate, c.gated ? up : nullptr, 16 * rows_, gate);
-        for (int r = 0; r < rows_; ++r)
-          std::copy_n(gate + 16 * r, 16, &hidden_[static_cast<size_t>(r) * c.intermediate_size + 16 * tile]);
+        multiply_tile(l.up, tile, x, rows_, {gate, 16});
+        if (c.gated) multiply_tile(l.up, tile + tiles, x, rows_, {up, 16});
+        kernels_.activate(c.activation, gate, c.gated ? up : nullptr, rows_, &hidden_[16 * tile],
+                          static_cast<size_t>(c.intermediate_size));
       });
 }
 
@@ -227,13 +213,15 @@ void CpuBackend::norm_head(int first, float* logits) {
       model_.head, count, model_.head.tiles(),
       [&](int row, float* out) { norm_row(model_.final_norm, model_.final_norm_bias, first + row, out); },
       [&](int tile, const Activations& x) {
-        alignas(64) float out[kMaxRows * 16];
-        multiply_tile(model_.head, tile, x, count, out);
-        if (c.logit_softcap > 0)
-          for (int i = 0; i < 16 * count; ++i) out[i] = c.logit_softcap * std::tanh(out[i] / c.logit_softcap);
+        const auto stride = static_cast<size_t>(c.vocab_size);
+        multiply_tile(model_.head, tile, x, count, {logits + 16 * tile, stride});
+        if (c.logit_softcap <= 0) return;
         const int lanes = std::min(16, c.vocab_size - 16 * tile);
         for (int r = 0; r < count; ++r)
-          std::copy_n(out + 16 * r, lanes, logits + static_cast<size_t>(r) * c.vocab_size + 16 * tile);
+          for (int i = 0; i < lanes; ++i) {
+            float& logit = logits[r * stride + 16 * tile + i];
+            logit = c.logit_softcap * std::tanh(logit / c.logit_softcap);
+          }
       });
 }
 

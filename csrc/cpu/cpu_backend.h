@@ -57,7 +57,7 @@ class CpuBackend : public Backend {
   void add_to_residual(const Linear& w, const float* input, const float* post_norm);
   void norm_row(const float* weight, const float* bias, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
-  void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, float* out) const;
+  void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const;
   void rotate_and_store(int layer, KvCache& cache);
   void attend_decode(int layer, KvCache& cache);
   void attend_prefill(int layer, KvCache& cache);

@@ -52,10 +52,10 @@ inline F apply(tinychat::Activation kind, F x) {
   return x;
 }
 
-void activate(tinychat::Activation kind, const float* gate, const float* up, int n, float* out) {
-  for (int i = 0; i < n; i += 16) {
-    const F y = apply(kind, load(gate + i));
-    store(out + i, up != nullptr ? y * load(up + i) : y);
+void activate(tinychat::Activation kind, const float* gate, const float* up, int rows, float* out, size_t stride) {
+  for (int r = 0; r < rows; ++r) {
+    const F y = apply(kind, load(gate + 16 * r));
+    store(out + r * stride, up != nullptr ? y * load(up + 16 * r) : y);
   }
 }
 

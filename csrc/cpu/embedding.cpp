@@ -31,7 +31,7 @@ void read_row(const Linear& w, int row, float* out) {
     if (w.format == WeightFormat::kW4Min) {
       out[k] = scale * static_cast<float>(q) + half_to_float(w.mins[group * 16 + lane]);
     } else {
-      const uint8_t zeros = w.zeros[group * 8 + lane % 8];
+      const uint8_t zeros = w.zeros == nullptr ? 0x88 : w.zeros[group * 8 + lane % 8];
       out[k] = scale * static_cast<float>(q - (lane < 8 ? zeros & 15 : zeros >> 4));
     }
   }

@@ -74,8 +74,8 @@ bool multiplies_like_generic(const Kernels& kernels) {
     w.scales = ones.data();
     w.zeros = zeros.data();
     std::vector<float> expected(16 * kRows), out(16 * kRows);
-    kernels_generic.multiply_bytes(w, 0, x, kRows, expected.data());
-    kernels.multiply_bytes(w, 0, x, kRows, out.data());
+    kernels_generic.multiply_bytes(w, 0, x, kRows, {expected.data(), 16});
+    kernels.multiply_bytes(w, 0, x, kRows, {out.data(), 16});
     if (out != expected) return false;
   }
   return true;

@@ -23,6 +23,14 @@ struct Activations {
   int groups = 0;
 };
 
+// Where a tile's products go: row r to to[r * stride], 16 numbers, or as many as the matrix has rows left. With `add` they
+// are added to what is there.
+struct Output {
+  float* to = nullptr;
+  size_t stride = 0;
+  bool add = false;
+};
+
 constexpr int kKeyGroup = 32;  // channels of a key that share a scale: biases make some channels large (Qwen)
 constexpr int kByteZero = 128; // a cached byte is q + 128: one way to widen it serves all instruction sets
 
@@ -51,15 +59,16 @@ struct AttentionSpan {
 };
 
 struct Kernels {
-  // out[row][16] = the 16 rows of tile `tile` of w, times `rows` rows of x. One for float input, one for bytes.
-  void (*multiply_float)(const Linear& w, int tile, const Activations& x, int rows, float* out);
-  void (*multiply_bytes)(const Linear& w, int tile, const Activations& x, int rows, float* out);
+  // The 16 rows of tile `tile` of w, times `rows` rows of x, plus the bias. One for float input, one for bytes. kW4Zero
+  // without zeros: each is 8.
+  void (*multiply_float)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
+  void (*multiply_bytes)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
   // x[cols] -> bytes; per group: scale = max|x| / 127, sum of bytes, scale * sum.
   void (*quantize)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums, float* scaled_sums);
   // out = norm(x) * weight + bias; bias may be null; n a multiple of 16; out may be x.
   void (*norm)(Norm kind, const float* x, const float* weight, const float* bias, float eps, int n, float* out);
-  // out = act(gate) * up, or act(gate) where up is null; n a multiple of 16.
-  void (*activate)(Activation kind, const float* gate, const float* up, int n, float* out);
+  // out = act(gate) * up, or act(gate) where up is null; `rows` rows of 16 numbers, in `out` a `stride` apart.
+  void (*activate)(Activation kind, const float* gate, const float* up, int rows, float* out, size_t stride);
   // x *= factor, element by element.
   void (*scale)(float* x, const float* factors, int n);
   void (*attend_half)(const AttentionSpan& span);

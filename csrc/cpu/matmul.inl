@@ -9,22 +9,46 @@ namespace {
 
 using tinychat::Activations;
 using tinychat::Linear;
+using tinychat::Output;
 using tinychat::WeightFormat;
 
 // Bytes that decoding asks for ahead of use: the hardware's own prefetch starts anew at every page and every matrix. Less
-// than 2 KiB costs a single thread a fifth of its speed; more than a page gains nothing.
+// than 2 KiB costs a single thread a fifth of its speed; more than a page gains nothing. Into the second level, which waits
+// for more lines at once than the first: a fifth faster with one thread, a tenth with two.
 constexpr int kAhead = 4096;
+
+// The zero of symmetric 4-bit weights (GGUF's Q4_0, many of GPTQ's): `zeros` is null where it is everybody's.
+constexpr int kCenter = 8;
 
 // Where a group's 4-bit weights are s*q + offset: the stored minimum, or -s*z.
 template <WeightFormat kFormat>
 inline F group_offset(const Linear& w, size_t index, F scale) {
   if (kFormat == WeightFormat::kW4Min) return load_half(w.mins + index * 16);
+  if (w.zeros == nullptr) return scale * broadcast(static_cast<float>(-kCenter));
   uint64_t packed;
   __builtin_memcpy(&packed, w.zeros + index * 8, 8);
   const uint64_t mask = 0x0f0f0f0f0f0f0f0f, nibbles[2] = {packed & mask, packed >> 4 & mask};
   uint8_t zeros[16];
   __builtin_memcpy(zeros, nibbles, 16);
   return broadcast(0.0f) - scale * load_u8(zeros);
+}
+
+// Puts 16 products where they belong: beyond the last row of the matrix is somebody else's memory.
+inline void put(const Linear& w, int tile, F products, const Output& out, int row) {
+  float* to = out.to + row * out.stride;
+  const float* bias = w.bias == nullptr ? nullptr : w.bias + 16 * tile;
+  const int left = w.rows - 16 * tile;
+  if (left >= 16) {
+    if (bias != nullptr) products = products + load(bias);
+    store(to, out.add ? load(to) + products : products);
+    return;
+  }
+  float numbers[16];
+  store(numbers, products);
+  for (int i = 0; i < left; ++i) {
+    if (bias != nullptr) numbers[i] += bias[i];
+    to[i] = out.add ? to[i] + numbers[i] : numbers[i];
+  }
 }
 
 // --- bytes times bytes ------------------------------------------------------------------------------------------------
@@ -50,7 +74,7 @@ inline void dot_32_columns(const uint8_t* line, const int8_t* a, size_t stride, 
   Dot sums[kRows], second(broadcast(0));
   for (int r = 0; r < kRows; ++r) sums[r] = Dot(dots[r]);
   for (int column = 0; column < 32; column += 8, line += kFourBits ? 64 : 128) {
-    if (kRows == 1) __builtin_prefetch(line + kAhead, 0, 0);
+    if (kRows == 1) __builtin_prefetch(line + kAhead, 0, 2);
     const Bytes weights = load_bytes(line);
     const Bytes low = kFourBits ? low_nibbles(weights) : weights;
     const Bytes high = kFourBits ? high_nibbles(weights) : load_bytes(line + 64);
@@ -86,8 +110,10 @@ class Products {
 
 namespace {
 
-template <int kRows, WeightFormat kFormat>
-void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
+// `kCentered`: four bits whose zero is everywhere kCenter, which leaves integers: a fifth less to compute, and no zeros to
+// read.
+template <int kRows, WeightFormat kFormat, bool kCentered = false>
+void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
   constexpr bool kFourBits = kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min;
   constexpr int kColumnBytes = kFourBits ? 8 : 16;
   const int groups = w.cols / w.group;
@@ -103,15 +129,18 @@ void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int fi
     products.group(weights, w.group, a, x.cols, x.sums + at, groups, dots);
     const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
                                                         : load_half(w.scales + index * 16);
-    for (int r = 0; r < kRows; ++r)
-      total[r] = fma(to_float(dots[r]) * broadcast(x.scales[at + static_cast<size_t>(r) * groups]), scale, total[r]);
-    if (kFourBits) {
+    for (int r = 0; r < kRows; ++r) {
+      const size_t row_at = at + static_cast<size_t>(r) * groups;
+      const I dot = kCentered ? dots[r] + broadcast(-kCenter * x.sums[row_at]) : dots[r];
+      total[r] = fma(to_float(dot) * broadcast(x.scales[row_at]), scale, total[r]);
+    }
+    if (kFourBits && !kCentered) {
       const F offset = group_offset<kFormat>(w, index, scale);
       for (int r = 0; r < kRows; ++r)
         total[r] = fma(offset, broadcast(x.scaled_sums[at + static_cast<size_t>(r) * groups]), total[r]);
     }
   }
-  for (int r = 0; r < kRows; ++r) store(out + 16 * r, total[r]);
+  for (int r = 0; r < kRows; ++r) put(w, tile, total[r], out, first + r);
 }
 
 // --- weights in any format times floats -------------------------------------------------------------------------------
@@ -130,13 +159,13 @@ struct Sums {
   void add_odd(F w, const float* a, size_t stride) {
     for (int r = 0; r < kRows; ++r) odd[r] = fma(w, broadcast(a[r * stride]), odd[r]);
   }
-  void store_to(float* out) const {
-    for (int r = 0; r < kRows; ++r) store(out + 16 * r, even[r] + odd[r]);
+  void put_to(const Linear& w, int tile, const Output& out, int first) const {
+    for (int r = 0; r < kRows; ++r) put(w, tile, even[r] + odd[r], out, first + r);
   }
 };
 
 template <int kRows, WeightFormat kFormat>
-void w4_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
+void w4_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
   const int groups = w.cols / w.group;
   const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 8;
   const I mask = broadcast(15);
@@ -153,11 +182,11 @@ void w4_float(const Linear& w, int tile, const float* a, size_t stride, float* o
       }
     }
   }
-  sums.store_to(out);
+  sums.put_to(w, tile, out, first);
 }
 
 template <int kRows, WeightFormat kFormat>
-void w8_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
+void w8_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
   const int groups = w.cols / w.group;
   const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 16;
   const I mask = broadcast(255), flip = broadcast(static_cast<int32_t>(0x80808080));
@@ -176,11 +205,11 @@ void w8_float(const Linear& w, int tile, const float* a, size_t stride, float* o
       }
     }
   }
-  sums.store_to(out);
+  sums.put_to(w, tile, out, first);
 }
 
 template <int kRows, F (*kLoad)(const uint16_t*)>
-void w16_float(const Linear& w, int tile, const float* a, size_t stride, float* out) {
+void w16_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
   const uint16_t* line = reinterpret_cast<const uint16_t*>(w.weight) + static_cast<size_t>(tile) * w.cols * 16;
   Sums<kRows> sums;
   int column = 0;
@@ -189,43 +218,44 @@ void w16_float(const Linear& w, int tile, const float* a, size_t stride, float* 
     sums.add_odd(kLoad(line + 16), a + 1, stride);
   }
   if (column < w.cols) sums.add_even(kLoad(line), a, stride);
-  sums.store_to(out);
+  sums.put_to(w, tile, out, first);
 }
 
 template <int kRows, WeightFormat kFormat>
-void multiply_float_rows(const Linear& w, int tile, const Activations& x, int first, float* out) {
+void multiply_float_rows(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
   const float* a = x.values + static_cast<size_t>(first) * x.cols;
   if constexpr (kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min)
-    w4_float<kRows, kFormat>(w, tile, a, x.cols, out);
+    w4_float<kRows, kFormat>(w, tile, a, x.cols, out, first);
   else if constexpr (kFormat == WeightFormat::kW8Group || kFormat == WeightFormat::kW8Channel)
-    w8_float<kRows, kFormat>(w, tile, a, x.cols, out);
-  else w16_float<kRows, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out);
+    w8_float<kRows, kFormat>(w, tile, a, x.cols, out, first);
+  else w16_float<kRows, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out, first);
 }
 
 // --- any number of rows, any format -----------------------------------------------------------------------------------
 
-using RowsFunction = void (*)(const Linear&, int, const Activations&, int, float*);
+using RowsFunction = void (*)(const Linear&, int, const Activations&, int, const Output&);
 
 // For 8, 4, 2 and 1 rows at a time; for 16 first where there are tiles.
-#define TINYCHAT_BY_ROWS(function, format) \
-  function<8, format>, function<4, format>, function<2, format>, function<1, format>
+#define TINYCHAT_BY_ROWS(function, ...) \
+  function<8, __VA_ARGS__>, function<4, __VA_ARGS__>, function<2, __VA_ARGS__>, function<1, __VA_ARGS__>
 #if defined(TINYCHAT_TILES)
-#define TINYCHAT_BYTES_BY_ROWS(format) multiply_bytes_rows<16, format>, TINYCHAT_BY_ROWS(multiply_bytes_rows, format)
+#define TINYCHAT_BYTES_BY_ROWS(...) \
+  multiply_bytes_rows<16, __VA_ARGS__>, TINYCHAT_BY_ROWS(multiply_bytes_rows, __VA_ARGS__)
 #else
-#define TINYCHAT_BYTES_BY_ROWS(format) TINYCHAT_BY_ROWS(multiply_bytes_rows, format)
+#define TINYCHAT_BYTES_BY_ROWS(...) TINYCHAT_BY_ROWS(multiply_bytes_rows, __VA_ARGS__)
 #endif
 
 template <size_t kSteps>
 void by_rows(const RowsFunction (&functions)[kSteps], const Linear& w, int tile, const Activations& x, int rows,
-             float* out) {
+             const Output& out) {
   int first = 0, at_once = 1 << (kSteps - 1);
   for (const RowsFunction function : functions) {
-    for (; first + at_once <= rows; first += at_once) function(w, tile, x, first, out + 16 * first);
+    for (; first + at_once <= rows; first += at_once) function(w, tile, x, first, out);
     at_once /= 2;
   }
 }
 
-void multiply_float(const Linear& w, int tile, const Activations& x, int rows, float* out) {
+void multiply_float(const Linear& w, int tile, const Activations& x, int rows, const Output& out) {
   static const RowsFunction functions[][4] = {{TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Zero)},
                                               {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Min)},
                                               {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Group)},
@@ -235,13 +265,14 @@ void multiply_float(const Linear& w, int tile, const Activations& x, int rows, f
   by_rows(functions[static_cast<int>(w.format)], w, tile, x, rows, out);
 }
 
-void multiply_bytes(const Linear& w, int tile, const Activations& x, int rows, float* out) {
+void multiply_bytes(const Linear& w, int tile, const Activations& x, int rows, const Output& out) {
   static const RowsFunction zero[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW4Zero)};
+  static const RowsFunction centered[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW4Zero, true)};
   static const RowsFunction minimum[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW4Min)};
   static const RowsFunction group[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW8Group)};
   static const RowsFunction channel[] = {TINYCHAT_BYTES_BY_ROWS(WeightFormat::kW8Channel)};
   switch (w.format) {
-    case WeightFormat::kW4Zero: return by_rows(zero, w, tile, x, rows, out);
+    case WeightFormat::kW4Zero: return by_rows(w.zeros == nullptr ? centered : zero, w, tile, x, rows, out);
     case WeightFormat::kW4Min: return by_rows(minimum, w, tile, x, rows, out);
     case WeightFormat::kW8Group: return by_rows(group, w, tile, x, rows, out);
     default: return by_rows(channel, w, tile, x, rows, out);

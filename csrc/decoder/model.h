@@ -59,7 +59,8 @@ struct Linear {
       nullptr; // 4 bit [tiles][cols/8][16][4]; 8 bit [tiles][cols/4][16][4]; 16 bit [tiles][cols][16]
   const uint16_t* scales = nullptr;      // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
   const uint16_t* mins = nullptr;        // kW4Min: fp16 [tiles][cols/group][16]
-  const uint8_t* zeros = nullptr;        // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high
+  // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high. Null: each is 8, which only the CPU takes.
+  const uint8_t* zeros = nullptr;
   const float* channel_scales = nullptr; // kW8Channel: [tiles*16]
   const float* bias = nullptr;           // [rows] or null
   const float* input_scale = nullptr;    // [cols], multiplies the input; or null

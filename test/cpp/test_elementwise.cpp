@@ -28,15 +28,17 @@ void test_activations(const Isa& isa) {
   x[3] = 0.0f;
   const auto n = static_cast<int>(x.size());
   const std::vector<float> up(x.size(), 0.5f);
-  std::vector<float> plain(x.size()), gated(x.size());
+  const int rows = n / 16, stride = 21; // rows of a wider matrix
+  std::vector<float> plain(x.size()), gated(static_cast<size_t>(rows) * stride, -7.0f);
   for (const Activation kind : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu}) {
-    isa.kernels->activate(kind, x.data(), nullptr, n, plain.data());
-    isa.kernels->activate(kind, x.data(), up.data(), n, gated.data());
+    isa.kernels->activate(kind, x.data(), nullptr, rows, plain.data(), 16);
+    isa.kernels->activate(kind, x.data(), up.data(), rows, gated.data(), stride);
     for (int i = 0; i < n; ++i) {
       const double expected = reference(kind, x[i]);
       CHECK(std::fabs(plain[i] - expected) <= 2e-6 * (1 + std::fabs(expected)),
             std::string(isa.name) + " kind " + std::to_string(static_cast<int>(kind)) + " of " + std::to_string(x[i]));
-      CHECK(gated[i] == plain[i] * 0.5f, "gated");
+      CHECK(gated[i / 16 * stride + i % 16] == plain[i] * 0.5f, "gated");
+      CHECK(gated[i / 16 * stride + 16] == -7.0f, "between the rows");
     }
   }
 }

@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A tile of every weight format, times 1 to 11 rows, against plain loops. With scales of one every sum is an integer below
-// 2^24, which a float holds: there the two must be equal bit for bit.
+// Tiles of every weight format, times 1 to 21 rows, against plain loops; the last one has rows left over. With scales of
+// one every sum is an integer below 2^24, which a float holds: there the two must be equal bit for bit.
 
 #include <cstring>
 
@@ -12,6 +12,11 @@
 using namespace tinychat;
 
 namespace {
+
+constexpr int kTiles = 2, kRows = 27;
+
+// How the zeros of 4-bit weights are told: one for each group, or none, where each is 8.
+enum class Zeros { kStored, kCentered };
 
 struct Matrix {
   Linear view;
@@ -24,11 +29,12 @@ struct Matrix {
 double half(uint16_t bits) { return half_to_float(bits); }
 
 // Random weights in the layouts r16k4 and r16k1; scales of one where `exact`.
-Matrix random_matrix(std::mt19937& random, WeightFormat format, int tiles, int cols, int group, bool exact) {
+Matrix random_matrix(std::mt19937& random, WeightFormat format, int cols, int group, bool exact,
+                     Zeros zeros = Zeros::kStored) {
   const bool four = format == WeightFormat::kW4Min || format == WeightFormat::kW4Zero;
   const bool sixteen = format == WeightFormat::kF16 || format == WeightFormat::kBf16;
   const bool channel = format == WeightFormat::kW8Channel;
-  const int rows = 16 * tiles;
+  const int rows = 16 * kTiles;
   group = channel ? cols : group;
   Matrix m;
   m.values.resize(static_cast<size_t>(rows) * cols);
@@ -58,7 +64,7 @@ Matrix random_matrix(std::mt19937& random, WeightFormat format, int tiles, int c
         const size_t at = (static_cast<size_t>(r / 16) * groups + g) * 16 + r % 16;
         m.scales[at] = float_to_half(exact ? 1.0f : uniform(random));
         m.mins[at] = float_to_half(exact ? -3.0f : -uniform(random));
-        const int zero = static_cast<int>(random() % 16);
+        const int zero = zeros == Zeros::kCentered ? 8 : static_cast<int>(random() % 16);
         uint8_t& pair = m.zeros[(static_cast<size_t>(r / 16) * groups + g) * 8 + r % 8];
         pair = static_cast<uint8_t>(pair | (r % 16 < 8 ? zero : zero << 4));
         for (int k = g * group; k < (g + 1) * group; ++k) {
@@ -81,15 +87,33 @@ Matrix random_matrix(std::mt19937& random, WeightFormat format, int tiles, int c
     }
   }
   m.view.format = format;
-  m.view.rows = rows;
+  m.view.rows = kRows;
   m.view.cols = cols;
   m.view.group = sixteen ? 0 : group;
   m.view.weight = m.bytes.data();
   m.view.scales = m.scales.data();
   m.view.mins = m.mins.data();
-  m.view.zeros = m.zeros.data();
+  m.view.zeros = zeros == Zeros::kCentered ? nullptr : m.zeros.data();
   m.view.channel_scales = m.channel_scales.data();
   return m;
+}
+
+// What the kernels make of `rows` rows of x, in rows of a wider matrix: with `add`, added to what was there. With a bias
+// of halves, so that sums stay exact.
+constexpr int kStride = kRows + 5;
+constexpr float kBefore = 3.0f;
+
+std::vector<float> products(const Kernels& kernels, Matrix& m, const Activations& x, int rows, bool bytes, bool add) {
+  std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore), bias(kRows);
+  for (int i = 0; i < kRows; ++i) bias[i] = 0.5f * static_cast<float>(i);
+  m.view.bias = bias.data();
+  for (int tile = 0; tile < kTiles; ++tile)
+    (bytes ? kernels.multiply_bytes : kernels.multiply_float)(m.view, tile, x, rows, {&out[16 * tile], kStride, add});
+  for (int r = 0; r < rows; ++r) {
+    for (int i = kRows; i < kStride; ++i) CHECK(out[r * kStride + i] == kBefore, "beyond the last row");
+    for (int i = 0; i < kRows; ++i) out[r * kStride + i] -= bias[i] + (add ? kBefore : 0);
+  }
+  return out;
 }
 
 double reference(const Matrix& m, int row, const double* x) {
@@ -101,9 +125,10 @@ double reference(const Matrix& m, int row, const double* x) {
 const WeightFormat kFormats[] = {WeightFormat::kW4Zero,    WeightFormat::kW4Min, WeightFormat::kW8Group,
                                  WeightFormat::kW8Channel, WeightFormat::kF16,   WeightFormat::kBf16};
 
-void test_bytes(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact) {
-  const int tiles = 2, cols = format == WeightFormat::kW8Channel ? 352 : 384; // half a tile of AMX is left over
-  const Matrix m = random_matrix(random, format, tiles, cols, group, exact);
+void test_bytes(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact,
+                Zeros zeros = Zeros::kStored) {
+  const int cols = format == WeightFormat::kW8Channel ? 352 : 384; // half a tile of AMX is left over
+  Matrix m = random_matrix(random, format, cols, group, exact, zeros);
   const int groups = cols / m.view.group;
   std::vector<int8_t> q(static_cast<size_t>(rows) * cols);
   std::vector<float> scales(static_cast<size_t>(rows) * groups), scaled_sums(scales.size());
@@ -123,39 +148,34 @@ void test_bytes(const Isa& isa, std::mt19937& random, WeightFormat format, int g
       scaled_sums[at] = scales[at] * static_cast<float>(sums[at]);
     }
   const Activations a{nullptr, q.data(), scales.data(), sums.data(), scaled_sums.data(), cols, groups};
-  for (int tile = 0; tile < tiles; ++tile) {
-    std::vector<float> out(static_cast<size_t>(rows) * 16);
-    isa.kernels->multiply_bytes(m.view, tile, a, rows, out.data());
-    for (int r = 0; r < rows; ++r)
-      for (int i = 0; i < 16; ++i) {
-        const double expected = reference(m, 16 * tile + i, &x[static_cast<size_t>(r) * cols]);
-        const double error = std::fabs(out[16 * r + i] - expected);
-        const std::string context = std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)) +
-                                    " group " + std::to_string(group) + " rows " + std::to_string(rows) + ": " +
-                                    std::to_string(out[16 * r + i]) + " for " + std::to_string(expected);
-        CHECK(exact ? error == 0 : error <= 1e-3 * cols, context);
-      }
-  }
+  const std::vector<float> out = products(*isa.kernels, m, a, rows, true, rows % 2 == 0);
+  for (int r = 0; r < rows; ++r)
+    for (int i = 0; i < kRows; ++i) {
+      const double expected = reference(m, i, &x[static_cast<size_t>(r) * cols]);
+      const double error = std::fabs(out[r * kStride + i] - expected);
+      const std::string context = std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)) +
+                                  " group " + std::to_string(group) + " rows " + std::to_string(rows) + ": " +
+                                  std::to_string(out[r * kStride + i]) + " for " + std::to_string(expected);
+      CHECK(exact ? error == 0 : error <= 1e-3 * cols, context);
+    }
 }
 
-void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows) {
-  const int tiles = 2, cols = format == WeightFormat::kF16 ? 97 : 384; // 16-bit weights may have any width
-  const Matrix m = random_matrix(random, format, tiles, cols, group, false);
+void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows,
+                 Zeros zeros = Zeros::kStored) {
+  const int cols = format == WeightFormat::kF16 ? 97 : 384; // 16-bit weights may have any width
+  Matrix m = random_matrix(random, format, cols, group, false, zeros);
   const std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
   const std::vector<double> wide(x.begin(), x.end());
   Activations a;
   a.values = x.data();
   a.cols = cols;
-  for (int tile = 0; tile < tiles; ++tile) {
-    std::vector<float> out(static_cast<size_t>(rows) * 16);
-    isa.kernels->multiply_float(m.view, tile, a, rows, out.data());
-    for (int r = 0; r < rows; ++r)
-      for (int i = 0; i < 16; ++i) {
-        const double expected = reference(m, 16 * tile + i, &wide[static_cast<size_t>(r) * cols]);
-        CHECK(std::fabs(out[16 * r + i] - expected) <= 1e-5 * (std::fabs(expected) + cols),
-              std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)));
-      }
-  }
+  const std::vector<float> out = products(*isa.kernels, m, a, rows, false, rows % 2 == 0);
+  for (int r = 0; r < rows; ++r)
+    for (int i = 0; i < kRows; ++i) {
+      const double expected = reference(m, i, &wide[static_cast<size_t>(r) * cols]);
+      CHECK(std::fabs(out[r * kStride + i] - expected) <= 1e-5 * (std::fabs(expected) + cols),
+            std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)));
+    }
 }
 
 void test_multiply(const Isa& isa) {
@@ -167,6 +187,10 @@ void test_multiply(const Isa& isa) {
         if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) continue;
         test_bytes(isa, random, format, group, rows, true);
         test_bytes(isa, random, format, group, rows, false);
+        if (format != WeightFormat::kW4Zero) continue;
+        test_floats(isa, random, format, group, rows, Zeros::kCentered);
+        test_bytes(isa, random, format, group, rows, true, Zeros::kCentered);
+        test_bytes(isa, random, format, group, rows, false, Zeros::kCentered);
       }
 }
 
