@@ -60,48 +60,44 @@ void store_bytes(CpuKvCache& store, int layer, int kv_head, int position, const 
 
 } // namespace
 
-void CpuBackend::rotate_and_store(int layer, KvCache& cache) {
+// A query or key of a row, in place: its norm (Qwen 3), then its position.
+void CpuBackend::rotate_head(int layer, int row, bool key, float* x) const {
   const ModelConfig& c = model_.config;
-  const Layer& l = model_.layers[layer];
-  auto& store = static_cast<CpuKvCache&>(cache);
-  const int dim = c.head_dim, width = c.qkv_width();
+  const float* head_norm = key ? model_.layers[layer].k_norm : model_.layers[layer].q_norm;
+  if (head_norm != nullptr) kernels_.norm(Norm::kRms, x, head_norm, nullptr, c.norm_eps, c.head_dim, x);
   const bool local = !c.windows.empty() && c.windows[layer] > 0 && !c.rope_local_inv_freq.empty();
-  const std::vector<float>& cosines = local ? local_cos_ : cos_;
-  const std::vector<float>& sines = local ? local_sin_ : sin_;
-  const int half = static_cast<int>((local ? c.rope_local_inv_freq : c.rope_inv_freq).size());
-  pool_.run([&](int thread) {
-    const int threads = pool_.threads(), heads = c.heads + c.kv_heads;
-    const int begin = static_cast<int>(static_cast<int64_t>(rows_) * heads * thread / threads);
-    const int end = static_cast<int>(static_cast<int64_t>(rows_) * heads * (thread + 1) / threads);
-    for (int item = begin; item < end; ++item) {
-      const int row = item / heads, head = item % heads;
-      float* x = &qkv_[static_cast<size_t>(row) * width + static_cast<size_t>(head) * dim];
-      const float* head_norm = head < c.heads ? l.q_norm : l.k_norm;
-      if (head_norm != nullptr) kernels_.norm(Norm::kRms, x, head_norm, nullptr, c.norm_eps, dim, x);
-      rotate(x, &cosines[static_cast<size_t>(row) * half], &sines[static_cast<size_t>(row) * half], half);
-      if (head < c.heads) continue;
-      const int kv_head = head - c.heads, position = position_ + row;
-      const float* value = x + static_cast<size_t>(c.kv_heads) * dim;
-      const size_t key_at = static_cast<size_t>(position / 16) * dim * 16 + position % 16;
-      const size_t value_at = static_cast<size_t>(position) * dim;
-      if (cache_ == CacheKind::kBytes) {
-        store_bytes(store, layer, kv_head, position, x, value, dim);
-      } else if (cache_ == CacheKind::kHalf) {
-        uint16_t key[kMaxHeadDim];
-        kernels_.to_half(x, dim, key);
-        scatter(key, dim, reinterpret_cast<uint16_t*>(store.keys(layer, kv_head)) + key_at);
-        kernels_.to_half(value, dim, reinterpret_cast<uint16_t*>(store.values(layer, kv_head)) + value_at);
-      } else {
-        scatter(x, dim, reinterpret_cast<float*>(store.keys(layer, kv_head)) + key_at);
-        std::copy_n(value, dim, reinterpret_cast<float*>(store.values(layer, kv_head)) + value_at);
-      }
-    }
-  });
+  const size_t half = (local ? c.rope_local_inv_freq : c.rope_inv_freq).size();
+  rotate(x, (local ? local_cos_ : cos_).data() + row * half, (local ? local_sin_ : sin_).data() + row * half,
+         static_cast<int>(half));
 }
 
-// Queries of rows [row, row + rows) that read `kv_head`, over positions [begin, end): running softmax state into s.
-void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int rows, int begin, int end,
-                          AttentionScratch& s) const {
+// Rotates the key of a row that `kv_head` made, and puts it and its value into the cache.
+void CpuBackend::store_position(int layer, KvCache& cache, int kv_head, int row) {
+  const ModelConfig& c = model_.config;
+  auto& store = static_cast<CpuKvCache&>(cache);
+  const int dim = c.head_dim, position = position_ + row;
+  float* key = &qkv_[static_cast<size_t>(row) * c.qkv_width() + static_cast<size_t>(c.heads + kv_head) * dim];
+  const float* value = key + static_cast<size_t>(c.kv_heads) * dim;
+  rotate_head(layer, row, true, key);
+  const size_t key_at = static_cast<size_t>(position / 16) * dim * 16 + position % 16;
+  const size_t value_at = static_cast<size_t>(position) * dim;
+  if (cache_ == CacheKind::kBytes) {
+    store_bytes(store, layer, kv_head, position, key, value, dim);
+  } else if (cache_ == CacheKind::kHalf) {
+    uint16_t halves[kMaxHeadDim];
+    kernels_.to_half(key, dim, halves);
+    scatter(halves, dim, reinterpret_cast<uint16_t*>(store.keys(layer, kv_head)) + key_at);
+    kernels_.to_half(value, dim, reinterpret_cast<uint16_t*>(store.values(layer, kv_head)) + value_at);
+  } else {
+    scatter(key, dim, reinterpret_cast<float*>(store.keys(layer, kv_head)) + key_at);
+    std::copy_n(value, dim, reinterpret_cast<float*>(store.values(layer, kv_head)) + value_at);
+  }
+}
+
+// Queries of rows [row, row + rows) that read `kv_head`, `stride` numbers from a row to the next, over positions
+// [begin, end): running softmax state into s.
+void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, const float* queries, size_t stride, int row,
+                          int rows, int begin, int end, AttentionScratch& s) const {
   const ModelConfig& c = model_.config;
   auto& store = static_cast<CpuKvCache&>(cache);
   const int shared = c.heads / c.kv_heads;
@@ -120,10 +116,9 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int r
   span.window = c.windows.empty() ? 0 : c.windows[layer];
   span.rows = rows * shared;
   for (int r = 0; r < span.rows; ++r) {
-    const int token = row + r / shared, head = kv_head * shared + r % shared;
-    s.queries[r] = &qkv_[static_cast<size_t>(token) * c.qkv_width() + static_cast<size_t>(head) * c.head_dim];
-    s.positions[r] = position_ + token;
-    if (!c.alibi_slopes.empty()) s.slopes[r] = c.alibi_slopes[head];
+    s.queries[r] = queries + r / shared * stride + static_cast<size_t>(r % shared) * c.head_dim;
+    s.positions[r] = position_ + row + r / shared;
+    if (!c.alibi_slopes.empty()) s.slopes[r] = c.alibi_slopes[kv_head * shared + r % shared];
   }
   span.queries = s.queries.data();
   span.positions = s.positions.data();
@@ -137,12 +132,12 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, int row, int r
 }
 
 void CpuBackend::attend(int layer, KvCache& cache) {
-  rotate_and_store(layer, cache);
   if (rows_ == 1) attend_decode(layer, cache);
   else attend_prefill(layer, cache);
 }
 
-// One token: a KV head a work item; a long cache is cut so that every thread has the same to read, and joined afterwards.
+// One token: a KV head a work item, from the rotation to the result; a long cache is cut so that every thread has the same
+// to read, and joined afterwards.
 void CpuBackend::attend_decode(int layer, KvCache& cache) {
   const ModelConfig& c = model_.config;
   const int window = c.windows.empty() ? 0 : c.windows[layer];
@@ -154,12 +149,19 @@ void CpuBackend::attend_decode(int layer, KvCache& cache) {
   const int items = c.kv_heads * pieces;
   pool_.run([&](int thread) {
     for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {
+      const int kv_head = item / pieces;
+      AttentionScratch& s = scratch_[item];
       const int begin = std::min(first + item % pieces * piece, position_ + 1);
       const int end = std::min(begin + piece, position_ + 1);
-      run_span(layer, cache, item / pieces, 0, 1, begin, end, scratch_[item]);
+      // Each piece rotates the queries for itself; the key belongs to the piece that reads it.
+      std::copy_n(&qkv_[static_cast<size_t>(kv_head) * shared * dim], shared * dim, s.rotated.data());
+      for (int r = 0; r < shared; ++r) rotate_head(layer, 0, false, &s.rotated[static_cast<size_t>(r) * dim]);
+      if (begin <= position_ && position_ < end) store_position(layer, cache, kv_head, 0);
+      run_span(layer, cache, kv_head, s.rotated.data(), 0, 0, 1, begin, end, s);
+      if (pieces == 1) finish(s, shared, &attention_[static_cast<size_t>(kv_head) * shared * dim]);
     }
   });
-  for (int head = 0; head < c.heads; ++head) {
+  for (int head = 0; pieces > 1 && head < c.heads; ++head) {
     const int kv_head = head / shared, r = head % shared;
     const AttentionScratch* parts = &scratch_[static_cast<size_t>(kv_head) * pieces];
     float highest = parts[0].maxima[r], total = 0;
@@ -175,24 +177,43 @@ void CpuBackend::attend_decode(int layer, KvCache& cache) {
   }
 }
 
-// Many tokens: a KV head and a few tokens a work item. Later tokens see more: items are dealt in turn.
+// What the heads of one token add up to, into out [heads][head_dim].
+void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int first) const {
+  const int dim = model_.config.head_dim;
+  for (int r = 0; r < heads; ++r)
+    for (int d = 0; d < dim; ++d)
+      out[r * dim + d] = s.accumulators[static_cast<size_t>(first + r) * dim + d] / s.sums[first + r];
+}
+
+// Many tokens: first all positions; then a KV head and a few tokens a work item. Later tokens see more: items are dealt in
+// turn.
 void CpuBackend::attend_prefill(int layer, KvCache& cache) {
   const ModelConfig& c = model_.config;
   const int window = c.windows.empty() ? 0 : c.windows[layer];
   const int threads = pool_.threads(), shared = c.heads / c.kv_heads, dim = c.head_dim;
   const int tokens = std::max(1, kPrefillQueries / shared);
   const int blocks = (rows_ + tokens - 1) / tokens;
+  const size_t width = c.qkv_width();
+  pool_.run([&](int thread) {
+    const int heads = c.heads + c.kv_heads;
+    const int begin = static_cast<int>(static_cast<int64_t>(rows_) * heads * thread / threads);
+    const int end = static_cast<int>(static_cast<int64_t>(rows_) * heads * (thread + 1) / threads);
+    for (int item = begin; item < end; ++item) {
+      const int row = item / heads, head = item % heads;
+      if (head >= c.heads) store_position(layer, cache, head - c.heads, row);
+      else rotate_head(layer, row, false, &qkv_[row * width + static_cast<size_t>(head) * dim]);
+    }
+  });
   pool_.run([&](int thread) {
     AttentionScratch& s = scratch_[thread];
     for (int item = thread; item < c.kv_heads * blocks; item += threads) {
       const int kv_head = item / blocks, row = item % blocks * tokens, count = std::min(tokens, rows_ - row);
       const int first = window > 0 ? std::max(0, position_ + row + 1 - window) / 128 * 128 : 0;
-      run_span(layer, cache, kv_head, row, count, first, position_ + row + count, s);
-      for (int r = 0; r < count * shared; ++r) {
-        const int token = row + r / shared, head = kv_head * shared + r % shared;
-        float* out = &attention_[static_cast<size_t>(token) * c.attention_width() + static_cast<size_t>(head) * dim];
-        for (int d = 0; d < dim; ++d) out[d] = s.accumulators[static_cast<size_t>(r) * dim + d] / s.sums[r];
-      }
+      const size_t first_head = static_cast<size_t>(kv_head) * shared * dim;
+      run_span(layer, cache, kv_head, &qkv_[row * width + first_head], width, row, count, first,
+               position_ + row + count, s);
+      for (int t = 0; t < count; ++t)
+        finish(s, shared, &attention_[static_cast<size_t>(row + t) * c.attention_width() + first_head], t * shared);
     }
   });
 }

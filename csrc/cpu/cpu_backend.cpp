@@ -56,6 +56,7 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
   scratch_.resize(static_cast<size_t>(c.kv_heads) * threads);
   for (AttentionScratch& s : scratch_) {
     s.accumulators.resize(queries * c.head_dim);
+    s.rotated.resize(static_cast<size_t>(c.heads / c.kv_heads) * c.head_dim);
     s.maxima.resize(queries);
     s.sums.resize(queries);
     s.queries.resize(queries);

@@ -45,7 +45,7 @@ class CpuBackend : public Backend {
     std::vector<int8_t> quantized;
   };
   struct AttentionScratch {
-    std::vector<float> accumulators, maxima, sums;
+    std::vector<float> accumulators, maxima, sums, rotated;
     std::vector<const float*> queries;
     std::vector<int> positions;
     std::vector<float> slopes;
@@ -58,11 +58,13 @@ class CpuBackend : public Backend {
   void norm_row(const float* weight, const float* bias, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
   void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const;
-  void rotate_and_store(int layer, KvCache& cache);
+  void rotate_head(int layer, int row, bool key, float* x) const;
+  void store_position(int layer, KvCache& cache, int kv_head, int row);
   void attend_decode(int layer, KvCache& cache);
   void attend_prefill(int layer, KvCache& cache);
-  void run_span(int layer, KvCache& cache, int kv_head, int row, int rows, int begin, int end,
-                AttentionScratch& s) const;
+  void run_span(int layer, KvCache& cache, int kv_head, const float* queries, size_t stride, int row, int rows,
+                int begin, int end, AttentionScratch& s) const;
+  void finish(const AttentionScratch& s, int heads, float* out, int first = 0) const;
 
   const Model model_;
   const Kernels& kernels_;

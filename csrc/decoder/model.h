@@ -57,8 +57,8 @@ struct Linear {
   int group = 0; // columns that share a scale; kW8Channel: cols; 16-bit: 0
   const uint8_t* weight =
       nullptr; // 4 bit [tiles][cols/8][16][4]; 8 bit [tiles][cols/4][16][4]; 16 bit [tiles][cols][16]
-  const uint16_t* scales = nullptr;      // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
-  const uint16_t* mins = nullptr;        // kW4Min: fp16 [tiles][cols/group][16]
+  const uint16_t* scales = nullptr; // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
+  const uint16_t* mins = nullptr;   // kW4Min: fp16 [tiles][cols/group][16]
   // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high. Null: each is 8, which only the CPU takes.
   const uint8_t* zeros = nullptr;
   const float* channel_scales = nullptr; // kW8Channel: [tiles*16]
