@@ -22,6 +22,7 @@ from tinychat_ros import parameters
 from tinychat_ros.answering import Answering
 from tinychat_ros.board import Board
 from tinychat_ros.chat_server import ChatServer
+from tinychat_ros.core_log import CoreLog
 from tinychat_ros.default_model import default_model
 from tinychat_ros.diagnostics import Diagnostics
 from tinychat_ros.heap import give_freed_memory_back
@@ -80,6 +81,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._interrupt = CancelFlag()
         self._answering: Answering | None = None
         self._progress_shown = 0.0
+        self._core_log = CoreLog(self.get_logger())
         self._status = Status(self)
         parameters.declare(self, lambda: self._status.state in (State.UNCONFIGURED, State.ERROR))
         # Of this thread and of those that begin later: the executor's and the decoder's, but not the middleware's.
@@ -111,6 +113,8 @@ class ChatNode(LifecycleNodeMixin, Node):
 
     def destroy_node(self) -> None:
         """Destroy the action, and then all else."""
+        if hasattr(self, '_core_log'):
+            self._core_log.close()
         if hasattr(self, '_server'):  # rclpy destroys a node, too, whose start values were refused
             self._server.destroy()
         super().destroy_node()

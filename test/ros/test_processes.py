@@ -57,6 +57,14 @@ def test_a_prompt_beyond_the_context_is_aborted(start_node: Any) -> None:
     assert 'aborted] the prompt has' in asking.output
 
 
+def test_the_memory_plan_is_in_the_log(start_node: Any) -> None:
+    node, _ = start_node('-p', 'max_seq_len:=64')
+    node.says('positions, buffers')
+    plan = next(line for line in node.output.splitlines() if 'positions, buffers' in line)
+    assert '[INFO]' in plan and 'weights ' in plan and 'KV cache ' in plan and 'for 64 positions' in plan
+    node.says('weights are mapped: the CPU computes from the page cache')
+
+
 @pytest.mark.parametrize(('parameter', 'reason'), [
     ('model:=/nonexistent', '/nonexistent is not a directory'),
     ('precision:=W5A5', "'W5A5' does not fit"),
