@@ -83,9 +83,10 @@ def measure(models: Iterable[str], end: float) -> dict[str, Any]:
                 row[f'{label}_ms{suffix}'] = 1e3 / float(result['decode_tokens_per_s'])
                 row[f'{label}_prefill_ms{suffix}'] = float(result['time_to_first_token_ms'])
                 row[f'{label}_gb{suffix}'] = float(result['read_gb_per_s']) / float(result['decode_tokens_per_s'])
-        for line in peer_lines(end - monotonic(), 'transformers', name):
-            row |= line
         found.append(row)
+    for row in found:  # last, because it takes longest
+        for line in peer_lines(end - monotonic(), 'transformers', row['model']) if monotonic() < end else []:
+            row |= line
     return {'device': device, 'copy_gb_per_s': bandwidth / 1e9, 'products': products, 'models': found}
 
 
