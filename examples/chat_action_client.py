@@ -37,19 +37,32 @@ class Asker(Node):
     def ask(self, prompt: str, on_text: Callable[[str], None],
             on_end: Callable[[int, Chat.Result], None]) -> None:
         """Send a goal; call `on_text` with each piece and `on_end` with status and result."""
+        shown = []
+
+        def on_feedback(message: Chat.Impl.FeedbackMessage) -> None:
+            if shown is not None:
+                shown.append(message.feedback.delta)
+                on_text(message.feedback.delta)
+
+        def on_result(future: Future) -> None:
+            nonlocal shown
+            result, text = future.result().result, ''.join(shown)
+            shown = None  # what comes now has been overtaken
+            # Pieces may be lost; the result has the whole text.
+            on_text(result.text[len(text):] if result.text.startswith(text) else f'\n{result.text}')
+            on_end(future.result().status, result)
+
         def on_goal(future: Future) -> None:
             self._handle = future.result()
             if not self._handle.accepted:
                 # A rejection has no reason of its own in ROS 2: tinychat/state tells it.
                 on_end(GoalStatus.STATUS_UNKNOWN, Chat.Result(error_msg='the goal was rejected'))
                 return
-            self._handle.get_result_async().add_done_callback(
-                lambda result: on_end(result.result().status, result.result().result))
+            self._handle.get_result_async().add_done_callback(on_result)
 
         self._client.wait_for_server()
         goal = Chat.Goal(prompt=prompt, max_new_tokens=200)
-        sent = self._client.send_goal_async(goal, lambda message: on_text(message.feedback.delta))
-        sent.add_done_callback(on_goal)
+        self._client.send_goal_async(goal, on_feedback).add_done_callback(on_goal)
 
     def cancel(self) -> None:
         """End the goal; its result comes none the less, with the text so far."""

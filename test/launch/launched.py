@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 import tempfile
+from time import sleep
 from typing import Any
 import unittest
 
@@ -77,7 +78,11 @@ class WithClient(unittest.TestCase):
         """Return the result of a goal."""
         client = ActionClient(self.node, Chat, 'tinychat/chat')
         assert client.wait_for_server(60)
-        goal = self.wait(client.send_goal_async(Chat.Goal(prompt=prompt)))
+        for _ in range(120):  # a node that comes back has its action before its model
+            goal = self.wait(client.send_goal_async(Chat.Goal(prompt=prompt)))
+            if goal.accepted:
+                break
+            sleep(0.5)
         assert goal.accepted
         result = self.wait(goal.get_result_async()).result
         client.destroy()

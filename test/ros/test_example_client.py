@@ -34,7 +34,7 @@ def test_it_prints_the_answer(robot: Robot) -> None:
 
 def test_it_cancels(robot: Robot, engine: ScriptedEngine) -> None:
     engine.words, engine.delay = ['word '] * 900, 0.1
-    asking = ask(robot, '--cancel-after', '0.5', 'Tell me a long story.')
+    asking = ask(robot, '--cancel-after', '2', 'Tell me a long story.')
     assert asking.ends() == 1
     assert 'word \n[canceled: ' in asking.output
 
