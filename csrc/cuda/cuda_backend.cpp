@@ -133,7 +133,7 @@ void CudaBackend::normed_product(const Linear& w, const NormWeights& weights, in
                                  const Activated& activated) {
   State& s = *state_;
   const float* residual = s.residual.get() + static_cast<size_t>(first) * w.cols;
-  if (rows == 1 && w.cols <= kMostNormed)
+  if (rows == 1 && makes_norm(w, number_))
     return multiply(queue_, {w, nullptr, number_, 1, out, false, activated, {residual, weights, w.input_scale}});
   norm(queue_, residual, weights, w.input_scale, rows, w.cols, number_, s.normed.get());
   multiply(queue_, {w, s.normed.get(), number_, rows, out, false, activated});

@@ -59,6 +59,10 @@ struct Product {
   Activated activated = {};
   Normed normed = {}; // of one token, instead of x
 };
+// Whether a product of one token can make its norm.
+inline bool makes_norm(const Linear& w, Number number) {
+  return w.cols <= kMostNormed && (number == Number::kHalf || w.format == WeightFormat::kBf16);
+}
 void multiply_half(const Queue& queue, const Product& product);
 void multiply_bf16(const Queue& queue, const Product& product);
 inline void multiply(const Queue& queue, const Product& product) {

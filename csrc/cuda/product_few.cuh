@@ -104,7 +104,8 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
           if constexpr (!kSummed) rows = typename F::Rows(stored, g);
 #pragma unroll
           for (int i = 0; i < kTogether; ++i) {
-            if (i % 2 == 0) __syncwarp(); // or the compiler loads all tokens at once, and has no registers for them
+            if (kThreads > 256 || i % 2 == 0)
+              __syncwarp(); // or the compiler loads all tokens at once, and has no registers for them
             auto& slot = weights[ahead][group * kTogether + i];
             uint32_t a[F::kProducts][4], b[F::kProducts][2] = {};
             if constexpr (kSummed) F::numbers(slot, a);

@@ -7,6 +7,21 @@
 
 namespace tinychat::cuda {
 
-void multiply_half(const Queue& queue, const Product& p) { multiply_with<Number::kHalf>(queue, p); }
+void multiply_half(const Queue& queue, const Product& p) {
+  constexpr Number kHalf = Number::kHalf;
+  const bool large = p.w.group == kStretch;
+  switch (p.w.format) {
+    case WeightFormat::kW4Zero:
+      return large ? multiply_in<FourZero, kHalf, kStretch, kStage>(queue, p)
+                   : multiply_in<FourZero, kHalf, 32, 32>(queue, p);
+    case WeightFormat::kW4Min:
+      return large ? multiply_in<FourMin, kHalf, kStretch, kStage>(queue, p)
+                   : multiply_in<FourMin, kHalf, 32, 32>(queue, p);
+    case WeightFormat::kW8Group:
+    case WeightFormat::kW8Channel: return multiply_in<Eight, kHalf, 32, 32>(queue, p);
+    case WeightFormat::kF16: return multiply_in<SixteenAsIs, kHalf, kStretch, kStage>(queue, p);
+    case WeightFormat::kBf16: break; // makes a model one of bf16
+  }
+}
 
 } // namespace tinychat::cuda

@@ -60,7 +60,10 @@ __global__ void __launch_bounds__(kManyThreads, 2) multiply_many(Product p) {
 
   const int inside[2] = {tiles[0] < last_tile ? tiles[0] : last_tile, tiles[1] < last_tile ? tiles[1] : last_tile};
   const LaneScales<F::kOffset> lane_scales[2] = {{p.w, inside[0], g}, {p.w, inside[1], g}};
-  const uint8_t* weights[2]; // of the next stage
+  const auto first_of = [&](int j) { // warps beyond the last tile read it, too, and throw it away
+    return p.w.weight + static_cast<size_t>(inside[j]) * cols * F::kColumnBytes + F::place(g, t);
+  };
+  const uint8_t* weights[2] = {first_of(0), first_of(1)}; // of the next stage
   typename F::Load next[2][kLoads];
   StoredScales scales[2][kLoads];
   const auto fetch = [&](int j, int i, int left) {
@@ -68,11 +71,9 @@ __global__ void __launch_bounds__(kManyThreads, 2) multiply_many(Product p) {
     if (i % kTogether == 0) scales[j][i] = lane_scales[j].load(cols - left + i * F::kSpan);
   };
 #pragma unroll
-  for (int j = 0; j < 2; ++j) { // warps beyond the last tile read it, too, and throw it away
-    weights[j] = p.w.weight + static_cast<size_t>(inside[j]) * cols * F::kColumnBytes + F::place(g, t);
+  for (int j = 0; j < 2; ++j)
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) fetch(j, i, cols);
-  }
   await_previous(); // only weights do not depend on the kernel before
 
   const int first = first_token + threadIdx.x / kChunks, chunk = threadIdx.x % kChunks * 8;
