@@ -99,7 +99,7 @@ def test_the_command_tells_errors_and_perplexities(tmp_path: Path, text: Path,
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same(
-        tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     directory, method = str(source(tmp_path)), Method.of('awq', group_size=32)
     quantize_model(directory, tmp_path / 'whole', method, text)
     made: list[int] = []
@@ -113,7 +113,9 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same(
 
     monkeypatch.setattr(runs, 'LayerQuantizer', CutOff)
     arguments = ['quantize', directory, str(tmp_path / 'cut'), '--group-size', '32', '--text', str(text)]
-    assert main(arguments) == 130
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith('tinychat: error: stopped') and 'Traceback' not in ' '.join(lines)
     assert not (tmp_path / 'cut').exists() and (tmp_path / 'cut.calibration').exists()
     assert main(arguments) == 0
     assert made == [0, 1, 2, 2]

@@ -41,8 +41,11 @@ def run(args: argparse.Namespace) -> int:
         raise TinyChatError('quantizing needs torch: pip install torch') from None
     from tinychat_core.progress import ProgressBar
 
-    summary = quantize_model(args.source, args.out, method, args.text, save_search=args.save_search,
-                             load_search=args.load_search, progress=ProgressBar(f'quantize {args.out.name}'))
+    try:
+        summary = quantize_model(args.source, args.out, method, args.text, save_search=args.save_search,
+                                 load_search=args.load_search, progress=ProgressBar(f'quantize {args.out.name}'))
+    except KeyboardInterrupt:
+        raise TinyChatError(f'stopped before {args.out} was whole; the same command goes on where it was') from None
     if summary.reports:
         print(f'layer   error of RTN   of {method.name}')
         for index, report in enumerate(summary.reports):
