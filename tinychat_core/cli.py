@@ -40,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         run = import_module(f'tinychat_core.commands.{COMMANDS[args.command][0]}').run
-        return int(run(args))
+        code = int(run(args))
+        sys.stdout.flush()  # here, where a reader that has gone can still be caught
+        return code
     except TinyChatError as error:
         print(f'tinychat: error: {error}', file=sys.stderr)
         return 2

@@ -148,7 +148,7 @@ class ChatClient:
             self._seen = now
             return away > 1.0
         if away > PATIENCE:
-            print()
+            print(flush=True)  # ahead of what goes to stderr
             raise ClientError('the node has disappeared')
         return False
 
