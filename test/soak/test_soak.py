@@ -54,7 +54,7 @@ def test_two_thousand_goals(soak: Soak, capsys: Any) -> None:
         # Until all caches are full, and DDS has met as many clients at once as there will be.
         settled, end = max(soak.memory[:20]), max(soak.memory)
         print(f'memory: at most {settled:.1f} MB until goal 1000, {end:.1f} MB until goal 2000')
-    for end in ('stop 0', 'canceled 0', 'rejected', 'client killed', f'aborted {Chat.Result.PREEMPTED}',
-                f'aborted {Chat.Result.PROMPT_TOO_LONG}'):
-        assert soak.counts[end], f'no goal ended so: {end}'
+    for kind in ('stop 0', 'canceled 0', 'rejected', 'client killed', f'aborted {Chat.Result.PREEMPTED}',
+                 f'aborted {Chat.Result.PROMPT_TOO_LONG}'):
+        assert soak.counts[kind], f'no goal ended so: {kind}'
     assert end - settled < 2.0
