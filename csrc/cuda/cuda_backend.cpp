@@ -18,7 +18,7 @@ Number number_of(const Model& model) {
   const auto is_bf16 = [](const Linear& w) { return w.format == WeightFormat::kBf16; };
   for (const Layer& layer : model.layers)
     if (is_bf16(layer.qkv) || is_bf16(layer.o) || is_bf16(layer.up) || is_bf16(layer.down)) return Number::kBf16;
-  return is_bf16(model.embedding) ? Number::kBf16 : Number::kHalf;
+  return is_bf16(model.embedding) || is_bf16(model.head) ? Number::kBf16 : Number::kHalf;
 }
 
 } // namespace

@@ -3,6 +3,8 @@
 //
 // Products of fp16 activations.
 
+#include <stdexcept>
+
 #include "cuda/product_choice.cuh"
 
 namespace tinychat::cuda {
@@ -20,7 +22,7 @@ void multiply_half(const Queue& queue, const Product& p) {
     case WeightFormat::kW8Group:
     case WeightFormat::kW8Channel: return multiply_in<Eight, kHalf, 32, 32>(queue, p);
     case WeightFormat::kF16: return multiply_in<SixteenAsIs, kHalf, kStretch, kStage>(queue, p);
-    case WeightFormat::kBf16: break; // makes a model one of bf16
+    case WeightFormat::kBf16: throw std::logic_error("a model with bf16 weights has bf16 activations");
   }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 import sys
 
 from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
@@ -32,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line a setting: decode, prefill, and the share of what the memory could give in the same run."""
     from tinychat_core.bench.latency import Latency, measure, profile
-    from tinychat_core.checkpoint.system_memory import available_memory
-    from tinychat_core.cuda import memory, usable_library
+    from tinychat_core.cuda import usable_library
     from tinychat_core.engine import Engine
 
     if args.kernels:
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             raise InvalidParameterError(f"unknown precision '{args.precision}'")
         listed = manifest(args.shape, weights)
         library = usable_library(args.backend, weights, args.precision)
-        if not _fits(args.shape, listed, length, args, available_memory() if library is None else memory(library)):
+        if not _fits(listed, length, args, library):
             return 0
         tensors = random_tensors(listed, distinct=library is None)
     results: list[Latency] = []
@@ -104,24 +104,27 @@ def _kernels(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fits(shape: str, listed: Manifest, positions: int, args: argparse.Namespace, memory: int) -> bool:
+def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: Path | None) -> bool:
     """Return whether a shape has room; print its memory plan, which is all that one without gets."""
     from tinychat_core.checkpoint.memory_plan import plan, Request
+    from tinychat_core.checkpoint.system_memory import available_memory
+    from tinychat_core.cuda import memory
 
-    needs = plan(listed, positions, Request(args.precision))
-    fits = needs.total_bytes <= memory
+    has = available_memory() if library is None else memory(library)
+    needs = plan(listed, positions, Request(args.precision, backend='cpu' if library is None else 'cuda'))
+    fits = needs.total_bytes <= has
     if not args.json:
         total, weights, cache, buffers = (count / 2**30 for count in (
             needs.total_bytes, needs.weights_bytes, needs.kv_cache_bytes, needs.buffers_bytes))
         layers = 'one layer' if listed.model['layers'] == 1 else f'{listed.model["layers"]} layers'
-        print(f'{shape}: {layers} of {listed.model["hidden_size"]} take {total:.2f} GiB: '
+        print(f'{args.shape}: {layers} of {listed.model["hidden_size"]} take {total:.2f} GiB: '
               f'weights {weights:.2f}, KV cache of {positions} positions {cache:.2f}, buffers {buffers:.2f}')
         if not fits:
-            print(f'it does not fit: {memory / 2**30:.2f} GiB are available, and nothing was timed')
+            print(f'it does not fit: {has / 2**30:.2f} GiB are available, and nothing was timed')
     elif not fits:
-        print(json.dumps({'shape': shape, 'fits': False, 'weights_bytes': needs.weights_bytes,
+        print(json.dumps({'shape': args.shape, 'fits': False, 'weights_bytes': needs.weights_bytes,
                           'kv_cache_bytes': needs.kv_cache_bytes, 'total_bytes': needs.total_bytes,
-                          'memory_bytes': memory}))
+                          'memory_bytes': has}))
     return fits
 
 
