@@ -15,7 +15,8 @@ from tinychat_core.errors import DoesNotFitError, InvalidParameterError
 PRECISIONS = {'W4': ('W4A8', 'W4A16'), 'W8': ('W8A8', 'W8A16'), 'W16': ('W16A16',)}
 KV_CACHES = ('auto', 'int8')  # auto: fp16, but fp32 where the CPU promises what fp32 gives
 KEY_GROUP = 32                # channels of a key that share a scale, in int8
-_PASS_ROWS = 128              # tokens whose activations the decoder keeps at once
+_PASS_ROWS = {'cpu': 128, 'cuda': 512}  # tokens whose activations the decoder keeps at once
+_CUDA_LOGIT_ROWS = 16  # tokens whose logits the CUDA backend keeps
 _SHORTEST = 128               # a context that was not asked for is at least so long
 
 
@@ -68,12 +69,12 @@ def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = 
     return MemoryPlan(positions, manifest.weights_bytes,
                       request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request),
                                                                   request.backend),
-                      _buffers_bytes(manifest.model))
+                      _buffers_bytes(manifest.model, request.backend))
 
 
 def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
     """Return the positions that `memory` bytes have room for beside the weights, within the context."""
-    left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model)
+    left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model, request.backend)
     position = request.caches * position_bytes(manifest.model, _numbers(manifest, request), request.backend)
     return int(max(0, min(left // position, manifest.model['context_length'])))
 
@@ -157,11 +158,16 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
         name: smaller(entry) if name.startswith('layers.') else entry for name, entry in manifest.tensors.items()})
 
 
-def _buffers_bytes(model: Mapping[str, Any]) -> int:
-    """Return the bytes of the activations, fp32, of a chunk of a prompt, and of the logits."""
-    attention = (2 * model['heads'] + 2 * model['kv_heads']) * model['head_dim']
-    row = 3 * model['hidden_size'] + attention + 3 * model['intermediate_size']
-    return int(4 * (_PASS_ROWS * row + model['vocab_size']))
+def _buffers_bytes(model: Mapping[str, Any], backend: str) -> int:
+    """Return the bytes of the activations of a chunk of a prompt, fp32 (CUDA: some in 16 bits), and of the logits."""
+    hidden, inner = model['hidden_size'], model['intermediate_size']
+    attention = model['heads'] * model['head_dim']
+    qkv = attention + 2 * model['kv_heads'] * model['head_dim']
+    if backend == 'cpu':
+        row, logits = 4 * (3 * hidden + qkv + attention + 3 * inner), model['vocab_size']
+    else:
+        row, logits = 10 * hidden + 4 * qkv + 2 * attention + 2 * inner, _CUDA_LOGIT_ROWS * model['vocab_size']
+    return int(_PASS_ROWS[backend] * row + 4 * logits)
 
 
 def _mib(count: int) -> str:
