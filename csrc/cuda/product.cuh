@@ -21,8 +21,8 @@ namespace tinychat::cuda {
 // What a lane loads at once: its two rows of `kSpan` columns, of which `kColumns` are its own.
 //
 //   weights()  operands of kProducts multiplications, scaled
-//   numbers()  the same as stored, match() what they need of the tokens, and add_sums() what becomes of the sums of a group
-//              (with an offset: and of the tokens' own sums): for few tokens and large groups
+//   numbers()  the same as stored, match() what they need of the tokens, and add_sums() what becomes of the sums of a group:
+//              for few tokens and large groups. kPlain: that needs the sums of the tokens themselves
 //   tokens()   the other operands for the same columns
 //
 // Where one token is decoded, a warp has `kAhead` stretches of weights on their way.
@@ -31,6 +31,7 @@ struct Four {
   static constexpr Offset kOffset = kWhich;
   static constexpr int kSpan = 32, kProducts = 2, kAhead = 2;
   static constexpr int kColumns = 8, kColumnBytes = 8; // columns of a lane; bytes of a tile's column
+  static constexpr bool kPlain = true;
   using Load = uint2;
   using Rows = RowScales<kNumber, kOffset>;
 
@@ -48,26 +49,33 @@ struct Four {
         a[1][2 * i + row] = rows.weights(row, from_high_nibbles<kNumber>(words[row] >> 8 * i, rows.zeros[row]));
       }
   }
-  // In fp16 the bits 0000q are the number q / 2^24, and 000q0 is 16 times that: a mask is all it takes. bf16, whose groups are
-  // never summed up, has no bits for that.
+  // In fp16 the bits 0000q are the number q / 2^24, and 000q0 is 16 times that: a mask is all it takes. bf16 has no bits for
+  // that: there it is 128 + q.
   __device__ static void numbers(const Load& load, uint32_t (&a)[kProducts][4]) {
-    static_assert(kNumber == Number::kHalf);
     const uint32_t words[2][2] = {{low_bytes(load.x), high_bytes(load.x)}, {low_bytes(load.y), high_bytes(load.y)}};
 #pragma unroll
     for (int row = 0; row < 2; ++row)
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        a[0][2 * i + row] = words[row][i] & 0x000f000fu;
-        a[1][2 * i + row] = words[row][i] & 0x00f000f0u;
+        const uint32_t word = words[row][i];
+        if constexpr (kNumber == Number::kHalf) {
+          a[0][2 * i + row] = word & 0x000f000fu;
+          a[1][2 * i + row] = word & 0x00f000f0u;
+        } else {
+          a[0][2 * i + row] = select_or<0x000f000fu, kUnits<kNumber>>(word);
+          a[1][2 * i + row] = select_or<0x000f000fu, kUnits<kNumber>>(word >> 4);
+        }
       }
   }
   // What is 16 times too much meets 1/16 of the tokens.
   __device__ static void match(uint32_t (&b)[kProducts][2]) {
-    for (uint32_t& two : b[1]) two = multiply_add<kNumber>(two, 0x2c002c00u, 0);
+    if constexpr (kNumber == Number::kHalf)
+      for (uint32_t& two : b[1]) two = multiply_add<kNumber>(two, 0x2c002c00u, 0);
   }
   __device__ static void add_sums(const float (&sums)[4], const float (&plain)[4], const StoredScales& stored, int g,
                                   float (&total)[4]) {
-    const SumScales rows = SumScales::of<kOffset>(stored, g);
+    constexpr bool kHalf = kNumber == Number::kHalf;
+    const SumScales rows = SumScales::of<kOffset>(stored, g, kHalf ? 0x1p-24f : 1.0f, kHalf ? 0.0f : 128.0f);
 #pragma unroll
     for (int i = 0; i < 4; ++i) total[i] += rows.scale[i / 2] * sums[i] + rows.offset[i / 2] * plain[i];
   }
@@ -102,6 +110,7 @@ struct FourColumns {
 template <Number kNumber>
 struct Eight : FourColumns<kNumber> {
   static constexpr int kColumnBytes = 16;
+  static constexpr bool kPlain = kNumber == Number::kHalf;
   using Load = uint2;
 
   __device__ static int place(int g, int t) { return 64 * t + 8 * g; }
@@ -114,6 +123,28 @@ struct Eight : FourColumns<kNumber> {
 #pragma unroll
       for (int i = 0; i < 2; ++i) a[0][2 * i + row] = rows.weights(row, from_bytes<kNumber>(words[row] >> 8 * i));
   }
+  // In fp16, (q + 128) / 2^24; in bf16, q.
+  __device__ static void numbers(const Load& load, uint32_t (&a)[1][4]) {
+    const uint32_t words[2] = {load.x ^ 0x80808080u, load.y ^ 0x80808080u};
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      if constexpr (kNumber == Number::kHalf) {
+        a[0][row] = low_bytes(words[row]);
+        a[0][2 + row] = high_bytes(words[row]);
+      } else {
+        a[0][row] = from_bytes<kNumber>(in_pairs(row == 0 ? load.x : load.y));
+        a[0][2 + row] = from_bytes<kNumber>(in_pairs(row == 0 ? load.x : load.y) >> 8);
+      }
+    }
+  }
+  __device__ static void match(uint32_t (&)[1][2]) {}
+  __device__ static void add_sums(const float (&sums)[4], const float (&plain)[4], const StoredScales& stored, int g,
+                                  float (&total)[4]) {
+    const SumScales rows = SumScales::of<Offset::kNone>(stored, g, kPlain ? 0x1p-24f : 1.0f, kPlain ? 128.0f : 0.0f);
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      total[i] += rows.scale[i / 2] * sums[i] + (kPlain ? rows.offset[i / 2] * plain[i] : 0.0f);
+  }
 };
 
 // 16-bit numbers lie column by column: two rows are 4 bytes, and a lane's four columns are four loads. kRounds: fp16 weights
@@ -121,6 +152,7 @@ struct Eight : FourColumns<kNumber> {
 template <Number kNumber, bool kRounds>
 struct Sixteen : FourColumns<kNumber> {
   static constexpr int kColumnBytes = 32;
+  static constexpr bool kPlain = false;
   using Load = uint4;
 
   __device__ static int place(int g, int t) { return 128 * t + 4 * g; }

@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
   constexpr int kTeam = kThreads / kWarp / kTiles; // warps of a tile
   constexpr int kNext = kTeam * kStretch, kFurther = F::kAhead * kNext;
   constexpr bool kSummed = kScaled == kStretch; // a group's sums are scaled; those of small groups would be too many
-  constexpr uint32_t kOne = 0x3c003c00u;        // in fp16, twice: bf16 has no such sums
+  constexpr uint32_t kOne = kNumber == Number::kHalf ? 0x3c003c00u : 0x3f803f80u;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int tiles = (p.w.rows + 15) / 16 / kTiles; // taken together
   const int cols = p.w.cols, beside = warp / kTeam * tiles, begin = warp % kTeam * kStretch;
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
             fetch(slot, offset + i * F::kSpan);
             if (still > i * F::kSpan) F::tokens(x + column + offset + i * F::kSpan, b);
             // A matrix of ones sums up the tokens where the products are: at the lane's columns 2t and 2t + 1.
-            if constexpr (kSummed && F::kOffset != Offset::kNone)
+            if constexpr (kSummed && F::kPlain)
 #pragma unroll
               for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(plain, {kOne, kOne, kOne, kOne}, b[k]);
             if constexpr (kSummed) F::match(b);
