@@ -157,8 +157,8 @@ class ChatServer:
 
     @staticmethod
     def _unused(handle: Any) -> Chat.Result:
-        """Stand for the action's callback: each goal is executed with one of its own."""
-        raise NotImplementedError
+        """Stand for the action's callback, which rclpy asks for: each goal is executed with one of its own."""
+        raise AssertionError('a goal was executed without its own callback')
 
     def _accept(self, goal: AcceptedGoal) -> None:
         with self._changed:

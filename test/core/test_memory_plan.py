@@ -45,7 +45,7 @@ def test_llama_2_70b_fits_a_board_of_64_gb() -> None:
     assert 34 * GIB < needs.total_bytes < 36 * GIB
 
 
-def test_cuda_takes_four_times_the_rows_in_half_the_bits() -> None:
+def test_cuda_keeps_the_activations_of_512_tokens() -> None:
     needs = plan(SEVENTY, request=Request(backend='cuda'))
     row = 4 * (2 * 8192 + (64 + 2 * 8) * 128) + 2 * (8192 + 64 * 128 + 28672)
     assert needs.buffers_bytes == 512 * row + 4 * 16 * 32000

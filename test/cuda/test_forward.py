@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from tinychat_core.engine import Engine
+from tinychat_core.checkpoint.reader import Checkpoint
+from tinychat_core.engine import _native_tensor, Engine
 from tinychat_core.importers import import_model
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,17 @@ def test_four_bits_equal_the_cpu(name: str, tmp_path: Path) -> None:
 def test_sixteen_bits_equal_the_cpu(tmp_path: Path) -> None:
     checkpoint = imported('qwen3', 'W16', tmp_path)
     assert error(logits(checkpoint, 'W16A16', 'cuda'), logits(checkpoint, 'W16A16', 'cpu')) < BOUND
+
+
+def test_a_head_alone_in_bf16_counts(tmp_path: Path) -> None:
+    tensors = {}
+    for dtype in (torch.bfloat16, torch.float16):
+        checkpoint = Checkpoint.open(imported('falcon 40b', 'W16', tmp_path / str(dtype), dtype))
+        tensors[dtype] = {name: _native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
+    mixed = {**tensors[torch.float16], 'head': tensors[torch.bfloat16]['head']}
+    found, expected = (Engine(checkpoint.manifest.model, mixed, weights='W16', backend=backend).score([1, 2, 3])
+                       for backend in ('cuda', 'cpu'))
+    assert error(found, expected) < BOUND
 
 
 def test_a_cache_of_bytes_equals_the_cpu(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from tinychat_core.errors import DoesNotFitError, InvalidParameterError
 PRECISIONS = {'W4': ('W4A8', 'W4A16'), 'W8': ('W8A8', 'W8A16'), 'W16': ('W16A16',)}
 KV_CACHES = ('auto', 'int8')  # auto: fp16, but fp32 where the CPU promises what fp32 gives
 KEY_GROUP = 32                # channels of a key that share a scale, in int8
-_PASS_ROWS = {'cpu': 128, 'cuda': 512}  # tokens whose activations the decoder keeps at once
-_CUDA_LOGIT_ROWS = 16  # tokens whose logits the CUDA backend keeps
+_PASS_ROWS = {'cpu': 128, 'cuda': 512}  # tokens whose activations a backend keeps: its kMaxRows
+_CUDA_LOGIT_ROWS = 16         # tokens whose logits the CUDA backend keeps: its kLogitRows
 _SHORTEST = 128               # a context that was not asked for is at least so long
 
 
