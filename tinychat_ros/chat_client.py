@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 from collections.abc import Iterator
 import signal
 import sys
@@ -15,6 +16,8 @@ from uuid import uuid4
 from action_msgs.msg import GoalStatus
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -28,6 +31,8 @@ FEEDBACK_QOS, SERVICE_QOS = QoSProfile(depth=1000), QoSProfile(depth=2000)
 STATE_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # A node may vanish for a moment, after one of the two was stopped, and come back.
 PATIENCE = 2.0  # [s]
+# What DDS forgot of a client that stood still, it may never learn again: after so long without a word it begins anew.
+SILENCE = 3.0  # [s]
 
 
 class ClientError(Exception):
@@ -45,17 +50,33 @@ class ChatClient:
         """
         self._server = server
         self._timeout = timeout
-        self._state = State()
         self._interrupts = 0
         self._is_asking = False
-        self._executor = SingleThreadedExecutor()
+        self._seen = self._looked = self._heard = 0.0  # when the server was there, we looked last, and an answer came
+        self._back_at: float | None = None  # when one of the two came back, if nothing is sure since
+        self._connect(node)
+
+    def _connect(self, node: Node) -> None:
+        self._node = node
+        self._state = State()
+        self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._client: ActionClient[Any, Any, Any] = ActionClient(
-            node, Chat, f'{server}/chat', feedback_sub_qos_profile=FEEDBACK_QOS,
+            node, Chat, f'{self._server}/chat', feedback_sub_qos_profile=FEEDBACK_QOS,
             goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
             cancel_service_qos_profile=SERVICE_QOS)
-        self._seen = self._looked = 0.0  # when the server was there, and when we looked last
-        node.create_subscription(State, f'{server}/state', self._on_state, STATE_QOS)
+        node.create_subscription(State, f'{self._server}/state', self._on_state, STATE_QOS)
+
+    def _reconnect(self, handle: Any) -> Any:
+        """Return a goal's handle of a new participant, whom the node gets to know; of its feedback no more comes."""
+        context = Context()
+        rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+        atexit.register(context.try_shutdown)
+        self._executor.shutdown()
+        self._connect(rclpy.create_node(self._node.get_name(), namespace=self._node.get_namespace(), context=context))
+        self.wait()
+        self._seen, self._looked, self._back_at = monotonic(), monotonic(), None
+        return ClientGoalHandle(self._client, handle.goal_id, Chat.Impl.SendGoalService.Response(accepted=True))
 
     def interrupt(self, *_: Any) -> None:
         """Cancel the goal that runs; without one, and the second time, end."""
@@ -99,12 +120,14 @@ class ChatClient:
         printed: list[str] = []
 
         def show(message: Any) -> None:
+            self._heard = monotonic()
             if message.feedback.delta:
                 printed.append(message.feedback.delta)
                 print(message.feedback.delta, end='', flush=True)
 
         rejected = self._state.rejected_goals
-        self._seen = sent_at = monotonic()
+        self._seen = self._looked = sent_at = monotonic()
+        self._back_at = None
         sent = self._client.send_goal_async(goal, show)
         while not sent.done():
             self._spin()
@@ -134,20 +157,29 @@ class ChatClient:
             if self._spin():
                 # What was on its way may be lost; the node keeps a result for 10 s.
                 future = handle.get_result_async()
+            elif self._back_at is not None and monotonic() - max(self._back_at, self._heard) > SILENCE:
+                handle = self._reconnect(handle)
+                future, canceling = handle.get_result_async(), False
         return future.result()
 
     def _spin(self) -> bool:
-        """Handle what comes; True where the server was away for a moment, ClientError where it stays."""
+        """Handle what comes; True where one of the two was away for a moment, ClientError where the server stays so."""
         self._executor.spin_once(0.05)
         now = monotonic()
-        if now - self._looked < 0.1:
+        unlooked = now - self._looked
+        if unlooked < 0.1:
             return False
         self._looked = now
+        if unlooked > 1.0:  # it was this client that stood still
+            self._seen = self._back_at = now
+            return True
         away = now - self._seen
         if self._client.server_is_ready():
             self._seen = now
+            if away > 1.0:
+                self._back_at = now
             return away > 1.0
-        if away > PATIENCE:
+        if away > PATIENCE and self._back_at is None:
             print(flush=True)  # ahead of what goes to stderr
             raise ClientError('the node has disappeared')
         return False
