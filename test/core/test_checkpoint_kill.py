@@ -25,9 +25,12 @@ def content(directory: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_what_a_killed_writer_leaves(tmp_path: Path) -> None:
-    begin = time.monotonic()
-    whole = content(small.write(tmp_path / 'reference'))
-    longest = 1.2 * (time.monotonic() - begin)
+    times = []
+    for number in range(5):  # one alone may have been held up
+        begin = time.monotonic()
+        whole = content(small.write(tmp_path / f'reference {number}'))
+        times.append(time.monotonic() - begin)
+    longest = 1.2 * min(times)
     moments = random.Random(7)
     out, partial = tmp_path / 'out', tmp_path / 'out.partial'
     left = {'whole': 0, 'partial': 0, 'absent': 0}

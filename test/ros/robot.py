@@ -56,6 +56,11 @@ class Goal:
         wait_for(future.done)
         return future.result().status, future.result().result
 
+    def told(self, count: int) -> list[Chat.Feedback]:
+        """Wait for `count` pieces of feedback, which the result may overtake, and return what there is."""
+        wait_for(lambda: len(self.feedback) >= count)
+        return self.feedback
+
     def await_text(self) -> None:
         """Wait for the first piece of the answer."""
         wait_for(lambda: any(feedback.delta for feedback in self.feedback))

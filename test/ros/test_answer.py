@@ -51,7 +51,7 @@ def test_tokens_and_feedback_are_numbered_and_whole(start: Any, engine: Scripted
     assert ''.join(piece.delta for piece in pieces) == result.text
     assert [piece.last for piece in pieces] == [False] * 40 + [True]
     assert (pieces[-1].finish_reason, pieces[-1].new_tokens) == ('stop', 41)
-    stages = [feedback.stage for feedback in goal.feedback]
+    stages = [feedback.stage for feedback in goal.told(42)]
     assert stages == [Chat.Feedback.PREFILL] + [Chat.Feedback.DECODE] * 41
     decoded = goal.feedback[1:]
     assert [feedback.index for feedback in decoded] == list(range(41))
@@ -103,6 +103,7 @@ def test_the_feedback_tells_how_far_a_long_prompt_is_read(robot: Robot, engine: 
     engine.context_length = 2000
     goal = robot.send('x' * 1600)
     goal.result()
-    progress = [feedback.prefill_progress for feedback in goal.feedback if feedback.stage == Chat.Feedback.PREFILL]
+    told = goal.told(4)
+    progress = [feedback.prefill_progress for feedback in told if feedback.stage == Chat.Feedback.PREFILL]
     assert len(progress) == 4 and progress == sorted(progress)
     assert (progress[0], 0.9 < progress[-1] < 1.0) == (0.0, True)

@@ -22,7 +22,7 @@ def test_a_second_goal_waits_and_is_told_so(robot: Robot, engine: ScriptedEngine
     engine.stands_at = None
     assert [goal.result()[0] for goal in (first, second)] == [GoalStatus.STATUS_SUCCEEDED] * 2
     assert [messages[-1]['content'] for messages in engine.dialogues] == ['first', 'second']
-    assert (second.feedback[0].stage, second.feedback[0].goals_ahead) == (Chat.Feedback.QUEUED, 1)
+    assert (second.told(1)[0].stage, second.feedback[0].goals_ahead) == (Chat.Feedback.QUEUED, 1)
 
 
 def test_a_full_queue_rejects(start: Any, engine: ScriptedEngine) -> None:

@@ -25,7 +25,7 @@ def test_nothing_is_lost_at_400_tokens_a_second(start: Any, engine: ScriptedEngi
     pieces = robot.pieces(goal.handle.goal_id)
     assert [piece.index for piece in pieces] == list(range(601))
     assert ''.join(piece.delta for piece in pieces) == text
-    assert [feedback.index for feedback in goal.feedback[1:]] == list(range(601))
+    assert [feedback.index for feedback in goal.told(602)[1:]] == list(range(601))
 
 
 def test_our_client_prints_every_token(start: Any, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]) -> None:
