@@ -59,9 +59,10 @@ struct Product {
   Activated activated = {};
   Normed normed = {}; // of one token, instead of x
 };
-// Whether a product of one token can make its norm.
+// Whether a product of one token can make its norm: with the scales of groups of 64 no registers are left for it.
 inline bool makes_norm(const Linear& w, Number number) {
-  return w.cols <= kMostNormed && (number == Number::kHalf || w.format == WeightFormat::kBf16);
+  return w.cols <= kMostNormed && !(w.format == WeightFormat::kW4Zero && w.group == 64) &&
+         (number == Number::kHalf || w.format == WeightFormat::kBf16);
 }
 void multiply_half(const Queue& queue, const Product& product);
 void multiply_bf16(const Queue& queue, const Product& product);

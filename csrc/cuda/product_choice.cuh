@@ -30,9 +30,11 @@ void few(const Queue& queue, const Product& p) {
 template <template <Number> class Format, Number kNumber, int kFewScaled, int kManyScaled>
 void multiply_in(const Queue& queue, const Product& p) {
   if (p.rows > kMostEights * kFew) return many<Format, kNumber, kManyScaled>(queue, p);
-  if (p.normed.x != nullptr)
-    return p.activated.gated ? few<Format, kNumber, kFewScaled, 2, true, 256>(queue, p)
-                             : few<Format, kNumber, kFewScaled, 1, true, 256>(queue, p);
+  if constexpr (kFewScaled != 64) { // makes_norm()
+    if (p.normed.x != nullptr)
+      return p.activated.gated ? few<Format, kNumber, kFewScaled, 2, true, 256>(queue, p)
+                               : few<Format, kNumber, kFewScaled, 1, true, 256>(queue, p);
+  }
   if (p.activated.gated) return few<Format, kNumber, kFewScaled, 2, false, 256>(queue, p);
   // Where there is a tile for fewer blocks than fit, each has more warps.
   p.w.tiles() > few_blocks(320) * queue.multiprocessors ? few<Format, kNumber, kFewScaled, 1, false, 256>(queue, p)

@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
   constexpr int kLoads = kStretch / F::kSpan, kTogether = kScaled / F::kSpan, kGroups = kStretch / kScaled;
   constexpr int kTeam = kThreads / kWarp / kTiles; // warps of a tile
   constexpr int kNext = kTeam * kStretch, kFurther = F::kAhead * kNext;
-  constexpr bool kSummed = kScaled == kStretch; // a group's sums are scaled; those of small groups would be too many
+  constexpr bool kSummed = kScaled >= 64; // a group's sums are scaled; those of small groups would be too many
   constexpr uint32_t kOne = kNumber == Number::kHalf ? 0x3c003c00u : 0x3f803f80u;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int tiles = (p.w.rows + 15) / 16 / kTiles; // taken together
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
   const size_t bytes = static_cast<size_t>(cols) * F::kColumnBytes;
 
   const auto scales_of = [&](int tile) {
-    if constexpr (kSummed) return LargeScales<F::kOffset>(p.w, tile, begin, g);
+    if constexpr (kSummed) return LargeScales<F::kOffset, kScaled>(p.w, tile, begin, g);
     else return LaneScales<F::kOffset>(p.w, tile, g);
   };
   // The weights that are asked for next: `left` columns of their tile are still there.

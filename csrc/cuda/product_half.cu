@@ -14,6 +14,7 @@ void multiply_half(const Queue& queue, const Product& p) {
   const bool large = p.w.group == kStretch;
   switch (p.w.format) {
     case WeightFormat::kW4Zero:
+      if (p.w.group == 64) return multiply_in<FourZero, kHalf, 64, 32>(queue, p);
       return large ? multiply_in<FourZero, kHalf, kStretch, kStage>(queue, p)
                    : multiply_in<FourZero, kHalf, 32, 32>(queue, p);
     case WeightFormat::kW4Min:

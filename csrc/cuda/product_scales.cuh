@@ -54,24 +54,24 @@ class LaneScales {
   const uint8_t* offsets_ = nullptr;
 };
 
-// The same of groups of 128 columns, without a division: `offset` columns behind the first, a constant, stands in the load.
+// The same of groups of kGroup columns, without a division: `offset` columns behind the first, a constant, stands in the load.
 // Without scales of groups there is nothing to load.
-template <Offset kOffset>
+template <Offset kOffset, int kGroup>
 class LargeScales {
  public:
   __device__ LargeScales(const Linear& w, int tile, int first, int g) {
     if (kOffset == Offset::kNone) return;
-    const size_t group = static_cast<size_t>(tile) * (w.cols / 128) + first / 128;
+    const size_t group = static_cast<size_t>(tile) * (w.cols / kGroup) + first / kGroup;
     scales_ = reinterpret_cast<const uint8_t*>(w.scales + group * 16 + 2 * g);
     if (kOffset == Offset::kMins) offsets_ = reinterpret_cast<const uint8_t*>(w.mins + group * 16 + 2 * g);
     if (kOffset == Offset::kZeros) offsets_ = w.zeros + group * 8 + 2 * g % 8;
   }
   __device__ void advance(int columns) {
-    scales_ += columns / 128 * 32;
-    offsets_ += columns / 128 * (kOffset == Offset::kMins ? 32 : 8);
+    scales_ += columns / kGroup * 32;
+    offsets_ += columns / kGroup * (kOffset == Offset::kMins ? 32 : 8);
   }
   __device__ void load(int offset, StoredScales& stored) const {
-    const int group = offset / 128;
+    const int group = offset / kGroup;
     stored.scales = *reinterpret_cast<const uint32_t*>(scales_ + group * 32);
     if (kOffset == Offset::kMins) stored.offsets = *reinterpret_cast<const uint32_t*>(offsets_ + group * 32);
     if (kOffset == Offset::kZeros) stored.offsets = *reinterpret_cast<const uint16_t*>(offsets_ + group * 8);

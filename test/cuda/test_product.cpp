@@ -75,7 +75,8 @@ std::vector<uint16_t> random_tokens(std::mt19937& random, size_t count, Number n
 
 // Whether weights become fp16 numbers: else a group's sums are scaled, or a channel's.
 bool rounds(const Linear& w, Number number, int tokens) {
-  return number == Number::kHalf && w.format != WeightFormat::kW8Channel && (tokens > 24 || w.group % 128 != 0);
+  return number == Number::kHalf && w.format != WeightFormat::kW8Channel &&
+         (tokens > 24 || w.group % (w.format == WeightFormat::kW4Zero ? 64 : 128) != 0);
 }
 
 // What a row of W and a token make, in double precision.
