@@ -9,13 +9,12 @@ code=0
 check() { echo "-- $1"; "${@:2}" || code=1; }
 
 check 'tests' "$python" -m pytest -q -m gpu test/cuda
-# A prompt and a few tokens of a small model go through every kernel of a decoder layer.
-bench=("$python" -m tinychat_core.cli bench --shape smollm2-135m --backend cuda --context 70 --new-tokens 4)
 if command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck synccheck initcheck; do
-    for precision in W4A16 W8A16 W16A16; do
-      check "$tool, $precision" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
-        --target-processes all "${bench[@]}" --precision "$precision"
+    for passes in 'W4A16 128 auto' 'W4A16 64 int8' 'W8A16 128 int8' 'W16A16 128 auto'; do
+      # shellcheck disable=SC2086
+      check "$tool, $passes" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
+        "$python" test/cuda/small_passes.py $passes
     done
   done
 else
