@@ -1,7 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The only file that knows Python: dictionaries and arrays in, arrays out, the GIL released while the decoder works.
+// The module. Only bindings*.cpp know Python: dictionaries and arrays in, arrays out, the GIL released while the decoder
+// works.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -10,6 +11,8 @@
 #include <memory>
 #include <string>
 
+#include "bindings_cuda.h"
+#include "bindings_model.h"
 #include "cpu/bandwidth.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/isa.h"
@@ -24,93 +27,6 @@ using namespace py::literals;
 namespace tinychat {
 namespace {
 
-template <typename T>
-T choose(const std::string& what, const std::string& name, std::initializer_list<std::pair<const char*, T>> choices) {
-  for (const auto& [key, value] : choices)
-    if (name == key) return value;
-  throw py::value_error("unknown " + what + " '" + name + "'");
-}
-
-ModelConfig config_from(const py::dict& d) {
-  ModelConfig c;
-  const auto read = [&](const char* name, auto& field, bool required = false) {
-    if (d.contains(name)) field = d[name].cast<std::decay_t<decltype(field)>>();
-    else if (required) throw py::value_error(std::string("the model's description lacks ") + name);
-  };
-  read("vocab_size", c.vocab_size, true);
-  read("hidden_size", c.hidden_size, true);
-  read("intermediate_size", c.intermediate_size, true);
-  read("layers", c.layers, true);
-  read("heads", c.heads, true);
-  read("kv_heads", c.kv_heads, true);
-  read("head_dim", c.head_dim, true);
-  read("norm_eps", c.norm_eps, true);
-  read("gated", c.gated, true);
-  read("parallel", c.parallel);
-  read("embedding_scale", c.embedding_scale);
-  read("attention_scale", c.attention_scale);
-  read("attention_softcap", c.attention_softcap);
-  read("logit_softcap", c.logit_softcap);
-  read("position_offset", c.position_offset);
-  read("rope_inv_freq", c.rope_inv_freq);
-  read("rope_scale", c.rope_scale);
-  read("rope_local_inv_freq", c.rope_local_inv_freq);
-  read("alibi_slopes", c.alibi_slopes);
-  read("windows", c.windows);
-  c.norm = choose<Norm>("norm", d["norm"].cast<std::string>(), {{"rms", Norm::kRms}, {"layer", Norm::kLayer}});
-  c.activation = choose<Activation>("activation", d["activation"].cast<std::string>(),
-                                    {{"silu", Activation::kSilu},
-                                     {"gelu", Activation::kGelu},
-                                     {"gelu_tanh", Activation::kGeluTanh},
-                                     {"relu", Activation::kRelu}});
-  return c;
-}
-
-// A pointer into an array that has at least `count` numbers of `size` bytes; the array is kept alive by the caller.
-const void* data_of(const py::dict& d, const char* key, size_t count, size_t size) {
-  const auto array = d[key].cast<py::array>();
-  if (static_cast<size_t>(array.nbytes()) < count * size || !(array.flags() & py::array::c_style))
-    throw py::value_error(std::string("array '") + key + "' is too small or not contiguous");
-  return array.data();
-}
-
-WeightFormat weight_format(const std::string& name) {
-  return choose<WeightFormat>("weight format", name,
-                              {{"w4z", WeightFormat::kW4Zero},
-                               {"w4m", WeightFormat::kW4Min},
-                               {"w8g", WeightFormat::kW8Group},
-                               {"w8c", WeightFormat::kW8Channel},
-                               {"f16", WeightFormat::kF16},
-                               {"bf16", WeightFormat::kBf16}});
-}
-
-Linear linear_from(const py::dict& d) {
-  Linear w;
-  const auto format = d["format"].cast<std::string>();
-  w.format = weight_format(format);
-  w.rows = d["rows"].cast<int>();
-  w.cols = d["cols"].cast<int>();
-  const size_t tiles = w.tiles(), cols = w.cols;
-  if (w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16) {
-    w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * 16 * cols, 2));
-    return w;
-  }
-  w.group = w.format == WeightFormat::kW8Channel ? w.cols : d["group_size"].cast<int>();
-  if (w.group <= 0 || w.group % 32 != 0 || w.cols % w.group != 0)
-    throw py::value_error("the group size must be a multiple of 32 that divides the width");
-  const size_t groups = cols / w.group;
-  const bool four_bits = format[1] == '4';
-  w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * 16 * cols / (four_bits ? 2 : 1), 1));
-  if (w.format == WeightFormat::kW8Channel)
-    w.channel_scales = static_cast<const float*>(data_of(d, "scales", tiles * 16, 4));
-  else w.scales = static_cast<const uint16_t*>(data_of(d, "scales", tiles * groups * 16, 2));
-  if (w.format == WeightFormat::kW4Min)
-    w.mins = static_cast<const uint16_t*>(data_of(d, "mins", tiles * groups * 16, 2));
-  if (w.format == WeightFormat::kW4Zero && d.contains("zeros"))
-    w.zeros = static_cast<const uint8_t*>(data_of(d, "zeros", tiles * groups * 8, 1));
-  return w;
-}
-
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
 
 // A decoder and the Python objects whose memory it reads.
@@ -119,21 +35,9 @@ class PyDecoder {
   PyDecoder(const py::dict& config, const py::dict& tensors, const std::string& activations, const std::string& isa,
             int threads, int max_seq_len, const std::string& cuda_library, bool byte_cache)
       : tensors_(tensors), isa_(choose_isa(isa)), threads_(threads) {
-    std::map<std::string, Tensor> views;
-    for (const auto& [key, value] : tensors) {
-      Tensor& tensor = views[key.cast<std::string>()];
-      if (py::isinstance<py::dict>(value)) {
-        tensor.linear = linear_from(value.cast<py::dict>());
-      } else {
-        const auto vector = py::array_t<float, py::array::c_style>::ensure(value);
-        if (!vector || vector.ptr() != value.ptr()) throw py::value_error("a vector must be a float32 array");
-        tensor.vector = vector.data();
-        tensor.size = static_cast<int>(vector.size());
-      }
-    }
     if (threads < 1) throw py::value_error("threads must be at least 1");
     if (max_seq_len < 1) throw py::value_error("max_seq_len must be at least 1");
-    const Model model = build_model(config_from(config), views);
+    const Model model = model_from(config, tensors);
     const auto input = choose<InputKind>("activations", activations,
                                          {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}});
     std::unique_ptr<Backend> backend;
@@ -257,33 +161,7 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
 
-  m.def(
-      "cuda_device",
-      [](const std::string& library) {
-        const CudaDevice device = CudaLibrary(library).probe();
-        return py::dict("name"_a = device.name, "compute_capability"_a = py::make_tuple(device.major, device.minor),
-                        "multiprocessors"_a = device.multiprocessors, "integrated"_a = device.integrated,
-                        "memory"_a = device.memory, "free_memory"_a = device.free_memory);
-      },
-      "library"_a, "What the CUDA library at a path finds. Raises DeviceError, saying why it cannot be used.");
-
-  m.def(
-      "cuda_copy_bandwidth", [](const std::string& library) { return CudaLibrary(library).copy_bandwidth(); },
-      "library"_a, "Bytes that the device reads and writes per second in a large copy. Raises DeviceError.");
-  m.def(
-      "cuda_time_product",
-      [](const std::string& library, const std::string& format, int rows, int cols, int group_size, int tokens) {
-        Linear shape;
-        shape.format = weight_format(format);
-        shape.rows = rows;
-        shape.cols = cols;
-        shape.group = group_size > 0 ? group_size : cols;
-        const ProductTime time = CudaLibrary(library).time_product(shape, tokens);
-        return py::make_tuple(time.seconds, time.bytes);
-      },
-      "library"_a, "format"_a, "rows"_a, "cols"_a, "group_size"_a, "tokens"_a,
-      "Seconds that a product with random weights takes, and the bytes that it reads and writes. Raises DeviceError.");
-
+  bind_cuda(m);
   m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, "rounds"_a = 9,
         py::call_guard<py::gil_scoped_release>(),
         "Bytes per second at which `threads` threads together read a buffer of `bytes`: the median of `rounds`.");
