@@ -33,7 +33,8 @@ using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
 class PyDecoder {
  public:
   PyDecoder(const py::dict& config, const py::dict& tensors, const std::string& activations, const std::string& isa,
-            int threads, int max_seq_len, const std::string& cuda_library, bool byte_cache)
+            int threads, int max_seq_len, const std::string& cuda_library, bool byte_cache,
+            const py::object& place_files)
       : tensors_(tensors), isa_(choose_isa(isa)), threads_(threads) {
     if (threads < 1) throw py::value_error("threads must be at least 1");
     if (max_seq_len < 1) throw py::value_error("max_seq_len must be at least 1");
@@ -48,8 +49,9 @@ class PyDecoder {
                                                            : CacheKind::kFloat;
       backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
     } else {
+      const CudaOptions options = {max_seq_len, byte_cache, placing(place_files)};
       const py::gil_scoped_release release;
-      backend = CudaLibrary(cuda_library).backend(model, {max_seq_len, byte_cache});
+      backend = CudaLibrary(cuda_library).backend(model, options);
     }
     decoder_ = std::make_unique<Decoder>(model, std::move(backend));
   }
@@ -127,11 +129,11 @@ PYBIND11_MODULE(_tinychat, m) {
 
   py::class_<PyDecoder>(m, "Decoder")
       .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int,
-                    const std::string&, bool>(),
+                    const std::string&, bool, const py::object&>(),
            "config"_a, "tensors"_a, py::kw_only(), "activations"_a, "isa"_a, "threads"_a, "max_seq_len"_a,
-           "cuda_library"_a = "", "byte_cache"_a = false,
+           "cuda_library"_a = "", "byte_cache"_a = false, "place_files"_a = py::none(),
            "Build a decoder over mapped tensors, which stay alive with it; `cuda_library`: a path, to decode on a "
-           "GPU.\n\n"
+           "GPU; `place_files`: called with a WeightMemory whenever that is set up, to copy files there.\n\n"
            "Raises ValueError for what does not fit, DeviceError where there is no GPU or it has no room.")
       .def("new_cache", &PyDecoder::new_cache)
       .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,

@@ -3,6 +3,7 @@
 
 #include "bindings_cuda.h"
 
+#include <memory>
 #include <string>
 
 #include "bindings_model.h"
@@ -13,7 +14,43 @@ using namespace py::literals;
 
 namespace tinychat {
 
+std::function<void(WeightMemory&)> placing(const py::object& function) {
+  if (function.is_none()) return {};
+  // Copies of it may end without the GIL.
+  const std::shared_ptr<py::object> held(new py::object(function), [](py::object* object) {
+    const py::gil_scoped_acquire acquire;
+    delete object;
+  });
+  return [held](WeightMemory& memory) {
+    const py::gil_scoped_acquire acquire;
+    (*held)(py::cast(&memory, py::return_value_policy::reference));
+  };
+}
+
 void bind_cuda(py::module_& m) {
+  py::class_<WeightMemory>(m, "WeightMemory", "Where files of weights go on a device. All methods raise DeviceError.")
+      .def(
+          "buffer",
+          [](WeightMemory& memory, size_t size) { return py::memoryview::from_memory(memory.buffer(size), size); },
+          "size"_a, "Memory that `copy` is fast from; it ends when the weights are placed.")
+      .def(
+          "allocate",
+          [](WeightMemory& memory, const py::buffer& mapping) {
+            const py::buffer_info info = mapping.request();
+            return reinterpret_cast<uintptr_t>(memory.allocate(info.ptr, static_cast<size_t>(info.size)));
+          },
+          "mapping"_a, "Memory as large as a mapping; tensors of the mapping will be read from it.")
+      .def(
+          "copy",
+          [](WeightMemory& memory, uintptr_t handle, size_t offset, const py::buffer& chunk) {
+            const py::buffer_info info = chunk.request();
+            const py::gil_scoped_release release;
+            memory.copy(reinterpret_cast<uint8_t*>(handle) + offset, info.ptr, static_cast<size_t>(info.size));
+          },
+          "handle"_a, "offset"_a, "chunk"_a, "Begin to copy a chunk into what `allocate` returned.")
+      .def("synchronize", &WeightMemory::synchronize, py::call_guard<py::gil_scoped_release>(),
+           "Wait until all chunks are copied.");
+
   m.def(
       "cuda_device",
       [](const std::string& library) {

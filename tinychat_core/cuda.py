@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tinychat_core import _tinychat
 from tinychat_core._tinychat import DeviceError
+from tinychat_core.checkpoint.placement import Device, Machine
 from tinychat_core.checkpoint.system_memory import available_memory
 from tinychat_core.errors import InvalidParameterError
 
@@ -57,7 +58,8 @@ def usable_library(backend: str, weights: str, precision: str | None) -> Path | 
     return path
 
 
-def memory(path: Path) -> int:
-    """Return the bytes that the library's device has left for a model; of shared DRAM what the system has left."""
+def machine(path: Path) -> Machine:
+    """Return what the library's device is and what it has left for a model; of shared DRAM what the system has."""
     device = _tinychat.cuda_device(str(path))
-    return available_memory() if device['integrated'] else int(device['free_memory'])
+    return Machine(Device.INTEGRATED if device['integrated'] else Device.DISCRETE, available_memory(),
+                   device_memory=int(device['free_memory']))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 import logging
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core import _tinychat, cuda
-from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError
+from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError, WeightMemory
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.memory_plan import cache_numbers, fitting_plan, position_bytes, Request
 from tinychat_core.checkpoint.placement import Device, Machine, place, Way
@@ -48,13 +49,15 @@ class Engine:
 
     def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str,
                  precision: str | None = None, backend: str = 'auto', threads: int | None = None,
-                 max_seq_len: int | None = None, kv_cache: str = 'auto') -> None:
+                 max_seq_len: int | None = None, kv_cache: str = 'auto',
+                 place_files: Callable[[WeightMemory], None] | None = None) -> None:
         """
         Build the decoder over `tensors`, which are read in place; `Engine.open` does it for a checkpoint.
 
         `model` is a family's description; a tensor is a float32 vector, or a dictionary of a matrix's format, rows,
-        cols, group_size and arrays. Raises InvalidParameterError for what cannot be served, ValueError for tensors that
-        do not fit the description, BackendFailedError for a device without room for them.
+        cols, group_size and arrays. `place_files`: what copies files to a device, whenever that is set up (CUDA).
+        Raises InvalidParameterError for what cannot be served, ValueError for tensors that do not fit the description,
+        BackendFailedError for a device without room for them.
         """
         library = cuda.usable_library(backend, weights, precision)
         choices = (PRECISIONS if library is None else cuda.PRECISIONS)[weights]
@@ -93,7 +96,8 @@ class Engine:
             self._decoder = _tinychat.Decoder(
                 {**model, **native_table(model, self.context_length)}, dict(tensors), activations=choices[precision],
                 isa=isa, threads=self.threads, max_seq_len=self.context_length,
-                cuda_library='' if library is None else str(library), byte_cache=self.kv_cache == 'int8')
+                cuda_library='' if library is None else str(library), byte_cache=self.kv_cache == 'int8',
+                place_files=place_files)
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
         # What computes: an instruction set, or the device's name.
@@ -134,22 +138,25 @@ class Engine:
         manifest = Manifest.read(Path(path))
         library = cuda.usable_library(backend, manifest.weights, precision)
         backend = 'cpu' if library is None else 'cuda'
-        memory = available_memory() if library is None else cuda.memory(library)
-        needs = fitting_plan(manifest, memory, max_seq_len or 0, Request(precision, kv_cache, caches, backend))
-        _LOG.info('%s: %s of %.0f MiB', path, needs, memory / 2**20)
+        machine = Machine(Device.CPU, available_memory()) if library is None else cuda.machine(library)
+        needs = fitting_plan(manifest, machine.room, max_seq_len or 0, Request(precision, kv_cache, caches, backend))
+        _LOG.info('%s: %s of %.0f MiB', path, needs, machine.room / 2**20)
         if not max_seq_len and needs.max_seq_len < manifest.model['context_length']:
             _LOG.warning("the context is %d positions instead of the model's %d: more have no room in memory",
                          needs.max_seq_len, manifest.model['context_length'])
-        placement = place(Machine(Device.CPU, memory, bool(manifest.shards) and
-                                  reads_directly(Path(path) / manifest.shards[0].file)),
-                          manifest.weights_bytes, Way.STAGED if staged else Way.MAPPED)
+        machine = replace(machine, direct=bool(manifest.shards) and
+                          reads_directly(Path(path) / manifest.shards[0].file))
+        reordered = library is not None and not manifest.is_packed
+        placement = place(machine, manifest.weights_bytes,
+                          Way.MAPPED if reordered else Way.STAGED if staged else None)
         _LOG.info('weights are %s: %s', placement.way.value, placement.reason)
         checkpoint = Checkpoint.open(path, verify, report, placement=placement, early=early and library is None,
                                      lock=lock)
         try:
             tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
             engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
-                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache)
+                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache,
+                         place_files=None if library is None or reordered else checkpoint.place_on)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
             if not early:
                 checkpoint.check()

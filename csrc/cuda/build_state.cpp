@@ -34,6 +34,7 @@ void CudaBackend::build() {
   queue_.multiprocessors = device.multiprocessors;
 
   Upload upload(queue_.stream);
+  if (place_files_) place_files_(upload);
   state->model = upload.model(source_);
   state->weights = upload.finish();
 

@@ -26,6 +26,7 @@ Number number_of(const Model& model) {
 CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
     : source_(model),
       config_(source_.config),
+      place_files_(options.place_files),
       shape_{config_.layers, config_.kv_heads, config_.head_dim, options.capacity, options.byte_cache},
       number_(number_of(model)) {
   if (config_.head_dim > kMaxHeadDim)

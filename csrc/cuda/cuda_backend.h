@@ -5,6 +5,7 @@
 // every range of context lengths; what differs between tokens and caches is read from device memory.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -18,7 +19,8 @@ namespace tinychat::cuda {
 
 class CudaBackend : public Backend {
  public:
-  // `model` points into host memory, which must outlive the backend: after a failure it is read again.
+  // `model` points into host memory, which must outlive the backend: after a failure it is read again, and files that
+  // the options place are placed again.
   CudaBackend(const Model& model, const CudaOptions& options);
 
   std::unique_ptr<KvCache> new_cache() override;
@@ -66,6 +68,7 @@ class CudaBackend : public Backend {
 
   const Model source_;
   const ModelConfig& config_;
+  const std::function<void(WeightMemory&)> place_files_;
   const CacheShape shape_;
   const Number number_;
   Queue queue_;

@@ -5,14 +5,35 @@
 // says that both sides were built from the same sources, as C++ objects pass between them.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
 #include "decoder/backend.h"
 #include "decoder/model.h"
 
 namespace tinychat {
 
+// Where weights go on the device, for whoever reads their files. Throws DeviceError.
+class WeightMemory {
+ public:
+  virtual ~WeightMemory() = default;
+  // Pages of the host that `copy` takes from without the processor's help; they stay until all weights are placed.
+  virtual uint8_t* buffer(size_t size) = 0;
+  // Memory on the device for what a tensor sees at [host, host + size): tensors there are read from it.
+  virtual uint8_t* allocate(const void* host, size_t size) = 0;
+  // Begins to copy to an address in that memory.
+  virtual void copy(uint8_t* to, const void* from, size_t size) = 0;
+  // Waits until all is copied.
+  virtual void synchronize() = 0;
+};
+
 struct CudaOptions {
   int capacity;    // positions of a KV cache
   bool byte_cache; // keys and values as bytes
+  // Copies files of weights to the device, whenever that is set up: at first, and anew after a failure. Where it is empty,
+  // and for tensors that it leaves out, the weights are copied from where the tensors point to.
+  std::function<void(WeightMemory&)> place_files;
 };
 
 struct CudaDevice {
@@ -29,7 +50,7 @@ struct ProductTime {
 
 // Changes with every type that passes.
 constexpr unsigned kCudaStamp = 1u << 24 ^ sizeof(ModelConfig) << 16 ^ sizeof(Layer) << 6 ^ sizeof(Linear) ^
-                                sizeof(CudaDevice);
+                                sizeof(CudaDevice) ^ sizeof(CudaOptions) << 20;
 
 extern "C" {
 unsigned tinychat_cuda_stamp();

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 
@@ -66,6 +67,24 @@ PinnedArray<T> pinned_array(size_t count) {
   check(cudaHostAlloc(&memory, count * sizeof(T), cudaHostAllocDefault), "pinned buffers");
   return PinnedArray<T>(static_cast<T*>(memory), FreePinned{device_resets()});
 }
+
+// Pages of the host that the device copies from by itself. They are the system's, and made known to the driver: a file can
+// be read into them past the page cache, which a driver's own memory does not always allow.
+class HostBuffer {
+ public:
+  explicit HostBuffer(size_t size);
+  ~HostBuffer();
+  HostBuffer(const HostBuffer&) = delete;
+  HostBuffer& operator=(const HostBuffer&) = delete;
+
+  uint8_t* data() const { return memory_; }
+
+ private:
+  uint8_t* memory_;
+  size_t size_;
+  int resets_;
+  bool known_; // to the driver; where that takes no pages, it copies more slowly
+};
 
 inline Stream new_stream() {
   cudaStream_t stream = nullptr;

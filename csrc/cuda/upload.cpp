@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace tinychat::cuda {
 
@@ -25,30 +26,59 @@ LinearBytes::LinearBytes(const Linear& w) {
   if (w.zeros != nullptr) zeros = groups / 2;
 }
 
-Upload::Upload(cudaStream_t stream) : stream_(stream), ring_(pinned_array<uint8_t>(2 * kChunk)) {
+Upload::Upload(cudaStream_t stream) : stream_(stream), resets_(device_resets()) {
   for (cudaEvent_t& event : copied_)
     check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "preparing to copy the weights");
+}
+
+Upload::~Upload() {
+  if (resets_ != device_resets()) return;
+  cudaStreamSynchronize(stream_); // the buffers end now
+  for (cudaEvent_t event : copied_) cudaEventDestroy(event);
+}
+
+uint8_t* Upload::buffer(size_t size) {
+  buffers_.push_back(std::make_unique<HostBuffer>(size));
+  return buffers_.back()->data();
+}
+
+uint8_t* Upload::allocate(const void* host, size_t size) {
+  memory_.push_back(device_array<uint8_t>(size, "the weights"));
+  places_[static_cast<const uint8_t*>(host)] = {size, memory_.back().get()};
+  return memory_.back().get();
+}
+
+void Upload::copy(uint8_t* to, const void* from, size_t size) {
+  check(cudaMemcpyAsync(to, from, size, cudaMemcpyHostToDevice, stream_), "copying the weights");
+}
+
+void Upload::synchronize() { check(cudaStreamSynchronize(stream_), "copying the weights"); }
+
+const uint8_t* Upload::placed(const uint8_t* host, size_t size) const {
+  const auto next = places_.upper_bound(host);
+  if (next == places_.begin()) return nullptr;
+  const auto& [begin, place] = *std::prev(next);
+  const auto offset = static_cast<size_t>(host - begin);
+  return offset + size <= place.size ? place.device + offset : nullptr;
 }
 
 template <typename T>
 void Upload::move(const T*& pointer, size_t count) {
   if (pointer == nullptr) return;
-  const void*& placed = placed_[pointer];
-  if (placed == nullptr) {
-    const size_t bytes = count * sizeof(T);
-    memory_.push_back(device_array<uint8_t>(bytes, "the weights"));
-    placed = memory_.back().get();
+  const auto* host = reinterpret_cast<const uint8_t*>(pointer);
+  const size_t bytes = count * sizeof(T);
+  if (placed(host, bytes) == nullptr) {
+    uint8_t* device = allocate(host, bytes);
     for (size_t done = 0; done < bytes; done += kChunk, next_ = 1 - next_) {
       const size_t size = std::min(kChunk, bytes - done);
-      uint8_t* buffer = ring_.get() + next_ * kChunk;
+      if (ring_[next_] == nullptr) ring_[next_] = buffer(kChunk);
       check(cudaEventSynchronize(copied_[next_]), "copying the weights");
-      std::memcpy(buffer, reinterpret_cast<const uint8_t*>(pointer) + done, size);
-      check(cudaMemcpyAsync(memory_.back().get() + done, buffer, size, cudaMemcpyHostToDevice, stream_),
-            "copying the weights");
+      std::memcpy(ring_[next_], host + done, size);
+      copy(device + done, ring_[next_], size);
       check(cudaEventRecord(copied_[next_], stream_), "copying the weights");
     }
   }
-  pointer = static_cast<const T*>(placed);
+  pointer = reinterpret_cast<const T*>(placed(host, bytes));
 }
 
 void Upload::move(Linear& w) {
@@ -83,8 +113,7 @@ Model Upload::model(const Model& host) {
 }
 
 std::vector<DeviceArray<uint8_t>> Upload::finish() {
-  check(cudaStreamSynchronize(stream_), "copying the weights");
-  for (cudaEvent_t event : copied_) cudaEventDestroy(event);
+  synchronize();
   return std::move(memory_);
 }
 

@@ -1,21 +1,28 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A model's weights on the device: copied in chunks through two pinned buffers, so that the processor fills one while the
-// other is on its way, and no more than that is held beside the checkpoint's mapping.
+// A model's weights on the device. Whole files are copied there by whoever reads them (WeightMemory); what lies in other
+// memory goes in chunks through two buffers, so that the processor fills one while the other is on its way.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <vector>
 
+#include "cuda/library.h"
 #include "cuda/memory.h"
-#include "decoder/model.h"
 
 namespace tinychat::cuda {
 
-class Upload {
+class Upload : public WeightMemory {
  public:
   explicit Upload(cudaStream_t stream);
+  ~Upload() override;
+
+  uint8_t* buffer(size_t size) override;
+  uint8_t* allocate(const void* host, size_t size) override;
+  void copy(uint8_t* to, const void* from, size_t size) override;
+  void synchronize() override;
 
   // The same model with device pointers; what two names share in memory is shared on the device.
   Model model(const Model& host);
@@ -26,16 +33,24 @@ class Upload {
  private:
   static constexpr size_t kChunk = size_t{16} << 20;
 
+  struct Place {
+    size_t size;
+    const uint8_t* device;
+  };
+
   template <typename T>
   void move(const T*& pointer, size_t count);
   void move(Linear& w);
+  const uint8_t* placed(const uint8_t* host, size_t size) const; // null: not all of it is
 
-  cudaStream_t stream_;
-  PinnedArray<uint8_t> ring_;
+  const cudaStream_t stream_;
+  const int resets_;
   cudaEvent_t copied_[2] = {};
+  uint8_t* ring_[2] = {};
   int next_ = 0;
-  std::map<const void*, const void*> placed_;
+  std::map<const uint8_t*, Place> places_; // by where they begin on the host
   std::vector<DeviceArray<uint8_t>> memory_;
+  std::vector<std::unique_ptr<HostBuffer>> buffers_;
 };
 
 // Bytes of each part of a matrix in the layout that the kernels read.

@@ -41,7 +41,8 @@ def test_a_file_arrives_whole(tmp_path: Path, size: int, placement: Placement) -
         placement = BUFFERED  # a test directory in memory
     told: list[int] = []
     with Staging(HostMemory(), placement) as staging:
-        handle = staging.place(tmp_path / 'file', size, checksums(memoryview(content)), told.append)
+        handle = HostMemory().allocate(size)
+        staging.place(tmp_path / 'file', size, checksums(memoryview(content)), handle, told.append)
     assert handle[:] == content
     assert sum(told) == size and max(told) <= CHUNK
 
@@ -64,7 +65,9 @@ class LateMemory(HostMemory):
 def test_a_buffer_is_left_alone_until_it_is_copied(tmp_path: Path) -> None:
     content = written(tmp_path / 'file', 6 * CHUNK)
     with Staging(LateMemory(), BUFFERED) as staging:
-        assert staging.place(tmp_path / 'file', len(content), [])[:] == content
+        handle = HostMemory().allocate(len(content))
+        staging.place(tmp_path / 'file', len(content), [], handle)
+        assert handle[:] == content
 
 
 def test_a_bit_that_flipped_is_found_on_the_way(tmp_path: Path) -> None:
@@ -72,14 +75,14 @@ def test_a_bit_that_flipped_is_found_on_the_way(tmp_path: Path) -> None:
     sums = checksums(memoryview(content))
     (tmp_path / 'file').write_bytes(content[:2 << 20] + bytes([content[2 << 20] ^ 1]) + content[(2 << 20) + 1:])
     with Staging(HostMemory(), BUFFERED) as staging, pytest.raises(CheckpointError, match='at offset 2097152 differs'):
-        staging.place(tmp_path / 'file', len(content), sums)
+        staging.place(tmp_path / 'file', len(content), sums, HostMemory().allocate(len(content)))
 
 
 @pytest.mark.parametrize('size', [0, 4096, CHUNK])
 def test_a_file_that_ends_too_early(tmp_path: Path, size: int) -> None:
     written(tmp_path / 'file', size)
     with Staging(HostMemory(), BUFFERED) as staging, pytest.raises(CheckpointError, match='ends before its'):
-        staging.place(tmp_path / 'file', CHUNK + 4096, [])
+        staging.place(tmp_path / 'file', CHUNK + 4096, [], HostMemory().allocate(CHUNK + 4096))
 
 
 def test_a_read_that_fails(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_a_read_that_fails(tmp_path: Path) -> None:
 
     with Staging(HostMemory(), BUFFERED, read) as staging, \
             pytest.raises(CheckpointError, match=r'cannot read .*file: Input/output error'):
-        staging.place(tmp_path / 'file', 4 * CHUNK, [])
+        staging.place(tmp_path / 'file', 4 * CHUNK, [], HostMemory().allocate(4 * CHUNK))
 
 
 def test_short_reads_are_taken_up(tmp_path: Path) -> None:
@@ -102,7 +105,9 @@ def test_short_reads_are_taken_up(tmp_path: Path) -> None:
         return os.preadv(file, [buffers[0][:8192]], offset)
 
     with Staging(HostMemory(), BUFFERED, read) as staging:
-        assert staging.place(tmp_path / 'file', len(content), checksums(memoryview(content)))[:] == content
+        handle = HostMemory().allocate(len(content))
+        staging.place(tmp_path / 'file', len(content), checksums(memoryview(content)), handle)
+    assert handle[:] == content
 
 
 def test_it_can_be_interrupted(tmp_path: Path) -> None:
@@ -113,10 +118,10 @@ def test_it_can_be_interrupted(tmp_path: Path) -> None:
 
     before = len(os.listdir('/proc/self/fd'))
     with pytest.raises(KeyboardInterrupt), Staging(HostMemory(), BUFFERED) as staging:
-        staging.place(tmp_path / 'file', 4 * CHUNK, [], stop)
+        staging.place(tmp_path / 'file', 4 * CHUNK, [], HostMemory().allocate(4 * CHUNK), stop)
     assert len(os.listdir('/proc/self/fd')) == before
 
 
 def test_no_file(tmp_path: Path) -> None:
     with Staging(HostMemory(), DIRECT) as staging, pytest.raises(CheckpointError, match='No such file'):
-        staging.place(tmp_path / 'nowhere', 4096, [])
+        staging.place(tmp_path / 'nowhere', 4096, [], HostMemory().allocate(4096))

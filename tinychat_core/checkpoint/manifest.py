@@ -13,7 +13,7 @@ import numpy as np
 
 from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.description import check_description, check_tensors
-from tinychat_core.checkpoint.formats import stored
+from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.errors import CheckpointError
 
 NAME = 'tinychat.json'
@@ -74,6 +74,12 @@ class Manifest:
     def weights_bytes(self) -> int:
         """Bytes of all tensors."""
         return sum(entry.nbytes for entry in self.tensors.values())
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether every matrix lies in the files as kernels read it."""
+        return all(entry.format == 'f32' or entry.layout == FORMATS[entry.format].layout
+                   for entry in self.tensors.values())
 
     def text(self) -> str:
         """Return the content of tinychat.json; the version comes first, the checksum last."""

@@ -29,9 +29,8 @@ class Device(Enum):
 class Way(Enum):
     """How weights reach the memory that kernels read."""
 
-    MAPPED = 'mapped'          # kernels read the page cache in place
-    STAGED = 'staged'          # read into a ring of buffers, copied from there
-    REGISTERED = 'registered'  # the mapping is made known to the GPU, which reads it in place
+    MAPPED = 'mapped'  # read from the page cache: by the CPU's kernels in place, by the copy to a GPU
+    STAGED = 'staged'  # read into a ring of buffers, copied from there
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,25 @@ class Machine:
     direct: bool = True
     device_memory: int = 0
 
+    @property
+    def room(self) -> int:
+        """Bytes that a model may take where its kernels read it."""
+        return self.device_memory if self.device is Device.DISCRETE else self.available
+
 
 @dataclass(frozen=True)
 class Placement:
     """
     The decision; `reason` is for the log.
 
-    `direct`: files are opened with O_DIRECT. `drop`: the page cache of what was read is given back behind the
-    reader. `buffer_bytes`: host memory that the way takes while it loads.
+    `device`: whose memory it is. `direct`: files are opened with O_DIRECT. `drop`: the page cache of what was read is
+    given back behind the reader, what others had left there as well. `buffer_bytes`: host memory that the way takes
+    while it loads.
     """
 
     way: Way
     reason: str
+    device: Device = Device.CPU
     direct: bool = False
     drop: bool = False
     buffer_bytes: int = 0
@@ -69,33 +75,26 @@ def place(machine: Machine, weights_bytes: int, wanted: Way | None = None) -> Pl
     """
     Return how `weights_bytes` are placed; `wanted` overrides the default of the machine.
 
-    Raises InvalidParameterError where the machine has no such way, or no room for it.
+    Raises InvalidParameterError where there is no room for it.
     """
-    way = wanted or (Way.MAPPED if machine.device is Device.CPU else Way.STAGED)
-    discrete = machine.device is Device.DISCRETE
-    if way is Way.MAPPED and machine.device is not Device.CPU:
-        raise InvalidParameterError(f'a {machine.device.value} does not read a mapping in place; '
-                                    "use 'staged' or 'registered'")
-    if way is Way.REGISTERED and machine.device is not Device.INTEGRATED:
-        raise InvalidParameterError(f'a {machine.device.value} gains nothing by registered memory; '
-                                    f"use '{(Way.STAGED if discrete else Way.MAPPED).value}'")
+    device, available = machine.device, machine.available
+    way = wanted or (Way.MAPPED if device is Device.CPU else Way.STAGED)
     ring = CHUNK * RING if way is Way.STAGED else 0
-    room = machine.device_memory if discrete else machine.available - ring
+    discrete = device is Device.DISCRETE
+    room = machine.room - (0 if discrete else ring)
     if weights_bytes > room:
-        where = 'the GPU has' if discrete else 'the system has'
-        raise InvalidParameterError(f'the weights take {weights_bytes / 2**20:,.0f} MiB and {where} '
+        raise InvalidParameterError(f'the weights take {weights_bytes / 2**20:,.0f} MiB and '
+                                    f'{"the GPU" if discrete else "the system"} has '
                                     f'{max(room, 0) / 2**20:,.0f} MiB left; use fewer bits a weight')
     if way is Way.MAPPED:
-        return Placement(way, 'the CPU computes from the page cache: nothing is copied')
-    if way is Way.REGISTERED:
-        return Placement(way, 'the GPU reads the mapping in place: one copy, in the page cache')
-    if discrete:
-        cached = machine.available - ring >= weights_bytes
-        return Placement(way, 'the GPU has memory of its own: reads overlap copies' + (
-            '; the page cache keeps the files for the next start' if cached else
-            '; the page cache has no room for the files'), direct=machine.direct and not cached,
-            drop=not machine.direct and not cached, buffer_bytes=ring)
-    shared = 'an own copy is what was asked for' if machine.device is Device.CPU else 'CPU and GPU share one DRAM'
+        return Placement(way, 'the CPU computes from the page cache: nothing is copied' if device is Device.CPU else
+                         'they are put in another order on the way to the GPU', device)
     past = 'reads go past the page cache' if machine.direct else 'the page cache is dropped behind the reader'
-    return Placement(way, f'{shared}: {past}, so that no second copy stays', direct=machine.direct,
-                     drop=not machine.direct, buffer_bytes=ring)
+    if not discrete:
+        why = 'an own copy is what was asked for' if device is Device.CPU else 'CPU and GPU share one DRAM'
+        return Placement(way, f'{why}: {past}, so that no second copy stays', device, machine.direct, True, ring)
+    why = 'the GPU has memory of its own: reads overlap copies'
+    if available - ring >= weights_bytes:
+        return Placement(way, f'{why}; the page cache keeps the files for the next start', device, buffer_bytes=ring)
+    return Placement(way, f'{why}; the page cache has no room for the files: {past}', device, machine.direct,
+                     not machine.direct, ring)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import logging
 import os
 from pathlib import Path
@@ -12,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core._tinychat import MappingGuard
+from tinychat_core._tinychat import MappingGuard, WeightMemory
 from tinychat_core.checkpoint.background import BackgroundCheck
 from tinychat_core.checkpoint.checksums import checksum, VERIFY, verify as verify_files
+from tinychat_core.checkpoint.copies import copy_to_device, host_copies, ignored, Progress
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.memory_lock import lock_memory
-from tinychat_core.checkpoint.placement import Placement, Way
+from tinychat_core.checkpoint.placement import Device, Placement, Way
 from tinychat_core.checkpoint.shard_file import ShardFile
-from tinychat_core.checkpoint.staging import HostMemory, Staging
 from tinychat_core.errors import CheckpointError, InvalidParameterError
 
 MAPPED = Placement(Way.MAPPED, 'read in place')
@@ -42,12 +41,17 @@ class Checkpoint:
         self._guards = [MappingGuard(shard.mapping) for shard in shards] if mapped else []
         self._background: BackgroundCheck | None = None
         self._told = False
+        self._verify_copies = True
+        self._progress: Progress = ignored
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], verify: str = 'full', progress: Callable[[float], None] | None = None,
+    def open(cls, path: str | os.PathLike[str], verify: str = 'full', progress: Progress | None = None,
              *, placement: Placement = MAPPED, early: bool = False, lock: bool = False) -> Checkpoint:
         """
         Map the shards of the directory `path`, or copy them into memory where the placement says so.
+
+        Those that are copied to a device are not read yet, and arrays only say where in the mapping their numbers lie:
+        `place_on` reads and verifies them.
 
         `verify`: full compares all checksums, size only sizes; `progress` is told the fraction verified, and may raise
         to end it. `early`: return while the mapping is still verified; `settle` then tells the end. `lock`: keep the
@@ -56,7 +60,7 @@ class Checkpoint:
         if verify not in VERIFY:
             raise InvalidParameterError(f"there is no verify '{verify}'; use {' or '.join(VERIFY)}")
         directory = Path(path)
-        report = progress or (lambda _: None)
+        report, device = progress or ignored, placement.device is not Device.CPU
         try:
             manifest = Manifest.read(directory)
             for shard in manifest.shards:
@@ -64,19 +68,32 @@ class Checkpoint:
             if verify == 'full':
                 for name, expected in manifest.files.items():
                     _check_small_file(directory / name, expected)
-            if placement.way is Way.STAGED:
-                return cls(directory, manifest, _staged(directory, manifest, verify, report, placement), placement)
+            if placement.way is Way.STAGED and not device:
+                copies = host_copies(directory, manifest.shards, verify == 'full', placement, report)
+                return cls(directory, manifest, copies, placement)
             checkpoint = cls(directory, manifest, [ShardFile(directory / shard.file) for shard in manifest.shards],
                              placement)
         except OSError as error:
             raise CheckpointError(f'cannot read {error.filename or directory}: {error.strerror}') from None
+        if placement.way is Way.STAGED:
+            checkpoint._verify_copies, checkpoint._progress = verify == 'full', report
+            return checkpoint
         if lock:
             checkpoint._lock()
         if verify == 'full':
             checkpoint._verify(report, early)
         return checkpoint
 
-    def _verify(self, progress: Callable[[float], None], early: bool) -> None:
+    def place_on(self, memory: WeightMemory) -> None:
+        """
+        Copy the shards to a device; again where that had to be set up anew, which `progress` does not hear of.
+
+        Raises CheckpointError for what is damaged, cannot be read or has been changed since.
+        """
+        progress, self._progress = self._progress, ignored
+        copy_to_device(memory, self._shards, self.manifest.shards, self._verify_copies, self.placement, progress)
+
+    def _verify(self, progress: Progress, early: bool) -> None:
         files = [(file.path, file.mapping, shard.xxh3)
                  for file, shard in zip(self._shards, self.manifest.shards, strict=True)]
         if early:
@@ -160,25 +177,6 @@ class Checkpoint:
         except KeyError:
             raise CheckpointError(f'{self.path} has no tensor {name}; import the model again') from None
         return entry, self._shards[entry.shard]
-
-
-def _staged(directory: Path, manifest: Manifest, verify: str, progress: Callable[[float], None],
-            placement: Placement) -> list[ShardFile]:
-    """Return the shards as copies in anonymous memory."""
-    total, done = sum(shard.bytes for shard in manifest.shards), 0
-
-    def count(size: int) -> None:
-        nonlocal done
-        done += size
-        progress(done / total)
-
-    shards = []
-    with Staging(HostMemory(), placement) as staging:
-        for shard in manifest.shards:
-            path = directory / shard.file
-            copy = staging.place(path, shard.bytes, shard.xxh3 if verify == 'full' else [], count)
-            shards.append(ShardFile(path, copy=copy))
-    return shards
 
 
 def _check_size(file: Path, expected: int) -> None:

@@ -95,6 +95,19 @@ class ShardFile:
             return False
         return now[:2] == self._identity[:2] and now != self._identity
 
+    def is_here(self) -> bool:
+        """Return whether its path still leads to the file that was opened, as it was."""
+        try:
+            return _identity(os.stat(self.path)) == self._identity
+        except OSError:
+            return False
+
+    def forget(self) -> None:
+        """Give the pages that were read back to the system, also those in its cache; they are read again on demand."""
+        self.mapping.madvise(mmap.MADV_DONTNEED)
+        with open(self.path, 'rb') as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
     def dtype(self, name: str) -> str:
         """Return the type of a tensor as safetensors names it."""
         return self._tensors[name][0]

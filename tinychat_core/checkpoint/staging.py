@@ -29,13 +29,13 @@ Progress = Callable[[int], None]  # told the bytes of each chunk; may raise to e
 
 
 class Destination(Protocol):
-    """Memory that kernels read: of the host, or of a device."""
+    """Memory that kernels read: of the host, or (WeightMemory of the native module) of a device."""
 
-    def allocate(self, size: int) -> Any:
-        """Return a handle of `size` bytes, aligned to a page; MemoryError where there is no room."""
+    def buffer(self, size: int) -> memoryview:
+        """Return memory of the host, aligned to a page, that `copy` takes chunks from."""
 
     def copy(self, handle: Any, offset: int, chunk: memoryview) -> None:
-        """Begin to copy a chunk to an offset of a handle; it is left alone until `synchronize` returns."""
+        """Begin to copy a chunk to an offset of what a handle means; it is left alone until `synchronize` returns."""
 
     def synchronize(self) -> None:
         """Wait until all chunks are copied."""
@@ -45,12 +45,16 @@ class HostMemory:
     """Anonymous memory of the host; a handle is an mmap.mmap."""
 
     def allocate(self, size: int) -> mmap.mmap:
-        """Reserve pages; each is provided when it is first written."""
+        """Reserve pages, each provided when it is first written; MemoryError where there is no room."""
         try:
             memory = mmap.mmap(-1, size, _PRIVATE)
         except OSError as error:
             raise MemoryError(f'no room for {size} bytes: {error.strerror}') from None
         return _in_huge_pages(memory)
+
+    def buffer(self, size: int) -> memoryview:
+        """Return pages."""
+        return memoryview(self.allocate(size))
 
     def copy(self, handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
         """Copy at once; numpy lets go of the GIL meanwhile."""
@@ -69,7 +73,7 @@ class Staging:
         self._destination = destination
         self._placement = placement
         self._read = read
-        self._ring = [memoryview(_in_huge_pages(mmap.mmap(-1, CHUNK, _PRIVATE))) for _ in range(RING)]
+        self._ring = [destination.buffer(CHUNK) for _ in range(RING)]
         self._reader = ThreadPoolExecutor(RING - 1, 'checkpoint-reader')
 
     def __enter__(self) -> Staging:
@@ -77,17 +81,18 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the reads under way."""
+        """Wait for the reads under way, and let go of the ring."""
         self._reader.shutdown(cancel_futures=True)
+        self._ring.clear()
 
-    def place(self, path: Path, size: int, sums: Sequence[str], progress: Progress = lambda _: None) -> Any:
+    def place(self, path: Path, size: int, sums: Sequence[str], handle: Any,
+              progress: Progress = lambda _: None) -> None:
         """
-        Return a handle that holds the whole file.
+        Copy a whole file to where the destination's `handle` means.
 
         `sums`: the checksums of each MiB, or none to verify nothing. Raises CheckpointError for what cannot be
         read, ends too early or is damaged.
         """
-        handle = self._destination.allocate(size)
         file = self._open(path)
         offsets, ahead = range(0, size, CHUNK), RING - 1
         reads: list[Future[int]] = [self._begin(file, i, offset) for i, offset in enumerate(offsets[:ahead])]
@@ -113,7 +118,6 @@ class Staging:
             # A read that is still under way must not meet a closed file, or a buffer that is used anew.
             wait(reads)
             os.close(file)
-        return handle
 
     def _begin(self, file: int, index: int, offset: int) -> Future[int]:
         return self._reader.submit(self._fill, file, self._ring[index % RING], offset)

@@ -108,9 +108,9 @@ def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: P
     """Return whether a shape has room; print its memory plan, which is all that one without gets."""
     from tinychat_core.checkpoint.memory_plan import plan, Request
     from tinychat_core.checkpoint.system_memory import available_memory
-    from tinychat_core.cuda import memory
+    from tinychat_core.cuda import machine
 
-    has = available_memory() if library is None else memory(library)
+    has = available_memory() if library is None else machine(library).room
     needs = plan(listed, positions, Request(args.precision, backend='cpu' if library is None else 'cuda'))
     fits = needs.total_bytes <= has
     if not args.json:

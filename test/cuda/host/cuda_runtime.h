@@ -8,6 +8,9 @@
 //   no-driver, no-device, other-arch    at the first question
 //   memory=BYTES                        no more than so much is to be had
 //   fault=N                             the N-th launch of the process fails, and all that follows until a reset
+//   integrated                          no fault: it shares the host's memory
+//
+// or several, with commas between them.
 #pragma once
 
 #include <algorithm>
@@ -60,7 +63,8 @@ struct Device {
   std::vector<Work>* capture = nullptr;
 
   long number(const std::string& name, long otherwise) const {
-    return fault.rfind(name + "=", 0) == 0 ? std::atol(fault.c_str() + name.size() + 1) : otherwise;
+    const size_t at = fault.find(name + "=");
+    return at == std::string::npos ? otherwise : std::atol(fault.c_str() + at + name.size() + 1);
   }
   size_t total() const { return static_cast<size_t>(number("memory", 1l << 32)); }
   cudaError_t start() const {
@@ -91,7 +95,7 @@ using cudaGraph_t = Graph_*;
 using cudaGraphExec_t = Graph_*;
 using cudaEvent_t = int*;
 
-enum { cudaStreamNonBlocking = 1, cudaHostAllocDefault = 0, cudaEventDisableTiming = 2 };
+enum { cudaStreamNonBlocking = 1, cudaHostAllocDefault = 0, cudaHostRegisterDefault = 0, cudaEventDisableTiming = 2 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
 enum cudaDeviceAttr {
@@ -134,7 +138,10 @@ inline cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrMultiProcessorCount ? 3 : attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
+  *value = attribute == cudaDevAttrMultiProcessorCount      ? 3
+           : attribute == cudaDevAttrComputeCapabilityMajor ? 8
+           : attribute == cudaDevAttrIntegrated             ? fake::device.fault.find("integrated") != std::string::npos
+                                                            : 0;
   return fake::device.start();
 }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
@@ -182,6 +189,8 @@ inline cudaError_t cudaHostAlloc(void** memory, size_t size, unsigned) {
   *memory = std::malloc(size);
   return fake::device.start();
 }
+inline cudaError_t cudaHostRegister(void*, size_t, unsigned) { return fake::device.start(); }
+inline cudaError_t cudaHostUnregister(void*) { return cudaSuccess; }
 inline cudaError_t cudaFreeHost(void* memory) {
   std::free(memory);
   return cudaSuccess;
