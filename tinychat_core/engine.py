@@ -191,6 +191,10 @@ class Engine:
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
 
+    def check_files(self) -> str:
+        """Return a warning about the model's files, or ''; CheckpointError where what is asked next would fail."""
+        return '' if self._checkpoint is None else self._checkpoint.check_files()
+
     def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Logits:
         """
         Append tokens [n] to the cache and return the logits [vocab] after the last one.
@@ -199,8 +203,7 @@ class Engine:
         vocabulary, Canceled once `cancel` is set (the cache then holds what was done in whole chunks),
         BackendFailedError where the device failed, CheckpointError where the files were changed or are damaged.
         """
-        if self._checkpoint is not None:
-            self._checkpoint.check_files()
+        self.check_files()
         return cast(Logits, self._forward(cache, tokens, 'last', cancel))
 
     def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Logits:

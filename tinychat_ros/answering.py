@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from tinychat_core.engine import Engine
-from tinychat_core.errors import BackendFailedError, PromptTooLongError, TinyChatError
+from tinychat_core.errors import BackendFailedError, CheckpointError, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
 from tinychat_ros.conversations import Conversations
@@ -17,9 +17,11 @@ from tinychat_ros.interfaces import Chat
 
 @dataclass
 class Figures:
-    """What the last answer took, and how many there were."""
+    """What the last answer took, how many there were, and what the last goal failed of, until one does not."""
 
     answers: int = 0
+    failed: int = 0
+    failure: str = ''
     tokens_per_second: float = 0.0
     time_to_first_token: float = 0.0
 
@@ -41,7 +43,13 @@ class Answering:
     def answer(self, goal: AcceptedGoal) -> Ending:
         """Generate, stream and fill goal.result; return how it ended, whatever the engine raises."""
         ending = self._answer(goal)
-        self.conversations.end(ending.error_code in (Chat.Result.OUT_OF_MEMORY, Chat.Result.BACKEND_FAILED))
+        has_failed = ending.error_code in (Chat.Result.OUT_OF_MEMORY, Chat.Result.BACKEND_FAILED)
+        self.conversations.end(has_failed)
+        if has_failed:
+            self.figures.failed += 1
+            self.figures.failure = ending.message
+        elif goal.result.new_tokens:  # none: it has not come so far
+            self.figures.failure = ''
         return ending
 
     def _answer(self, goal: AcceptedGoal) -> Ending:
@@ -54,7 +62,7 @@ class Answering:
             return self._stream(goal, generation, start)
         except PromptTooLongError as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.PROMPT_TOO_LONG, str(error))
-        except BackendFailedError as error:
+        except (BackendFailedError, CheckpointError) as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, str(error))
         except TinyChatError as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.INVALID_GOAL, str(error))

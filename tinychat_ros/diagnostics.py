@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from tinychat_core.errors import CheckpointError
 from tinychat_ros.answering import Answering
 from tinychat_ros.board import Board, resident_bytes
 from tinychat_ros.interfaces import State
@@ -54,18 +55,29 @@ class Diagnostics:
                        'context length': engine.context_length,
                        'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
                        'KV cache, full [MB]': f'{engine.kv_cache_bytes / 1e6:.0f}',
-                       'answers': figures.answers, 'tokens/s': f'{figures.tokens_per_second:.1f}',
+                       'answers': figures.answers, 'failed goals': figures.failed,
+                       'tokens/s': f'{figures.tokens_per_second:.1f}',
                        'time to first token [ms]': f'{1e3 * figures.time_to_first_token:.1f}'}
-        level, message = DiagnosticStatus.OK, STATES[state.state]
         zone = self._board.hottest()
         if zone is not None:
             values |= {'hottest zone': zone.name, 'temperature [°C]': f'{zone.temperature:.0f}'}
-        warnings = self._board.warnings()
-        if warnings:
-            level, message = DiagnosticStatus.WARN, '; '.join(warnings)
-        if state.state == State.ERROR:
-            level, message = DiagnosticStatus.ERROR, state.error
+        errors, warnings = [state.error] if state.state == State.ERROR else [], self._board.warnings()
+        if answering is not None:
+            failure, warning = _faults(answering)
+            errors += failure
+            warnings += warning
+        level = DiagnosticStatus.ERROR if errors else DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
         return DiagnosticStatus(
-            level=level, name=f'{self._node.get_fully_qualified_name()}: language model', message=message,
+            level=level, name=f'{self._node.get_fully_qualified_name()}: language model',
+            message='; '.join(errors or warnings) or STATES[state.state],
             hardware_id=state.backend,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+
+def _faults(answering: Answering) -> tuple[list[str], list[str]]:
+    """Return why goals fail (the model's files, or else what the last one failed of), and what else is to be known."""
+    try:
+        warning = answering.engine.check_files()
+    except CheckpointError as error:
+        return [str(error)], []
+    return [answering.figures.failure] * bool(answering.figures.failure), [warning] * bool(warning)

@@ -69,10 +69,13 @@ def test_a_file_written_to(directory: Path) -> None:
 def test_a_model_that_is_replaced_answers_as_it_was(directory: Path, tmp_path: Path, removed: bool) -> None:
     engine = Engine.open(directory, threads=1)
     expected = engine.prefill(engine.new_cache(), TOKENS)
+    assert engine.check_files() == ''
     shutil.rmtree(directory)
     if not removed:
         small.write(directory)
     assert np.array_equal(engine.prefill(engine.new_cache(), TOKENS), expected)
+    assert engine.check_files() == (f'{directory}/model-00001-of-00004.safetensors has been replaced or removed; '
+                                    'the model that was loaded still answers')
 
 
 def test_an_own_copy_does_not_care(directory: Path) -> None:

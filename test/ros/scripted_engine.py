@@ -119,6 +119,10 @@ class ScriptedEngine:
         """Return an empty cache."""
         return WordCache()
 
+    def check_files(self) -> str:
+        """Tell that there are none to worry about."""
+        return ''
+
     def close(self) -> None:
         """Note it."""
         self.is_closed = True

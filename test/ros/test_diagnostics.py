@@ -84,6 +84,20 @@ def test_an_error_is_one(start: Any) -> None:
     assert (heard[-1].level, heard[-1].message) == (DiagnosticStatus.ERROR, 'there is no such model')
 
 
+def test_goals_that_fail_are_one_until_one_is_answered(robot: Robot, engine: ScriptedEngine) -> None:
+    heard = reports(robot)
+    engine.fails_at = 0
+    robot.send().result()
+    robot.send().result()
+    wait_for(lambda: heard and heard[-1].level == DiagnosticStatus.ERROR and values(heard[-1])['failed goals'] == '2')
+    assert 'the decoder broke' in heard[-1].message
+    engine.fails_at = None
+    robot.send('x' * 128).result()  # too long: it does not come so far
+    robot.send().result()
+    wait_for(lambda: heard[-1].level == DiagnosticStatus.OK)
+    assert values(heard[-1])['failed goals'] == '2'
+
+
 def test_temperature_and_a_warning_where_the_board_slows_down(start: Any, tmp_path: Path) -> None:
     heard = reports(start(options={'board': describe(tmp_path, JETSON_ORIN)}))
     wait_for(lambda: heard)

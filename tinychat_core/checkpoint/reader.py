@@ -114,11 +114,19 @@ class Checkpoint:
             if guard.lost:
                 raise CheckpointError(f'{shard.path} has been cut short while it was in use; load the model again')
 
-    def check_files(self) -> None:
-        """Raise CheckpointError where a mapped file has been written to since it was opened."""
+    def check_files(self) -> str:
+        """
+        Return a warning where a mapped file is another one on the disk by now, or none: what was opened is still whole.
+
+        Raises CheckpointError where one has been written to, or cut short, since it was opened.
+        """
+        warning = ''
         for shard, _ in zip(self._shards, self._guards, strict=False):
             if shard.is_changed():
                 raise CheckpointError(f'{shard.path} has been changed while it was in use; load the model again')
+            if not warning and not shard.is_here():
+                warning = f'{shard.path} has been replaced or removed; the model that was loaded still answers'
+        return warning
 
     def _lock(self) -> None:
         """Keep the mapping in memory; where the system does not allow that, say so and go on."""
