@@ -1,10 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Memory and time of loading the LLaMA-2-7B shape, TinyChat and llama.cpp in turn: `loading.py DIRECTORY [--peer PYTHON]`.
+Memory and time of loading the LLaMA-2-7B shape, beside its peers: `loading.py DIRECTORY [--peers PYTHON]`.
 
-DIRECTORY has, or is given, random weights of 4 bits: 7b (a split checkpoint) and 7b.gguf. PYTHON has llama-cpp-python.
-Prints a Markdown table; `--plot F.png` draws the memory curves (needs matplotlib).
+DIRECTORY has, or is given, random weights: 7b (a split checkpoint, 4 bits) and, for the peers, 7b.gguf (4 bits) and
+7b-bf16 (of Hugging Face, 13.5 GB). PYTHON is that of the peers' environment, which benchmarks/peers.py makes. Prints a
+Markdown table; `--plot F.png` draws the memory curves (needs matplotlib).
 """
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ from typing import Any
 
 from random_checkpoint import write_random_checkpoint
 from random_gguf import write_random_gguf
+from random_huggingface import write_random_huggingface
 
 HERE = Path(__file__).parent
 CONTEXT = 512
 
 
 def measured(python: str, runtime: str, model: Path) -> dict[str, Any]:
-    """Return what a process of its own found."""
+    """Return what a process of its own found; the model's files are in the page cache before."""
+    for file in model.iterdir() if model.is_dir() else [model]:
+        subprocess.run(['cat', file], stdout=subprocess.DEVNULL, check=True)
     run = subprocess.run([python, str(HERE / 'loading_run.py'), runtime, str(model), str(CONTEXT)],
                          capture_output=True, text=True, check=True)
     figures: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
@@ -57,25 +61,27 @@ def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('directory', type=Path)
-    parser.add_argument('--peer', metavar='PYTHON', help='of an environment with llama-cpp-python')
+    parser.add_argument('--peers', metavar='PYTHON', help='of an environment with llama-cpp-python and transformers')
     parser.add_argument('--plot', type=Path)
     args = parser.parse_args()
-    checkpoint, gguf = args.directory / '7b', args.directory / '7b.gguf'
+    checkpoint, gguf, floats = (args.directory / name for name in ('7b', '7b.gguf', '7b-bf16'))
+    runs = [(sys.executable, runtime, checkpoint) for runtime in ('mapped', 'early', 'size', 'staged')]
+    if args.peers:
+        runs += [(args.peers, runtime, model) for runtime, model in (('llama-mmap', gguf), ('llama-read', gguf),
+                                                                     ('transformers', floats))]
     if not checkpoint.exists():
         write_random_checkpoint('llama-2-7b', checkpoint)
-    if args.peer and not gguf.exists():
+    if args.peers and not gguf.exists():
         write_random_gguf(gguf)
-    for file in [*checkpoint.iterdir(), *([gguf] if args.peer else [])]:
-        file.read_bytes()  # a warm start
-    runs = [measured(sys.executable, runtime, checkpoint) for runtime in ('mapped', 'early', 'size', 'staged')]
-    if args.peer:
-        runs += [measured(args.peer, runtime, gguf) for runtime in ('llama-mmap', 'llama-read')]
+    if args.peers and not floats.exists():
+        write_random_huggingface(floats)
+    found = [measured(*run) for run in runs]
     print('| runtime | loaded [s] | first token [s] | peak anonymous [MiB] | peak resident [MiB] | late major faults |')
     print('|---|---|---|---|---|---|')
-    for figures in runs:
+    for figures in found:
         print(row(figures))
     if args.plot:
-        plot(runs, args.plot)
+        plot(found, args.plot)
 
 
 if __name__ == '__main__':

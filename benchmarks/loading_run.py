@@ -87,11 +87,18 @@ def llama(runtime: str, model: str, context: int, figures: dict[str, Any]) -> No
 def transformers(_: str, model: str, context: int, figures: dict[str, Any]) -> None:
     """Load with transformers, in bf16."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, DynamicCache
 
     peer = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
     figures['loaded_s'] = perf_counter() - START
-    peer.generate(torch.tensor([[5]]), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False)
+    cache, token = DynamicCache(), torch.tensor([[5]])
+    with torch.inference_mode():
+        for index in range(TOKENS):
+            if index == TOKENS // 2:
+                figures['major_faults_before_second_half'] = faults()
+            token = peer(token, past_key_values=cache).logits[:, -1].argmax(-1, keepdim=True)
+            if index == 0:
+                figures['first_token_s'] = perf_counter() - START
 
 
 START = perf_counter()

@@ -51,6 +51,7 @@ class LateMemory(HostMemory):
     """Copies only when it is waited for, as a device may: a buffer that was used again too early shows."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.waiting: list[tuple[Any, int, memoryview]] = []
 
     def copy(self, handle: Any, offset: int, chunk: memoryview) -> None:
@@ -59,6 +60,7 @@ class LateMemory(HostMemory):
     def synchronize(self) -> None:
         for copy in self.waiting:
             super().copy(*copy)
+        super().synchronize()
         self.waiting = []
 
 

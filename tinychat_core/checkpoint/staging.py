@@ -42,7 +42,16 @@ class Destination(Protocol):
 
 
 class HostMemory:
-    """Anonymous memory of the host; a handle is an mmap.mmap."""
+    """
+    Anonymous memory of the host; a handle is an mmap.mmap.
+
+    Most of a copy's time may go into the first touch of its pages, which the system provides faster to two threads.
+    """
+
+    def __init__(self) -> None:
+        """Prepare two threads; they end with this."""
+        self._copiers = ThreadPoolExecutor(2, 'checkpoint-copier')
+        self._copies: list[Future[None]] = []
 
     def allocate(self, size: int) -> mmap.mmap:
         """Reserve pages, each provided when it is first written; MemoryError where there is no room."""
@@ -57,11 +66,16 @@ class HostMemory:
         return memoryview(self.allocate(size))
 
     def copy(self, handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
-        """Copy at once; numpy lets go of the GIL meanwhile."""
-        np.frombuffer(handle, np.uint8, len(chunk), offset)[:] = np.frombuffer(chunk, np.uint8)
+        """Begin; numpy lets go of the GIL meanwhile."""
+        half = len(chunk) // 2
+        self._copies += [self._copiers.submit(_copy, handle, offset, chunk[:half]),
+                         self._copiers.submit(_copy, handle, offset + half, chunk[half:])]
 
     def synchronize(self) -> None:
-        """Return: `copy` has done it all."""
+        """Wait for both."""
+        for copy in self._copies:
+            copy.result()
+        self._copies.clear()
 
 
 class Staging:
@@ -144,6 +158,10 @@ class Staging:
             return os.open(path, flags)
         except OSError as error:
             raise CheckpointError(f'cannot read {path}: {error.strerror}') from None
+
+
+def _copy(handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
+    np.frombuffer(handle, np.uint8, len(chunk), offset)[:] = np.frombuffer(chunk, np.uint8)
 
 
 def _in_huge_pages(memory: mmap.mmap) -> mmap.mmap:
