@@ -43,7 +43,8 @@ class Diagnostics:
 
     def _report(self) -> DiagnosticStatus:
         state = self._status.message
-        values = {'state': STATES[state.state], 'model': state.model, 'backend': state.backend,
+        values = {'state': STATES[state.state], 'model': state.model, 'loaded [%]': f'{100 * state.load_progress:.0f}',
+                  'backend': state.backend,
                   'waiting goals': state.queued_goals, 'rejected goals': state.rejected_goals,
                   'last rejection': state.last_rejection,
                   'resident memory [MB]': f'{resident_bytes() / 1e6:.0f}',

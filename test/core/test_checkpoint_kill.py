@@ -30,7 +30,7 @@ def test_what_a_killed_writer_leaves(tmp_path: Path) -> None:
         begin = time.monotonic()
         whole = content(small.write(tmp_path / f'reference {number}'))
         times.append(time.monotonic() - begin)
-    longest = 1.2 * min(times)
+    longest = 3 * min(times)  # a process that forks has to copy its pages first, and removes what it cannot use
     moments = random.Random(7)
     out, partial = tmp_path / 'out', tmp_path / 'out.partial'
     left = {'whole': 0, 'partial': 0, 'absent': 0}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -73,6 +74,22 @@ def test_once_a_second(robot: Robot) -> None:
     before = robot.node.get_clock().now()
     wait_for(lambda: len(heard) >= 3)
     assert (robot.node.get_clock().now() - before).nanoseconds > 1.5e9
+
+
+def test_how_far_a_model_is_loaded(start: Any, engine: ScriptedEngine) -> None:
+    go_on = Event()
+
+    def open_engine(*_: Any, progress: Any, **__: Any) -> Any:
+        progress(0.25)
+        go_on.wait(30)
+        return engine
+
+    heard = reports(start(open_engine, awaits_idle=False))
+    wait_for(lambda: heard and heard[-1].message == 'loading')
+    assert values(heard[-1])['loaded [%]'] == '25'
+    go_on.set()
+    wait_for(lambda: heard[-1].message == 'idle')
+    assert values(heard[-1])['loaded [%]'] == '100'
 
 
 def test_an_error_is_one(start: Any) -> None:
