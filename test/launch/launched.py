@@ -75,15 +75,19 @@ class WithClient(unittest.TestCase):
         return self.wait(client.call_async(request))
 
     def ask(self, prompt: str) -> Chat.Result:
-        """Return the result of a goal."""
+        """Return the result of a goal, once there is a node that takes it."""
         client = ActionClient(self.node, Chat, 'tinychat/chat')
         assert client.wait_for_server(60)
-        for _ in range(120):  # a node that comes back has its action before its model
-            goal = self.wait(client.send_goal_async(Chat.Goal(prompt=prompt)))
-            if goal.accepted:
+        goal = None
+        for _ in range(12):
+            # DDS believes in a node that was killed for 20 s; what is sent to it meanwhile, nobody answers.
+            sent = client.send_goal_async(Chat.Goal(prompt=prompt))
+            self.executor.spin_until_future_complete(sent, timeout_sec=5)
+            goal = sent.result() if sent.done() else None
+            if goal is not None and goal.accepted:
                 break
-            sleep(0.5)
-        assert goal.accepted
+            sleep(0.5)  # a node that comes back has its action before its model
+        assert goal is not None and goal.accepted, 'no node took the goal within 60 s'
         result = self.wait(goal.get_result_async()).result
         client.destroy()
         return result
