@@ -9,6 +9,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "bindings_cuda.h"
@@ -28,6 +29,15 @@ namespace tinychat {
 namespace {
 
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
+
+using Mask = std::optional<py::array_t<uint32_t, py::array::c_style>>;
+
+Mask mask_of(const py::object& allowed, int vocab) {
+  if (allowed.is_none()) return std::nullopt;
+  Mask mask = allowed.cast<Mask::value_type>();
+  if (mask->size() * 32 < vocab) throw py::value_error("the mask has fewer bits than the vocabulary tokens");
+  return mask;
+}
 
 // A decoder and the Python objects whose memory it reads.
 class PyDecoder {
@@ -65,6 +75,14 @@ class PyDecoder {
     return steps;
   }
 
+  int32_t sample(KvCache& cache, const Tokens& tokens, Sampler& sampler, const py::object& allowed,
+                 const CancelFlag* cancel) {
+    const Mask mask = mask_of(allowed, decoder_->config().vocab_size);
+    const py::gil_scoped_release release;
+    return decoder_->sample(cache, tokens.data(), static_cast<int>(tokens.size()), sampler,
+                            mask ? mask->data() : nullptr, cancel);
+  }
+
   py::object forward(KvCache& cache, const Tokens& tokens, const std::string& want, const CancelFlag* cancel) {
     const auto kind = choose<Decoder::Logits>(
         "logits", want,
@@ -91,10 +109,21 @@ class PyDecoder {
 
 int32_t sample(Sampler& sampler, const py::array_t<float, py::array::c_style>& logits, const py::object& allowed) {
   const auto vocab = static_cast<int>(logits.size());
-  if (allowed.is_none()) return sampler.sample(logits.data(), vocab, nullptr);
-  const auto mask = allowed.cast<py::array_t<uint32_t, py::array::c_style>>();
-  if (mask.size() * 32 < vocab) throw py::value_error("the mask has fewer bits than the vocabulary tokens");
-  return sampler.sample(logits.data(), vocab, mask.data());
+  const Mask mask = mask_of(allowed, vocab);
+  return sampler.sample(logits.data(), vocab, mask ? mask->data() : nullptr);
+}
+
+void bind_sampler(py::module_& m) {
+  py::class_<Sampler>(m, "Sampler")
+      .def(
+          py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty) {
+            return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty});
+          }),
+          "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
+          "repetition_penalty"_a = 1.0f)
+      .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
+      .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
+           "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
 }
 
 } // namespace
@@ -127,6 +156,7 @@ PYBIND11_MODULE(_tinychat, m) {
           },
           "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.");
 
+  bind_sampler(m);
   py::class_<PyDecoder>(m, "Decoder")
       .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int,
                     const std::string&, bool, const py::object&>(),
@@ -139,6 +169,10 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,
            "Append tokens [n] to the cache; logits 'none', 'last' -> [vocab] or 'all' -> [n, vocab].\n\n"
            "Raises ValueError for a bad token or a full cache, Canceled once `cancel` is set.")
+      .def("sample", &PyDecoder::sample, "cache"_a, "tokens"_a, "sampler"_a, "allowed"_a = py::none(),
+           "cancel"_a = nullptr,
+           "Append tokens [n] to the cache and draw the one that follows, as Sampler.sample would from its logits; it "
+           "is not accepted.\n\nRaises what `forward` and Sampler.sample raise.")
       .def("step_seconds", &PyDecoder::step_seconds, "Seconds spent so far, by fused step.")
       .def_property_readonly("isa", &PyDecoder::isa)
       .def_property_readonly("threads", &PyDecoder::threads);
@@ -151,17 +185,6 @@ PYBIND11_MODULE(_tinychat, m) {
            }),
            "mapping"_a, "Guard a mapping, which must outlive this. Raises RuntimeError for more than 4096.")
       .def_property_readonly("lost", &MappingGuard::lost, "Pages that were read and were not there.");
-
-  py::class_<Sampler>(m, "Sampler")
-      .def(
-          py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty) {
-            return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty});
-          }),
-          "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
-          "repetition_penalty"_a = 1.0f)
-      .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
-      .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
-           "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
 
   bind_cuda(m);
   m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, "rounds"_a = 9,

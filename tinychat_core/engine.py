@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core import _tinychat, cuda
-from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError, WeightMemory
+from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError, Sampler, WeightMemory
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.memory_plan import cache_numbers, fitting_plan, position_bytes, Request
 from tinychat_core.checkpoint.placement import Device, Machine, place, Way
@@ -210,6 +210,19 @@ class Engine:
         """Append one token to the cache and return the logits [vocab] after it; raises like `prefill`."""
         return cast(Logits, self._forward(cache, (token,), 'last', cancel))
 
+    def sample(self, cache: Cache, tokens: Sequence[int], sampler: Sampler,
+               allowed: npt.NDArray[np.uint32] | None = None, cancel: CancelFlag | None = None) -> int:
+        """
+        Append tokens [n] to the cache and return the one that `sampler` draws next; raises like `prefill`.
+
+        It is the one that `sampler.sample` would draw of their logits, but a device hands over no more of these than
+        the sampler looks at. `allowed`: a bit a token that may come, uint32 [ceil(vocab/32)]. ValueError where none
+        may, or a logit is no finite number.
+        """
+        self.check_files()
+        return cast(int, self._read(cache, tokens, lambda native: self._decoder.sample(cache, native, sampler, allowed,
+                                                                                       cancel)))
+
     def score(self, tokens: Sequence[int]) -> Logits:
         """Return the logits [n, vocab] after each of tokens [n], in a cache of their own; raises like `prefill`."""
         return cast(Logits, self._forward(self.new_cache(), tokens, 'all', None))
@@ -243,15 +256,20 @@ class Engine:
             self._checkpoint.close()
 
     def _forward(self, cache: Cache, tokens: Sequence[int], want: str, cancel: CancelFlag | None) -> Logits | None:
+        try:
+            return cast('Logits | None', self._read(
+                cache, tokens, lambda native: self._decoder.forward(cache, native, want, cancel)))
+        except ValueError as error:
+            raise InvalidParameterError(str(error)) from None
+
+    def _read(self, cache: Cache, tokens: Sequence[int], read: Callable[[npt.NDArray[np.int32]], Any]) -> Any:
         if len(tokens) == 0:
             raise InvalidParameterError('there are no tokens to decode')
         if len(tokens) > cache.capacity - cache.length:
             raise PromptTooLongError(f'{len(tokens)} tokens do not fit: {cache.capacity - cache.length} of '
                                      f'{cache.capacity} positions are left')
         try:
-            logits = self._decoder.forward(cache, np.asarray(tokens, dtype=np.int32), want, cancel)
-        except ValueError as error:
-            raise InvalidParameterError(str(error)) from None
+            found = read(np.asarray(tokens, dtype=np.int32))
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
         if self._checkpoint is not None:
@@ -260,7 +278,7 @@ class Engine:
             except CheckpointError:
                 cache.truncate(0)  # what was computed with it is worth nothing
                 raise
-        return logits
+        return found
 
 
 def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:

@@ -37,7 +37,7 @@ class Token:
 
 
 class Decoder(Protocol):
-    """What a generation needs of an Engine: logits are float32 [vocab], and both steps raise Canceled."""
+    """What a generation needs of an Engine; both steps raise Canceled."""
 
     context_length: int
     vocab_size: int
@@ -50,10 +50,11 @@ class Decoder(Protocol):
         """Return an empty cache."""
 
     def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
-        """Append tokens [n] to the cache and return the logits after the last one."""
+        """Append tokens [n] to the cache."""
 
-    def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Any:
-        """Append one token to the cache and return the logits after it."""
+    def sample(self, cache: Cache, tokens: Sequence[int], sampler: Sampler, allowed: Any = None,
+               cancel: CancelFlag | None = None) -> int:
+        """Append tokens [n] to the cache and return the one that is drawn next."""
 
 
 class Generation(Iterator[Token]):
@@ -126,11 +127,11 @@ class Generation(Iterator[Token]):
         if self._cancel is not None and self._cancel.is_set():
             return self._end(NO_TOKEN, '', 'canceled')
         try:
-            logits = (self._engine.decode(self._cache, self.ids[-1], self._cancel) if self.ids else
-                      self._read_prompt())
+            tokens = self.ids[-1:] or self._last_of_prompt()
+            token = self._engine.sample(self._cache, tokens, self._sampler,
+                                        None if self._structure is None else self._structure.allowed(), self._cancel)
         except Canceled:
             return self._end(NO_TOKEN, '', 'canceled')
-        token: int = self._sampler.sample(logits, None if self._structure is None else self._structure.allowed())
         self._sampler.accept(token)
         self.ids.append(token)
         if token in self._stop_ids:
@@ -142,13 +143,13 @@ class Generation(Iterator[Token]):
             return self._end(token, text, 'length')
         return self._token(token, text)
 
-    def _read_prompt(self) -> Any:
-        """Return the logits after the prompt."""
+    def _last_of_prompt(self) -> Sequence[int]:
+        """Read the prompt but for its last part, and return that."""
         for end in range(PART, len(self._prompt), PART):
             self._engine.prefill(self._cache, self._prompt[end - PART:end], self._cancel)
             self.on_prefill(end / len(self._prompt))
         rest = (len(self._prompt) - 1) // PART * PART
-        return self._engine.prefill(self._cache, self._prompt[rest:], self._cancel)
+        return self._prompt[rest:]
 
     def _end(self, token: int, text: str, reason: str) -> Token:
         """Return the last token, with all text that was held back."""

@@ -65,6 +65,12 @@ void CudaBackend::build() {
   state->arrivals = device_array<unsigned>(c.heads, "the decoder's buffers");
   floats(state->logits, static_cast<size_t>(kLogitRows) * c.vocab_size);
   state->host_logits = pinned_array<float>(c.vocab_size);
+  const size_t words = ceil_div(c.vocab_size, 32), shares = choice_shares(c.vocab_size);
+  state->seen = device_array<uint32_t>(words, "the decoder's buffers");
+  state->allowed = device_array<uint32_t>(words, "the decoder's buffers");
+  state->shares = device_array<Candidate>(shares * kMostCandidates, "the decoder's buffers");
+  state->candidates = device_array<Candidate>(kMostCandidates, "the decoder's buffers");
+  state->host_candidates = pinned_array<Candidate>(kMostCandidates);
 
   copy(state->frequencies, 0, c.rope_inv_freq, queue_.stream);
   copy(state->frequencies, half, c.rope_local_inv_freq, queue_.stream);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -45,26 +46,19 @@ std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<Cuda
 
 void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
   if (state_ == nullptr || state_->resets != device_resets()) build();
-  auto& cache = static_cast<CudaKvCache&>(pass.cache);
   try {
-    Step& step = state_->host_step[0];
-    step.cache = cache.memory();
-    step.position = cache.length();
-    step.rows = rows_ = pass.rows;
-    std::copy_n(pass.tokens, pass.rows, step.tokens);
-    for (reach_ = kLeastReach; reach_ < step.position + pass.rows; reach_ *= 2) {
+    prepare(pass);
+    const bool decodes = pass.rows == 1 && pass.first == 0, chooses = pass.choice != nullptr;
+    const bool recorded = decodes && state_->warm[chooses];
+    if (recorded) {
+      run_recorded(chooses, steps);
+    } else {
+      copy_step();
+      steps();
+      state_->warm[chooses] |= decodes;
     }
-    const bool decodes = pass.rows == 1 && pass.first == 0;
-    if (decodes && state_->warm) {
-      run_recorded(steps);
-      check(cudaStreamSynchronize(queue_.stream), "a pass");
-      std::copy_n(state_->host_logits.get(), config_.vocab_size, pass.logits);
-      return;
-    }
-    copy_step();
-    steps();
-    state_->warm |= decodes;
     check(cudaStreamSynchronize(queue_.stream), "a pass");
+    if (recorded || chooses) hand_over(pass);
   } catch (const DeviceError&) {
     // What stays is beyond repair: all is given up now, and made anew for whoever comes next.
     if (cudaStreamSynchronize(queue_.stream) != cudaSuccess) {
@@ -75,9 +69,46 @@ void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
   }
 }
 
+// All that is not the same for every token: what the step says, and bits for the choice.
+void CudaBackend::prepare(const Pass& pass) {
+  auto& cache = static_cast<CudaKvCache&>(pass.cache);
+  Step& step = state_->host_step[0];
+  step.cache = cache.memory();
+  step.position = cache.length();
+  step.rows = rows_ = pass.rows;
+  std::copy_n(pass.tokens, pass.rows, step.tokens);
+  for (reach_ = kLeastReach; reach_ < step.position + pass.rows; reach_ *= 2) {
+  }
+  if (pass.choice == nullptr) return;
+  const Choice& choice = *pass.choice;
+  const auto copy_bits = [&](const uint32_t* bits, const DeviceArray<uint32_t>& to) {
+    if (bits != nullptr)
+      check(cudaMemcpyAsync(to.get(), bits, sizeof(uint32_t) * ceil_div(config_.vocab_size, 32), cudaMemcpyHostToDevice,
+                            queue_.stream),
+            "a pass");
+    return bits != nullptr;
+  };
+  step.candidates = choice.count;
+  step.penalty = choice.penalty;
+  step.seen = copy_bits(choice.seen, state_->seen);
+  step.allowed = copy_bits(choice.allowed, state_->allowed);
+}
+
+// What a record, or a choice, has left in pinned memory.
+void CudaBackend::hand_over(const Pass& pass) const {
+  if (pass.choice == nullptr) {
+    std::copy_n(state_->host_logits.get(), config_.vocab_size, pass.logits);
+    return;
+  }
+  const Candidate* found = state_->host_candidates.get();
+  const int count = pass.choice->count;
+  const auto none = [](const Candidate& c) { return c.logit == -std::numeric_limits<float>::infinity(); };
+  pass.choice->found.assign(found, std::isnan(found[0].logit) ? found + 1 : std::find_if(found, found + count, none));
+}
+
 // Records the steps the first time that a token reaches so far; from then on a token is one launch.
-void CudaBackend::run_recorded(const std::function<void()>& steps) {
-  Graph& graph = state_->graphs[reach_];
+void CudaBackend::run_recorded(bool chooses, const std::function<void()>& steps) {
+  Graph& graph = state_->graphs[{reach_, chooses}];
   if (graph == nullptr) {
     check(cudaStreamBeginCapture(queue_.stream, cudaStreamCaptureModeThreadLocal), "recording");
     cudaGraph_t recorded = nullptr;
@@ -208,8 +239,19 @@ void CudaBackend::norm_head(int first, float* logits) {
     normed_product(s.model.head, norm_weights(s.model.final_norm, s.model.final_norm_bias), begin, rows,
                    s.logits.get());
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
-    for (int r = 0; r < rows; ++r) copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);
+    for (int r = 0; r < rows && logits != nullptr; ++r)
+      copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);
   }
+}
+
+void CudaBackend::choose(Choice&) {
+  State& s = *state_;
+  cuda::choose(queue_, {s.step.get(), s.logits.get(), s.seen.get(), s.allowed.get(), config_.vocab_size, s.shares.get(),
+                        s.candidates.get()});
+  // As many as the largest choice has: the record is that of every choice.
+  check(cudaMemcpyAsync(s.host_candidates.get(), s.candidates.get(), sizeof(Candidate) * kMostCandidates,
+                        cudaMemcpyDeviceToHost, queue_.stream),
+        "the choice");
 }
 
 // Into pinned memory, and from there to where they are wanted; a record is read there when it has run.

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cuda/kernels.h"
@@ -25,6 +26,7 @@ class CudaBackend : public Backend {
 
   std::unique_ptr<KvCache> new_cache() override;
   int max_rows() const override { return kMaxRows; }
+  int most_candidates() const override { return kMostCandidates; }
   void run(const Pass& pass, const std::function<void()>& steps) override;
   void embed(const int32_t* tokens, int rows, int position) override;
   void norm_qkv(int layer) override;
@@ -33,6 +35,7 @@ class CudaBackend : public Backend {
   void norm_up(int layer) override;
   void down(int layer) override;
   void norm_head(int first, float* logits) override;
+  void choose(Choice& choice) override;
 
  private:
   static constexpr int kLogitRows = 16; // whose logits are computed together: all of a pass could take gigabytes
@@ -51,14 +54,20 @@ class CudaBackend : public Backend {
     DeviceArray<float> frequencies, cosines, sines, local_cosines, local_sines;
     DeviceArray<float> slopes, partials;
     DeviceArray<unsigned> arrivals;
-    DeviceArray<float> logits;      // [kLogitRows][vocab]
-    PinnedArray<float> host_logits; // [vocab]
-    bool warm = false; // a token has been decoded: its kernels are loaded, which a recording could not wait for
-    std::map<int, Graph> graphs; // by the length of context that they are made for
+    DeviceArray<float> logits;           // [kLogitRows][vocab]
+    PinnedArray<float> host_logits;      // [vocab]
+    DeviceArray<uint32_t> seen, allowed; // a bit a token
+    DeviceArray<Candidate> shares, candidates;
+    PinnedArray<Candidate> host_candidates; // [kMostCandidates]
+    // A token has been decoded, and one has been chosen: kernels are loaded, which a recording could not wait for.
+    bool warm[2] = {};
+    std::map<std::pair<int, bool>, Graph> graphs; // by the length of context that they are made for, and who chooses
   };
 
   void build();
-  void run_recorded(const std::function<void()>& steps);
+  void run_recorded(bool chooses, const std::function<void()>& steps);
+  void prepare(const Pass& pass);
+  void hand_over(const Pass& pass) const;
   void add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm);
   void normed_product(const Linear& w, const NormWeights& norm, int first, int rows, float* out,
                       const Activated& activated = {});

@@ -76,7 +76,7 @@ int attention_splits(const Attention& a, int reach, int multiprocessors);
 void attend_one(const Queue& queue, const Attention& a, int splits);
 void attend_many(const Queue& queue, const Attention& a, int rows);
 
-// Parts of the vocabulary that choose() needs room for in Choosing::shares and masses.
+// Parts of the vocabulary that choose() needs room for in Choosing::shares.
 int choice_shares(int vocab);
 void choose(const Queue& queue, const Choosing& choosing);
 

@@ -36,73 +36,58 @@ __device__ inline Candidate first_of_block(Candidate mine, Candidate* scratch) {
 // What sampling makes of a logit: repetition penalty, then what is forbidden.
 __device__ inline float adjusted(const Choosing& c, int token) {
   float logit = c.logits[token];
-  if (c.seen != nullptr && (c.seen[token / 32] >> (token % 32) & 1))
-    logit = logit > 0.0f ? logit / c.penalty : logit * c.penalty;
-  if (c.allowed != nullptr && (c.allowed[token / 32] >> (token % 32) & 1) == 0) logit = -INFINITY;
+  if (c.step->seen && (c.seen[token / 32] >> (token % 32) & 1))
+    logit = logit > 0.0f ? logit / c.step->penalty : logit * c.step->penalty;
+  if (c.step->allowed && (c.allowed[token / 32] >> (token % 32) & 1) == 0) logit = -INFINITY;
   return logit;
 }
 
-// The first `count` of each share of the vocabulary. Grid: (ceil(vocab / kChoiceShare)).
-__global__ void __launch_bounds__(kChoiceThreads) choose_of_share(Choosing c) {
-  await_previous();
+// Writes the first `count` of what `each` goes through, in order, by the whole block; NaN first where one of them is.
+template <typename Each>
+__device__ inline void first_of(const Each& each, int count, Candidate* out) {
   __shared__ Candidate scratch[kWarp];
   __shared__ float sums[kWarp];
-  const int begin = blockIdx.x * kChoiceShare;
-  float mine[kChoiceShare / kChoiceThreads];
-  int strange = 0; // NaN or infinity
-#pragma unroll
-  for (int i = 0; i < kChoiceShare / kChoiceThreads; ++i) {
-    const int token = begin + i * kChoiceThreads + threadIdx.x;
-    mine[i] = token < c.vocab ? adjusted(c, token) : -INFINITY;
-    strange |= !(mine[i] < INFINITY);
-  }
+  float strange = 0;
+  each([&](const Candidate& c) { strange += c.logit != c.logit ? 1.0f : 0.0f; });
+  strange = sum_block(strange, sums);
   Candidate last = {INFINITY, -1};
-  Candidate* out = c.shares + static_cast<size_t>(blockIdx.x) * c.count;
-  float highest = 0;
-  for (int n = 0; n < c.count; ++n) {
+  for (int n = 0; n < count; ++n) {
     Candidate best = {-INFINITY, 0x7fffffff};
-#pragma unroll
-    for (int i = 0; i < kChoiceShare / kChoiceThreads; ++i) {
-      const Candidate next = {mine[i], begin + i * kChoiceThreads + static_cast<int>(threadIdx.x)};
+    each([&](const Candidate& next) {
       if (comes_before(last, next) && comes_before(next, best)) best = next;
-    }
+    });
     last = first_of_block(best, scratch);
-    if (n == 0) highest = last.logit;
-    if (threadIdx.x == 0) out[n] = last;
+    if (threadIdx.x == 0) out[n] = {n == 0 && strange > 0.0f ? NAN : last.logit, last.token};
   }
-  float sum = 0;
-#pragma unroll
-  for (int i = 0; i < kChoiceShare / kChoiceThreads; ++i)
-    if (mine[i] > -INFINITY) sum += expf((mine[i] - highest) * c.inverse_temperature);
-  sum = sum_block(sum, sums);
-  const float strangers = sum_block(static_cast<float>(strange), sums);
-  if (threadIdx.x == 0) c.masses[blockIdx.x] = strangers > 0.0f ? NAN : sum;
 }
 
-// The first `count` of all shares, and the mass of all tokens relative to the likeliest. One block.
+// The first ones of each share of the vocabulary. Grid: (ceil(vocab / kChoiceShare)).
+__global__ void __launch_bounds__(kChoiceThreads) choose_of_share(Choosing c) {
+  await_previous();
+  constexpr int kMine = kChoiceShare / kChoiceThreads;
+  const int begin = blockIdx.x * kChoiceShare + static_cast<int>(threadIdx.x);
+  float mine[kMine];
+#pragma unroll
+  for (int i = 0; i < kMine; ++i) {
+    const int token = begin + i * kChoiceThreads;
+    mine[i] = token < c.vocab ? adjusted(c, token) : -INFINITY;
+  }
+  const auto each = [&](const auto& use) {
+#pragma unroll
+    for (int i = 0; i < kMine; ++i) use(Candidate{mine[i], begin + i * kChoiceThreads});
+  };
+  first_of(each, c.step->candidates, c.shares + static_cast<size_t>(blockIdx.x) * kMostCandidates);
+}
+
+// The first ones of all shares. One block.
 __global__ void __launch_bounds__(kChoiceThreads) choose_of_all(Choosing c, int shares) {
   await_previous();
-  __shared__ Candidate scratch[kWarp];
-  Candidate last = {INFINITY, -1};
-  float highest = 0;
-  for (int n = 0; n < c.count; ++n) {
-    Candidate best = {-INFINITY, 0x7fffffff};
-    for (int i = threadIdx.x; i < shares * c.count; i += kChoiceThreads) {
-      const Candidate next = c.shares[i];
-      if (comes_before(last, next) && comes_before(next, best)) best = next;
-    }
-    last = first_of_block(best, scratch);
-    if (n == 0) highest = last.logit;
-    if (threadIdx.x == 0) c.chosen->candidates[n] = last;
-  }
-  if (threadIdx.x != 0) return;
-  float mass = 0;
-  for (int i = 0; i < shares; ++i) {
-    const float of_share = c.shares[static_cast<size_t>(i) * c.count].logit;
-    if (!(c.masses[i] == c.masses[i])) mass = NAN;
-    else if (of_share > -INFINITY) mass += c.masses[i] * expf((of_share - highest) * c.inverse_temperature);
-  }
-  c.chosen->mass = mass;
+  const int count = c.step->candidates;
+  const auto each = [&](const auto& use) {
+    for (int i = threadIdx.x; i < shares * count; i += kChoiceThreads)
+      use(c.shares[i / count * kMostCandidates + i % count]);
+  };
+  first_of(each, count, c.chosen);
 }
 
 } // namespace tinychat::cuda

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <vector>
 
 namespace tinychat {
 
@@ -34,13 +35,30 @@ struct DeviceError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+struct Candidate {
+  float logit;
+  int32_t token;
+};
+
+// What may be wanted of a row of logits instead of all of it: the likeliest tokens, with the repetition penalty and the mask
+// in them.
+struct Choice {
+  int count; // at most Backend::most_candidates()
+  float penalty;
+  const uint32_t* seen;    // a bit a token that the penalty is for (bit i%32 of word i/32); or null
+  const uint32_t* allowed; // the same of tokens that may come; or null: all may
+  // The answer: likelier first, then the lower id; fewer where fewer are allowed. A NaN among the logits is the only one then.
+  std::vector<Candidate> found = {};
+};
+
 // Tokens that go through all layers together; they stand at the cache's length and behind it.
 struct Pass {
   const int32_t* tokens;
   int rows;
   KvCache& cache;
-  int first;     // logits are wanted of the rows first …; `rows`: of none
-  float* logits; // [rows - first][vocab]
+  int first;      // logits are wanted of the rows first …; `rows`: of none
+  float* logits;  // [rows - first][vocab]; null where there is a choice
+  Choice* choice; // wanted of the last row instead; or null
 };
 
 // The steps work on the residual stream of up to `max_rows` tokens that embed() has set; every other buffer is the
@@ -50,6 +68,7 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::unique_ptr<KvCache> new_cache() = 0;
   virtual int max_rows() const = 0;
+  virtual int most_candidates() const { return 0; } // that choose() finds; 0: it is never asked
 
   // Runs a pass: `steps` calls what is below, in order. A backend may record what the steps ask of a device, and repeat the
   // record for a later token.
@@ -62,8 +81,9 @@ class Backend {
   virtual void output(int layer) = 0;                 // residual += W·attention
   virtual void norm_up(int layer) = 0;                // h = act(W_gate·norm(residual)) * (W_up·norm(residual))
   virtual void down(int layer) = 0;                   // residual += W·h
-  // logits [rows - first][vocab] = head·norm(residual of rows first …)
+  // logits [rows - first][vocab] = head·norm(residual of rows first …); null: of the last row, for choose()
   virtual void norm_head(int first, float* logits) = 0;
+  virtual void choose(Choice&) {} // it has found what it says when run() ends
 };
 
 } // namespace tinychat

@@ -44,11 +44,33 @@ void Decoder::steps(const Pass& pass, const CancelFlag* cancel) {
     look_at(cancel);
     layer(i, pass.cache);
   }
-  if (pass.first < pass.rows) timed(6, [&] { backend_->norm_head(pass.first, pass.logits); });
+  if (pass.first == pass.rows) return;
+  timed(6, [&] {
+    backend_->norm_head(pass.first, pass.logits);
+    if (pass.choice != nullptr) backend_->choose(*pass.choice);
+  });
 }
 
 void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits,
                       const CancelFlag* cancel) {
+  read(cache, tokens, count, want, logits, nullptr, cancel);
+}
+
+int32_t Decoder::sample(KvCache& cache, const int32_t* tokens, int count, Sampler& sampler, const uint32_t* allowed,
+                        const CancelFlag* cancel) {
+  const int vocab = model_.config.vocab_size, wanted = sampler.candidates(vocab);
+  if (wanted > 0 && wanted <= backend_->most_candidates()) {
+    Choice choice = sampler.choice(wanted, vocab, allowed);
+    read(cache, tokens, count, Logits::kLast, nullptr, &choice, cancel);
+    return sampler.sample(choice.found);
+  }
+  float* logits = sampler.row(vocab);
+  read(cache, tokens, count, Logits::kLast, logits, nullptr, cancel);
+  return sampler.sample(logits, vocab, allowed);
+}
+
+void Decoder::read(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, Choice* choice,
+                   const CancelFlag* cancel) {
   const int vocab = model_.config.vocab_size;
   if (count <= 0) throw std::invalid_argument("no tokens to decode");
   if (count > cache.capacity() - cache.length())
@@ -65,7 +87,12 @@ void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits w
     const int rows = std::min(backend_->max_rows(), count - begin);
     const int first = want == Logits::kAll ? 0 : want == Logits::kLast && begin + rows == count ? rows - 1 : rows;
     const size_t offset = want == Logits::kAll ? static_cast<size_t>(begin) * vocab : 0;
-    const Pass pass{tokens + begin, rows, cache, first, logits == nullptr ? nullptr : logits + offset};
+    const Pass pass{tokens + begin,
+                    rows,
+                    cache,
+                    first,
+                    logits == nullptr ? nullptr : logits + offset,
+                    first < rows ? choice : nullptr};
     look_at(cancel); // a backend that repeats a record calls no steps
     backend_->run(pass, [&] { steps(pass, cancel); });
     cache.set_length(cache.length() + rows);

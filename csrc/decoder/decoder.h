@@ -13,6 +13,7 @@
 
 #include "decoder/backend.h"
 #include "decoder/model.h"
+#include "decoder/sampler.h"
 
 namespace tinychat {
 
@@ -46,7 +47,14 @@ class Decoder {
   // anything is computed), Canceled where `cancel` is set: whole chunks done until then stay in the cache.
   void forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, const CancelFlag* cancel);
 
+  // Appends tokens likewise, and draws the one that follows; `allowed` as in Sampler::sample(). Where the backend finds all
+  // that the sampler looks at, no row of logits leaves it. Throws what forward() and Sampler::sample() throw.
+  int32_t sample(KvCache& cache, const int32_t* tokens, int count, Sampler& sampler, const uint32_t* allowed,
+                 const CancelFlag* cancel);
+
  private:
+  void read(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, Choice* choice,
+            const CancelFlag* cancel);
   void steps(const Pass& pass, const CancelFlag* cancel);
   void layer(int index, KvCache& cache);
   template <typename Step>

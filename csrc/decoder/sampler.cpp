@@ -55,14 +55,49 @@ float maximum(const float* x, int n) {
   return *std::max_element(most, most + kLanes);
 }
 
+// Likelier first, then the lower id: the order never depends on how a library sorts.
+bool likelier(const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+void check_highest(float highest) {
+  if (!std::isfinite(highest))
+    throw std::invalid_argument(highest == kForbidden ? "no token is allowed" : "the logits are not finite numbers");
+}
+
 } // namespace
 
 void Sampler::accept(int32_t token) {
   if (params_.repetition_penalty == 1 || token < 0) return;
-  if (static_cast<size_t>(token) >= is_seen_.size()) is_seen_.resize(token + 1);
-  if (is_seen_[token]) return;
-  is_seen_[token] = true;
+  const auto word = static_cast<size_t>(token) / 32;
+  const uint32_t bit = 1u << token % 32;
+  if (word >= is_seen_.size()) is_seen_.resize(word + 1);
+  if ((is_seen_[word] & bit) != 0) return;
+  is_seen_[word] |= bit;
   seen_.push_back(token);
+}
+
+int Sampler::candidates(int vocab) const {
+  if (params_.temperature <= 0) return 1;
+  return params_.top_k < vocab ? params_.top_k : 0;
+}
+
+Choice Sampler::choice(int count, int vocab, const uint32_t* allowed) {
+  is_seen_.resize(std::max(is_seen_.size(), static_cast<size_t>(vocab + 31) / 32));
+  return {count, params_.repetition_penalty, seen_.empty() ? nullptr : is_seen_.data(), allowed};
+}
+
+float* Sampler::row(int vocab) {
+  row_.resize(vocab);
+  return row_.data();
+}
+
+int32_t Sampler::sample(const std::vector<Candidate>& likeliest) {
+  const float highest = likeliest.empty() ? kForbidden : likeliest[0].logit;
+  check_highest(highest);
+  if (params_.temperature <= 0) return likeliest[0].token;
+  candidates_ = likeliest;
+  return draw(highest);
 }
 
 int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed) {
@@ -80,41 +115,40 @@ int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed)
   }
 
   const float highest = maximum(logits, vocab);
-  if (!std::isfinite(highest))
-    throw std::invalid_argument(highest == kForbidden ? "no token is allowed" : "the logits are not finite numbers");
+  check_highest(highest);
   if (params_.temperature <= 0) return static_cast<int32_t>(std::find(logits, logits + vocab, highest) - logits);
 
-  // Likelier first, then the lower id: the order never depends on how a library sorts.
-  const auto likelier = [](const Candidate& a, const Candidate& b) {
-    return a.weight > b.weight || (a.weight == b.weight && a.token < b.token);
-  };
   candidates_.clear();
-  const auto top_k = static_cast<size_t>(params_.top_k > 0 ? std::min(params_.top_k, vocab) : vocab);
-  if (top_k < static_cast<size_t>(vocab)) {
+  if (const auto top_k = static_cast<size_t>(candidates(vocab)); top_k > 0) {
     // A heap of the k best so far, the worst of them on top: most logits end at one comparison.
     for (int i = 0; i < vocab; ++i) {
+      if (!(logits[i] > (candidates_.size() == top_k ? candidates_.front().logit : kForbidden))) continue;
       if (candidates_.size() == top_k) {
-        if (!(logits[i] > candidates_.front().weight)) continue;
         std::pop_heap(candidates_.begin(), candidates_.end(), likelier);
         candidates_.pop_back();
       }
       candidates_.push_back({logits[i], i});
       std::push_heap(candidates_.begin(), candidates_.end(), likelier);
     }
+    std::sort_heap(candidates_.begin(), candidates_.end(), likelier);
   } else {
     const float least = highest - kNegligible * params_.temperature;
     for (int i = 0; i < vocab; ++i)
       if (logits[i] >= least) candidates_.push_back({logits[i], i});
   }
+  return draw(highest);
+}
 
+int32_t Sampler::draw(float highest) {
+  // From here on a candidate's number is its weight, exp((logit - highest) / temperature).
   const float factor = 1.0f / params_.temperature;
   double total = 0;
-  for (Candidate& c : candidates_) c.weight = c.weight == kForbidden ? 0 : fast_exp((c.weight - highest) * factor);
-  for (const Candidate& c : candidates_) total += c.weight;
+  for (Candidate& c : candidates_) c.logit = fast_exp((c.logit - highest) * factor);
+  for (const Candidate& c : candidates_) total += c.logit;
 
   const auto keep = [&](double least) {
     candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
-                                     [least](const Candidate& c) { return static_cast<double>(c.weight) < least; }),
+                                     [least](const Candidate& c) { return static_cast<double>(c.logit) < least; }),
                       candidates_.end());
   };
   if (params_.top_p < 1) {
@@ -124,16 +158,16 @@ int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed)
     double mass = 0;
     size_t count = 0;
     while (count < candidates_.size() && mass < static_cast<double>(params_.top_p) * total)
-      mass += candidates_[count++].weight;
+      mass += candidates_[count++].logit;
     candidates_.resize(std::max<size_t>(count, 1));
   }
   if (params_.min_p > 0) keep(params_.min_p); // the likeliest token's weight is 1
 
   total = 0;
-  for (const Candidate& c : candidates_) total += c.weight;
+  for (const Candidate& c : candidates_) total += c.logit;
   double left = static_cast<double>(random_() >> 11) * 0x1p-53 * total;
   for (const Candidate& c : candidates_) {
-    left -= c.weight;
+    left -= c.logit;
     if (left < 0) return c.token;
   }
   return candidates_.back().token;

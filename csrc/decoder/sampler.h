@@ -6,6 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "decoder/backend.h"
+
 namespace tinychat {
 
 // Every "off" value leaves the distribution as it is.
@@ -31,16 +33,24 @@ class Sampler {
   // Throws std::invalid_argument where no token is allowed or the logits are not numbers.
   int32_t sample(const float* logits, int vocab, const uint32_t* allowed);
 
+  // The same of the likeliest tokens that a backend has found, as many as candidates() tells: 0 where it takes all logits.
+  int32_t sample(const std::vector<Candidate>& likeliest);
+  int candidates(int vocab) const;
+  // What a backend is asked for; it points into the sampler, which accepts no token meanwhile.
+  Choice choice(int count, int vocab, const uint32_t* allowed);
+
+  // Room for logits [vocab], which sample() may be given.
+  float* row(int vocab);
+
  private:
-  struct Candidate {
-    float weight; // its logit, then exp((logit - highest) / temperature)
-    int32_t token;
-  };
+  // Of candidates with their logits, in an order that only depends on these.
+  int32_t draw(float highest);
 
   SamplingParams params_;
   std::mt19937_64 random_;
-  std::vector<bool> is_seen_;
+  std::vector<uint32_t> is_seen_; // a bit a token
   std::vector<int32_t> seen_;
+  std::vector<float> row_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
 };

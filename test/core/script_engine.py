@@ -61,7 +61,8 @@ class ScriptEngine:
     """
     Its likeliest tokens are those of the script, one a step, over all answers.
 
-    `canceled_at`: the step that raises Canceled. `prefilled`: the tokens of each prefill.
+    `canceled_at`: the step that raises Canceled. `prefilled`: the tokens of each prefill, and those that a
+    new sampler comes with.
     """
 
     tokenizer: Any
@@ -75,6 +76,7 @@ class ScriptEngine:
         self.tokenizer = ByteTokenizer()
         self.calls = 0
         self.prefilled: list[list[int]] = []
+        self.sampler: Any = None
 
     def new_cache(self) -> Any:
         return ScriptCache()
@@ -86,8 +88,12 @@ class ScriptEngine:
         self.prefilled.append([*tokens])
         return self._step(cache, tokens)
 
-    def decode(self, cache: Any, token: int, cancel: CancelFlag | None = None) -> Any:
-        return self._step(cache, [token])
+    def sample(self, cache: Any, tokens: Sequence[int], sampler: Any, allowed: Any = None,
+               cancel: CancelFlag | None = None) -> int:
+        if sampler is not self.sampler:
+            self.sampler = sampler
+            self.prefilled.append([*tokens])
+        return int(sampler.sample(self._step(cache, tokens), allowed))
 
     def _step(self, cache: Any, tokens: Sequence[int]) -> Any:
         if self.calls == self.canceled_at:

@@ -31,9 +31,9 @@ class InterruptedEngine(ScriptEngine):
         super().__init__(script)
         self._step_of_interrupt, self._times = step, times
 
-    def decode(self, cache: Any, token: int, cancel: Any = None) -> Any:
+    def sample(self, cache: Any, tokens: Any, sampler: Any, allowed: Any = None, cancel: Any = None) -> int:
         if self.calls != self._step_of_interrupt:
-            return super().decode(cache, token, cancel)
+            return super().sample(cache, tokens, sampler, allowed, cancel)
         for _ in range(self._times):
             os.kill(os.getpid(), signal.SIGINT)
             while not cancel.is_set():

@@ -9,22 +9,25 @@
 #include "cuda/kernels.h"
 
 using namespace tinychat::cuda;
+using tinychat::Candidate;
 
 namespace {
 
 struct Logits {
   std::vector<float> values;
   std::vector<uint32_t> seen, allowed;
-  float penalty = 1, temperature = 1;
+  float penalty = 1;
 
-  Chosen choose(int count) const {
-    const int shares = choice_shares(static_cast<int>(values.size()));
-    std::vector<Candidate> room(static_cast<size_t>(shares) * count);
-    std::vector<float> masses(shares);
-    Chosen chosen;
-    tinychat::cuda::choose(
-        {}, {values.data(), seen.empty() ? nullptr : seen.data(), allowed.empty() ? nullptr : allowed.data(), penalty,
-             1 / temperature, static_cast<int>(values.size()), count, room.data(), masses.data(), &chosen});
+  std::vector<Candidate> choose(int count) const {
+    const int vocab = static_cast<int>(values.size());
+    std::vector<Candidate> shares(static_cast<size_t>(choice_shares(vocab)) * kMostCandidates), chosen(kMostCandidates);
+    Step step = {};
+    step.candidates = count;
+    step.penalty = penalty;
+    step.seen = !seen.empty();
+    step.allowed = !allowed.empty();
+    tinychat::cuda::choose({},
+                           {&step, values.data(), seen.data(), allowed.data(), vocab, shares.data(), chosen.data()});
     return chosen;
   }
 };
@@ -34,7 +37,6 @@ void test_against_a_sort(int vocab, int count, bool adjusted) {
   Logits logits;
   logits.values = random_floats(random, vocab, 3);
   for (int i = 0; i < 50; ++i) logits.values[random() % vocab] = 7.5f; // equals: the lowest id comes first
-  logits.temperature = 0.7f;
   if (adjusted) {
     logits.penalty = 1.3f;
     for (int i = 0; i < (vocab + 31) / 32; ++i) {
@@ -51,27 +53,27 @@ void test_against_a_sort(int vocab, int count, bool adjusted) {
   std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
   });
-  double mass = 0;
-  for (const Candidate& c : all) mass += std::exp((c.logit - all[0].logit) / 0.7);
-  const Chosen chosen = logits.choose(count);
+  const auto chosen = logits.choose(count);
   for (int i = 0; i < count; ++i)
-    CHECK(chosen.candidates[i].token == all[i].token && chosen.candidates[i].logit == all[i].logit,
+    CHECK(chosen[i].token == all[i].token && chosen[i].logit == all[i].logit,
           std::to_string(vocab) + " tokens, candidate " + std::to_string(i));
-  CHECK(std::abs(chosen.mass / mass - 1) < 1e-4, "mass");
 }
 
 void test_few_allowed() {
-  Logits logits{std::vector<float>(10000, 1.0f), {}, std::vector<uint32_t>(313), 1, 1};
+  Logits logits{std::vector<float>(10000, 1.0f), {}, std::vector<uint32_t>(313), 1};
   logits.allowed[200] = 1 << 5;
-  const Chosen chosen = logits.choose(2);
-  CHECK(chosen.candidates[0].token == 6405 && chosen.mass == 1, "the only one");
-  CHECK(chosen.candidates[1].logit == -INFINITY, "no second one");
+  const auto chosen = logits.choose(2);
+  CHECK(chosen[0].token == 6405 && chosen[0].logit == 1, "the only one");
+  CHECK(chosen[1].logit == -INFINITY, "no second one");
 }
 
 void test_not_a_number() {
-  Logits logits{std::vector<float>(5000, 1.0f), {}, {}, 1, 1};
+  Logits logits{std::vector<float>(5000, 1.0f), {}, {}, 1};
   logits.values[4321] = NAN;
-  CHECK(std::isnan(logits.choose(1).mass), "NaN is told");
+  CHECK(std::isnan(logits.choose(2)[0].logit), "NaN is told");
+  logits.allowed.assign(157, 0xffffffffu);
+  logits.allowed[4321 / 32] ^= 1u << 4321 % 32;
+  CHECK(logits.choose(2)[0].logit == 1, "where it is allowed");
 }
 
 } // namespace

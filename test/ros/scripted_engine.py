@@ -114,6 +114,7 @@ class ScriptedEngine:
         self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 1000, 2000
         self.tokenizer: Any = WordTokenizer(self)
         self._step = 0
+        self._sampler: Any = None
 
     def new_cache(self) -> Any:
         """Return an empty cache."""
@@ -138,9 +139,13 @@ class ScriptedEngine:
         self._step = 0
         return self._forward(cache, tokens, cancel, self.prefill_delay)
 
-    def decode(self, cache: Any, token: int, cancel: CancelFlag | None = None) -> Any:
-        """Go on."""
-        return self._forward(cache, [token], cancel, self.delay)
+    def sample(self, cache: Any, tokens: Sequence[int], sampler: Any, allowed: Any = None,
+               cancel: CancelFlag | None = None) -> int:
+        """Begin with the words where the sampler is a new one, else go on."""
+        if sampler is self._sampler:
+            return int(sampler.sample(self._forward(cache, tokens, cancel, self.delay), allowed))
+        self._sampler = sampler
+        return int(sampler.sample(self.prefill(cache, tokens, cancel), allowed))
 
     def _forward(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None, delay: float) -> Any:
         end = monotonic() + delay

@@ -26,7 +26,7 @@ class Latency:
     isa: str
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
-    time_to_first_token_ms: float    # prefill of the prompt, without tokenizing and sampling
+    time_to_first_token_ms: float    # prefill of the prompt and a greedy choice, without tokenizing
     packed_mb: float                 # of weights, which a token reads once
     read_gb_per_s: float             # bytes a token reads (weights and the cache so far) per second
     bandwidth_share: float           # of what all threads read together from a buffer as large; CUDA: of a large copy
@@ -39,20 +39,21 @@ class Latency:
 
 
 def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> Latency:
-    """Time `rounds` prompts of `context` tokens, `new_tokens` decoded after each, and the memory right after."""
+    """Time `rounds` prompts of `context` tokens, `new_tokens` decoded after each, chosen greedily, and the memory."""
     cache = engine.new_cache()
     prompt = [(7 * i + 1) % engine.vocab_size for i in range(context)]
-    engine.prefill(cache, prompt[:8])
+    sampler = _tinychat.Sampler(0)
+    engine.sample(cache, prompt[:8], sampler)
     prefills: list[float] = []
     steps: list[float] = []
     for _ in range(rounds):
         cache.truncate(0)
         start = perf_counter()
-        engine.prefill(cache, prompt)
+        engine.sample(cache, prompt, sampler)
         prefills.append(perf_counter() - start)
         for i in range(new_tokens):
             start = perf_counter()
-            engine.decode(cache, i % engine.vocab_size)
+            engine.sample(cache, [i % engine.vocab_size], sampler)
             steps.append(perf_counter() - start)
     step, prefill = median(steps), median(prefills)
     cached = engine.kv_cache_bytes * (context + new_tokens / 2) / engine.context_length
@@ -74,8 +75,9 @@ def profile(engine: Engine, context: int, new_tokens: int) -> list[tuple[str, fl
     cache = engine.new_cache()
     engine.prefill(cache, [i % engine.vocab_size for i in range(context)])
     before = engine.step_seconds()
+    sampler = _tinychat.Sampler(0)
     for i in range(new_tokens):
-        engine.decode(cache, i % engine.vocab_size)
+        engine.sample(cache, [i % engine.vocab_size], sampler)
     spent = {step: seconds - before[step] for step, seconds in engine.step_seconds().items()}
     total = sum(spent.values())
     return [(step, 1e6 * seconds / new_tokens, seconds / total) for step, seconds in spent.items()]
