@@ -33,55 +33,63 @@ inline void relax(int looks) {
 } // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
 }
 
 ThreadPool::~ThreadPool() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    stop_ = true;
-    epoch_.fetch_add(1);
+    stop_.store(true);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::run_erased(Function function, const void* context) {
-  if (!workers_.empty()) {
-    function_ = function;
-    context_ = context;
-    unfinished_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    // Sequentially consistent with the sleeper's count: either we see the sleeper, or it sees the new epoch.
-    epoch_.fetch_add(1);
-    if (sleepers_.load() != 0) {
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-      }
-      wake_.notify_all();
+  function_ = function;
+  context_ = context;
+  unfinished_.store(threads(), std::memory_order_relaxed);
+  // Sequentially consistent with the sleeper's count: either we see the sleeper, or it sees the parts.
+  untaken_.store(threads());
+  if (sleepers_.load() != 0) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
     }
+    wake_.notify_all();
   }
-  function(context, 0);
-  for (int looks = 1; unfinished_.load(std::memory_order_acquire) != 0; ++looks) {
-    relax(looks);
-  }
+  do_parts();
+  for (int looks = 1; unfinished_.load(std::memory_order_acquire) != 0; ++looks) relax(looks);
 }
 
-void ThreadPool::work(int thread) {
-  unsigned seen = 0;
-  for (;;) {
-    const auto deadline = std::chrono::steady_clock::now() + kSpin;
-    for (int looks = 1; epoch_.load(std::memory_order_acquire) == seen; ++looks) {
-      relax(looks);
-      if (looks % 64 != 0 || std::chrono::steady_clock::now() < deadline) continue;
-      std::unique_lock<std::mutex> lock(mutex_);
-      sleepers_.fetch_add(1);
-      wake_.wait(lock, [&] { return epoch_.load() != seen; });
-      sleepers_.fetch_sub(1);
-    }
-    ++seen;
-    if (stop_) return;
-    function_(context_, thread);
+// Takes parts until none is left and returns how many it did. Who has taken one keeps run_erased from returning, so the
+// job that it reads after that is the one that the part belongs to.
+int ThreadPool::do_parts() {
+  int done = 0;
+  for (int left = untaken_.load(std::memory_order_acquire); left > 0;) {
+    if (!untaken_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    function_(context_, threads() - left);
     unfinished_.fetch_sub(1, std::memory_order_release);
+    ++done;
+    left = untaken_.load(std::memory_order_acquire);
+  }
+  return done;
+}
+
+void ThreadPool::work() {
+  auto deadline = std::chrono::steady_clock::now() + kSpin;
+  for (int looks = 1; !stop_.load(std::memory_order_relaxed); ++looks) {
+    if (do_parts() != 0) {
+      deadline = std::chrono::steady_clock::now() + kSpin;
+      looks = 0;
+      continue;
+    }
+    relax(looks);
+    if (looks % 64 != 0 || std::chrono::steady_clock::now() < deadline) continue;
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleepers_.fetch_add(1);
+    wake_.wait(lock, [&] { return stop_.load() || untaken_.load() > 0; });
+    sleepers_.fetch_sub(1);
+    deadline = std::chrono::steady_clock::now() + kSpin;
   }
 }
 
