@@ -13,14 +13,17 @@ import pytest
 from rcl_interfaces.srv import GetParameters
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
+from rclpy.time import Time
 from robot import Robot, wait_for
 from scripted_engine import ScriptedEngine
 
 from tinychat_ros.interfaces import Chat, GetModelInfo, ResetConversation, Tokenize
 
 DEEP = QoSProfile(depth=2000)
+KEPT = Duration(seconds=9)  # a result is kept for 10 s; on a busy machine a client may ask too late
 QUESTIONS: dict[str, tuple[Any, Any]] = {
     'get_state': (GetState, GetState.Request()),
     'get_parameters': (GetParameters, GetParameters.Request(names=['model'])),
@@ -55,17 +58,21 @@ def test_a_thousand_goals_at_once_are_all_answered(start_node: Any) -> None:
         wait_for(lambda: executor.spin_once(0.1) or condition(), 60)
 
     spin_until(client.server_is_ready)
-    results: list[Any] = []
+    results: list[tuple[Any, bool]] = []
 
-    def ask_for_result(answer: Any) -> None:  # at once: it is kept for 10 s
-        if answer.result().accepted:
-            results.append(answer.result().get_result_async())
+    def ask_for_result(answer: Any) -> None:
+        goal = answer.result()
+        if goal.accepted:
+            age = node.get_clock().now() - Time.from_msg(goal.stamp, clock_type=node.get_clock().clock_type)
+            results.append((goal.get_result_async(), age < KEPT))
 
     answers = [client.send_goal_async(Chat.Goal(prompt=str(i))) for i in range(1000)]
     for answer in answers:
         answer.add_done_callback(ask_for_result)
     spin_until(lambda: all(answer.done() for answer in answers))
-    spin_until(lambda: all(result.done() for result in results))
-    assert results and {result.result().status for result in results} == {GoalStatus.STATUS_SUCCEEDED}
+    spin_until(lambda: all(result.done() for result, _ in results))
+    statuses = [(result.result().status, in_time) for result, in_time in results]
+    assert statuses and set(statuses) <= {(GoalStatus.STATUS_SUCCEEDED, True), (GoalStatus.STATUS_SUCCEEDED, False),
+                                          (GoalStatus.STATUS_UNKNOWN, False)}
     executor.shutdown()
     node.destroy_node()
