@@ -8,7 +8,8 @@ TinyChat on a CUDA device beside its peers, all in one run of less than eight mi
 Needs the package (`TINYCHAT_CUDA_ARCHS=native make setup`), matplotlib, and torch with CUDA; transformers and gemlite
 are compared with where they can be imported. Products: ours of every format, torch's `_weight_int4pack_mm`,
 gemlite's, cuBLAS fp16. Models: the shapes of the original's table on random weights, 4 tokens of context and 200 new
-ones, INT4 and FP16, and transformers' FP16; of the first one also a prompt of 512 tokens, and a context of 4096.
+ones, chosen on the device, INT4 and FP16, and transformers' FP16; of the first one also eight bits with activations of
+eight and of 16, a prompt of 512 tokens, and a context of 4096.
 Leaves `speed.json` and `speed.png`; what there is no time left for is left out, and the table says so.
 """
 from __future__ import annotations
@@ -67,17 +68,22 @@ def measure(models: Iterable[str], end: float) -> dict[str, Any]:
     assert library is not None
     device = _tinychat.cuda_device(str(library))
     bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
-    products = [{'by': 'tinychat', **asdict(time)} for time in measure_products(library)]
+    products: list[Row] = []
+    for time in measure_products(library):
+        row = {'by': 'tinychat', **asdict(time)}
+        products.append(row | {'format': row['format'] + ('a8' if row['byte_tokens'] else '')})
     for peer in PEERS:
         products += peer_lines(min(60.0, end - monotonic()), peer, str(bandwidth))
     found: list[Row] = []
+    row: Row
     for name in models:
         if monotonic() > end:
             found.append({'model': name, 'skipped': 'no time left'})
             continue
-        row: Row = {'model': name}
+        row = {'model': name}
         contexts = (4, 512, 4096 - NEW_TOKENS) if not found else (4,)
-        for label, precision in (('int4', 'W4A16'), ('fp16', 'W16A16')):
+        for label, precision in (('int4', 'W4A16'), ('fp16', 'W16A16'),
+                                 *([('w8a8', 'W8A8'), ('w8a16', 'W8A16')] if not found else [])):
             for context, result in zip(contexts, bench(name, precision, contexts, end - monotonic()), strict=False):
                 suffix = '' if context == 4 else f'_{context}'
                 row[f'{label}_ms{suffix}'] = 1e3 / float(result['decode_tokens_per_s'])
@@ -137,6 +143,10 @@ def tables(found: dict[str, Any]) -> list[str]:
         theirs = row.get('transformers_prefill_ms')
         lines += ['', f'{row["model"]}, 512 tokens of a prompt: INT4 {_number(row.get("int4_prefill_ms_512"))} ms, '
                       f'FP16 {_number(row.get("fp16_prefill_ms_512"))} ms, transformers {_number(theirs)} ms']
+        for label in ('w8a8', 'w8a16'):
+            if row.get(f'{label}_ms'):
+                lines.append(f'{row["model"]}, {label.upper()}: {row[f"{label}_ms"]:.2f} ms a token, 512 tokens of a '
+                             f'prompt {_number(row.get(f"{label}_prefill_ms_512")).strip()} ms')
         for label in ('int4', 'fp16'):
             short, long = row.get(f'{label}_ms'), row.get(f'{label}_ms_{4096 - NEW_TOKENS}')
             if short and long:

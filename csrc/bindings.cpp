@@ -59,7 +59,7 @@ class PyDecoder {
                                                            : CacheKind::kFloat;
       backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
     } else {
-      const CudaOptions options = {max_seq_len, byte_cache, placing(place_files)};
+      const CudaOptions options = {max_seq_len, byte_cache, input == InputKind::kBytes, placing(place_files)};
       const py::gil_scoped_release release;
       backend = CudaLibrary(cuda_library).backend(model, options);
     }

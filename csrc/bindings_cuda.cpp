@@ -66,17 +66,19 @@ void bind_cuda(py::module_& m) {
       "library"_a, "Bytes that the device reads and writes per second in a large copy. Raises DeviceError.");
   m.def(
       "cuda_time_product",
-      [](const std::string& library, const std::string& format, int rows, int cols, int group_size, int tokens) {
+      [](const std::string& library, const std::string& format, int rows, int cols, int group_size, int tokens,
+         bool bytes) {
         Linear shape;
         shape.format = weight_format(format);
         shape.rows = rows;
         shape.cols = cols;
         shape.group = group_size > 0 ? group_size : cols;
-        const ProductTime time = CudaLibrary(library).time_product(shape, tokens);
+        const ProductTime time = CudaLibrary(library).time_product(shape, tokens, bytes);
         return py::make_tuple(time.seconds, time.bytes);
       },
-      "library"_a, "format"_a, "rows"_a, "cols"_a, "group_size"_a, "tokens"_a,
-      "Seconds that a product with random weights takes, and the bytes that it reads and writes. Raises DeviceError.");
+      "library"_a, "format"_a, "rows"_a, "cols"_a, "group_size"_a, "tokens"_a, "bytes"_a = false,
+      "Seconds that a product with random weights takes, and the bytes that it reads and writes; `bytes`: tokens "
+      "are quantized. Raises DeviceError.");
 }
 
 } // namespace tinychat

@@ -14,8 +14,8 @@ from tinychat_core.checkpoint.system_memory import available_memory
 from tinychat_core.errors import InvalidParameterError
 
 BACKENDS = ('auto', 'cpu', 'cuda')
-# For each kind of weights, as Engine's for the CPU: activations are 16-bit floats.
-PRECISIONS = {'W4': {'W4A16': 'float'}, 'W8': {'W8A16': 'float'}, 'W16': {'W16A16': 'float'}}
+# For each kind of weights, as Engine's for the CPU: activations are 16-bit floats, or bytes.
+PRECISIONS = {'W4': {'W4A16': 'float'}, 'W8': {'W8A16': 'float', 'W8A8': 'bytes'}, 'W16': {'W16A16': 'float'}}
 
 _LOG = logging.getLogger(__name__)
 

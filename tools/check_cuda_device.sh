@@ -11,7 +11,7 @@ check() { echo "-- $1"; "${@:2}" || code=1; }
 check 'tests' "$python" -m pytest -q -m gpu test/cuda
 if command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck synccheck initcheck; do
-    for passes in 'W4A16 128 auto' 'W4A16 64 int8' 'W8A16 128 int8' 'W16A16 128 auto'; do
+    for passes in 'W4A16 128 auto' 'W4A16 64 int8' 'W8A16 128 int8' 'W8A8 128 auto' 'W16A16 128 auto'; do
       # shellcheck disable=SC2086
       check "$tool, $passes" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
         "$python" test/cuda/small_passes.py $passes

@@ -55,6 +55,11 @@ void CudaBackend::build() {
   numbers(state->normed, rows * hidden);
   numbers(state->attention, rows * c.attention_width());
   numbers(state->hidden, rows * inner);
+  if (byte_activations_) {
+    const size_t widest = std::max({hidden, inner, static_cast<size_t>(c.attention_width())});
+    state->bytes = device_array<int8_t>(rows * widest, "the decoder's buffers");
+    state->byte_scales = device_array<float>(rows * ceil_div(static_cast<int>(widest), 32), "the decoder's buffers");
+  }
   floats(state->frequencies, half + local_half);
   floats(state->cosines, rows * half);
   floats(state->sines, rows * half);

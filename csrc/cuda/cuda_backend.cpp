@@ -29,13 +29,11 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
       config_(source_.config),
       place_files_(options.place_files),
       shape_{config_.layers, config_.kv_heads, config_.head_dim, options.capacity, options.byte_cache},
-      number_(number_of(model)) {
+      number_(number_of(model)),
+      byte_activations_(options.byte_activations) {
   if (config_.head_dim > kMaxHeadDim)
     throw std::invalid_argument("the CUDA backend serves heads of up to " + std::to_string(kMaxHeadDim) +
                                 " numbers, not " + std::to_string(config_.head_dim));
-  if (config_.hidden_size > kMaxHidden)
-    throw std::invalid_argument("the CUDA backend serves hidden sizes of up to " + std::to_string(kMaxHidden) +
-                                ", not " + std::to_string(config_.hidden_size));
   if (config_.gated && config_.intermediate_size % 16 != 0)
     throw std::invalid_argument("the CUDA backend serves gated feed-forward parts of multiples of 16 numbers, not " +
                                 std::to_string(config_.intermediate_size));
@@ -160,14 +158,27 @@ NormWeights CudaBackend::norm_weights(const float* weight, const float* bias) co
   return {weight, bias, config_.norm_eps, config_.norm};
 }
 
+bool CudaBackend::takes_bytes(const Linear& w) const {
+  return byte_activations_ && (w.format == WeightFormat::kW8Group || w.format == WeightFormat::kW8Channel);
+}
+
+Bytes CudaBackend::bytes_for(const Linear& w) const {
+  return {state_->bytes.get(), state_->byte_scales.get(), w.group};
+}
+
 // W·norm(residual) of the rows first …, in one kernel for one of them.
 void CudaBackend::normed_product(const Linear& w, const NormWeights& weights, int first, int rows, float* out,
                                  const Activated& activated) {
   State& s = *state_;
-  const float* residual = s.residual.get() + static_cast<size_t>(first) * w.cols;
+  const Normed normed = {s.residual.get() + static_cast<size_t>(first) * w.cols, weights, w.input_scale};
+  if (takes_bytes(w)) {
+    const Bytes x = bytes_for(w);
+    norm_to_bytes(queue_, normed, rows, w.cols, x);
+    return multiply(queue_, {w, x.bytes, Number::kBytes, rows, out, false, activated, {}, x.scales});
+  }
   if (rows == 1 && makes_norm(w, number_))
-    return multiply(queue_, {w, nullptr, number_, 1, out, false, activated, {residual, weights, w.input_scale}});
-  norm(queue_, residual, weights, w.input_scale, rows, w.cols, number_, s.normed.get());
+    return multiply(queue_, {w, nullptr, number_, 1, out, false, activated, normed});
+  norm(queue_, normed, rows, w.cols, number_, s.normed.get());
   multiply(queue_, {w, s.normed.get(), number_, rows, out, false, activated});
 }
 
@@ -209,10 +220,20 @@ void CudaBackend::attend(int layer, KvCache&) {
 
 // residual += norm?(W·x)
 void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm) {
-  if (post_norm == nullptr) return multiply(queue_, {w, x, number_, rows_, state_->residual.get(), true});
-  multiply(queue_, {w, x, number_, rows_, state_->part.get(), false});
-  add_normed(queue_, state_->part.get(), norm_weights(post_norm, nullptr), rows_, config_.hidden_size,
-             state_->residual.get());
+  State& s = *state_;
+  const bool adds = post_norm == nullptr;
+  Product product = {w, x, number_, rows_, (adds ? s.residual : s.part).get(), adds};
+  if (takes_bytes(w)) {
+    const Bytes bytes = bytes_for(w);
+    to_bytes(queue_, x, number_, rows_, w.cols, bytes);
+    product.x = bytes.bytes;
+    product.x_scales = bytes.scales;
+    product.number = Number::kBytes;
+  }
+  multiply(queue_, product);
+  if (!adds)
+    add_normed(queue_, {s.part.get(), norm_weights(post_norm, nullptr), nullptr}, rows_, config_.hidden_size,
+               s.residual.get());
 }
 
 void CudaBackend::output(int layer) {
@@ -224,7 +245,7 @@ void CudaBackend::norm_up(int layer) {
   const Layer& l = state_->model.layers[layer];
   const bool own = l.mlp_norm != nullptr;
   normed_product(l.up, norm_weights(own ? l.mlp_norm : l.attn_norm, own ? l.mlp_norm_bias : l.attn_norm_bias), 0, rows_,
-                 nullptr, {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get()});
+                 nullptr, {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get(), number_});
 }
 
 void CudaBackend::down(int layer) {

@@ -51,6 +51,8 @@ class CudaBackend : public Backend {
     // [kMaxRows][…]
     DeviceArray<float> residual, part, qkv;
     DeviceArray<uint16_t> normed, attention, hidden;
+    DeviceArray<int8_t> bytes; // of what is multiplied next
+    DeviceArray<float> byte_scales;
     DeviceArray<float> frequencies, cosines, sines, local_cosines, local_sines;
     DeviceArray<float> slopes, partials;
     DeviceArray<unsigned> arrivals;
@@ -65,6 +67,8 @@ class CudaBackend : public Backend {
   };
 
   void build();
+  bool takes_bytes(const Linear& w) const;
+  Bytes bytes_for(const Linear& w) const;
   void run_recorded(bool chooses, const std::function<void()>& steps);
   void prepare(const Pass& pass);
   void hand_over(const Pass& pass) const;
@@ -80,6 +84,7 @@ class CudaBackend : public Backend {
   const std::function<void(WeightMemory&)> place_files_;
   const CacheShape shape_;
   const Number number_;
+  const bool byte_activations_;
   Queue queue_;
   std::unique_ptr<State> state_;
 

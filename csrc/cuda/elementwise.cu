@@ -1,14 +1,14 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Launches of the small kernels: embedding, norms, the choice of tokens.
+// Launches of the small kernels: embedding, norms, bytes, the choice of tokens.
 
 #include <algorithm>
 
 #include "cuda/cap.cuh"
 #include "cuda/embed.cuh"
 #include "cuda/kernels.h"
-#include "cuda/norm.cuh"
+#include "cuda/rows.cuh"
 #include "cuda/sample.cuh"
 
 namespace tinychat::cuda {
@@ -18,15 +18,22 @@ void embed(const Queue& queue, const Embedding& e, int rows) {
 }
 
 // Threads for rows of n numbers: whole warps, none without work.
-static int norm_threads(int n) { return std::min(kNormThreads, ceil_div(ceil_div(n, 4), kWarp) * kWarp); }
+static int row_threads(int n) { return std::min(kRowThreads, ceil_div(ceil_div(n, 4), kWarp) * kWarp); }
 
-void norm(const Queue& queue, const float* x, const NormWeights& w, const float* input_scale, int rows, int n,
-          Number number, uint16_t* out) {
-  launch(queue, norm_rows, dim3(rows), norm_threads(n), x, w, input_scale, n, number, out);
+void norm(const Queue& queue, const Normed& x, int rows, int n, Number number, uint16_t* out) {
+  launch(queue, norm_rows, dim3(rows), row_threads(n), x, n, number, out);
 }
 
-void add_normed(const Queue& queue, const float* step, const NormWeights& w, int rows, int n, float* residual) {
-  launch(queue, add_normed_rows, dim3(rows), norm_threads(n), step, w, n, residual);
+void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* residual) {
+  launch(queue, add_normed_rows, dim3(rows), row_threads(n), step, n, residual);
+}
+
+void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const Bytes& to) {
+  launch(queue, norm_rows_to_bytes, dim3(rows), row_threads(n), x, n, to);
+}
+
+void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to) {
+  launch(queue, rows_to_bytes, dim3(rows), row_threads(n), x, n, number, to);
 }
 
 void cap(const Queue& queue, float* x, int count, float softcap) {

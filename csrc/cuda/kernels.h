@@ -21,13 +21,27 @@ struct NormWeights {
   Norm kind;
 };
 
-constexpr int kMaxHidden = 16384;
+// What is to be normed: rows of floats, or a token whose norm a product makes itself.
+struct Normed {
+  const float* x; // null: nothing
+  NormWeights w;
+  const float* input_scale; // of the next matrix, or null
+};
+constexpr int kMostNormed = 8192; // numbers, by a product
 
-// out = norm(x) of each row of n numbers, a multiple of 4, times input_scale where that is not null.
-void norm(const Queue& queue, const float* x, const NormWeights& w, const float* input_scale, int rows, int n,
-          Number number, uint16_t* out);
+// Tokens as bytes, groups of columns of a token sharing a scale.
+struct Bytes {
+  int8_t* bytes; // [rows][n]
+  float* scales; // [rows][n / group]
+  int group;     // a multiple of 4: that of the matrix
+};
+
+// out = norm(x) of each row of n numbers, a multiple of 4.
+void norm(const Queue& queue, const Normed& x, int rows, int n, Number number, uint16_t* out);
+void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const Bytes& to);
 // residual += norm(step)
-void add_normed(const Queue& queue, const float* step, const NormWeights& w, int rows, int n, float* residual);
+void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* residual);
+void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to);
 
 // x = softcap * tanh(x / softcap)
 void cap(const Queue& queue, float* x, int count, float softcap);
@@ -38,26 +52,20 @@ struct Activated {
   bool gated;               // act(first half of the rows) * (second half), whose rows fill whole tiles
   const float* input_scale; // of the next matrix, or null
   uint16_t* out;            // [rows][width]; null: nothing is activated
+  Number number;            // of what goes out
 };
-
-// A token whose norm a product makes itself.
-struct Normed {
-  const float* x; // [n]; null: nothing is to be normed
-  NormWeights w;
-  const float* input_scale; // of the product's matrix, or null
-};
-constexpr int kMostNormed = 8192; // numbers
 
 // out [rows][w.rows] = x [rows][w.cols] * W^T + bias, or added to what is there; or `activated` of it.
 struct Product {
   Linear w;
-  const uint16_t* x;
+  const void* x; // of 16 bits or, where `number` says so, bytes
   Number number;
   int rows;
   float* out;
   bool add;
   Activated activated = {};
-  Normed normed = {}; // of one token, instead of x
+  Normed normed = {};              // of one token, instead of x
+  const float* x_scales = nullptr; // of bytes: [rows][w.cols / w.group]
 };
 // Whether a product of one token can make its norm: with the scales of groups of 64 no registers are left for it.
 inline bool makes_norm(const Linear& w, Number number) {
@@ -66,8 +74,13 @@ inline bool makes_norm(const Linear& w, Number number) {
 }
 void multiply_half(const Queue& queue, const Product& product);
 void multiply_bf16(const Queue& queue, const Product& product);
+void multiply_bytes(const Queue& queue, const Product& product); // weights of 8 bits
 inline void multiply(const Queue& queue, const Product& product) {
-  product.number == Number::kBf16 ? multiply_bf16(queue, product) : multiply_half(queue, product);
+  switch (product.number) {
+    case Number::kHalf: return multiply_half(queue, product);
+    case Number::kBf16: return multiply_bf16(queue, product);
+    case Number::kBytes: return multiply_bytes(queue, product);
+  }
 }
 
 // Parts in which attend_one() reads a cache of up to `reach` positions: a block a multiprocessor, but none with little to do.

@@ -29,8 +29,9 @@ class WeightMemory {
 };
 
 struct CudaOptions {
-  int capacity;    // positions of a KV cache
-  bool byte_cache; // keys and values as bytes
+  int capacity;          // positions of a KV cache
+  bool byte_cache;       // keys and values as bytes
+  bool byte_activations; // what is multiplied with weights of 8 bits
   // Copies files of weights to the device, whenever that is set up: at first, and anew after a failure. Where it is empty,
   // and for tensors that it leaves out, the weights are copied from where the tensors point to.
   std::function<void(WeightMemory&)> place_files;
@@ -61,8 +62,8 @@ void tinychat_cuda_probe(CudaDevice* device);
 Backend* tinychat_cuda_backend(const Model& model, const CudaOptions& options);
 // Bytes read and written per second by a large copy on the device.
 double tinychat_cuda_copy_bandwidth();
-// `shape`: a matrix without memory; weights are random.
-ProductTime tinychat_cuda_time_product(const Linear& shape, int tokens);
+// `shape`: a matrix without memory; weights are random. `bytes`: tokens are.
+ProductTime tinychat_cuda_time_product(const Linear& shape, int tokens, bool bytes);
 }
 
 } // namespace tinychat

@@ -8,6 +8,6 @@
 
 namespace tinychat::cuda {
 
-enum class Number : int32_t { kHalf, kBf16 };
+enum class Number : int32_t { kHalf, kBf16, kBytes };
 
 } // namespace tinychat::cuda

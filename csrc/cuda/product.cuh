@@ -10,6 +10,8 @@
 // lane are neighbours in the tokens, too: they come in one load, where others need ldmatrix.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/activate.cuh"
 #include "cuda/kernels.h"
 #include "cuda/overlap.cuh"
@@ -26,8 +28,16 @@ namespace tinychat::cuda {
 //   tokens()   the other operands for the same columns
 //
 // Where one token is decoded, a warp has `kAhead` stretches of weights on their way.
+struct SixteenBits { // of tokens: what is multiplied, and summed up
+  static constexpr bool kBytes = false;
+  using Token = uint16_t;
+  using Weights = uint32_t[4];
+  using Tokens = uint32_t[2];
+  using Sum = float;
+};
+
 template <Number kNumber, Offset kWhich>
-struct Four {
+struct Four : SixteenBits {
   static constexpr Offset kOffset = kWhich;
   static constexpr int kSpan = 32, kProducts = 2, kAhead = 2;
   static constexpr int kColumns = 8, kColumnBytes = 8; // columns of a lane; bytes of a tile's column
@@ -95,7 +105,7 @@ using FourMin = Four<kNumber, Offset::kMins>;
 
 // Four columns of a lane: half a load of tokens.
 template <Number kNumber>
-struct FourColumns {
+struct FourColumns : SixteenBits {
   static constexpr Offset kOffset = Offset::kNone;
   static constexpr int kSpan = 16, kProducts = 1, kAhead = 1, kColumns = 4;
   using Rows = RowScales<kNumber, kOffset>;
@@ -187,6 +197,64 @@ using SixteenAsIs = Sixteen<kNumber, false>;
 template <Number kNumber>
 using SixteenRounded = Sixteen<kNumber, true>;
 
+// Weights of 8 bits and tokens of as many are operands as they lie; sums of a group are integers.
+template <Number kNumber>
+struct EightWithBytes {
+  static_assert(kNumber == Number::kBytes);
+  static constexpr bool kBytes = true;
+  using Token = int8_t;
+  using Weights = uint32_t[2];
+  using Tokens = uint32_t[1];
+  using Sum = int32_t;
+  static constexpr Offset kOffset = Offset::kNone;
+  static constexpr int kSpan = 16, kProducts = 1, kAhead = 1, kColumns = 4, kColumnBytes = 16;
+  static constexpr bool kPlain = false;
+  using Load = uint2;
+
+  __device__ static int place(int g, int t) { return 64 * t + 8 * g; }
+  __device__ static Load load(const uint8_t* at) { return *reinterpret_cast<const uint2*>(at); }
+  __device__ static Load load_once(const uint8_t* at) { return __ldcs(reinterpret_cast<const uint2*>(at)); }
+  __device__ static void numbers(const Load& load, uint32_t (&a)[1][2]) {
+    a[0][0] = load.x;
+    a[0][1] = load.y;
+  }
+  __device__ static void match(uint32_t (&)[1][1]) {}
+  __device__ static void tokens(const int8_t* x, uint32_t (&b)[1][1]) {
+    b[0][0] = *reinterpret_cast<const uint32_t*>(x);
+  }
+  // `scales` of the lane's two tokens
+  __device__ static void add_sums(const int32_t (&sums)[4], const float (&scales)[2], const StoredScales& stored,
+                                  float (&total)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      total[i] += from_half(static_cast<uint16_t>(stored.scales >> 16 * (i / 2))) * scales[i % 2] *
+                  static_cast<float>(sums[i]);
+  }
+};
+
+// What a kernel has no need of.
+struct None {
+  template <typename... Any>
+  __device__ explicit None(const Any&...) {}
+};
+
+// The scales of tokens that are bytes.
+class TokenScales {
+ public:
+  __device__ explicit TokenScales(const Product& p)
+      : groups_(p.w.cols, p.w.group), scales_(p.x_scales), each_(p.w.cols / p.w.group), last_(p.rows - 1) {}
+  // Of tokens `first` and the next one where `column` is; some scale of those that are not there.
+  __device__ void load(int first, int column, float (&scales)[2]) const {
+    const float* group = scales_ + groups_.at(column);
+    for (int i = 0; i < 2; ++i) scales[i] = group[static_cast<size_t>(first + i < last_ ? first + i : last_) * each_];
+  }
+
+ private:
+  GroupOf groups_;
+  const float* scales_;
+  int each_, last_;
+};
+
 // A sum of a row of W and a token, with what is left to do with it.
 __device__ inline float finished(const Product& p, int row, float value) {
   if (p.w.channel_scales != nullptr) value *= p.w.channel_scales[row];
@@ -208,7 +276,7 @@ __device__ inline void put_activated(const Product& p, int token, int row, float
   float y = activation(to.kind, finished(p, row, value));
   if (to.gated) y *= finished(p, width + row, beside);
   if (to.input_scale != nullptr) y *= to.input_scale[row];
-  to.out[static_cast<size_t>(token) * width + row] = to_number(y, p.number);
+  to.out[static_cast<size_t>(token) * width + row] = to_number(y, to.number);
 }
 
 } // namespace tinychat::cuda

@@ -7,13 +7,19 @@
 
 namespace tinychat::cuda {
 
+// Other weights in a model of bf16.
+template <template <Number> class Format>
+static void rare(const Queue& queue, const Product& p) {
+  multiply_few_ways<Format, Number::kBf16, 32>(queue, p);
+}
+
 void multiply_bf16(const Queue& queue, const Product& p) {
   switch (p.w.format) {
-    case WeightFormat::kW4Zero: return multiply_rare<FourZero>(queue, p);
-    case WeightFormat::kW4Min: return multiply_rare<FourMin>(queue, p);
+    case WeightFormat::kW4Zero: return rare<FourZero>(queue, p);
+    case WeightFormat::kW4Min: return rare<FourMin>(queue, p);
     case WeightFormat::kW8Group:
-    case WeightFormat::kW8Channel: return multiply_rare<Eight>(queue, p);
-    case WeightFormat::kF16: return multiply_rare<SixteenRounded>(queue, p);
+    case WeightFormat::kW8Channel: return rare<Eight>(queue, p);
+    case WeightFormat::kF16: return rare<SixteenRounded>(queue, p);
     case WeightFormat::kBf16: return multiply_in<SixteenAsIs, Number::kBf16, kStretch, kStage>(queue, p);
   }
 }

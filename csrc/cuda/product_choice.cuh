@@ -41,12 +41,12 @@ void multiply_in(const Queue& queue, const Product& p) {
                                                         : few<Format, kNumber, kFewScaled, 1, false, 320>(queue, p);
 }
 
-// What is rare takes what is always right, so that less has to be compiled: other weights in a model of bf16.
-template <template <Number> class Format>
-void multiply_rare(const Queue& queue, const Product& p) {
-  if (p.rows > kMostEights * kFew) return many<Format, Number::kBf16, 32>(queue, p);
-  p.activated.gated ? few<Format, Number::kBf16, 32, 2, false, 256>(queue, p)
-                    : few<Format, Number::kBf16, 32, 1, false, 256>(queue, p);
+// What makes no norm, and is not tuned, takes what is always right, so that less has to be compiled.
+template <template <Number> class Format, Number kNumber, int kScaled>
+void multiply_few_ways(const Queue& queue, const Product& p) {
+  if (p.rows > kMostEights * kFew) return many<Format, kNumber, kScaled>(queue, p);
+  p.activated.gated ? few<Format, kNumber, kScaled, 2, false, 256>(queue, p)
+                    : few<Format, kNumber, kScaled, 1, false, 256>(queue, p);
 }
 
 } // namespace tinychat::cuda

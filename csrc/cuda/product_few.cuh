@@ -10,7 +10,7 @@
 // L2 cache. One token's norm is made by every block for itself, which is cheaper than a kernel that all would wait for.
 #pragma once
 
-#include "cuda/normed.cuh"
+#include "cuda/norm.cuh"
 #include "cuda/product.cuh"
 
 namespace tinychat::cuda {
@@ -23,18 +23,30 @@ constexpr uint32_t kPrefetch = 1 << 14;
 // Blocks of a multiprocessor: up to 24 warps.
 __host__ __device__ constexpr int few_blocks(int threads) { return 24 * kWarp / threads; }
 
+template <typename F, bool kSummed, typename = void>
+struct RowsType {
+  using type = None;
+};
+template <typename F>
+struct RowsType<F, false> {
+  using type = typename F::Rows;
+};
+template <typename F, bool kSummed>
+using RowsOf = typename RowsType<F, kSummed>::type;
+
 // Where columns end, tokens are read as zeros and weights as whatever was there: no product is left out, none counts. Nor does
 // what comes of a token that is not there. kScaled: columns that surely share their scales, at most a stretch. kTiles: taken
 // together, 2 for a gate and what it gates. kNormed: the token is a norm's, in shared memory.
 // Grid: (blocks that share the tiles, eights of tokens).
 template <template <Number> class Format, Number kNumber, int kScaled, int kTiles, bool kNormed, int kThreads>
-__global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_blocks(kThreads) : 1)
+__global__ void __launch_bounds__(kThreads, kNumber != Number::kBf16 ? few_blocks(kThreads) : 1)
     multiply_few(Product p) {
   using F = Format<kNumber>;
   constexpr int kLoads = kStretch / F::kSpan, kTogether = kScaled / F::kSpan, kGroups = kStretch / kScaled;
   constexpr int kTeam = kThreads / kWarp / kTiles; // warps of a tile
   constexpr int kNext = kTeam * kStretch, kFurther = F::kAhead * kNext;
-  constexpr bool kSummed = kScaled >= 64; // a group's sums are scaled; those of small groups would be too many
+  // A group's sums are scaled; those of small groups would be too many, where they need not be integers.
+  constexpr bool kLarge = kScaled >= 64 && !F::kBytes, kSummed = kLarge || F::kBytes;
   constexpr uint32_t kOne = kNumber == Number::kHalf ? 0x3c003c00u : 0x3f803f80u;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int tiles = (p.w.rows + 15) / 16 / kTiles; // taken together
@@ -42,7 +54,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
   const size_t bytes = static_cast<size_t>(cols) * F::kColumnBytes;
 
   const auto scales_of = [&](int tile) {
-    if constexpr (kSummed) return LargeScales<F::kOffset, kScaled>(p.w, tile, begin, g);
+    if constexpr (kLarge) return LargeScales<F::kOffset, kScaled>(p.w, tile, begin, g);
     else return LaneScales<F::kOffset>(p.w, tile, g);
   };
   // The weights that are asked for next: `left` columns of their tile are still there.
@@ -55,7 +67,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
     if (left > offset) load = F::load_once(next + offset * F::kColumnBytes);
   };
   const auto fetch_scales = [&](StoredScales& stored, int offset) {
-    if constexpr (!kSummed) stored = next_scales.load(cols - left + offset);
+    if constexpr (!kLarge) stored = next_scales.load(cols - left + offset);
     else if (F::kOffset != Offset::kNone && left > offset) next_scales.load(offset, stored);
   };
   if (lane == 0 && begin == 0)
@@ -70,13 +82,15 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
   await_previous();
 
   const int first_token = blockIdx.y * kFew, mine = first_token + g < p.rows ? first_token + g : p.rows - 1;
-  const uint16_t* x = p.x + static_cast<size_t>(mine) * cols;
+  const auto* x = static_cast<const typename F::Token*>(p.x) + static_cast<size_t>(mine) * cols;
   if constexpr (kNormed) {
     __shared__ uint16_t normed[kMostNormed];
-    norm_by_block(p.normed, cols, kNumber, normed);
+    norm_row(p.normed, cols, kNumber, normed);
+    __syncthreads();
     x = normed;
   }
   x += begin + F::kColumns * t;
+  const std::conditional_t<F::kBytes, TokenScales, None> token_scales(p);
 
   __shared__ float parts[2][kTiles][kTeam][kFew * 16]; // of this tile and the one before
   for (int tile = blockIdx.x, turn = 0; tile < tiles; tile += gridDim.x, turn ^= 1) {
@@ -84,7 +98,7 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
     for (int column = 0; column < cols; column += kFurther) {
       next += kFurther * F::kColumnBytes;
       left -= kFurther;
-      if constexpr (kSummed) next_scales.advance(kFurther);
+      if constexpr (kLarge) next_scales.advance(kFurther);
       if (column + kFurther >= cols) { // the next tile's, or nothing
         const int following = tile + static_cast<int>(gridDim.x);
         left = following < tiles ? cols - begin : 0;
@@ -99,15 +113,17 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
           const int offset = ahead * kNext + group * kScaled, still = cols - begin - column - offset;
           const StoredScales stored = scales[ahead][group];
           fetch_scales(scales[ahead][group], offset);
-          float sums[4] = {}, plain[4] = {};
-          typename F::Rows rows;
-          if constexpr (!kSummed) rows = typename F::Rows(stored, g);
+          typename F::Sum sums[4] = {};
+          float plain[4] = {};
+          RowsOf<F, kSummed> rows;
+          if constexpr (!kSummed) rows = RowsOf<F, kSummed>(stored, g);
 #pragma unroll
           for (int i = 0; i < kTogether; ++i) {
             if (kThreads > 256 || i % 2 == 0)
               __syncwarp(); // or the compiler loads all tokens at once, and has no registers for them
             auto& slot = weights[ahead][group * kTogether + i];
-            uint32_t a[F::kProducts][4], b[F::kProducts][2] = {};
+            typename F::Weights a[F::kProducts];
+            typename F::Tokens b[F::kProducts] = {};
             if constexpr (kSummed) F::numbers(slot, a);
             else F::weights(slot, rows, a);
             fetch(slot, offset + i * F::kSpan);
@@ -118,9 +134,18 @@ __global__ void __launch_bounds__(kThreads, kNumber == Number::kHalf ? few_block
               for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(plain, {kOne, kOne, kOne, kOne}, b[k]);
             if constexpr (kSummed) F::match(b);
 #pragma unroll
-            for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(kSummed ? sums : total, a[k], b[k]);
+            for (int k = 0; k < F::kProducts; ++k) {
+              if constexpr (kSummed) multiply_tiles<kNumber>(sums, a[k], b[k]);
+              else multiply_tiles<kNumber>(total, a[k], b[k]);
+            }
           }
-          if constexpr (kSummed) F::add_sums(sums, plain, stored, g, total);
+          if constexpr (F::kBytes) {
+            float of_tokens[2];
+            token_scales.load(first_token + 2 * t, begin + column + offset, of_tokens);
+            F::add_sums(sums, of_tokens, stored, total);
+          } else if constexpr (kSummed) {
+            F::add_sums(sums, plain, stored, g, total);
+          }
         }
     }
     auto& of_tile = parts[turn];

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Y = W X for many tokens: each warp has two tiles of 16 rows, whose weights go to registers as ever, and all warps of a
-// block read the same 64 tokens. These come to shared memory a stage of 64 columns at a time, three stages ahead.
+// block read the same 64 tokens. These come to shared memory a stage of 64 columns (of bytes: 128) at a time, three stages
+// ahead.
 #pragma once
 
 #include "cuda/product.cuh"
@@ -10,9 +11,9 @@
 namespace tinychat::cuda {
 
 constexpr int kManyThreads = 128, kManyWarps = kManyThreads / kWarp;
-constexpr int kMany = 64; // tokens of a block
-constexpr int kStage = 64, kStages = 4;
-constexpr int kEights = kMany / 8, kChunks = kStage / 8; // a chunk: 8 columns of a token, 16 bytes
+constexpr int kMany = 64;               // tokens of a block
+constexpr int kStage = 64, kStages = 4; // columns of 16 bits
+constexpr int kEights = kMany / 8, kChunkBytes = 16, kChunks = 2 * kStage / kChunkBytes;
 
 // A stage of tokens: [token][chunk], chunks exchanged so that lanes that read together read from all banks, whether they
 // take whole chunks or halves.
@@ -24,18 +25,20 @@ struct TokenStage {
   }
 
   // The thread's part: every kManyThreads / kChunks-th token, of which `tokens` are there, from its first one's chunk on.
-  __device__ void fetch(const uint16_t* from, int cols, int tokens, bool columns) {
+  __device__ void fetch(const uint8_t* from, size_t row_bytes, int tokens, bool columns) {
     constexpr int kStep = kManyThreads / kChunks;
     const int token = threadIdx.x / kChunks;
 #pragma unroll
     for (int i = 0; i < kMany; i += kStep) {
       const bool there = columns && token + i < tokens;
-      begin_copy(&chunks[at(token, threadIdx.x % kChunks) + i * kChunks], there ? from + i * cols : from, !there);
+      begin_copy(&chunks[at(token, threadIdx.x % kChunks) + i * kChunks], there ? from + i * row_bytes : from, !there);
     }
   }
   // `column` of the stage
-  __device__ const uint16_t* numbers(int token, int column) const {
-    return reinterpret_cast<const uint16_t*>(&chunks[at(token, column / 8)]) + column % 8;
+  template <typename Token>
+  __device__ const Token* numbers(int token, int column) const {
+    constexpr int kOfChunk = kChunkBytes / sizeof(Token);
+    return reinterpret_cast<const Token*>(&chunks[at(token, column / kOfChunk)]) + column % kOfChunk;
   }
 };
 
@@ -50,7 +53,9 @@ inline int many_blocks(const Product& p) {
 template <template <Number> class Format, Number kNumber, int kScaled>
 __global__ void __launch_bounds__(kManyThreads, 2) multiply_many(Product p) {
   using F = Format<kNumber>;
-  constexpr int kLoads = kStage / F::kSpan, kTogether = kScaled / F::kSpan;
+  using Token = typename F::Token;
+  constexpr int kColumns = kStage * 2 / sizeof(Token), kOfChunk = kChunkBytes / sizeof(Token); // of a stage, of a chunk
+  constexpr int kLoads = kColumns / F::kSpan, kTogether = kScaled / F::kSpan;
   __shared__ TokenStage stages[kStages];
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int cols = p.w.cols, first_token = blockIdx.x * kMany, last_tile = (p.w.rows - 1) / 16;
@@ -76,42 +81,81 @@ __global__ void __launch_bounds__(kManyThreads, 2) multiply_many(Product p) {
     for (int i = 0; i < kLoads; ++i) fetch(j, i, cols);
   await_previous(); // only weights do not depend on the kernel before
 
-  const int first = first_token + threadIdx.x / kChunks, chunk = threadIdx.x % kChunks * 8;
-  const uint16_t* from = p.x + (first < p.rows ? static_cast<size_t>(first) * cols : 0) + (chunk < cols ? chunk : 0);
+  const int first = first_token + threadIdx.x / kChunks, chunk = threadIdx.x % kChunks * kOfChunk;
+  const Token* from = static_cast<const Token*>(p.x) + (first < p.rows ? static_cast<size_t>(first) * cols : 0) +
+                      (chunk < cols ? chunk : 0);
   const auto fetch_tokens = [&](int stage) {
-    const bool columns = stage * kStage + chunk < cols;
-    stages[stage % kStages].fetch(columns ? from + stage * kStage : from, cols, p.rows - first_token, columns);
+    const bool columns = stage * kColumns + chunk < cols;
+    stages[stage % kStages].fetch(reinterpret_cast<const uint8_t*>(columns ? from + stage * kColumns : from),
+                                  cols * sizeof(Token), p.rows - first_token, columns);
     commit_copies();
   };
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) fetch_tokens(i);
 
+  const std::conditional_t<F::kBytes, TokenScales, None> token_scales(p);
   float total[2][kEights][4] = {};
-  for (int stage = 0; stage * kStage < cols; ++stage) {
+  for (int stage = 0; stage * kColumns < cols; ++stage) {
     await_copies<kStages - 2>();
     __syncthreads(); // this stage is there for all, and the one before is used by nobody any more
     fetch_tokens(stage + kStages - 1);
     const TokenStage& x = stages[stage % kStages];
-    weights[0] += kStage * F::kColumnBytes;
-    weights[1] += kStage * F::kColumnBytes;
-    typename F::Rows rows[2];
+    weights[0] += kColumns * F::kColumnBytes;
+    weights[1] += kColumns * F::kColumnBytes;
+    const auto tokens_of = [&](int eight, int i) {
+      return x.template numbers<Token>(8 * eight + g, i * F::kSpan + F::kColumns * t);
+    };
+    if constexpr (F::kBytes) { // sums of a group are integers, and scaled
 #pragma unroll
-    for (int i = 0; i < kLoads; ++i) {
-      uint32_t a[2][F::kProducts][4];
+      for (int group = 0; group < kLoads; group += kTogether) {
+        typename F::Weights a[kTogether][2][1];
+        StoredScales of_rows[2];
 #pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        if (i % kTogether == 0) rows[j] = typename F::Rows(scales[j][i], g);
-        F::weights(next[j][i], rows[j], a[j]);
-        fetch(j, i, cols - (stage + 1) * kStage);
+        for (int j = 0; j < 2; ++j) {
+          of_rows[j] = scales[j][group];
+#pragma unroll
+          for (int i = 0; i < kTogether; ++i) {
+            F::numbers(next[j][group + i], a[i][j]);
+            fetch(j, group + i, cols - (stage + 1) * kColumns);
+          }
+        }
+#pragma unroll
+        for (int eight = 0; eight < kEights; ++eight) {
+          __syncwarp(); // or the compiler loads all scales at once, and has no registers for them
+          int32_t sums[2][4] = {};
+#pragma unroll
+          for (int i = 0; i < kTogether; ++i) {
+            typename F::Tokens b[1];
+            F::tokens(tokens_of(eight, group + i), b);
+#pragma unroll
+            for (int j = 0; j < 2; ++j) multiply_tiles<kNumber>(sums[j], a[i][j][0], b[0]);
+          }
+          float of_tokens[2];
+          token_scales.load(first_token + 8 * eight + 2 * t, stage * kColumns + group * F::kSpan, of_tokens);
+#pragma unroll
+          for (int j = 0; j < 2; ++j) F::add_sums(sums[j], of_tokens, of_rows[j], total[j][eight]);
+        }
       }
+    } else {
+      typename F::Rows rows[2];
 #pragma unroll
-      for (int eight = 0; eight < kEights; ++eight) {
-        uint32_t b[F::kProducts][2];
-        F::tokens(x.numbers(8 * eight + g, i * F::kSpan + F::kColumns * t), b);
+      for (int i = 0; i < kLoads; ++i) {
+        uint32_t a[2][F::kProducts][4];
 #pragma unroll
-        for (int j = 0; j < 2; ++j)
+        for (int j = 0; j < 2; ++j) {
+          if (i % kTogether == 0) rows[j] = typename F::Rows(scales[j][i], g);
+          F::weights(next[j][i], rows[j], a[j]);
+          fetch(j, i, cols - (stage + 1) * kColumns);
+        }
 #pragma unroll
-          for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(total[j][eight], a[j][k], b[k]);
+        for (int eight = 0; eight < kEights; ++eight) {
+          uint32_t b[F::kProducts][2];
+          F::tokens(tokens_of(eight, i), b);
+#pragma unroll
+          for (int j = 0; j < 2; ++j)
+#pragma unroll
+            for (int k = 0; k < F::kProducts; ++k) multiply_tiles<kNumber>(total[j][eight], a[j][k], b[k]);
+        }
       }
     }
   }

@@ -22,15 +22,29 @@ struct StoredScales {
 // What rows have that are scaled later, as a channel, or not at all.
 static __device__ const uint32_t kNoScale = 0x3c003c00u; // 1, 1
 
-// Where the scales of a lane's two rows lie. A division is twenty instructions: here it is one, exact while cols * group is
-// less than 2^32.
+// The group of a column, that of the last one behind it. A division is twenty instructions: here it is one, exact while
+// cols * group is less than 2^32. Without an inverse, all is one group.
+struct GroupOf {
+  int last; // column
+  uint32_t inverse = 0;
+
+  __device__ explicit GroupOf(int cols) : last(cols - 1) {}
+  __device__ GroupOf(int cols, int group) : last(cols - 1) { divide_by(group); }
+  __device__ void divide_by(int group) { inverse = 0xffffffffu / static_cast<uint32_t>(group) + 1; }
+  __device__ uint32_t at(int column) const {
+    const auto inside = static_cast<uint32_t>(column < last ? column : last);
+    return static_cast<uint32_t>(static_cast<uint64_t>(inside) * inverse >> 32);
+  }
+};
+
+// Where the scales of a lane's two rows lie.
 template <Offset kOffset>
 class LaneScales {
  public:
   __device__ LaneScales(const Linear& w, int tile, int g)
-      : last_(w.cols - 1), scales_(reinterpret_cast<const uint8_t*>(&kNoScale)) {
+      : groups_(w.cols), scales_(reinterpret_cast<const uint8_t*>(&kNoScale)) {
     if (w.scales == nullptr) return;
-    inverse_ = 0xffffffffu / static_cast<uint32_t>(w.group) + 1;
+    groups_.divide_by(w.group);
     const size_t first = static_cast<size_t>(tile) * (w.cols / w.group);
     scales_ = reinterpret_cast<const uint8_t*>(w.scales + first * 16 + 2 * g);
     if (kOffset == Offset::kMins) offsets_ = reinterpret_cast<const uint8_t*>(w.mins + first * 16 + 2 * g);
@@ -38,8 +52,7 @@ class LaneScales {
   }
   // Behind the last column: some scale.
   __device__ StoredScales load(int column) const {
-    const auto inside = static_cast<uint32_t>(column < last_ ? column : last_);
-    const auto group = static_cast<uint32_t>(static_cast<uint64_t>(inside) * inverse_ >> 32);
+    const uint32_t group = groups_.at(column);
     StoredScales stored;
     stored.scales = *reinterpret_cast<const uint32_t*>(scales_ + group * 32);
     if (kOffset == Offset::kMins) stored.offsets = *reinterpret_cast<const uint32_t*>(offsets_ + group * 32);
@@ -48,8 +61,7 @@ class LaneScales {
   }
 
  private:
-  int last_; // column
-  uint32_t inverse_ = 0;
+  GroupOf groups_;
   const uint8_t* scales_;
   const uint8_t* offsets_ = nullptr;
 };

@@ -82,6 +82,29 @@ __device__ inline void multiply_tiles(float (&sums)[4], const uint32_t (&a)[4], 
 #endif
 }
 
+// The same of signed bytes, sums in integers (m16n8k16): a[0] and a[1] are columns 4t … 4t+3 of rows g and g+8, b[0] is rows
+// 4t … 4t+3 of column g.
+template <Number kNumber>
+__device__ inline void multiply_tiles(int32_t (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {
+  static_assert(kNumber == Number::kBytes);
+#ifdef __CUDACC__
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(b[0]));
+#else
+  static uint32_t all_a[32][kWarp][2], all_b[32][kWarp]; // [warp][lane]
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
+  std::memcpy(all_a[warp][lane], a, sizeof(a));
+  all_b[warp][lane] = b[0];
+  __syncwarp();
+  const auto byte = [](uint32_t word, int i) { return static_cast<int32_t>(static_cast<int8_t>(word >> 8 * i)); };
+  for (int i = 0; i < 4; ++i)
+    for (int k = 0; k < 16; ++k)
+      sums[i] += byte(all_a[warp][4 * g + k / 4][i / 2], k % 4) * byte(all_b[warp][4 * (2 * t + i % 2) + k / 4], k % 4);
+  __syncwarp();
+#endif
+}
+
 // Four 8 x 8 matrices of 16-bit numbers in shared memory, transposed as multiply_tiles() wants a B whose rows lie there:
 // `row` (16 bytes) of lane 8 m + r is row r of matrix m; a lane gets column g, rows 2t and 2t+1 (PTX ISA, ldmatrix).
 __device__ inline void load_transposed(uint32_t (&words)[4], const void* row) {

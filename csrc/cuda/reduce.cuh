@@ -40,4 +40,15 @@ __device__ inline float sum_block(float value, float* scratch) {
   return total;
 }
 
+// The same of the largest of what is not negative.
+__device__ inline float max_block(float value, float* scratch) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
+  value = max_lanes(value);
+  if (lane == 0) scratch[warp] = value;
+  __syncthreads();
+  const float most = max_lanes(lane < warps ? scratch[lane] : 0.0f);
+  __syncthreads();
+  return most;
+}
+
 } // namespace tinychat::cuda

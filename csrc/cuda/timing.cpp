@@ -92,7 +92,7 @@ __attribute__((visibility("default"))) double tinychat_cuda_copy_bandwidth() {
 }
 
 __attribute__((visibility("default"))) tinychat::ProductTime tinychat_cuda_time_product(const tinychat::Linear& shape,
-                                                                                        int tokens) {
+                                                                                        int tokens, bool bytes) {
   using namespace tinychat::cuda;
   const Stream stream = new_stream();
   const Queue queue = queue_of(stream);
@@ -113,12 +113,17 @@ __attribute__((visibility("default"))) tinychat::ProductTime tinychat_cuda_time_
   const int copies = static_cast<int>(std::max<size_t>(4, 4 * static_cast<size_t>(l2) / copy + 1));
   const auto weights = device_array<uint8_t>(copy * copies, "timing");
   const auto x = device_array<uint8_t>(size_t{2} * tokens * w.cols, "timing");
+  const size_t x_groups = bytes ? static_cast<size_t>(tokens) * (w.cols / w.group) : 1;
+  const auto x_scales = device_array<float>(x_groups, "timing");
   const auto out = device_array<float>(static_cast<size_t>(tokens) * w.rows, "timing");
   fill(weights.get(), copy * copies, stream.get());
   fill(x.get(), size_t{2} * tokens * w.cols, stream.get());
+  fill(reinterpret_cast<uint8_t*>(x_scales.get()), x_groups * sizeof(float), stream.get());
 
   const int launches = std::max(copies, 32);
-  const auto number = w.format == tinychat::WeightFormat::kBf16 ? Number::kBf16 : Number::kHalf;
+  const auto number = bytes                                       ? Number::kBytes
+                      : w.format == tinychat::WeightFormat::kBf16 ? Number::kBf16
+                                                                  : Number::kHalf;
   const double seconds = time_graph(queue, [&] {
     for (int i = 0; i < launches; ++i) {
       const uint8_t* memory = weights.get() + copy * (i % copies);
@@ -132,10 +137,11 @@ __attribute__((visibility("default"))) tinychat::ProductTime tinychat_cuda_time_
       w.mins = reinterpret_cast<const uint16_t*>(next(part.mins));
       w.zeros = next(part.zeros);
       w.channel_scales = reinterpret_cast<const float*>(next(part.channel_scales));
-      multiply(queue, {w, reinterpret_cast<const uint16_t*>(x.get()), number, tokens, out.get(), false});
+      multiply(queue, {w, x.get(), number, tokens, out.get(), false, {}, {}, x_scales.get()});
     }
   });
   const size_t read = part.weight + part.scales + part.mins + part.zeros + part.channel_scales;
-  return {seconds / launches, static_cast<double>(read + size_t{2} * tokens * w.cols + size_t{4} * tokens * w.rows)};
+  return {seconds / launches,
+          static_cast<double>(read + (bytes ? 1 : size_t{2}) * tokens * w.cols + size_t{4} * tokens * w.rows)};
 }
 }

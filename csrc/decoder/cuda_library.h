@@ -22,7 +22,7 @@ class CudaLibrary {
   std::unique_ptr<Backend> backend(const Model& model, const CudaOptions& options) const;
   // Bytes read and written per second by a large copy on the device.
   double copy_bandwidth() const;
-  ProductTime time_product(const Linear& shape, int tokens) const;
+  ProductTime time_product(const Linear& shape, int tokens, bool bytes) const;
 
  private:
   template <typename Function>

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from families.tiny_models import MODELS, Reference, VOCAB
 import numpy as np
 import pytest
-from test_forward import error, imported, logits
+from test_forward import assert_as_near_as_the_cpu, error, imported, logits
 import torch
 
+from tinychat_core._tinychat import Sampler
 from tinychat_core.engine import Engine
 from tinychat_core.sampling import SamplingParams
 
@@ -26,6 +28,11 @@ def test_families_equal_the_cpu(name: str, weights: str, precision: str, tmp_pat
     checkpoint = imported(name, weights, tmp_path)
     found, expected = (logits(checkpoint, precision, backend, PROMPT, DECODED, 200) for backend in ('cuda', 'cpu'))
     assert error(found, expected) < BOUND
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_bytes_are_as_near_as_those_of_the_cpu(name: str, tmp_path: Path) -> None:
+    assert_as_near_as_the_cpu(imported(name, 'W8', tmp_path))
 
 
 @pytest.mark.parametrize('name', MODELS)
@@ -56,6 +63,33 @@ def test_greedy_tokens_equal_the_cpu(smollm2_checkpoint: Path) -> None:
         if first - second > 2 * BOUND * np.abs(expected).max():
             assert found.argmax() == expected.argmax()
         tokens = [int(expected.argmax())]
+
+
+@pytest.mark.parametrize('settings', [
+    {}, {'temperature': 0.8, 'top_k': 40, 'top_p': 0.95, 'repetition_penalty': 1.2}], ids=['greedy', 'drawn'])
+def test_tokens_chosen_on_the_device_are_those_of_the_row(settings: dict[str, Any], smollm2_checkpoint: Path) -> None:
+    engine = Engine.open(smollm2_checkpoint, 'W4A16', 'cuda', max_seq_len=256)
+    allowed = np.full(-(-engine.vocab_size // 32), 0xfffffffe, np.uint32)
+    on_device, of_row = Sampler(3, **settings), Sampler(3, **settings)
+    caches = engine.new_cache(), engine.new_cache()
+    tokens = engine.tokenizer.encode('The robot')
+    for _ in range(60):
+        chosen = engine.sample(caches[0], tokens, on_device, allowed)
+        assert chosen == of_row.sample(engine.prefill(caches[1], tokens), allowed)
+        on_device.accept(chosen)
+        of_row.accept(chosen)
+        tokens = [chosen]
+
+
+def test_a_cache_of_bytes_is_as_near_as_the_cpus(smollm2_checkpoint: Path) -> None:
+    tokens = list(range(100, 400))
+    exact = Engine.open(smollm2_checkpoint, 'W4A16', 'cpu', max_seq_len=512)
+    expected = exact.prefill(exact.new_cache(), tokens)
+    found = {}
+    for backend in ('cpu', 'cuda'):
+        engine = Engine.open(smollm2_checkpoint, 'W4A16', backend, max_seq_len=512, kv_cache='int8')
+        found[backend] = error(engine.prefill(engine.new_cache(), tokens), expected)
+    assert found['cuda'] < found['cpu'] + BOUND / 4
 
 
 def test_the_same_bits_twice(smollm2_checkpoint: Path) -> None:

@@ -1,13 +1,14 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Embedding and norms against the CPU's kernels.
+// Embedding, norms and bytes against the CPU's kernels.
 
 #include "../cpp/check.h"
 #include "cpu/embedding.h"
 #include "cpu/half.h"
 #include "cpu/kernels.h"
 #include "cuda/kernels.h"
+#include "cuda/number.cuh"
 
 using namespace tinychat;
 using namespace tinychat::cuda;
@@ -36,17 +37,71 @@ void test_norms(Norm kind, Number number, int n) {
     for (int i = 0; i < n; ++i) sum[r * n + i] += expected[r * n + i];
     cpu().scale(&expected[r * n], scale.data(), n);
   }
-  norm({}, x.data(), {w.data(), b.data(), 1e-5f, kind}, scale.data(), kRows, n, number, out.data());
+  const NormWeights weights = {w.data(), b.data(), 1e-5f, kind};
+  norm({}, {x.data(), weights, scale.data()}, kRows, n, number, out.data());
   close(out, expected, number == Number::kBf16, "norm");
-  add_normed({}, x.data(), {w.data(), b.data(), 1e-5f, kind}, kRows, n, residual.data());
+  add_normed({}, {x.data(), weights, nullptr}, kRows, n, residual.data());
   for (int i = 0; i < kRows * n; ++i) CHECK(std::abs(residual[i] - sum[i]) < 1e-4f, "added norm " + std::to_string(i));
+}
+
+// Rows as bytes and scales.
+struct Quantized {
+  std::vector<int8_t> bytes;
+  std::vector<float> scales;
+  int rows, n, group;
+
+  Quantized(int rows, int n, int group) : bytes(rows * n), scales(rows * n / group), rows(rows), n(n), group(group) {}
+  Bytes view() { return {bytes.data(), scales.data(), group}; }
+
+  // `step`: that a byte may differ by
+  void equals(const std::vector<float>& numbers, int step) const {
+    std::vector<int8_t> q(n);
+    std::vector<int32_t> sums(n / group);
+    std::vector<float> expected(n / group), scaled(n / group);
+    for (int r = 0; r < rows; ++r) {
+      cpu().quantize(&numbers[r * n], n, group, q.data(), expected.data(), sums.data(), scaled.data());
+      for (int i = 0; i < n; ++i) CHECK(std::abs(bytes[r * n + i] - q[i]) <= step, "byte " + std::to_string(i));
+      for (int g = 0; g < n / group; ++g)
+        CHECK(std::abs(scales[r * n / group + g] - expected[g]) <= 1e-6f * expected[g] * step, "scale");
+    }
+  }
+};
+
+void test_bytes(Number number, int n, int group) {
+  std::mt19937 random(9);
+  constexpr int kRows = 3;
+  std::vector<float> numbers = random_floats(random, kRows * n, 5);
+  for (int i = 0; i < group; ++i) numbers[n + i] = 0; // a group without a largest number
+  std::vector<uint16_t> x;
+  for (float& value : numbers) {
+    x.push_back(to_number(value, number));
+    value = from_number(x.back(), number);
+  }
+  Quantized found(kRows, n, group);
+  to_bytes({}, x.data(), number, kRows, n, found.view());
+  found.equals(numbers, 0);
+}
+
+void test_normed_bytes(Norm kind, int n, int group) {
+  std::mt19937 random(10);
+  constexpr int kRows = 3;
+  const auto x = random_floats(random, kRows * n, 5), w = random_floats(random, n), b = random_floats(random, n),
+             scale = random_floats(random, n);
+  std::vector<float> numbers(kRows * n);
+  for (int r = 0; r < kRows; ++r) {
+    cpu().norm(kind, &x[r * n], w.data(), b.data(), 1e-5f, n, &numbers[r * n]);
+    cpu().scale(&numbers[r * n], scale.data(), n);
+  }
+  Quantized found(kRows, n, group);
+  norm_to_bytes({}, {x.data(), {w.data(), b.data(), 1e-5f, kind}, scale.data()}, kRows, n, found.view());
+  found.equals(numbers, 1); // sums in another order
 }
 
 // fp16 ends where a bf16 model may go on: what is too large stays the largest number, not infinity.
 void test_too_large() {
   const std::vector<float> x = {1, 1, -1, -1}, w = {1e30f, 1, 1, 1e30f};
   std::vector<uint16_t> out(4);
-  norm({}, x.data(), {w.data(), nullptr, 0, Norm::kRms}, nullptr, 1, 4, Number::kHalf, out.data());
+  norm({}, {x.data(), {w.data(), nullptr, 0, Norm::kRms}, nullptr}, 1, 4, Number::kHalf, out.data());
   CHECK(half_to_float(out[0]) == 65504 && half_to_float(out[3]) == -65504, "clamped");
 }
 
@@ -101,8 +156,13 @@ void test_embedding(WeightFormat format) {
 int main() {
   for (Norm kind : {Norm::kRms, Norm::kLayer})
     for (Number number : {Number::kHalf, Number::kBf16})
-      for (int n : {48, 576, 4096}) test_norms(kind, number, n);
+      for (int n : {48, 576, 4096, 20000}) test_norms(kind, number, n);
   test_too_large();
+  // Groups, and whole rows as one; fewer groups than warps, and more.
+  for (auto [n, group] : {std::pair{48, 48}, {96, 32}, {5120, 5120}, {4224, 128}, {4096, 32}}) {
+    for (Number number : {Number::kHalf, Number::kBf16}) test_bytes(number, n, group);
+    for (Norm kind : {Norm::kRms, Norm::kLayer}) test_normed_bytes(kind, n, group);
+  }
   for (WeightFormat format : {WeightFormat::kW4Zero, WeightFormat::kW4Min, WeightFormat::kW8Group,
                               WeightFormat::kW8Channel, WeightFormat::kF16, WeightFormat::kBf16})
     test_embedding(format);

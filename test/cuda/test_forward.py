@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import random
 
 from cuda_on_host import LIBRARY
 from families.tiny_models import MODELS, Reference, VOCAB
@@ -15,6 +16,8 @@ import torch
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.engine import _native_tensor, Engine
 from tinychat_core.importers import import_model
+from tinychat_core.quantize.method import Method
+from tinychat_core.quantize.run import quantize_model
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +52,12 @@ def error(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> 
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
+def assert_as_near_as_the_cpu(checkpoint: Path) -> None:
+    exact = logits(checkpoint, 'W8A16', 'cpu')
+    cuda, cpu = (np.square(logits(checkpoint, 'W8A8', backend) - exact).mean() for backend in ('cuda', 'cpu'))
+    assert 0 < cuda < 1.4 * cpu
+
+
 def imported(name: str, weights: str, directory: Path, dtype: torch.dtype = torch.float16) -> Path:
     source = str(Reference(name).save(directory / 'model', dtype))
     if weights == 'W16':
@@ -63,6 +72,21 @@ def test_four_bits_equal_the_cpu(name: str, tmp_path: Path) -> None:
     assert name in MODELS
     checkpoint = imported(name, 'W4', tmp_path)
     assert error(logits(checkpoint, 'W4A16', 'cuda'), logits(checkpoint, 'W4A16', 'cpu')) < BOUND / 2
+
+
+@pytest.mark.parametrize('name', ['llama, biases everywhere', 'gemma2', 'opt, heads of 80', 'falcon 7b'])
+def test_bytes_are_as_near_as_those_of_the_cpu(name: str, tmp_path: Path) -> None:
+    """A number between two bytes becomes either: what is common to both backends is how far they are from floats."""
+    assert_as_near_as_the_cpu(imported(name, 'W8', tmp_path))
+
+
+def test_smoothquant_is_as_near_as_on_the_cpu(tmp_path: Path) -> None:
+    """Scales by channel and by token."""
+    (tmp_path / 'text.txt').write_text(''.join(random.Random(0).choices('abcdefgh ,.', k=2600)))
+    source = str(Reference('llama, biases everywhere').save(tmp_path / 'model'))
+    quantize_model(source, tmp_path / 'ours', Method.of('smoothquant'), tmp_path / 'text.txt')
+    assert Checkpoint.open(tmp_path / 'ours').manifest.tensors['layers.0.attn.o'].format == 'w8c'
+    assert_as_near_as_the_cpu(tmp_path / 'ours')
 
 
 def test_sixteen_bits_equal_the_cpu(tmp_path: Path) -> None:

@@ -134,7 +134,13 @@ void test_activated(const Case& c, Activation kind, bool gated, int tokens) {
   const auto x = random_tokens(random, static_cast<size_t>(tokens) * c.cols, Number::kHalf);
   const auto scale = random_floats(random, width, 1e-3f);
   std::vector<uint16_t> out(static_cast<size_t>(tokens) * width);
-  multiply({}, {matrix.w, x.data(), Number::kHalf, tokens, nullptr, false, {kind, gated, scale.data(), out.data()}});
+  multiply({}, {matrix.w,
+                x.data(),
+                Number::kHalf,
+                tokens,
+                nullptr,
+                false,
+                {kind, gated, scale.data(), out.data(), Number::kHalf}});
   Error error;
   for (int n = 0; n < width; ++n)
     for (int token = 0; token < tokens; ++token) {
@@ -149,6 +155,41 @@ void test_activated(const Case& c, Activation kind, bool gated, int tokens) {
   error.stay_below(1e-3, c, tokens);
 }
 
+// Bytes against the same integers in double precision; `activated`: as the feed-forward part's first product.
+void test_bytes(const Case& c, int tokens, bool activated) {
+  std::mt19937 random(11);
+  const Matrix matrix(c, random);
+  const int groups = c.cols / c.group;
+  std::vector<int8_t> x(static_cast<size_t>(tokens) * c.cols);
+  for (auto& byte : x) byte = static_cast<int8_t>(random() % 255 - 127);
+  const auto x_scales = random_floats(random, tokens * groups, activated ? 1e-4f : 1.0f); // fp16 ends at 65504
+  std::vector<float> out = random_floats(random, static_cast<size_t>(tokens) * c.rows), before = out;
+  std::vector<uint16_t> active(static_cast<size_t>(tokens) * c.rows / 2);
+  Product product = {matrix.w, x.data(), Number::kBytes, tokens, out.data(), true, {}, {}, x_scales.data()};
+  if (activated) product.activated = {Activation::kRelu, true, nullptr, active.data(), Number::kHalf};
+  multiply({}, product);
+  const auto expected = [&](int token, int row) {
+    std::vector<float> w(c.cols);
+    read_row(matrix.w, row, w.data());
+    double sum = matrix.bias[row];
+    for (int k = 0; k < c.cols; ++k)
+      sum += static_cast<double>(w[k]) * x[static_cast<size_t>(token) * c.cols + k] *
+             x_scales[token * groups + k / c.group];
+    return sum;
+  };
+  Error error;
+  for (int token = 0; token < tokens; ++token)
+    for (int n = 0; n < (activated ? c.rows / 2 : c.rows); ++n) {
+      if (activated)
+        error.add(half_to_float(active[static_cast<size_t>(token) * c.rows / 2 + n]),
+                  std::max(0.0, expected(token, n)) * expected(token, c.rows / 2 + n));
+      else
+        error.add(out[static_cast<size_t>(token) * c.rows + n],
+                  expected(token, n) + before[static_cast<size_t>(token) * c.rows + n]);
+    }
+  error.stay_below(activated ? 1e-3 : 1e-5, c, tokens);
+}
+
 // A product that makes the norm itself, against the two one after the other.
 void test_normed(const Case& c, Norm kind, Number number) {
   std::mt19937 random(8);
@@ -157,7 +198,7 @@ void test_normed(const Case& c, Norm kind, Number number) {
              bias = random_floats(random, c.cols), scale = random_floats(random, c.cols);
   const NormWeights norm_weights = {weight.data(), bias.data(), 1e-5f, kind};
   std::vector<uint16_t> normed(c.cols);
-  norm({}, x.data(), norm_weights, scale.data(), 1, c.cols, number, normed.data());
+  norm({}, {x.data(), norm_weights, scale.data()}, 1, c.cols, number, normed.data());
   std::vector<float> out(c.rows), expected(c.rows);
   multiply({}, {matrix.w, normed.data(), number, 1, expected.data(), false});
   multiply({}, {matrix.w, nullptr, number, 1, out.data(), false, {}, {x.data(), norm_weights, scale.data()}});
@@ -190,6 +231,14 @@ int main() {
         for (int tokens : {1, 20, 70}) test_activated(c, kind, gated, tokens);
   const Case odd = {W::kF16, 40, 80, 0}; // without a gate, rows need not fill a tile
   for (int tokens : {1, 70}) test_activated(odd, Activation::kGelu, false, tokens);
+  const Case bytes[] = {{W::kW8Group, 40, 1120, 32},    {W::kW8Group, 19, 192, 64},      {W::kW8Group, 23, 1344, 96},
+                        {W::kW8Group, 16, 1152, 128},   {W::kW8Channel, 40, 1136, 1136}, {W::kW8Channel, 16, 48, 48},
+                        {W::kW8Channel, 21, 2048, 2048}};
+  for (const Case& c : bytes)
+    for (int tokens : {1, 8, 20, 70}) test_bytes(c, tokens, false);
+  const Case inner_bytes[] = {{W::kW8Group, 96, 160, 32}, {W::kW8Channel, 64, 208, 208}};
+  for (const Case& c : inner_bytes)
+    for (int tokens : {1, 20, 70}) test_bytes(c, tokens, true);
   for (Norm kind : {Norm::kRms, Norm::kLayer}) {
     test_normed({W::kW4Zero, 40, 1152, 128}, kind, Number::kHalf);
     test_normed({W::kBf16, 40, 1152, 0}, kind, Number::kBf16);

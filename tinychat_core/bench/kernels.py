@@ -11,7 +11,9 @@ from tinychat_core import _tinychat
 
 # Model -> hidden size, feed-forward size; a decoder layer's matrices, q, k and v as one and gate and up as one.
 _SIZES = {'llama-2-7b': (4096, 11008), 'llama-2-13b': (5120, 13824), 'llama-30b': (6656, 17920)}
-_FORMATS = (('w4z', 128), ('w4m', 32), ('w8g', 32), ('f16', 0))
+# Format, group size, whether tokens are bytes.
+_FORMATS = (('w4z', 128, False), ('w4m', 32, False), ('w8g', 32, False), ('w8g', 32, True), ('w8c', 0, True),
+            ('f16', 0, False))
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class ProductTime:
 
     model: str
     name: str
-    format: str
+    format: str             # of the weights
+    byte_tokens: bool       # tokens are bytes, too
     group_size: int
     rows: int
     cols: int
@@ -43,11 +46,11 @@ def measure_products(library: Path, tokens: int = 1) -> Iterator[ProductTime]:
     bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
     for model in _SIZES:
         for name, (rows, cols) in matrices(model).items():
-            times = {form: _tinychat.cuda_time_product(str(library), form[0], rows, cols, form[1], tokens)
+            times = {form: _tinychat.cuda_time_product(str(library), form[0], rows, cols, form[1], tokens, form[2])
                      for form in _FORMATS}
-            whole = times['f16', 0][0]
-            for (format_, group_size), (seconds, nbytes) in times.items():
-                yield ProductTime(model, name, format_, group_size, rows, cols, tokens, 1e6 * seconds,
+            whole = times['f16', 0, False][0]
+            for (format_, group_size, byte_tokens), (seconds, nbytes) in times.items():
+                yield ProductTime(model, name, format_, byte_tokens, group_size, rows, cols, tokens, 1e6 * seconds,
                                   nbytes / seconds / 1e9, nbytes / seconds / bandwidth, whole / seconds)
 
 
@@ -56,5 +59,6 @@ def table(times: Iterator[ProductTime]) -> Iterator[str]:
     yield (f'{"model":<12} {"matrix":<8} {"rows":>6} {"cols":>6} {"format":>7} {"group":>5} {"tokens":>6} '
            f'{"µs":>9} {"GB/s":>8} {"of a copy":>9} {"over f16":>8}')
     for t in times:
-        yield (f'{t.model:<12} {t.name:<8} {t.rows:6d} {t.cols:6d} {t.format:>7} {t.group_size or "-":>5} '
+        form = t.format + ('a8' if t.byte_tokens else '')
+        yield (f'{t.model:<12} {t.name:<8} {t.rows:6d} {t.cols:6d} {form:>7} {t.group_size or "-":>5} '
                f'{t.tokens:6d} {t.microseconds:9.2f} {t.gb_per_s:8.1f} {t.bandwidth_share:9.0%} {t.speed_up:7.2f}x')

@@ -1,0 +1,62 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernels of the rows of tokens, a block a row: norms, and bytes of what is multiplied as bytes.
+#pragma once
+
+#include "cuda/bytes.cuh"
+#include "cuda/norm.cuh"
+#include "cuda/overlap.cuh"
+
+namespace tinychat::cuda {
+
+constexpr int kRowThreads = 512; // or as few as a row has fours
+
+__device__ inline Normed row_of(Normed p, int n) {
+  p.x += static_cast<size_t>(blockIdx.x) * n;
+  return p;
+}
+
+__device__ inline Bytes row_of(Bytes to, int n) {
+  to.bytes += static_cast<size_t>(blockIdx.x) * n;
+  to.scales += static_cast<size_t>(blockIdx.x) * (n / to.group);
+  return to;
+}
+
+__global__ void __launch_bounds__(kRowThreads) norm_rows(Normed p, int n, Number number, uint16_t* out) {
+  await_previous();
+  norm_row(row_of(p, n), n, number, out + static_cast<size_t>(blockIdx.x) * n);
+}
+
+// residual[row] += norm(step[row]): the second norm of a part of Gemma 2.
+__global__ void __launch_bounds__(kRowThreads) add_normed_rows(Normed p, int n, float* residual) {
+  await_previous();
+  const Normed mine = row_of(p, n);
+  const NormedRow row(mine, n);
+  residual += static_cast<size_t>(blockIdx.x) * n;
+  for (int i = 4 * threadIdx.x; i < n; i += 4 * blockDim.x) {
+    const float4 y = row.at(i);
+    auto& sum = *reinterpret_cast<float4*>(residual + i);
+    sum = float4{sum.x + y.x, sum.y + y.y, sum.z + y.z, sum.w + y.w};
+  }
+}
+
+__global__ void __launch_bounds__(kRowThreads) norm_rows_to_bytes(Normed p, int n, Bytes to) {
+  await_previous();
+  const Normed mine = row_of(p, n);
+  const NormedRow row(mine, n);
+  quantize_row([&](int i) { return row.at(i); }, n, row_of(to, n));
+}
+
+__global__ void __launch_bounds__(kRowThreads) rows_to_bytes(const uint16_t* x, int n, Number number, Bytes to) {
+  await_previous();
+  x += static_cast<size_t>(blockIdx.x) * n;
+  const auto four = [&](int i) {
+    const uint2 words = *reinterpret_cast<const uint2*>(x + i);
+    const auto number_of = [&](uint32_t word) { return from_number(static_cast<uint16_t>(word), number); };
+    return float4{number_of(words.x), number_of(words.x >> 16), number_of(words.y), number_of(words.y >> 16)};
+  };
+  quantize_row(four, n, row_of(to, n));
+}
+
+} // namespace tinychat::cuda
