@@ -34,6 +34,8 @@ ModelConfig config_from(const py::dict& d) {
   read("attention_softcap", c.attention_softcap);
   read("logit_softcap", c.logit_softcap);
   read("position_offset", c.position_offset);
+  read("embedding_size", c.embedding_size);
+  read("final_norm", c.final_norm);
   read("rope_inv_freq", c.rope_inv_freq);
   read("rope_scale", c.rope_scale);
   read("rope_local_inv_freq", c.rope_local_inv_freq);

@@ -30,7 +30,7 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
   const ModelConfig& c = model_.config;
   const size_t rows = kMaxRows;
   residual_.resize(rows * c.hidden_size);
-  step_.resize(rows * c.hidden_size);
+  step_.resize(rows * std::max(c.hidden_size, c.embedding_width()));
   qkv_.resize(rows * c.qkv_width());
   attention_.resize(rows * c.attention_width());
   hidden_.resize(rows * c.intermediate_size);
@@ -39,7 +39,7 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
   local_cos_.resize(rows * c.rope_local_inv_freq.size());
   local_sin_.resize(local_cos_.size());
 
-  const size_t widest = std::max({c.hidden_size, c.attention_width(), c.intermediate_size});
+  const size_t widest = std::max({c.hidden_size, c.embedding_width(), c.attention_width(), c.intermediate_size});
   const auto allocate = [&](Input& buffer, size_t count) {
     buffer.values.resize(count * widest);
     buffer.quantized.resize(count * widest);
@@ -78,10 +78,15 @@ void CpuBackend::multiply_tile(const Linear& w, int tile, const Activations& x, 
   (takes_bytes(w) ? kernels_.multiply_bytes : kernels_.multiply_float)(w, tile, x, rows, out);
 }
 
-void CpuBackend::norm_row(const float* weight, const float* bias, int row, float* out) const {
+// `out` may be x.
+void CpuBackend::norm(const NormVectors& vectors, const float* x, float* out) const {
   const ModelConfig& c = model_.config;
-  kernels_.norm(c.norm, &residual_[static_cast<size_t>(row) * c.hidden_size], weight, bias, c.norm_eps, c.hidden_size,
-                out);
+  if (vectors.present()) kernels_.norm(c.norm, x, vectors.weight, vectors.bias, c.norm_eps, c.hidden_size, out);
+  else if (out != x) std::copy_n(x, c.hidden_size, out);
+}
+
+void CpuBackend::norm_row(const NormVectors& vectors, int row, float* out) const {
+  norm(vectors, &residual_[static_cast<size_t>(row) * model_.config.hidden_size], out);
 }
 
 template <typename Prepare, typename Tile>
@@ -121,20 +126,31 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
   });
 }
 
+// out = W·input, row by row
+void CpuBackend::multiply_rows(const Linear& w, int rows, const float* input, const Output& out) {
+  multiply(
+      w, rows, w.tiles(),
+      [&](int row, float* values) { std::copy_n(input + static_cast<size_t>(row) * w.cols, w.cols, values); },
+      [&](int tile, const Activations& x) {
+        multiply_tile(w, tile, x, rows, {out.to + 16 * tile, out.stride, out.add});
+      });
+}
+
 void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
   const ModelConfig& c = model_.config;
+  const int width = c.embedding_width();
   rows_ = rows;
   position_ = position;
   for (int r = 0; r < rows; ++r) {
-    float* out = &residual_[static_cast<size_t>(r) * c.hidden_size];
-    read_row(model_.embedding, tokens[r], out);
+    float* token = &step_[static_cast<size_t>(r) * width];
+    read_row(model_.embedding, tokens[r], token);
     if (c.embedding_scale != 1)
-      for (int i = 0; i < c.hidden_size; ++i) out[i] *= c.embedding_scale;
-    if (model_.positions.present()) {
-      float* learned = &step_[0];
-      read_row(model_.positions, position + r + c.position_offset, learned);
-      for (int i = 0; i < c.hidden_size; ++i) out[i] += learned[i];
-    }
+      for (int i = 0; i < width; ++i) token[i] *= c.embedding_scale;
+    float* out = &residual_[static_cast<size_t>(r) * c.hidden_size];
+    if (model_.positions.present()) read_row(model_.positions, position + r + c.position_offset, out);
+    else std::fill_n(out, c.hidden_size, 0.0f);
+    if (!model_.project_in.present())
+      for (int i = 0; i < width; ++i) out[i] += token[i];
     // Angles once a token, not once a layer; in float, as the references compute them.
     const auto angles = [&](const std::vector<float>& frequencies, std::vector<float>& cosines,
                             std::vector<float>& sines) {
@@ -148,56 +164,54 @@ void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
     angles(c.rope_inv_freq, cos_, sin_);
     angles(c.rope_local_inv_freq, local_cos_, local_sin_);
   }
+  if (model_.project_in.present())
+    multiply_rows(model_.project_in, rows, step_.data(), {residual_.data(), static_cast<size_t>(c.hidden_size), true});
 }
 
 void CpuBackend::norm_qkv(int layer) {
   const Layer& l = model_.layers[layer];
   multiply(
-      l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { norm_row(l.attn_norm, l.attn_norm_bias, row, out); },
+      l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { norm_row(l.attn_norm, row, out); },
       [&](int tile, const Activations& x) {
         multiply_tile(l.qkv, tile, x, rows_, {&qkv_[16 * tile], static_cast<size_t>(l.qkv.rows)});
       });
 }
 
-// residual += norm?(W·input)
-void CpuBackend::add_to_residual(const Linear& w, const float* input, const float* post_norm) {
-  const ModelConfig& c = model_.config;
-  float* target = post_norm != nullptr ? step_.data() : residual_.data();
-  multiply(
-      w, rows_, w.tiles(),
-      [&](int row, float* out) { std::copy_n(input + static_cast<size_t>(row) * w.cols, w.cols, out); },
-      [&](int tile, const Activations& x) {
-        const auto stride = static_cast<size_t>(c.hidden_size);
-        multiply_tile(w, tile, x, rows_, {target + 16 * tile, stride, post_norm == nullptr});
-      });
-  if (post_norm == nullptr) return;
+// residual = norm?(residual + norm?(W·input))
+void CpuBackend::add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm,
+                                 const NormVectors& sum_norm) {
+  const int hidden = model_.config.hidden_size;
+  const bool adds = !post_norm.present();
+  multiply_rows(w, rows_, input, {(adds ? residual_ : step_).data(), static_cast<size_t>(hidden), adds});
+  if (adds && !sum_norm.present()) return;
   for (int r = 0; r < rows_; ++r) {
-    float* step = &step_[static_cast<size_t>(r) * c.hidden_size];
-    kernels_.norm(c.norm, step, post_norm, nullptr, c.norm_eps, c.hidden_size, step);
-    for (int i = 0; i < c.hidden_size; ++i) residual_[static_cast<size_t>(r) * c.hidden_size + i] += step[i];
+    float* residual = &residual_[static_cast<size_t>(r) * hidden];
+    if (!adds) {
+      float* step = &step_[static_cast<size_t>(r) * hidden];
+      norm(post_norm, step, step);
+      for (int i = 0; i < hidden; ++i) residual[i] += step[i];
+    }
+    norm(sum_norm, residual, residual);
   }
 }
 
 void CpuBackend::output(int layer) {
   const Layer& l = model_.layers[layer];
-  add_to_residual(l.o, attention_.data(), l.attn_post_norm);
+  add_to_residual(l.o, attention_.data(), l.attn_post_norm, l.attn_sum_norm);
 }
 
 void CpuBackend::down(int layer) {
   const Layer& l = model_.layers[layer];
-  add_to_residual(l.down, hidden_.data(), l.mlp_post_norm);
+  add_to_residual(l.down, hidden_.data(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
 void CpuBackend::norm_up(int layer) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];
-  const bool own_norm = l.mlp_norm != nullptr;
   const int tiles = c.intermediate_size / 16;
   multiply(
       l.up, rows_, tiles,
-      [&](int row, float* out) {
-        norm_row(own_norm ? l.mlp_norm : l.attn_norm, own_norm ? l.mlp_norm_bias : l.attn_norm_bias, row, out);
-      },
+      [&](int row, float* out) { norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
       [&](int tile, const Activations& x) {
         alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
         multiply_tile(l.up, tile, x, rows_, {gate, 16});
@@ -209,10 +223,19 @@ void CpuBackend::norm_up(int layer) {
 
 void CpuBackend::norm_head(int first, float* logits) {
   const ModelConfig& c = model_.config;
-  const int count = rows_ - first;
+  const int count = rows_ - first, width = c.embedding_width();
+  const Linear& project = model_.project_out;
+  const auto normed = [&](int row, float* out) { norm_row(model_.final_norm, first + row, out); };
+  if (project.present())
+    multiply(project, count, project.tiles(), normed, [&](int tile, const Activations& x) {
+      multiply_tile(project, tile, x, count, {&step_[16 * tile], static_cast<size_t>(width)});
+    });
   multiply(
       model_.head, count, model_.head.tiles(),
-      [&](int row, float* out) { norm_row(model_.final_norm, model_.final_norm_bias, first + row, out); },
+      [&](int row, float* out) {
+        if (project.present()) std::copy_n(&step_[static_cast<size_t>(row) * width], width, out);
+        else normed(row, out);
+      },
       [&](int tile, const Activations& x) {
         const auto stride = static_cast<size_t>(c.vocab_size);
         multiply_tile(model_.head, tile, x, count, {logits + 16 * tile, stride});

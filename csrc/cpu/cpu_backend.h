@@ -54,8 +54,10 @@ class CpuBackend : public Backend {
   // For all rows: input row = prepare(row); tile(begin, end, activations) for each thread's share of `tiles`.
   template <typename Prepare, typename Tile>
   void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Tile& tile);
-  void add_to_residual(const Linear& w, const float* input, const float* post_norm);
-  void norm_row(const float* weight, const float* bias, int row, float* out) const;
+  void multiply_rows(const Linear& w, int rows, const float* input, const Output& out);
+  void add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm, const NormVectors& sum_norm);
+  void norm(const NormVectors& vectors, const float* x, float* out) const;
+  void norm_row(const NormVectors& vectors, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
   void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const;
   void rotate_head(int layer, int row, bool key, float* x) const;

@@ -40,6 +40,7 @@ void CudaBackend::build() {
 
   const ModelConfig& c = config_;
   const size_t rows = kMaxRows, hidden = c.hidden_size, inner = c.intermediate_size;
+  const size_t row = std::max(c.hidden_size, c.embedding_width());
   const size_t half = c.rope_inv_freq.size(), local_half = c.rope_local_inv_freq.size();
   const auto floats = [](DeviceArray<float>& array, size_t count) {
     if (count > 0) array = device_array<float>(count, "the decoder's buffers");
@@ -50,13 +51,13 @@ void CudaBackend::build() {
   state->host_step = pinned_array<Step>(1);
   state->step = device_array<Step>(1, "the decoder's buffers");
   floats(state->residual, rows * hidden);
-  floats(state->part, rows * hidden);
+  floats(state->part, rows * row);
   floats(state->qkv, rows * c.qkv_width());
-  numbers(state->normed, rows * hidden);
+  numbers(state->normed, rows * row);
   numbers(state->attention, rows * c.attention_width());
   numbers(state->hidden, rows * inner);
   if (byte_activations_) {
-    const size_t widest = std::max({hidden, inner, static_cast<size_t>(c.attention_width())});
+    const size_t widest = std::max({row, inner, static_cast<size_t>(c.attention_width())});
     state->bytes = device_array<int8_t>(rows * widest, "the decoder's buffers");
     state->byte_scales = device_array<float>(rows * ceil_div(static_cast<int>(widest), 32), "the decoder's buffers");
   }

@@ -148,14 +148,22 @@ void CudaBackend::embed(const int32_t*, int rows, int) {
   e.scale = config_.embedding_scale;
   e.offset = config_.position_offset;
   e.residual = s.residual.get();
+  e.hidden = config_.hidden_size;
+  e.to_project = s.model.project_in.present() ? s.normed.get() : nullptr;
+  e.number = number_;
   e.angles = {s.frequencies.get(), half, s.cosines.get(), s.sines.get()};
   e.local_angles = {s.frequencies.get() + half, local_half, s.local_cosines.get(), s.local_sines.get()};
   e.angle_scale = config_.rope_scale;
   cuda::embed(queue_, e, rows);
+  if (s.model.project_in.present()) product(s.model.project_in, s.normed.get(), s.residual.get(), true);
 }
 
-NormWeights CudaBackend::norm_weights(const float* weight, const float* bias) const {
-  return {weight, bias, config_.norm_eps, config_.norm};
+NormWeights CudaBackend::norm_weights(const NormVectors& norm) const {
+  return {norm.weight, norm.bias, config_.norm_eps, config_.norm};
+}
+
+const float* CudaBackend::residual_row(int row) const {
+  return state_->residual.get() + static_cast<size_t>(row) * config_.hidden_size;
 }
 
 bool CudaBackend::takes_bytes(const Linear& w) const {
@@ -166,15 +174,15 @@ Bytes CudaBackend::bytes_for(const Linear& w) const {
   return {state_->bytes.get(), state_->byte_scales.get(), w.group};
 }
 
-// W·norm(residual) of the rows first …, in one kernel for one of them.
-void CudaBackend::normed_product(const Linear& w, const NormWeights& weights, int first, int rows, float* out,
+// W·norm(x) of rows of x, in one kernel for one of them.
+void CudaBackend::normed_product(const Linear& w, const float* x, const NormVectors& vectors, int rows, float* out,
                                  const Activated& activated) {
   State& s = *state_;
-  const Normed normed = {s.residual.get() + static_cast<size_t>(first) * w.cols, weights, w.input_scale};
+  const Normed normed = {x, norm_weights(vectors), w.input_scale};
   if (takes_bytes(w)) {
-    const Bytes x = bytes_for(w);
-    norm_to_bytes(queue_, normed, rows, w.cols, x);
-    return multiply(queue_, {w, x.bytes, Number::kBytes, rows, out, false, activated, {}, x.scales});
+    const Bytes bytes = bytes_for(w);
+    norm_to_bytes(queue_, normed, rows, w.cols, bytes);
+    return multiply(queue_, {w, bytes.bytes, Number::kBytes, rows, out, false, activated, {}, bytes.scales});
   }
   if (rows == 1 && makes_norm(w, number_))
     return multiply(queue_, {w, nullptr, number_, 1, out, false, activated, normed});
@@ -184,7 +192,7 @@ void CudaBackend::normed_product(const Linear& w, const NormWeights& weights, in
 
 void CudaBackend::norm_qkv(int layer) {
   const Layer& l = state_->model.layers[layer];
-  normed_product(l.qkv, norm_weights(l.attn_norm, l.attn_norm_bias), 0, rows_, state_->qkv.get());
+  normed_product(l.qkv, residual_row(0), l.attn_norm, rows_, state_->qkv.get());
 }
 
 void CudaBackend::attend(int layer, KvCache&) {
@@ -218,11 +226,9 @@ void CudaBackend::attend(int layer, KvCache&) {
   attend_one(queue_, a, attention_splits(a, reach_, queue_.multiprocessors));
 }
 
-// residual += norm?(W·x)
-void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm) {
-  State& s = *state_;
-  const bool adds = post_norm == nullptr;
-  Product product = {w, x, number_, rows_, (adds ? s.residual : s.part).get(), adds};
+// out = W·x, or added to what is there
+void CudaBackend::product(const Linear& w, const uint16_t* x, float* out, bool add) {
+  Product product = {w, x, number_, rows_, out, add};
   if (takes_bytes(w)) {
     const Bytes bytes = bytes_for(w);
     to_bytes(queue_, x, number_, rows_, w.cols, bytes);
@@ -231,34 +237,46 @@ void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const floa
     product.number = Number::kBytes;
   }
   multiply(queue_, product);
-  if (!adds)
-    add_normed(queue_, {s.part.get(), norm_weights(post_norm, nullptr), nullptr}, rows_, config_.hidden_size,
-               s.residual.get());
+}
+
+// residual = norm?(residual + norm?(W·x))
+void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const NormVectors& post_norm,
+                                  const NormVectors& sum_norm) {
+  State& s = *state_;
+  const int hidden = config_.hidden_size;
+  if (post_norm.present()) {
+    product(w, x, s.part.get(), false);
+    add_normed(queue_, {s.part.get(), norm_weights(post_norm), nullptr}, rows_, hidden, s.residual.get());
+  } else {
+    product(w, x, s.residual.get(), true);
+  }
+  if (sum_norm.present()) norm_residual(queue_, norm_weights(sum_norm), rows_, hidden, s.residual.get());
 }
 
 void CudaBackend::output(int layer) {
   const Layer& l = state_->model.layers[layer];
-  add_to_residual(l.o, state_->attention.get(), l.attn_post_norm);
+  add_to_residual(l.o, state_->attention.get(), l.attn_post_norm, l.attn_sum_norm);
 }
 
 void CudaBackend::norm_up(int layer) {
   const Layer& l = state_->model.layers[layer];
-  const bool own = l.mlp_norm != nullptr;
-  normed_product(l.up, norm_weights(own ? l.mlp_norm : l.attn_norm, own ? l.mlp_norm_bias : l.attn_norm_bias), 0, rows_,
-                 nullptr, {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get(), number_});
+  normed_product(l.up, residual_row(0), l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, rows_, nullptr,
+                 {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get(), number_});
 }
 
 void CudaBackend::down(int layer) {
   const Layer& l = state_->model.layers[layer];
-  add_to_residual(l.down, state_->hidden.get(), l.mlp_post_norm);
+  add_to_residual(l.down, state_->hidden.get(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
 void CudaBackend::norm_head(int first, float* logits) {
   State& s = *state_;
   for (int begin = first; begin < rows_; begin += kLogitRows) {
     const int rows = std::min(kLogitRows, rows_ - begin);
-    normed_product(s.model.head, norm_weights(s.model.final_norm, s.model.final_norm_bias), begin, rows,
-                   s.logits.get());
+    const Linear& project = s.model.project_out;
+    if (project.present()) normed_product(project, residual_row(begin), s.model.final_norm, rows, s.part.get());
+    normed_product(s.model.head, project.present() ? s.part.get() : residual_row(begin),
+                   project.present() ? NormVectors{} : s.model.final_norm, rows, s.logits.get());
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
     for (int r = 0; r < rows && logits != nullptr; ++r)
       copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);

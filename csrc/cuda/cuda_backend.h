@@ -72,10 +72,12 @@ class CudaBackend : public Backend {
   void run_recorded(bool chooses, const std::function<void()>& steps);
   void prepare(const Pass& pass);
   void hand_over(const Pass& pass) const;
-  void add_to_residual(const Linear& w, const uint16_t* x, const float* post_norm);
-  void normed_product(const Linear& w, const NormWeights& norm, int first, int rows, float* out,
+  void product(const Linear& w, const uint16_t* x, float* out, bool add);
+  void add_to_residual(const Linear& w, const uint16_t* x, const NormVectors& post_norm, const NormVectors& sum_norm);
+  void normed_product(const Linear& w, const float* x, const NormVectors& norm, int rows, float* out,
                       const Activated& activated = {});
-  NormWeights norm_weights(const float* weight, const float* bias) const;
+  NormWeights norm_weights(const NormVectors& norm) const;
+  const float* residual_row(int row) const;
   void copy_step();
   void copy_logits(int row, float* logits);
 

@@ -28,6 +28,10 @@ void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* 
   launch(queue, add_normed_rows, dim3(rows), row_threads(n), step, n, residual);
 }
 
+void norm_residual(const Queue& queue, const NormWeights& weights, int rows, int n, float* residual) {
+  launch(queue, norm_residual_rows, dim3(rows), row_threads(n), weights, n, residual);
+}
+
 void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const Bytes& to) {
   launch(queue, norm_rows_to_bytes, dim3(rows), row_threads(n), x, n, to);
 }

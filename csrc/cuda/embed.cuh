@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cuda/embed.h"
+#include "cuda/number.cuh"
 #include "cuda/overlap.cuh"
 #include "cuda/weight.cuh"
 
@@ -25,11 +26,16 @@ __device__ inline void turn(const Angles& angles, int row, int position, float s
 __global__ void __launch_bounds__(kEmbedThreads) embed_rows(Embedding e) {
   await_previous();
   const int row = blockIdx.x, position = e.step->position + row, token = e.step->tokens[row];
-  float* out = e.residual + static_cast<size_t>(row) * e.tokens.cols;
-  for (int i = threadIdx.x; i < e.tokens.cols; i += kEmbedThreads) {
-    float x = weight_at(e.tokens, token, i) * e.scale;
+  float* out = e.residual + static_cast<size_t>(row) * e.hidden;
+  for (int i = threadIdx.x; i < e.hidden; i += kEmbedThreads) {
+    float x = e.to_project == nullptr ? weight_at(e.tokens, token, i) * e.scale : 0.0f;
     if (e.positions.weight != nullptr) x += weight_at(e.positions, position + e.offset, i);
     out[i] = x;
+  }
+  if (e.to_project != nullptr) {
+    uint16_t* to = e.to_project + static_cast<size_t>(row) * e.tokens.cols;
+    for (int i = threadIdx.x; i < e.tokens.cols; i += kEmbedThreads)
+      to[i] = to_number(weight_at(e.tokens, token, i) * e.scale, e.number);
   }
   turn(e.angles, row, position, e.angle_scale);
   turn(e.local_angles, row, position, e.angle_scale);

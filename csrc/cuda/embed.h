@@ -4,6 +4,7 @@
 // What the embedding kernel is told.
 #pragma once
 
+#include "cuda/number.h"
 #include "cuda/step.h"
 #include "decoder/model.h"
 
@@ -17,11 +18,14 @@ struct Angles {
 
 struct Embedding {
   const Step* step;
-  Linear tokens;    // [vocab][hidden]
+  Linear tokens;    // [vocab][width]
   Linear positions; // learned, or absent
   float scale;      // of the tokens' rows
   int offset;       // of learned positions
   float* residual;  // [rows][hidden]
+  int hidden;
+  uint16_t* to_project; // [rows][width]: where tokens go that a product adds to the residual; or null: there is none
+  Number number;        // of what goes to it
   Angles angles, local_angles;
   float angle_scale; // of cos and sin
 };

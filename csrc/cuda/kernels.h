@@ -15,7 +15,7 @@ namespace tinychat::cuda {
 void embed(const Queue& queue, const Embedding& e, int rows);
 
 struct NormWeights {
-  const float* weight; // [n]
+  const float* weight; // [n]; null: no norm, everything stays as it is
   const float* bias;   // [n] or null
   float eps;
   Norm kind;
@@ -41,6 +41,8 @@ void norm(const Queue& queue, const Normed& x, int rows, int n, Number number, u
 void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const Bytes& to);
 // residual += norm(step)
 void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* residual);
+// residual = norm(residual)
+void norm_residual(const Queue& queue, const NormWeights& weights, int rows, int n, float* residual);
 void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to);
 
 // x = softcap * tanh(x / softcap)

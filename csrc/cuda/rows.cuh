@@ -41,6 +41,15 @@ __global__ void __launch_bounds__(kRowThreads) add_normed_rows(Normed p, int n, 
   }
 }
 
+// residual[row] = norm(residual[row]): a norm behind the residual. A thread reads again, at last, what only it writes.
+__global__ void __launch_bounds__(kRowThreads) norm_residual_rows(NormWeights w, int n, float* residual) {
+  await_previous();
+  residual += static_cast<size_t>(blockIdx.x) * n;
+  const Normed mine = {residual, w, nullptr};
+  const NormedRow row(mine, n);
+  for (int i = 4 * threadIdx.x; i < n; i += 4 * blockDim.x) *reinterpret_cast<float4*>(residual + i) = row.at(i);
+}
+
 __global__ void __launch_bounds__(kRowThreads) norm_rows_to_bytes(Normed p, int n, Bytes to) {
   await_previous();
   const Normed mine = row_of(p, n);

@@ -93,22 +93,24 @@ void Upload::move(Linear& w) {
   move(w.input_scale, w.cols);
 }
 
+void Upload::move(NormVectors& norm, size_t count) {
+  move(norm.weight, count);
+  move(norm.bias, count);
+}
+
 Model Upload::model(const Model& host) {
   Model model = host;
   const size_t hidden = host.config.hidden_size, head = host.config.head_dim;
-  move(model.embedding);
-  move(model.positions);
+  for (Linear* w : {&model.embedding, &model.project_in, &model.positions, &model.project_out, &model.head}) move(*w);
+  move(model.final_norm, hidden);
   for (Layer& layer : model.layers) {
-    for (const float** vector : {&layer.attn_norm, &layer.attn_norm_bias, &layer.mlp_norm, &layer.mlp_norm_bias,
-                                 &layer.attn_post_norm, &layer.mlp_post_norm})
-      move(*vector, hidden);
+    for (NormVectors* norm : {&layer.attn_norm, &layer.mlp_norm, &layer.attn_post_norm, &layer.mlp_post_norm,
+                              &layer.attn_sum_norm, &layer.mlp_sum_norm})
+      move(*norm, hidden);
     move(layer.q_norm, head);
     move(layer.k_norm, head);
     for (Linear* w : {&layer.qkv, &layer.o, &layer.up, &layer.down}) move(*w);
   }
-  move(model.final_norm, hidden);
-  move(model.final_norm_bias, hidden);
-  move(model.head);
   return model;
 }
 

@@ -41,6 +41,7 @@ class Upload : public WeightMemory {
   template <typename T>
   void move(const T*& pointer, size_t count);
   void move(Linear& w);
+  void move(NormVectors& norm, size_t count);
   const uint8_t* placed(const uint8_t* host, size_t size) const; // null: not all of it is
 
   const cudaStream_t stream_;

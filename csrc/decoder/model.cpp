@@ -23,6 +23,10 @@ class Lookup {
     return found->second.vector;
   }
 
+  NormVectors norm(const std::string& name, int size, bool required) const {
+    return {vector(name + ".weight", size, required), vector(name + ".bias", size, false)};
+  }
+
   Linear linear(const std::string& name, int rows, int cols) const {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) throw std::invalid_argument("the checkpoint has no tensor " + name);
@@ -46,10 +50,10 @@ class Lookup {
 
 Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
   const Lookup find(tensors);
-  const int hidden = config.hidden_size;
+  const int hidden = config.hidden_size, width = config.embedding_width();
   // The vector kernels read 16 floats at a time.
-  if (hidden % 16 != 0 || config.head_dim % 16 != 0 || config.intermediate_size % 16 != 0)
-    throw std::invalid_argument("hidden size, head size and feed-forward size must be multiples of 16");
+  if (hidden % 16 != 0 || width % 16 != 0 || config.head_dim % 16 != 0 || config.intermediate_size % 16 != 0)
+    throw std::invalid_argument("embedding size, hidden size, head size and feed-forward size must be multiples of 16");
   if (config.kv_heads <= 0 || config.heads % config.kv_heads != 0)
     throw std::invalid_argument("the number of heads must be a multiple of the number of KV heads");
   if (static_cast<int>(config.rope_inv_freq.size()) * 2 > config.head_dim)
@@ -57,21 +61,24 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
 
   Model model;
   model.config = config;
-  model.embedding = find.linear("embedding", config.vocab_size, hidden);
+  model.embedding = find.linear("embedding", config.vocab_size, width);
+  if (width != hidden) {
+    model.project_in = find.linear("project_in", hidden, width);
+    model.project_out = find.linear("project_out", width, hidden);
+  }
   if (find.has("positions")) model.positions = find.linear("positions", find.at("positions").linear.rows, hidden);
-  model.final_norm = find.vector("norm.weight", hidden, true);
-  model.final_norm_bias = find.vector("norm.bias", hidden, false);
-  model.head = find.has("head") ? find.linear("head", config.vocab_size, hidden) : model.embedding;
+  model.final_norm = find.norm("norm", hidden, config.final_norm);
+  model.head = find.has("head") ? find.linear("head", config.vocab_size, width) : model.embedding;
 
   for (int i = 0; i < config.layers; ++i) {
     const std::string prefix = "layers." + std::to_string(i) + ".";
     Layer layer;
-    layer.attn_norm = find.vector(prefix + "attn_norm.weight", hidden, true);
-    layer.attn_norm_bias = find.vector(prefix + "attn_norm.bias", hidden, false);
-    layer.mlp_norm = find.vector(prefix + "mlp_norm.weight", hidden, !config.parallel);
-    layer.mlp_norm_bias = find.vector(prefix + "mlp_norm.bias", hidden, false);
-    layer.attn_post_norm = find.vector(prefix + "attn_post_norm.weight", hidden, false);
-    layer.mlp_post_norm = find.vector(prefix + "mlp_post_norm.weight", hidden, false);
+    layer.attn_sum_norm = find.norm(prefix + "attn_sum_norm", hidden, false);
+    layer.mlp_sum_norm = find.norm(prefix + "mlp_sum_norm", hidden, false);
+    layer.attn_norm = find.norm(prefix + "attn_norm", hidden, !layer.attn_sum_norm.present());
+    layer.mlp_norm = find.norm(prefix + "mlp_norm", hidden, !config.parallel && !layer.mlp_sum_norm.present());
+    layer.attn_post_norm = find.norm(prefix + "attn_post_norm", hidden, false);
+    layer.mlp_post_norm = find.norm(prefix + "mlp_post_norm", hidden, false);
     layer.q_norm = find.vector(prefix + "attn.q_norm.weight", config.head_dim, false);
     layer.k_norm = find.vector(prefix + "attn.k_norm.weight", config.head_dim, false);
     layer.qkv = find.linear(prefix + "attn.qkv", config.qkv_width(), hidden);

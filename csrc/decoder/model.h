@@ -34,6 +34,8 @@ struct ModelConfig {
   float attention_softcap = 0; // 0: none
   float logit_softcap = 0;     // 0: none
   int position_offset = 0;     // of learned positions (OPT: 2)
+  int embedding_size = 0;      // of a token's row where it is not `hidden_size` numbers (OPT-350M); 0: it is
+  bool final_norm = true;      // there is a norm before the head
 
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
   float rope_scale = 1;             // of cos and sin (YaRN's attention factor)
@@ -42,6 +44,7 @@ struct ModelConfig {
   std::vector<float> alibi_slopes; // [heads]; empty: no ALiBi
   std::vector<int> windows;        // [layers] positions a token sees, itself included; 0: all; empty: all layers all
 
+  int embedding_width() const { return embedding_size > 0 ? embedding_size : hidden_size; }
   int attention_width() const { return heads * head_dim; }
   int qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
@@ -69,13 +72,21 @@ struct Linear {
   int tiles() const { return (rows + 15) / 16; }
 };
 
+// The vectors of a norm, [hidden]. An absent one leaves everything as it is.
+struct NormVectors {
+  const float* weight = nullptr;
+  const float* bias = nullptr; // or null
+
+  bool present() const { return weight != nullptr; }
+};
+
 struct Layer {
-  const float* attn_norm = nullptr; // [hidden]
-  const float* attn_norm_bias = nullptr;
-  const float* mlp_norm = nullptr; // null with `parallel`: the MLP reads the attention's norm
-  const float* mlp_norm_bias = nullptr;
-  const float* attn_post_norm = nullptr; // of the step's output, before the residual is added (Gemma 2)
-  const float* mlp_post_norm = nullptr;
+  NormVectors attn_norm;      // of the residual, before the part reads it
+  NormVectors mlp_norm;       // absent: the MLP reads what the attention reads
+  NormVectors attn_post_norm; // of the part's output, before it is added to the residual (Gemma 2)
+  NormVectors mlp_post_norm;
+  NormVectors attn_sum_norm; // of the residual, after the part's output is added: it stays so (OPT-350M)
+  NormVectors mlp_sum_norm;
   const float* q_norm = nullptr; // [head_dim], per head (Qwen 3)
   const float* k_norm = nullptr;
   Linear qkv; // rows q | k | v
@@ -86,12 +97,13 @@ struct Layer {
 
 struct Model {
   ModelConfig config;
-  Linear embedding; // [vocab][hidden]
-  Linear positions; // [positions][hidden], learned; absent otherwise
+  Linear embedding;  // [vocab][embedding width]
+  Linear project_in; // [hidden][embedding width]; absent where these are the same
+  Linear positions;  // [positions][hidden], learned; absent otherwise
   std::vector<Layer> layers;
-  const float* final_norm = nullptr;
-  const float* final_norm_bias = nullptr;
-  Linear head; // a copy of `embedding` where they are tied
+  NormVectors final_norm;
+  Linear project_out; // [embedding width][hidden], before the head; absent likewise
+  Linear head;        // [vocab][embedding width]; a copy of `embedding` where they are tied
 };
 
 // A named tensor of the checkpoint as it lies in memory; the owner keeps the memory alive.

@@ -29,6 +29,7 @@ MPT = describe({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads':
     ({'rope_local_inv_freq': [1.0] * 17}, 'rope_local_inv_freq of the description has 17 numbers'),
     ({'rope': {'theta': 1e4, 'dim': 64}}, 'the positions of the description do not fit'),
     ({'position_offset': -1}, 'the positions of the description do not fit'),
+    ({'embedding_size': 0}, 'embedding_size of the description is 0'),
     ({'head_dim': 512}, 'head_dim of the description is 512'),
     ({'heads': 0}, 'heads of the description is 0'),
 ])

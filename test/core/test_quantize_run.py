@@ -56,7 +56,8 @@ def files(directory: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [
-    'llama, biases everywhere', 'falcon 7b', 'mpt, a power of two', 'opt', 'gemma2', 'qwen3', 'phi3, a window'])
+    'llama, biases everywhere', 'falcon 7b', 'mpt, a power of two', 'opt', 'opt 350m', 'gemma2', 'qwen3',
+    'phi3, a window'])
 def test_awq_is_nearer_than_rounding(tmp_path: Path, text: Path, name: str) -> None:
     reference = Reference(name)
     directory = str(reference.save(tmp_path / 'theirs'))
@@ -68,7 +69,7 @@ def test_awq_is_nearer_than_rounding(tmp_path: Path, text: Path, name: str) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['llama, biases everywhere', 'opt', 'falcon 7b'])
+@pytest.mark.parametrize('name', ['llama, biases everywhere', 'opt', 'opt 350m', 'falcon 7b'])
 def test_smoothquant_runs_in_eight_bits(tmp_path: Path, text: Path, name: str) -> None:
     reference = Reference(name)
     quantize_model(str(reference.save(tmp_path / 'theirs')), tmp_path / 'ours', Method.of('smoothquant'), text)

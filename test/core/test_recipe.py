@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.errors import InvalidParameterError
 from tinychat_core.importers.recipe import Recipe
 from tinychat_core.quantize.rtn import eight_bits, four_bits
 
@@ -49,3 +50,10 @@ def test_16_bits_are_taken_as_they_are(matrix: Linear) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * ROWS * COLS
+
+
+def test_groups_divide_an_embedding_of_another_width() -> None:
+    model = {'hidden_size': 64, 'heads': 2, 'head_dim': 32, 'intermediate_size': 64}
+    Recipe('W4', 32).check({**model, 'embedding_size': 32})
+    with pytest.raises(InvalidParameterError, match='a group size of 32 does not divide an embedding of 48 numbers'):
+        Recipe('W4', 32).check({**model, 'embedding_size': 48})

@@ -42,6 +42,18 @@ void test_norms(Norm kind, Number number, int n) {
   close(out, expected, number == Number::kBf16, "norm");
   add_normed({}, {x.data(), weights, nullptr}, kRows, n, residual.data());
   for (int i = 0; i < kRows * n; ++i) CHECK(std::abs(residual[i] - sum[i]) < 1e-4f, "added norm " + std::to_string(i));
+
+  residual = x;
+  norm_residual({}, weights, kRows, n, residual.data());
+  for (int r = 0; r < kRows; ++r) {
+    cpu().norm(kind, &x[r * n], w.data(), b.data(), 1e-5f, n, &sum[r * n]);
+    for (int i = r * n; i < (r + 1) * n; ++i)
+      CHECK(std::abs(residual[i] - sum[i]) < 1e-4f, "norm behind the residual " + std::to_string(i));
+  }
+
+  for (int i = 0; i < kRows * n; ++i) sum[i] = x[i] * scale[i % n];
+  norm({}, {x.data(), {nullptr, nullptr, 1e-5f, kind}, scale.data()}, kRows, n, number, out.data());
+  close(out, sum, number == Number::kBf16, "no norm");
 }
 
 // Rows as bytes and scales.
@@ -138,6 +150,7 @@ void test_embedding(WeightFormat format) {
   e.residual = residual.data();
   e.angles = {frequencies.data(), 2, cosines.data(), sines.data()};
   e.angle_scale = 3;
+  e.hidden = kHidden;
   embed({}, e, kRows);
   for (int r = 0; r < kRows; ++r) {
     std::vector<float> expected(kHidden);
@@ -148,6 +161,26 @@ void test_embedding(WeightFormat format) {
       CHECK(std::abs(cosines[2 * r + i] - 3 * std::cos(angle)) < 1e-6f, "cosine");
       CHECK(std::abs(sines[2 * r + i] - 3 * std::sin(angle)) < 1e-6f, "sine");
     }
+  }
+
+  // Rows that a product makes as wide as the residual: learned positions alone are there already.
+  constexpr int kWide = 2 * kHidden, kPositions = 1003;
+  std::vector<uint16_t> learned(1008 * kWide, float_to_half(0.5f)), rows(kRows * kHidden);
+  std::vector<float> wide(kRows * kWide, 7);
+  e.positions.format = WeightFormat::kF16;
+  e.positions.rows = kPositions;
+  e.positions.cols = e.hidden = kWide;
+  e.positions.weight = reinterpret_cast<const uint8_t*>(learned.data());
+  e.residual = wide.data();
+  e.to_project = rows.data();
+  e.number = Number::kHalf;
+  embed({}, e, kRows);
+  for (float x : wide) CHECK(x == 0.5f, "a learned position");
+  for (int r = 0; r < kRows; ++r) {
+    std::vector<float> expected(kHidden);
+    read_row(w, tokens[r], expected.data());
+    for (int i = 0; i < kHidden; ++i)
+      CHECK(rows[r * kHidden + i] == to_number(2 * expected[i], Number::kHalf), "to project " + std::to_string(r));
   }
 }
 

@@ -22,9 +22,10 @@ from tinychat_core.quantize.run import quantize_model
 pytestmark = pytest.mark.slow
 
 PROMPT, DECODED = 44, 8  # two chunks of attention, more than a window
-# What differs in the forward pass: norms, biases, windows, soft-caps, learned positions, ALiBi, a parallel layer.
+# What differs in the forward pass: norms, biases, windows, soft-caps, learned positions, ALiBi, a parallel layer, an
+# embedding of another width.
 NAMES = ['llama, biases everywhere', 'qwen3', 'phi4 mini, part of the head', 'gemma2', 'gemma3', 'opt, heads of 80',
-         'mpt', 'falcon 7b', 'falcon 40b']
+         'opt 350m', 'opt, no last norm', 'mpt', 'falcon 7b', 'falcon 40b']
 BOUND = 2e-2  # of the largest logit, as the precision promises; fp16 activations stay far below it
 
 
@@ -74,7 +75,7 @@ def test_four_bits_equal_the_cpu(name: str, tmp_path: Path) -> None:
     assert error(logits(checkpoint, 'W4A16', 'cuda'), logits(checkpoint, 'W4A16', 'cpu')) < BOUND / 2
 
 
-@pytest.mark.parametrize('name', ['llama, biases everywhere', 'gemma2', 'opt, heads of 80', 'falcon 7b'])
+@pytest.mark.parametrize('name', ['llama, biases everywhere', 'gemma2', 'opt, heads of 80', 'opt 350m', 'falcon 7b'])
 def test_bytes_are_as_near_as_those_of_the_cpu(name: str, tmp_path: Path) -> None:
     """A number between two bytes becomes either: what is common to both backends is how far they are from floats."""
     assert_as_near_as_the_cpu(imported(name, 'W8', tmp_path))
@@ -89,8 +90,9 @@ def test_smoothquant_is_as_near_as_on_the_cpu(tmp_path: Path) -> None:
     assert_as_near_as_the_cpu(tmp_path / 'ours')
 
 
-def test_sixteen_bits_equal_the_cpu(tmp_path: Path) -> None:
-    checkpoint = imported('qwen3', 'W16', tmp_path)
+@pytest.mark.parametrize('name', ['qwen3', 'opt 350m'])
+def test_sixteen_bits_equal_the_cpu(name: str, tmp_path: Path) -> None:
+    checkpoint = imported(name, 'W16', tmp_path)
     assert error(logits(checkpoint, 'W16A16', 'cuda'), logits(checkpoint, 'W16A16', 'cpu')) < BOUND
 
 

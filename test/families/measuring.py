@@ -21,7 +21,8 @@ BOUND = 1e-3  # of the reference's largest logit
 PROMPT, DECODED = 150, 32  # more than one chunk of a prefill, and more than any window
 LONG = 4200
 
-# What reaches beyond position 4096, and how: rotary positions of each kind, ALiBi, windows. Narrow, to be quick.
+# What reaches beyond position 4096, and how: rotary positions of each kind, learned ones, ALiBi, windows. Narrow, to be
+# quick.
 _NARROW = {'hidden_size': 96, 'num_hidden_layers': 2}
 LONG_CONTEXTS: Mapping[str, dict[str, Any]] = {
     'llama 3': {**_NARROW, 'max_position_embeddings': 8192},
@@ -33,7 +34,9 @@ LONG_CONTEXTS: Mapping[str, dict[str, Any]] = {
     'phi3, longrope': {**_NARROW, 'max_position_embeddings': 16384, 'original_max_position_embeddings': 4096},
     'phi4 mini, part of the head': {**_NARROW, 'max_position_embeddings': 8192},
     'mistral, a window': {**_NARROW, 'max_position_embeddings': 8192, 'sliding_window': 4100},
+    'gemma3': {'max_position_embeddings': 8192},
     'gemma3, rope linear': {'max_position_embeddings': 8192},
+    'opt 350m': {'max_position_embeddings': 8192},
     'mpt': {'d_model': 96, 'n_layers': 2, 'max_seq_len': 8192},
 }
 

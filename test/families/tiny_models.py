@@ -39,10 +39,11 @@ def falcon(heads: int, **more: Any) -> dict[str, Any]:
             'max_position_embeddings': 512, **more}
 
 
-def opt(heads: int, head_dim: int) -> dict[str, Any]:
+def opt(heads: int, head_dim: int, **more: Any) -> dict[str, Any]:
     """Return the options of an OPT configuration."""
     return {'vocab_size': VOCAB, 'hidden_size': heads * head_dim, 'ffn_dim': 160, 'num_hidden_layers': 3,
-            'num_attention_heads': heads, 'max_position_embeddings': 512, 'word_embed_proj_dim': heads * head_dim}
+            'num_attention_heads': heads, 'max_position_embeddings': 512, 'word_embed_proj_dim': heads * head_dim,
+            **more}
 
 
 def mpt(heads: int, head_dim: int, **more: Any) -> dict[str, Any]:
@@ -97,6 +98,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
             'image_size': 28, 'patch_size': 14}}),
     'opt': ('OPTConfig', opt(3, 64)),
     'opt, heads of 80': ('OPTConfig', opt(2, 80)),
+    'opt 350m': ('OPTConfig', opt(3, 64, do_layer_norm_before=False, word_embed_proj_dim=96)),
+    'opt, no last norm': ('OPTConfig', opt(3, 32, _remove_final_layer_norm=True, word_embed_proj_dim=160)),
     'mpt': ('MptConfig', mpt(3, 128)),
     'mpt, a power of two': ('MptConfig', mpt(4, 32, attn_config={'softmax_scale': 0.1})),
     'falcon 7b': ('FalconConfig', falcon(3)),

@@ -43,6 +43,8 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     'rope_long_after': (int,),
     'rope_local_inv_freq': (list,),    # of the layers with a window, where they differ (Gemma 3)
     'alibi_slopes': (list,),           # [heads]: ALiBi
+    'embedding_size': (int,),          # of a token's row, where projections make it fit `hidden_size` (OPT-350M)
+    'final_norm': (bool,),             # false: no norm before the head (OPT-350M)
     'position_offset': (int,),         # learned positions (tensor `positions`) begin at this row (OPT)
     'parallel': (bool,),               # attention and feed-forward read the same residual (Falcon)
     'windows': (list,),                # [layers] positions that a token sees, itself included; 0: all
@@ -57,8 +59,9 @@ _ROPE: dict[str, tuple[type, ...]] = {'theta': (float, int), 'dim': (int,)}
 
 # Names of tensors: whatever else a checkpoint holds would change what it means, and be ignored.
 _TENSOR = re.compile(
-    r'(embedding|positions|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))(\.bias|\.input_scale)?'
-    r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm)|attn\.[qk]_norm))\.(weight|bias)')
+    r'(embedding|project_in|positions|project_out|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))'
+    r'(\.bias|\.input_scale)?'
+    r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm|sum_norm)|attn\.[qk]_norm))\.(weight|bias)')
 
 
 def check_tensors(names: Iterable[str]) -> None:
@@ -80,8 +83,8 @@ def check_description(model: Mapping[str, Any]) -> None:
             raise ValueError('rope of the description lacks theta or dim')
         _check_fields('rope.', model['rope'], _ROPE)
     for name in ('vocab_size', 'hidden_size', 'intermediate_size', 'layers', 'heads', 'kv_heads', 'head_dim',
-                 'context_length'):
-        if model[name] < 1:
+                 'context_length', 'embedding_size'):
+        if model.get(name, 1) < 1:
             raise ValueError(f'{name} of the description is {model[name]}')
     _check_lists(model)
 

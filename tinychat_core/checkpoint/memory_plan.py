@@ -160,7 +160,7 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
 
 def _buffers_bytes(model: Mapping[str, Any], backend: str) -> int:
     """Return the bytes of the activations of a chunk of a prompt, fp32 (CUDA: some in 16 bits), and of the logits."""
-    hidden, inner = model['hidden_size'], model['intermediate_size']
+    hidden, inner = max(model['hidden_size'], model.get('embedding_size', 0)), model['intermediate_size']
     attention = model['heads'] * model['head_dim']
     qkv = attention + 2 * model['kv_heads'] * model['head_dim']
     if backend == 'cpu':

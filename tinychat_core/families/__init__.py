@@ -17,7 +17,7 @@ from tinychat_core.families.config import Config
 from tinychat_core.families.family import Family
 
 # Vector registers hold 16 numbers, and nothing is padded while decoding.
-_IN_SIXTEENS = ('hidden_size', 'intermediate_size', 'head_dim')
+_IN_SIXTEENS = ('hidden_size', 'intermediate_size', 'head_dim', 'embedding_size')
 
 
 @cache
@@ -46,7 +46,7 @@ def describe(config: Mapping[str, Any]) -> dict[str, Any]:
     description = family_of(config).describe(reading)
     reading.check()
     for name in _IN_SIXTEENS:
-        if description[name] % 16:
+        if description.get(name, 0) % 16:
             raise UnsupportedModelError(f'{name} = {description[name]} is not supported: no multiple of 16')
     if description['head_dim'] > LARGEST_HEAD:
         raise UnsupportedModelError(f'head_dim = {description["head_dim"]} is not supported: above {LARGEST_HEAD}')

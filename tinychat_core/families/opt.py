@@ -1,24 +1,25 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""OPT: learned positions from row 2 on, LayerNorm, biases everywhere, ReLU. The 350M model is not served."""
+"""
+OPT: learned positions from row 2 on, LayerNorm, biases everywhere, ReLU.
+
+The 350M model has its norms behind the residual, none before the head, and an embedding of another width.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tinychat_core.families.config import Config
-from tinychat_core.families.family import Family
+from tinychat_core.families.family import Family, Names
 
 
 def describe(config: Config) -> dict[str, Any]:
-    """Return the description of an OPT model with the norms in front."""
+    """Return the description of an OPT model."""
     hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
-    config.only('do_layer_norm_before', True)
-    config.only('_remove_final_layer_norm', False)
-    config.only('word_embed_proj_dim', hidden)
     config.only('layer_norm_elementwise_affine', True)
     config.served('enable_bias')
-    return {
+    description = {
         'vocab_size': config.size('vocab_size'),
         'hidden_size': hidden,
         'intermediate_size': config.size('ffn_dim'),
@@ -35,19 +36,38 @@ def describe(config: Config) -> dict[str, Any]:
         'tied_head': bool(config.get('tie_word_embeddings', True)),
         **config.tokens(),
     }
+    width = config.size('word_embed_proj_dim', hidden)
+    if width != hidden:
+        description['embedding_size'] = width
+    if not _before(config) or config.get('_remove_final_layer_norm', False):
+        description['final_norm'] = False
+    return description
 
 
-_LAYER = 'model.decoder.layers.{i}.'
+def tensors(config: Config) -> Names:
+    """Return Hugging Face's names: a norm of a part is before it or behind the residual."""
+    layer, model = 'model.decoder.layers.{i}.', describe(config)
+    kind = 'norm' if _before(config) else 'sum_norm'
+    names: dict[str, str | tuple[str, ...]] = {
+        'embedding': 'model.decoder.embed_tokens',
+        'positions': 'model.decoder.embed_positions',
+        'layers.{i}.attn_' + kind: layer + 'self_attn_layer_norm',
+        'layers.{i}.attn.qkv': (layer + 'self_attn.q_proj', layer + 'self_attn.k_proj', layer + 'self_attn.v_proj'),
+        'layers.{i}.attn.o': layer + 'self_attn.out_proj',
+        'layers.{i}.mlp_' + kind: layer + 'final_layer_norm',
+        'layers.{i}.mlp.up': layer + 'fc1',
+        'layers.{i}.mlp.down': layer + 'fc2',
+        'head': 'lm_head',
+    }
+    if 'embedding_size' in model:
+        names |= {'project_in': 'model.decoder.project_in', 'project_out': 'model.decoder.project_out'}
+    if model.get('final_norm', True):
+        names['norm'] = 'model.decoder.final_layer_norm'
+    return names
 
-FAMILY = Family('opt', ('opt',), describe, {
-    'embedding': 'model.decoder.embed_tokens',
-    'positions': 'model.decoder.embed_positions',
-    'layers.{i}.attn_norm': _LAYER + 'self_attn_layer_norm',
-    'layers.{i}.attn.qkv': (_LAYER + 'self_attn.q_proj', _LAYER + 'self_attn.k_proj', _LAYER + 'self_attn.v_proj'),
-    'layers.{i}.attn.o': _LAYER + 'self_attn.out_proj',
-    'layers.{i}.mlp_norm': _LAYER + 'final_layer_norm',
-    'layers.{i}.mlp.up': _LAYER + 'fc1',
-    'layers.{i}.mlp.down': _LAYER + 'fc2',
-    'norm': 'model.decoder.final_layer_norm',
-    'head': 'lm_head',
-})
+
+def _before(config: Config) -> bool:
+    return bool(config.get('do_layer_norm_before', True))
+
+
+FAMILY = Family('opt', ('opt',), describe, tensors)

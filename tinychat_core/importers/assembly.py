@@ -37,7 +37,7 @@ class Assembly:
         ends = {ours: theirs for ours, theirs in lists.items() if '{i}' not in ours}
         tied = ends.pop('head', ()) if model['tied_head'] else ()
         first: dict[str, tuple[str, ...]] = {
-            ours: ends.pop(ours) for ours in ('embedding', 'positions') if ours in ends}
+            ours: ends.pop(ours) for ours in ('embedding', 'project_in', 'positions') if ours in ends}
         self._shards: list[dict[str, tuple[str, ...]]] = [first, *layers, ends]
         self._check(tied)
 

@@ -19,8 +19,8 @@ GROUP_SIZES = (32, 64, 128)
 _EIGHT_BIT_GROUP = 32
 _CHUNK = 1 << 22  # numbers that are there in float32 at once
 
-# The first and the last matrix see every token as it is: they keep eight bits. Positions are few, and keep all.
-_EIGHT_BITS = ('embedding', 'head')
+# The first and the last matrices see every token as it is: they keep eight bits. Positions are few, and keep all.
+_EIGHT_BITS = ('embedding', 'project_in', 'project_out', 'head')
 _KEPT = ('positions',)
 
 
@@ -39,6 +39,10 @@ class Recipe:
         """Raise InvalidParameterError where the group size does not divide every width of the model."""
         if self.weights not in ('W4', 'W8'):
             return
+        edge = model.get('embedding_size', _EIGHT_BIT_GROUP)
+        if edge % _EIGHT_BIT_GROUP:
+            raise InvalidParameterError(f'a group size of {_EIGHT_BIT_GROUP} does not divide an embedding of {edge} '
+                                        'numbers: use --weights W16')
         size = self.group_size if self.weights == 'W4' else _EIGHT_BIT_GROUP
         widths = {model['hidden_size'], model['heads'] * model['head_dim'], model['intermediate_size']}
         wrong = sorted(width for width in widths if width % size)

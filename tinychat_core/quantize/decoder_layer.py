@@ -46,11 +46,13 @@ class DecoderLayer:
 
     def attention(self, hidden: Tensor, attended: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Return the residual after attention, from that before and what `attend` gave."""
-        return hidden + self.norm('attn_post_norm', self.linear('attn.o', attended, weights))
+        output = self.norm('attn_post_norm', self.linear('attn.o', attended, weights))
+        return self.norm('attn_sum_norm', hidden + output)
 
     def mlp(self, hidden: Tensor, activated: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Return the residual after the feed-forward part, from that before and what `activate` gave."""
-        return hidden + self.norm('mlp_post_norm', self.linear('mlp.down', activated, weights))
+        output = self.norm('mlp_post_norm', self.linear('mlp.down', activated, weights))
+        return self.norm('mlp_sum_norm', hidden + output)
 
     def forward(self, hidden: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Return the residual after the layer."""

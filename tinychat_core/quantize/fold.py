@@ -4,7 +4,8 @@
 Scales of a matrix's input channels, taken back by the operation before it.
 
 A norm's weights, v (a convex sum lies between it and `o`) and up of a gated feed-forward part can take any
-scale, ReLU passes a positive one on; after GELU the matrix keeps it, as its `input_scale`.
+scale, ReLU passes a positive one on; after GELU the matrix keeps it, as its `input_scale`, and so it does where
+it reads the residual itself, which a norm has made already.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ class Group:
 def groups(model: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[Group, ...]:
     """Return the groups of a decoder layer, in the order in which it computes them."""
     up = 'mlp.gate_up' if model['gated'] else 'mlp.up'
-    shared = 'mlp_norm.weight' not in content  # Falcon: attention and feed-forward read one norm
+    attn_norm, mlp_norm = (name if f'{name}.weight' in content else None for name in ('attn_norm', 'mlp_norm'))
+    shared = model.get('parallel') and mlp_norm is None  # Falcon: attention and feed-forward read one norm
     folds = model['gated'] or model['activation'] == 'relu'
-    return (Group('attn_norm', ('attn.qkv', up) if shared else ('attn.qkv',)),
+    return (Group(attn_norm, ('attn.qkv', up) if shared else ('attn.qkv',)),
             Group('attn.qkv', ('attn.o',)),
-            *(() if shared else (Group('mlp_norm', (up,)),)),
+            *(() if shared else (Group(mlp_norm, (up,)),)),
             Group(up if folds else None, ('mlp.down',)))
 
 
@@ -67,7 +69,7 @@ def fold(model: Mapping[str, Any], content: Content, scales: Mapping[str, Vector
             continue
         inverse = (1 / scales[name]).astype(np.float32)
         if group.previous is None:
-            folded[f'{name}.input_scale'] = inverse
+            folded.update({f'{matrix}.input_scale': inverse for matrix in group.matrices})
         elif group.previous.endswith('norm'):
             for part in (f'{group.previous}.weight', f'{group.previous}.bias'):
                 if part in folded:

@@ -35,7 +35,7 @@ from tinychat_core.importers.assembly import Assembly
 from tinychat_core.importers.recipe import check_finite, Recipe
 from tinychat_core.importers.source import Opened
 from tinychat_core.quantize.calibration import sequences
-from tinychat_core.quantize.decoder_layer import DecoderLayer
+from tinychat_core.quantize.ends import embedded, Head
 from tinychat_core.quantize.layer import Found, LayerQuantizer, Report
 from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.progress_file import Progress
@@ -171,34 +171,16 @@ def _nearest(shard: Callable[[], Content], recipe: Recipe, method: Method) -> Co
 def _embedded(model: Mapping[str, Any], first: Content,
               sequences: Mapping[str, list[list[int]]]) -> dict[str, list[Tensor]]:
     """Return the residual before the first layer, in chunks [count, length, hidden]."""
-    def stream(tokens: list[list[int]]) -> list[Tensor]:
-        hidden = torch.from_numpy(_weight(first['embedding'])[np.asarray(tokens)]) * model.get('embedding_scale', 1.0)
-        if 'positions' in first:
-            offset, length = model.get('position_offset', 0), hidden.shape[1]
-            hidden += torch.from_numpy(_weight(first['positions'])[offset:offset + length])
-        return list(hidden.split(max(1, _CHUNK // hidden.shape[1])))
-
-    return {name: stream(tokens) for name, tokens in sequences.items()}
+    return {name: list(embedded(model, first, tokens).split(max(1, _CHUNK // len(tokens[0]))))
+            for name, tokens in sequences.items()}
 
 
 def _perplexity(model: Mapping[str, Any], ends: Content, stream: list[Tensor], tokens: list[list[int]]) -> float:
     """Return the perplexity of the sequences whose residual after the last layer is `stream`."""
-    vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in ends.items()
-               if not isinstance(tensor, Linear)}
-    layer = DecoderLayer(model, 0, vectors, 1)
-    head = torch.from_numpy(_weight(ends.get('head', ends['embedding'])))
-    losses = []
-    for hidden, ids in zip((one for chunk in stream for one in chunk), tokens, strict=True):
-        logits = functional.linear(layer.norm('norm', hidden[:-1]), head, vectors.get('head.bias'))
-        cap = model.get('logit_softcap')
-        logits = logits if cap is None else torch.tanh(logits / cap) * cap
-        losses.append(functional.cross_entropy(logits, torch.tensor(ids[1:])).item())
+    head = Head(model, ends)
+    losses = [functional.cross_entropy(head(hidden[:-1]), torch.tensor(ids[1:])).item()
+              for hidden, ids in zip((one for chunk in stream for one in chunk), tokens, strict=True)]
     return math.exp(sum(losses) / len(losses))
-
-
-def _weight(matrix: Linear | npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    assert isinstance(matrix, Linear)
-    return matrix.weight
 
 
 def _tokenizer(opened: Opened) -> Tokenizer:
