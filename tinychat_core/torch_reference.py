@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.errors import TinyChatError
+from tinychat_core.families import describe
+from tinychat_core.importers.huggingface import read_json
 
 
 class TorchReference:
@@ -33,8 +35,8 @@ class TorchReference:
                 use_safetensors=True).eval()
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise TinyChatError(f'cannot load {directory}: {str(error).strip().splitlines()[0]}') from None
-        self.context_length: int = self._model.config.max_position_embeddings
-        self.vocab_size: int = self._model.config.vocab_size
+        # Its own configuration has a name for the context in each family.
+        self.context_length: int = describe(read_json(directory, 'config.json'))['context_length']
 
     def score(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the logits [n, vocab] after each of tokens [n]."""

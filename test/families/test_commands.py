@@ -10,11 +10,16 @@ from families.tiny_models import Reference
 import pytest
 
 from tinychat_core.cli import main
+from tinychat_core.families import families
 
 FAMILIES = {
     'llama 2, vicuna': 'llama', 'llama 3.1, rope llama3': 'llama', 'smollm2': 'llama', 'mistral, a window': 'mistral',
     'qwen2': 'qwen2', 'qwen3': 'qwen3', 'phi3, a window': 'phi3', 'gemma2': 'gemma2', 'gemma3': 'gemma3',
-    'opt': 'opt', 'mpt': 'mpt', 'falcon 7b': 'falcon', 'falcon 40b': 'falcon'}
+    'opt': 'opt', 'opt 350m': 'opt', 'mpt': 'mpt', 'falcon 7b': 'falcon', 'falcon 40b': 'falcon'}
+
+
+def test_no_family_is_left_out() -> None:
+    assert set(FAMILIES.values()) == {family.name for family in families()}
 
 
 @pytest.mark.parametrize('name', FAMILIES)
@@ -33,6 +38,11 @@ def test_every_command_serves_it(name: str, tmp_path: Path, capsys: pytest.Captu
     assert (info['family'], info['weights'], info['fits']) == (FAMILIES[name], 'W4', True)
     scored = json.loads(tinychat('eval', model, '--text', str(tmp_path / 'text.txt'), '--window', '128', '--json'))
     assert scored['tokens'] == 2 * 127 and scored['perplexity'] > 1
+    compared = json.loads(tinychat('eval', model, '--text', str(tmp_path / 'text.txt'), '--window', '128',
+                                   '--compare', str(source), '--json'))
+    assert compared['perplexity'] == pytest.approx(scored['perplexity'], rel=1e-5)
+    assert compared['tokens'] == scored['tokens']
+    assert 0 < compared['kl_divergence'] < 1
     timed = json.loads(tinychat('bench', model, '--new-tokens', '2', '--context', '3', '--threads', '1', '--json'))
     assert timed['decode_tokens_per_s'] > 0
     answer = tinychat('chat', model, '--prompt', 'Hi', '--max-new-tokens', '5', '--seed', '1', '--threads', '1')

@@ -35,17 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print exp of the mean negative log-likelihood of every token but each window's first."""
+    from tinychat_core.checkpoint.manifest import Manifest
     from tinychat_core.engine import Engine
     from tinychat_core.perplexity import perplexity, windows
     from tinychat_core.progress import ProgressBar
 
+    if args.window < 2:
+        raise InvalidParameterError('--window must be at least 2')
+    context = Manifest.read(Path(args.model)).model['context_length']
+    if args.window > context:
+        raise InvalidParameterError(f"--window must be at most {context}, the model's context")
     try:
         text = Path(args.text).read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
         raise TinyChatError(f'cannot read {args.text}: {error}') from None
     if args.max_windows is not None and args.max_windows < 1:
         raise InvalidParameterError('--max-windows must be at least 1')
-    engine = Engine.open(args.model, args.precision, args.backend, args.threads, kv_cache=args.kv_cache)
+    # A cache of one window: how long it is decides about the positions of some models, here and in the reference.
+    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.window, kv_cache=args.kv_cache)
     parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
     bar = ProgressBar(f'eval {Path(args.model).name}')
     if args.compare is not None:
