@@ -11,11 +11,15 @@ import sys
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 from test_huggingface import changed, save, tensors
 import torch
 
 from tinychat_core.checkpoint import writer
+from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.cli import main
+from tinychat_core.errors import TinyChatError
+from tinychat_core.quantize import progress_file
 
 
 @pytest.fixture
@@ -30,6 +34,9 @@ def refused(capsys: pytest.CaptureFixture[str], source: Path, *options: str) -> 
     out = source.with_name('ours')
     assert main(['quantize', str(source), str(out), '--group-size', '32', *options]) == 2
     assert not out.exists()
+    for left in out.parent.glob('ours.*'):  # what the next run goes on with
+        with pytest.raises(TinyChatError):
+            Checkpoint.open(left)
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith('quantize ')]
     assert len(lines) == 1 and lines[0].startswith('tinychat: error: ')
     return lines[0]
@@ -42,6 +49,12 @@ def test_a_missing_shard(tmp_path: Path, text: Path, capsys: pytest.CaptureFixtu
     assert 'model-00002-of-00003.safetensors is missing; get the file again' in line
 
 
+def test_weights_that_can_hold_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = save(tmp_path / 'theirs', tensors())
+    (directory / 'model.safetensors').rename(directory / 'pytorch_model.bin')
+    assert 'has its weights in .bin files, which can hold code; save them as safetensors' in refused(capsys, directory)
+
+
 @pytest.mark.parametrize('number', [torch.nan, torch.inf])
 @pytest.mark.parametrize('method', ['awq', 'rtn'])
 def test_weights_that_are_not_finite(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str], number: float,
@@ -51,9 +64,29 @@ def test_weights_that_are_not_finite(tmp_path: Path, text: Path, capsys: pytest.
     assert 'layers.1.mlp.down has weights that are not finite numbers' in line
 
 
+@pytest.mark.parametrize('method', ['awq', 'rtn'])
+def test_a_norm_that_is_not_finite(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
+                                   method: str) -> None:
+    made = changed(tensors(), model__layers__1__input_layernorm__weight=torch.full((64,), torch.inf))
+    line = refused(capsys, save(tmp_path / 'theirs', made), '--text', str(text), '--method', method)
+    assert 'model.layers.1.input_layernorm.weight has numbers that are not finite' in line
+
+
+def test_weights_that_compute_what_is_not_finite(tmp_path: Path, text: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    made = changed(tensors(), model__layers__0__self_attn__v_proj__weight=torch.full((32, 64), 3e38))
+    line = refused(capsys, save(tmp_path / 'theirs', made), '--text', str(text))
+    assert 'the model computes numbers that are not finite; its weights are damaged' in line
+
+
 def test_a_group_size_that_does_not_divide_a_width(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--group-size', '64')
     assert 'a group size of 64 does not divide a width of 96: use 32' in line
+
+
+def test_a_width_that_no_group_size_divides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, save(tmp_path / 'theirs', tensors(), {'intermediate_size': 80}))
+    assert 'a group size of 32 does not divide a width of 80: none does; `tinychat import --weights W16`' in line
 
 
 def test_an_architecture_without_a_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +171,31 @@ def test_a_full_disk(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[s
     monkeypatch.setattr(writer, 'write_shard', full)
     line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text))
     assert 'cannot write' in line and 'No space left on device' in line
+
+
+def test_a_full_disk_where_progress_is_kept(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise SafetensorError('Error while serializing: I/O error: No space left on device (os error 28)')
+
+    monkeypatch.setattr(progress_file, 'save_file', full)
+    line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text))
+    assert 'cannot write' in line and 'ours.calibration' in line and 'No space left on device' in line
+
+
+def test_ctrl_c(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
+                monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = writer.write_shard
+
+    def interrupted(path: Path, arrays: Any) -> None:
+        if '00003' in path.name:
+            raise KeyboardInterrupt
+        whole(path, arrays)
+
+    monkeypatch.setattr(writer, 'write_shard', interrupted)
+    for method in ('awq', 'rtn'):
+        line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text), '--method', method)
+        assert 'was whole; the same command goes on where it was' in line
 
 
 def test_a_method_that_does_not_make_a_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

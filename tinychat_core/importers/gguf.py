@@ -65,6 +65,10 @@ class GgufSource:
         vector, order = self._file.vector(name), self._order(name)
         return vector if order is None else vector[order]
 
+    def forget(self) -> None:
+        """Let go of the pages that were read."""
+        self._file.forget()
+
     def _order(self, name: str) -> npt.NDArray[np.intp] | None:
         """
         Return the rows of q or k in Hugging Face's order, or None for another tensor.

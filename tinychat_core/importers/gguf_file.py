@@ -71,6 +71,10 @@ class GgufFile:
         except (struct.error, ValueError, ArithmeticError, MemoryError, RecursionError, TypeError):
             raise TinyChatError(f'{path} is damaged: its header ends too early or is not readable') from None
 
+    def forget(self) -> None:
+        """Let go of the pages that were read; they are read again on demand."""
+        self._data.madvise(mmap.MADV_DONTNEED)
+
     def _parse(self) -> None:
         if self._data[:4] != b'GGUF':
             raise TinyChatError(f'{self.path} is not a GGUF file')

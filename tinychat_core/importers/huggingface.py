@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 import json
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,12 @@ class HuggingFaceSource:
         if not np.isfinite(values).all():
             raise TinyChatError(f'{self.label}: {name} has numbers that are not finite; the file is damaged')
         return values
+
+    def forget(self) -> None:
+        """Let go of the pages that were read."""
+        for file in set(self.files.values()):
+            if isinstance(file, ShardFile):
+                file.mapping.madvise(mmap.MADV_DONTNEED)
 
     def _array(self, name: str) -> tuple[npt.NDArray[Any], str]:
         shard = self.files[name]

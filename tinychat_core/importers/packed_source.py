@@ -127,6 +127,9 @@ class PlainSource(Protocol):
     def vector(self, name: str) -> Values:
         """Return a vector."""
 
+    def forget(self) -> None:
+        """Let go of the memory of what was read."""
+
 
 class PackedSource:
     """The tensors with each packed matrix as one `.weight`; what is not packed is as it was."""
@@ -163,3 +166,7 @@ class PackedSource:
     def vector(self, name: str) -> Values:
         """Return a vector of numbers."""
         return self._plain.vector(name)
+
+    def forget(self) -> None:
+        """Let go of the memory of what was read."""
+        self._plain.forget()

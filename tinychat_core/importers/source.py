@@ -35,6 +35,9 @@ class Source(Protocol):
     def vector(self, name: str) -> npt.NDArray[np.float32]:
         """Return a vector of numbers."""
 
+    def forget(self) -> None:
+        """Let go of the memory of what was read so far; it is read again on demand."""
+
 
 @dataclass(frozen=True)
 class Opened:

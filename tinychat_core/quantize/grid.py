@@ -35,13 +35,13 @@ class Grid:
 
     def integers(self, values: Tensor) -> Tensor:
         """Return the nearest integers of values [rows, cols], as floats."""
-        grouped = _grouped(values, self.group_size)
-        return ((grouped - self.mins[..., None]) / self.scales[..., None]).round_().clamp_(*self.limits).view_as(values)
+        found = _grouped(values, self.group_size) - self.mins[..., None]
+        return found.div_(self.scales[..., None]).round_().clamp_(*self.limits).view_as(values)
 
     def values(self, integers: Tensor) -> Tensor:
         """Return what integers [rows, cols] mean."""
         grouped = _grouped(integers, self.group_size)
-        return (grouped * self.scales[..., None] + self.mins[..., None]).view_as(integers)
+        return (grouped * self.scales[..., None]).add_(self.mins[..., None]).view_as(integers)
 
     def nearest(self, values: Tensor) -> Tensor:
         """Return values [rows, cols] rounded to the grid."""

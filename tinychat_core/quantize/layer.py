@@ -56,11 +56,11 @@ class LayerQuantizer:
     def __init__(self, model: Mapping[str, Any], index: int, content: Content, method: Method,
                  found: Found | None) -> None:
         """Hold a layer's tensors by our names after `layers.N.`; what was `found` before is not searched again."""
-        self._model, self._index, self._content, self._method = model, index, content, method
+        self._model, self._index, self._method = model, index, method
         self._search, self.found = found is None, found or Found()
+        self._groups = groups(model, content)
         self.original = {name: torch.from_numpy(np.asarray(tensor.weight)) for name, tensor in content.items()
                          if isinstance(tensor, Linear)}
-        self.weights = dict(self.original)  # what the quantized ones mean, for inputs without a scale
         self._vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in content.items()
                          if not isinstance(tensor, Linear)}
         self._integers: dict[str, tuple[Grid, Tensor]] = {}
@@ -71,45 +71,59 @@ class LayerQuantizer:
         return DecoderLayer(self._model, self._index, self._vectors, length)
 
     def steps(self, hidden: list[Tensor]) -> Iterator[None]:
-        """Quantize each group of matrices; replace `hidden`, chunks [count, length, width], by the layer's output."""
+        """
+        Quantize each group of matrices; replace `hidden`, chunks [count, length, width], by the layer's output.
+
+        Of a wide layer nothing is kept that is not needed any more: `original` loses each matrix as it is done.
+        """
         layer = self.layer(hidden[0].shape[1])
         tokens = sum(chunk.shape[0] * chunk.shape[1] for chunk in hidden)
-        pending = {group.matrices[0]: group for group in groups(self._model, self._content)}
+        pending = {group.matrices[0]: group for group in self._groups}
 
-        def solve(name: str, chunks: Iterator[Tensor]) -> None:
+        def solve(name: str, chunks: Iterator[Tensor]) -> dict[str, Tensor]:
+            """Return the matrix of a name as its integers mean it."""
             if name in pending:
                 self._solve(pending.pop(name), gather(chunks, tokens))
+            return {name: self._meant(name)}
 
-        solve('attn.qkv', (layer.norm('attn_norm', chunk) for chunk in hidden))
+        weights = solve('attn.qkv', (layer.norm('attn_norm', chunk) for chunk in hidden))
         yield
         # In bf16, as models are trained: at 64 * 512 tokens the feed-forward part's would be the largest of all.
-        inner = [layer.attend(layer.linear('attn.qkv', layer.norm('attn_norm', chunk), self.weights)).bfloat16()
+        inner = [layer.attend(layer.linear('attn.qkv', layer.norm('attn_norm', chunk), weights)).bfloat16()
                  for chunk in hidden]
-        solve('attn.o', (chunk.float() for chunk in inner))
+        weights = solve('attn.o', (chunk.float() for chunk in inner))
         yield
         before = list(hidden) if layer.parallel else hidden
         for place, chunk in enumerate(inner):
-            hidden[place] = layer.attention(hidden[place], chunk.float(), self.weights)
-        solve(layer.up, (layer.norm(layer.mlp_norm, chunk) for chunk in before))
+            hidden[place] = layer.attention(hidden[place], chunk.float(), weights)
+        del inner
+        weights = solve(layer.up, (layer.norm(layer.mlp_norm, chunk) for chunk in before))
         yield
-        inner = [layer.activate(layer.linear(layer.up, layer.norm(layer.mlp_norm, chunk), self.weights)).bfloat16()
+        inner = [layer.activate(layer.linear(layer.up, layer.norm(layer.mlp_norm, chunk), weights)).bfloat16()
                  for chunk in before]
-        solve('mlp.down', (chunk.float() for chunk in inner))
+        del before, weights
+        weights = solve('mlp.down', (chunk.float() for chunk in inner))
         for place, chunk in enumerate(inner):
-            hidden[place] = layer.mlp(hidden[place], chunk.float(), self.weights)
+            hidden[place] = layer.mlp(hidden[place], chunk.float(), weights)
         yield
 
     def result(self) -> Content:
         """Return the layer's tensors as the checkpoint will hold them."""
         linears = {name: grid.linear(integers) for name, (grid, integers) in self._integers.items()}
-        return fold(self._model, {**self._content, **linears},
+        vectors = {name: vector.numpy() for name, vector in self._vectors.items()}
+        return fold(self._model, {**vectors, **linears},
                     {name: scale.numpy() for name, scale in self.found.scales.items()})
 
     @property
     def nearest(self) -> dict[str, Tensor]:
-        """The weights as round-to-nearest has them."""
+        """The weights as round-to-nearest has them, before the steps."""
         plain = Method('rtn', self._method.precision, self._method.group_size)
         return {name: rounded(matrix, plain) for name, matrix in self.original.items()}
+
+    @property
+    def quantized(self) -> dict[str, Tensor]:
+        """The weights as their integers mean them, after the steps."""
+        return {name: self._meant(name) for name in self._integers}
 
     def report(self) -> Report:
         """Return how large the errors are."""
@@ -126,25 +140,32 @@ class LayerQuantizer:
         return grid_over(format_, size, low, high)
 
     def _solve(self, group: Group, inputs: Inputs) -> None:
-        matrices = [self.original[name] for name in group.matrices]
         if self._search:
             def tie(values: Tensor) -> Tensor:
                 return torch.from_numpy(tied(self._model, group.matrices[0], values.numpy()))
 
+            matrices = [self.original[name] for name in group.matrices]
             scale = search(matrices, inputs, self._method, tie)
             self.found.scales.update(dict.fromkeys(group.matrices, scale))
-        for name, matrix in zip(group.matrices, matrices, strict=True):
-            self._round(name, matrix, inputs)
+            del matrices
+        for name in group.matrices:
+            self._round(name, self.original.pop(name), inputs)
 
     def _round(self, name: str, matrix: Tensor, inputs: Inputs) -> None:
-        scale = self.found.scales.get(name, torch.ones(matrix.shape[1]))
-        scaled = matrix * scale
+        scale = self._scale(name, matrix.shape[1])
+        sample = sample_of(matrix).clone()
+        scaled = matrix.mul_(scale)
         grid = self.found.grids.get(name) or self._grid(name, scaled, inputs, scale)
-        integers = integers_with_feedback(scaled, inputs.gram, grid, scale)
-        self._integers[name] = grid, integers.to(torch.int8)
-        self.weights[name] = grid.values(integers).div_(scale)
-        sample = sample_of(matrix)
+        self._integers[name] = grid, integers_with_feedback(scaled, inputs.gram, grid, scale)
         plain = Method('rtn', self._method.precision, self._method.group_size)
         self._before += output_error(rounded(sample, plain) - sample, inputs.gram)
-        self._after += output_error(sample_of(self.weights[name]) - sample, inputs.gram)
+        self._after += output_error(sample_of(self._meant(name)) - sample, inputs.gram)
         self._energy += output_error(sample, inputs.gram)
+
+    def _meant(self, name: str) -> Tensor:
+        """Return what the integers of a matrix mean, for inputs without a scale."""
+        grid, integers = self._integers[name]
+        return grid.values(integers).div_(self._scale(name, integers.shape[1]))
+
+    def _scale(self, name: str, cols: int) -> Tensor:
+        return self.found.scales.get(name, torch.ones(cols))

@@ -33,7 +33,7 @@ from tinychat_core.families.family import Names
 from tinychat_core.importers import open_source
 from tinychat_core.importers.assembly import Assembly
 from tinychat_core.importers.recipe import check_finite, Recipe
-from tinychat_core.importers.source import Opened
+from tinychat_core.importers.source import Opened, Source
 from tinychat_core.quantize.calibration import sequences
 from tinychat_core.quantize.ends import embedded, Head
 from tinychat_core.quantize.layer import Found, LayerQuantizer, Report
@@ -70,7 +70,8 @@ def quantize_model(source: str, out: Path, method: Method, text: Path | None = N
     opened = open_source(source)
     recipe = Recipe('W8' if method.format == 'w8c' else 'W4', method.group_size)
     recipe.check(opened.model)
-    shards = Assembly(opened.source, opened.family, opened.names, opened.model, _plain).shards
+    shards = [partial(_read, opened.source, shard) for shard in Assembly(
+        opened.source, opened.family, opened.names, opened.model, _plain).shards]
     identity = {**opened.identity, 'method': method.name, 'precision': method.precision,
                 'group_size': str(method.group_size)}
     if not method.calibrates:
@@ -127,15 +128,21 @@ class _Run:
     def _layer(self, index: int, streams: dict[str, list[Tensor]], found: Found | None,
                progress: Callable[[float], None]) -> None:
         prefix = f'layers.{index}.'
-        content = {name.removeprefix(prefix): tensor for name, tensor in self._shards[index + 1]().items()}
-        quantizer = LayerQuantizer(self._model, index, content, self._method, found)
+        quantizer = LayerQuantizer(self._model, index, {
+            name.removeprefix(prefix): tensor for name, tensor in self._shards[index + 1]().items()},
+            self._method, found)
+
+        def forward(name: str, weights: Callable[[], Mapping[str, Tensor]]) -> None:
+            chunks = streams.get(name, [])
+            if chunks:
+                layer, these = quantizer.layer(chunks[0].shape[1]), weights()
+                chunks[:] = [layer.forward(chunk, these) for chunk in chunks]
+
+        forward('RTN', lambda: quantizer.nearest)
+        forward('reference', lambda: quantizer.original)
         for step, _ in enumerate(quantizer.steps(streams['']), start=1):
             progress((index + step / 4) / (self._model['layers'] + 1))
-        for name, chunks in streams.items():
-            if name:
-                weights = {'RTN': quantizer.nearest, 'reference': quantizer.original}.get(name, quantizer.weights)
-                layer = quantizer.layer(chunks[0].shape[1])
-                chunks[:] = [layer.forward(chunk, weights) for chunk in chunks]
+        forward(self._method.name, lambda: quantizer.quantized)
         self._writer.add(lambda: {prefix + name: tensor for name, tensor in quantizer.result().items()})
         self.done.add(quantizer.report(), quantizer.found, streams)
 
@@ -145,6 +152,13 @@ def _plain(name: str, matrix: Linear) -> Linear:
     plain = Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized())
     check_finite(name, plain)
     return plain
+
+
+def _read(source: Source, shard: Callable[[], Content]) -> Content:
+    """Return a shard; the pages of the source that it came from would pile up, layer by layer."""
+    content = shard()
+    source.forget()
+    return content
 
 
 def _converted(content: Content, recipe: Recipe) -> Content:
