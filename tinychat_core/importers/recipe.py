@@ -48,7 +48,7 @@ class Recipe:
         wrong = sorted(width for width in widths if width % size)
         if wrong:
             fitting = [str(other) for other in GROUP_SIZES if not any(width % other for width in widths)]
-            fit = f'use {" or ".join(fitting)}' if fitting else 'none does; `tinychat import --weights W16` does without'
+            fit = f'use {" or ".join(fitting)}' if fitting else 'none does; `tinychat import --weights W16` needs none'
             raise InvalidParameterError(f'a group size of {size} does not divide a width of {wrong[0]}: {fit}')
 
     def __call__(self, name: str, matrix: Linear) -> Linear:
