@@ -76,6 +76,7 @@ def install() -> None:
     native = ['-DGGML_NATIVE=ON']
     if 'avx512_bf16' in flags:
         native = ['-DGGML_NATIVE=OFF', *(f'-DGGML_{feature}=ON' for feature in FEATURES)]
+    native.append('-DLLAVA_BUILD=OFF')  # models that see: half of what would be compiled
     pip = [PYTHON, '-m', 'pip', 'install']
     try:
         subprocess.run([*pip, *WHEELS], env=dict(os.environ, CMAKE_ARGS=' '.join(native)), check=True)

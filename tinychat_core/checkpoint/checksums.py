@@ -11,12 +11,12 @@ from pathlib import Path
 
 import xxhash
 
+from tinychat_core.checkpoint.mapped_pages import read_ahead
 from tinychat_core.errors import CheckpointError
 
 VERIFY = ('full', 'size')  # what is compared when a checkpoint is opened
 PIECE = 1 << 20       # bytes of a file to one checksum
 _CHUNK = 16 << 20     # bytes that a thread verifies at once
-_AHEAD = 4            # chunks that the system is asked to read before they are looked at
 
 
 def checksum(data: bytes | memoryview) -> str:
@@ -48,30 +48,24 @@ def verify(files: Sequence[tuple[Path, mmap.mmap, Sequence[str]]],
     """
     Compare every MiB of the mapped files with its checksum, on two threads: hashing releases the GIL.
 
-    The system is asked to read some chunks ahead, so that a cold disk is read in long requests. `progress` is
-    told the fraction done, and may raise to end it. CheckpointError names the file and the offset.
+    A third one reads ahead, so that a cold disk is read in long requests and always has one. `progress` is told the
+    fraction done, and may raise to end it. CheckpointError names the file and the offset.
     """
-    chunks = [(path, mapping, offset, sums)
+    chunks = [(path, mapping, offset, min(_CHUNK, len(mapping) - offset), sums)
               for path, mapping, sums in files for offset in range(0, len(mapping), _CHUNK)]
 
-    def look(index: int) -> int | None:
-        if index + _AHEAD < len(chunks):
-            _read_ahead(*chunks[index + _AHEAD][1:3])
-        _, mapping, offset, sums = chunks[index]
-        count = min(_CHUNK, len(mapping) - offset)
+    def look(chunk: tuple[Path, mmap.mmap, int, int, Sequence[str]]) -> int | None:
+        _, mapping, offset, count, sums = chunk
         return differing(memoryview(mapping)[offset:offset + count], sums, offset)
 
-    for _, mapping, offset, _ in chunks[:_AHEAD]:
-        _read_ahead(mapping, offset)
-    pool = ThreadPoolExecutor(max_workers=2)
+    ahead, pool = ThreadPoolExecutor(max_workers=1), ThreadPoolExecutor(max_workers=2)
     try:
-        for index, wrong in enumerate(pool.map(look, range(len(chunks)))):
+        for _, mapping, offset, count, _ in chunks:
+            ahead.submit(read_ahead, mapping, offset, count)
+        for index, wrong in enumerate(pool.map(look, chunks)):
             if wrong is not None:
                 raise damaged(chunks[index][0], wrong)
             progress((index + 1) / len(chunks))
     finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _read_ahead(mapping: mmap.mmap, offset: int) -> None:
-    mapping.madvise(mmap.MADV_WILLNEED, offset, min(_CHUNK, len(mapping) - offset))
+        for threads in (ahead, pool):
+            threads.shutdown(cancel_futures=True)

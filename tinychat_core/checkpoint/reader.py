@@ -18,7 +18,7 @@ from tinychat_core.checkpoint.copies import copy_to_device, host_copies, ignored
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
-from tinychat_core.checkpoint.memory_lock import lock_memory
+from tinychat_core.checkpoint.mapped_pages import lock as lock_pages
 from tinychat_core.checkpoint.placement import Device, Placement, Way
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import CheckpointError, InvalidParameterError
@@ -71,8 +71,9 @@ class Checkpoint:
             if placement.way is Way.STAGED and not device:
                 copies = host_copies(directory, manifest.shards, verify == 'full', placement, report)
                 return cls(directory, manifest, copies, placement)
-            checkpoint = cls(directory, manifest, [ShardFile(directory / shard.file) for shard in manifest.shards],
-                             placement)
+            shards = [ShardFile(directory / shard.file, read_in_place=placement.way is Way.MAPPED)
+                      for shard in manifest.shards]
+            checkpoint = cls(directory, manifest, shards, placement)
         except OSError as error:
             raise CheckpointError(f'cannot read {error.filename or directory}: {error.strerror}') from None
         if placement.way is Way.STAGED:
@@ -131,7 +132,7 @@ class Checkpoint:
     def _lock(self) -> None:
         """Keep the mapping in memory; where the system does not allow that, say so and go on."""
         for shard in self._shards:
-            reason = lock_memory(shard.mapping)
+            reason = lock_pages(shard.mapping)
             if reason:
                 _LOG.warning('the weights are not locked in memory: %s', reason)
                 return

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core.checkpoint.mapped_pages import prefer_huge
 from tinychat_core.errors import CheckpointError
 
 Array = npt.NDArray[Any]
@@ -62,14 +63,21 @@ def write_shard(path: Path, tensors: Mapping[str, Array]) -> None:
 class ShardFile:
     """A safetensors file in memory, read-only: mapped, or a copy of it; arrays are views of that."""
 
-    def __init__(self, path: Path, advice: str = 'import the model again', copy: mmap.mmap | None = None) -> None:
-        """Map the file, or take a copy; CheckpointError, ending in the advice, where that fails or is no shard."""
+    def __init__(self, path: Path, advice: str = 'import the model again', copy: mmap.mmap | None = None,
+                 read_in_place: bool = False) -> None:
+        """
+        Map the file, or take a copy; CheckpointError, ending in the advice, where that fails or is no shard.
+
+        `read_in_place`: the mapping will be read all the time.
+        """
         self.path = path
         self._advice = advice
         try:
             with open(path, 'rb') as file:
                 self.mapping = copy or mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._identity = _identity(os.fstat(file.fileno()))
+            if read_in_place:
+                prefer_huge(self.mapping)
         except (OSError, ValueError) as error:
             raise CheckpointError(f'cannot read {path}: {error}; {advice}') from None
         try:

@@ -128,8 +128,11 @@ class CheckpointWriter:
                 entries[name] = TensorEntry(index, 'f32', 1, tensor.size)
         file = self._partial / f'model-{index + 1:05d}-of-{self._count:05d}.safetensors'
         write_shard(file, arrays)
-        data = memoryview(ShardFile(file).mapping)
-        return {'shard': asdict(Shard(file.name, len(data), checksums(data))),
+        written = ShardFile(file)
+        data = memoryview(written.mapping)
+        shard = Shard(file.name, len(data), checksums(data))
+        written.forget()  # written in small pages; who loads it wants large ones
+        return {'shard': asdict(shard),
                 'tensors': {name: asdict(entry) for name, entry in entries.items()}}
 
     def _resume(self) -> list[dict[str, Any]]:
