@@ -184,7 +184,7 @@ void CudaBackend::normed_product(const Linear& w, const float* x, const NormVect
     norm_to_bytes(queue_, normed, rows, w.cols, bytes);
     return multiply(queue_, {w, bytes.bytes, Number::kBytes, rows, out, false, activated, {}, bytes.scales});
   }
-  if (rows == 1 && makes_norm(w, number_))
+  if (rows == 1 && vectors.present() && makes_norm(w, number_))
     return multiply(queue_, {w, nullptr, number_, 1, out, false, activated, normed});
   norm(queue_, normed, rows, w.cols, number_, s.normed.get());
   multiply(queue_, {w, s.normed.get(), number_, rows, out, false, activated});

@@ -15,7 +15,7 @@ namespace tinychat::cuda {
 void embed(const Queue& queue, const Embedding& e, int rows);
 
 struct NormWeights {
-  const float* weight; // [n]; null: no norm, everything stays as it is
+  const float* weight; // [n]; null, in rows that a kernel of their own makes: no norm, everything stays as it is
   const float* bias;   // [n] or null
   float eps;
   Norm kind;
@@ -69,7 +69,7 @@ struct Product {
   Normed normed = {};              // of one token, instead of x
   const float* x_scales = nullptr; // of bytes: [rows][w.cols / w.group]
 };
-// Whether a product of one token can make its norm: with the scales of groups of 64 no registers are left for it.
+// Whether a product of one token can make its norm, if it has one: with scales of groups of 64 no registers are left for it.
 inline bool makes_norm(const Linear& w, Number number) {
   return w.cols <= kMostNormed && !(w.format == WeightFormat::kW4Zero && w.group == 64) &&
          (number == Number::kHalf || w.format == WeightFormat::kBf16);

@@ -18,7 +18,6 @@ class NormedRow {
  public:
   __device__ NormedRow(const Normed& p, int n) : p_(p) {
     __shared__ float scratch[kWarp];
-    if (p.w.weight == nullptr) return;
     float sum = 0;
     if (p.w.kind == Norm::kLayer) {
       for (int i = 4 * threadIdx.x; i < n; i += 4 * blockDim.x) {
@@ -38,14 +37,9 @@ class NormedRow {
 
   // Numbers i … i + 3: standardized, times the norm's weight, plus its bias, times the input scale.
   __device__ float4 at(int i) const {
-    const float4 x = four(p_.x, i);
-    float y[4] = {x.x, x.y, x.z, x.w};
-    if (p_.w.weight != nullptr) {
-      const float4 w = four(p_.w.weight, i);
-      const float weights[4] = {w.x, w.y, w.z, w.w};
-#pragma unroll
-      for (int j = 0; j < 4; ++j) y[j] = (y[j] - mean_) * factor_ * weights[j];
-    }
+    const float4 x = four(p_.x, i), w = four(p_.w.weight, i);
+    float y[4] = {(x.x - mean_) * factor_ * w.x, (x.y - mean_) * factor_ * w.y, (x.z - mean_) * factor_ * w.z,
+                  (x.w - mean_) * factor_ * w.w};
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       if (p_.w.bias != nullptr) y[j] += p_.w.bias[i + j];
@@ -61,14 +55,18 @@ class NormedRow {
   float mean_ = 0, factor_;
 };
 
-// out [n] = norm(row) as numbers; others may read them after a barrier.
-__device__ inline void norm_row(const Normed& p, int n, Number number, uint16_t* out) {
-  const NormedRow row(p, n);
+// out [n] = row as numbers; others may read them after a barrier.
+template <typename Row>
+__device__ inline void put_numbers(const Row& row, int n, Number number, uint16_t* out) {
   for (int i = 4 * threadIdx.x; i < n; i += 4 * blockDim.x) {
     const float4 y = row.at(i);
     *reinterpret_cast<uint2*>(out + i) = uint2{pair(to_number(y.x, number), to_number(y.y, number)),
                                                pair(to_number(y.z, number), to_number(y.w, number))};
   }
+}
+
+__device__ inline void norm_row(const Normed& p, int n, Number number, uint16_t* out) {
+  put_numbers(NormedRow(p, n), n, number, out);
 }
 
 } // namespace tinychat::cuda

@@ -12,6 +12,27 @@ namespace tinychat::cuda {
 
 constexpr int kRowThreads = 512; // or as few as a row has fours
 
+// Where there is no norm: a row as it is, times the input scale.
+class PlainRow {
+ public:
+  __device__ explicit PlainRow(const Normed& p) : x_(p.x), scale_(p.input_scale) {}
+  __device__ float4 at(int i) const {
+    const float4 x = four(x_, i), s = scale_ != nullptr ? four(scale_, i) : float4{1, 1, 1, 1};
+    return float4{x.x * s.x, x.y * s.y, x.z * s.z, x.w * s.w};
+  }
+
+ private:
+  __device__ static float4 four(const float* from, int i) { return *reinterpret_cast<const float4*>(from + i); }
+
+  const float *x_, *scale_;
+};
+
+template <typename Use>
+__device__ inline void with_row(const Normed& p, int n, const Use& use) {
+  if (p.w.weight == nullptr) use(PlainRow(p));
+  else use(NormedRow(p, n));
+}
+
 __device__ inline Normed row_of(Normed p, int n) {
   p.x += static_cast<size_t>(blockIdx.x) * n;
   return p;
@@ -25,7 +46,8 @@ __device__ inline Bytes row_of(Bytes to, int n) {
 
 __global__ void __launch_bounds__(kRowThreads) norm_rows(Normed p, int n, Number number, uint16_t* out) {
   await_previous();
-  norm_row(row_of(p, n), n, number, out + static_cast<size_t>(blockIdx.x) * n);
+  with_row(row_of(p, n), n,
+           [&](const auto& row) { put_numbers(row, n, number, out + static_cast<size_t>(blockIdx.x) * n); });
 }
 
 // residual[row] += norm(step[row]): the second norm of a part of Gemma 2.
@@ -52,9 +74,7 @@ __global__ void __launch_bounds__(kRowThreads) norm_residual_rows(NormWeights w,
 
 __global__ void __launch_bounds__(kRowThreads) norm_rows_to_bytes(Normed p, int n, Bytes to) {
   await_previous();
-  const Normed mine = row_of(p, n);
-  const NormedRow row(mine, n);
-  quantize_row([&](int i) { return row.at(i); }, n, row_of(to, n));
+  with_row(row_of(p, n), n, [&](const auto& row) { quantize_row([&](int i) { return row.at(i); }, n, row_of(to, n)); });
 }
 
 __global__ void __launch_bounds__(kRowThreads) rows_to_bytes(const uint16_t* x, int n, Number number, Bytes to) {
