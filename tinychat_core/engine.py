@@ -87,7 +87,7 @@ class Engine:
                                if name != 'embedding' or 'head' not in tensors)
         # What keys and values are: fp32 where the precision promises what floats give, fp16 or int8.
         self.kv_cache = cache_numbers(kv_cache, choices[precision] == 'float', self.backend)
-        self.kv_cache_bytes = self.context_length * position_bytes(model, self.kv_cache, self.backend)
+        self.kv_cache_bytes = self.context_length * position_bytes(model, self.kv_cache)
         isa = os.environ.get('TINYCHAT_ISA', '')
         if isa and isa not in _tinychat.isas():
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "

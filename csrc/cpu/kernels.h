@@ -31,7 +31,6 @@ struct Output {
   bool add = false;
 };
 
-constexpr int kKeyGroup = 32;  // channels of a key that share a scale: biases make some channels large (Qwen)
 constexpr int kByteZero = 128; // a cached byte is q + 128: one way to widen it serves all instruction sets
 
 // Queries that read the same KV head, over the positions [begin, end) of the cache. Running softmax state, so that a

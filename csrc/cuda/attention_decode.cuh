@@ -79,7 +79,8 @@ __device__ inline int lanes_of(int head_dim) {
   return lanes;
 }
 
-// Joins the splits of this block's heads, if all the others have arrived.
+// Joins the splits of this block's heads, if all the others have arrived; each head by a part of the threads, as what they
+// wait for is memory.
 template <int kHeads>
 __device__ void join_splits(const Attention& a, int first, int count, int splits) {
   __shared__ bool last;
@@ -93,18 +94,19 @@ __device__ void join_splits(const Attention& a, int first, int count, int splits
   __syncthreads();
   if (!last) return;
   __threadfence(); // the others' parts after their arrival
-  for (int h = first; h < first + count; ++h) {
-    const volatile float* parts = a.partials + static_cast<size_t>(h) * splits * (dim + 2);
-    float most = kLowest, sum = 0;
-    for (int s = 0; s < splits; ++s) most = fmaxf(most, parts[s * (dim + 2) + dim]);
-    for (int s = 0; s < splits; ++s) sum += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + dim + 1];
-    for (int d = threadIdx.x; d < dim; d += decode_threads(kHeads)) {
-      float value = 0;
-      for (int s = 0; s < splits; ++s) value += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + d];
-      value /= sum;
-      if (a.input_scale != nullptr) value *= a.input_scale[h * dim + d];
-      a.out[h * dim + d] = to_number(value, a.number);
-    }
+  constexpr int kTeam = decode_threads(kHeads) / kHeads;
+  const int h = first + static_cast<int>(threadIdx.x) / kTeam;
+  if (h >= first + count) return;
+  const volatile float* parts = a.partials + static_cast<size_t>(h) * splits * (dim + 2);
+  float most = kLowest, sum = 0;
+  for (int s = 0; s < splits; ++s) most = fmaxf(most, parts[s * (dim + 2) + dim]);
+  for (int s = 0; s < splits; ++s) sum += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + dim + 1];
+  for (int d = threadIdx.x % kTeam; d < dim; d += kTeam) {
+    float value = 0;
+    for (int s = 0; s < splits; ++s) value += expf(parts[s * (dim + 2) + dim] - most) * parts[s * (dim + 2) + d];
+    value /= sum;
+    if (a.input_scale != nullptr) value *= a.input_scale[h * dim + d];
+    a.out[h * dim + d] = to_number(value, a.number);
   }
 }
 
@@ -116,7 +118,8 @@ __global__ void __launch_bounds__(decode_threads(kHeads)) attend_decode(Attentio
   alignas(16) __shared__ float queries[kHeads][kMaxHeadDim];
   alignas(16) __shared__ float joined[kWarps][kMaxHeadDim];
   alignas(16) __shared__ uint8_t fresh_key[2 * kMaxHeadDim], fresh_value[2 * kMaxHeadDim];
-  __shared__ float fresh_scales[kMaxHeadDim / kKeyGroup + 1], most[kWarps], sums[kWarps];
+  __shared__ uint16_t fresh_scales[kMaxHeadDim / kKeyGroup + 1];
+  __shared__ float most[kWarps], sums[kWarps];
 
   const int kv_head = blockIdx.x, splits = gridDim.y, dim = a.cache.head_dim;
   const int first = kv_head * a.group() + blockIdx.z * kHeads; // of this block's queries
@@ -206,22 +209,23 @@ __global__ void __launch_bounds__(decode_threads(kHeads)) attend_decode(Attentio
   // All lanes of a warp make the same number of rounds: the sums need each of them.
   for (int round = begin + warp * (kWarp / lanes); round < end; round += stride * kDeep) {
     Load keys[kDeep], values[kDeep];
-    float key_scales[kDeep], value_scales[kDeep];
+    uint16_t key_scales[kDeep] = {}, value_scales[kDeep] = {};
 #pragma unroll
     for (int i = 0; i < kDeep; ++i) {
       int at = round + lane / lanes + i * stride;
       if (at >= end) at = begin; // read, but not counted
       keys[i] = load(cache.keys, at);
       values[i] = load(cache.values, at);
-      key_scales[i] = Row::kScaled && active ? cache.key_scales[at * a.cache.groups() + channel / kKeyGroup] : 1.0f;
-      value_scales[i] = Row::kScaled ? cache.value_scales[at] : 1.0f;
+      if (Row::kScaled && active) key_scales[i] = cache.key_scales[at * a.cache.groups() + channel / kKeyGroup];
+      if (Row::kScaled) value_scales[i] = cache.value_scales[at];
     }
     visit(std::integral_constant<int, kDeep>(), round + lane / lanes, end, keys, key_scales, values, value_scales);
   }
   if (has_fresh && warp == 0) {
     const Load key[1] = {load(fresh_key, 0)}, value[1] = {load(fresh_value, 0)};
-    const float key_scale[1] = {Row::kScaled && active ? fresh_scales[channel / kKeyGroup] : 1.0f};
-    const float value_scale[1] = {Row::kScaled ? fresh_scales[a.cache.groups()] : 1.0f};
+    uint16_t key_scale[1] = {}, value_scale[1] = {};
+    if (Row::kScaled && active) key_scale[0] = fresh_scales[channel / kKeyGroup];
+    if (Row::kScaled) value_scale[0] = fresh_scales[a.cache.groups()];
     visit(std::integral_constant<int, 1>(), position, lane < lanes ? position + 1 : position, key, key_scale, value,
           value_scale);
   }

@@ -57,7 +57,8 @@ struct CacheTile {
   // The thread's part of the positions from `start` on. Zeros stand where there is nothing: beyond the position `last` and
   // beyond the channel `dim`. `group` channels share one of a position's `groups` scales.
   template <typename Row>
-  __device__ void fetch(const uint8_t* rows, const float* scales, int groups, int group, int dim, int start, int last) {
+  __device__ void fetch(const uint8_t* rows, const uint16_t* scales, int groups, int group, int dim, int start,
+                        int last) {
     using Load = typename Row::Load;
     const int chunk = threadIdx.x % kChunks, channel = chunk * 8;
 #pragma unroll

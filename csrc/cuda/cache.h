@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How keys and values lie in device memory: a position's channels of a KV head stand together, so that a few lanes read
-// them in one transaction. Numbers are fp16, or bytes with scales: keys one for 32 channels of a position, because a key's
-// channels differ widely, values one for a position.
+// them in one transaction. Numbers are fp16, or bytes with fp16 scales, the same ones as the CPU's: keys one for kKeyGroup
+// channels of a position, because a key's channels differ widely, values one for a position.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,10 +11,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "decoder/model.h"
+
 namespace tinychat::cuda {
 
 constexpr int kMaxHeadDim = 256;
-constexpr int kKeyGroup = 32; // channels that share a scale
 
 struct CacheShape {
   int layers, kv_heads, head_dim, capacity;
@@ -24,7 +25,7 @@ struct CacheShape {
   __host__ __device__ int groups() const { return (head_dim + kKeyGroup - 1) / kKeyGroup; }
   // Of one KV head of one layer, in bytes: keys, values, scales of keys [capacity][groups], of values [capacity].
   __host__ __device__ size_t head_bytes() const {
-    const size_t scales = bytes ? sizeof(float) * static_cast<size_t>(groups() + 1) : 0;
+    const size_t scales = bytes ? sizeof(uint16_t) * static_cast<size_t>(groups() + 1) : 0;
     return (static_cast<size_t>(capacity) * (2 * row() + scales) + 255) / 256 * 256;
   }
   __host__ __device__ size_t layer_bytes() const { return head_bytes() * kv_heads; }

@@ -14,6 +14,8 @@ namespace tinychat {
 enum class Norm { kRms, kLayer };
 enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
 
+constexpr int kKeyGroup = 32; // channels of a cached key that share a scale: biases make some channels large (Qwen)
+
 // The family's description, as tinychat.json holds it. One decoder serves every family: nothing here names a model.
 struct ModelConfig {
   int vocab_size = 0;

@@ -4,13 +4,36 @@
 // Attention as its definition says it, in double precision.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
+
+#include "cpu/half.h"
+
+// What a cache of bytes makes of numbers that share a scale, as the CPU's store_bytes() does it.
+struct PlainBytes {
+  uint16_t scale;
+  std::vector<int> bytes;
+
+  template <typename Number>
+  PlainBytes(const Number* x, int count) {
+    float most = 0;
+    for (int i = 0; i < count; ++i) most = std::max(most, std::fabs(static_cast<float>(x[i])));
+    scale = tinychat::float_to_half(most / 127);
+    const float inverse = 1 / tinychat::half_to_float(scale);
+    for (int i = 0; i < count; ++i) {
+      const float q = std::nearbyint(static_cast<float>(x[i]) * inverse);
+      bytes.push_back(static_cast<int>(std::max(-127.0f, std::min(127.0f, q))));
+    }
+  }
+  double at(int i) const { return static_cast<double>(tinychat::half_to_float(scale)) * bytes[i]; }
+};
 
 struct PlainAttention {
   int heads, kv_heads, dim, half, window;
   double scale, softcap, eps;
   std::vector<float> q_norm, k_norm, frequencies, slopes; // empty: none
+  int key_group = 0;                                      // channels that share a scale in a cache of bytes; 0: floats
 
   using Row = std::vector<double>;
 
@@ -29,6 +52,16 @@ struct PlainAttention {
     return y;
   }
 
+  Row as_cached(const Row& x, int group) const {
+    if (key_group == 0) return x;
+    Row y;
+    for (int begin = 0; begin < dim; begin += group) {
+      const PlainBytes bytes(&x[begin], std::min(group, dim - begin));
+      for (size_t i = 0; i < bytes.bytes.size(); ++i) y.push_back(bytes.at(static_cast<int>(i)));
+    }
+    return y;
+  }
+
   // qkv [positions][(heads + 2 kv_heads) * dim] -> the output [heads * dim] at the last position.
   Row last(const std::vector<float>& qkv, int positions) const {
     const int width = (heads + 2 * kv_heads) * dim, position = positions - 1;
@@ -39,14 +72,15 @@ struct PlainAttention {
       double sum = 0;
       for (int p = window > 0 ? std::max(0, positions - window) : 0; p < positions; ++p) {
         const float* key = &qkv[static_cast<size_t>(p) * width + (heads + kv_head) * dim];
-        const Row k = prepared(key, k_norm, p);
+        const Row k = as_cached(prepared(key, k_norm, p), key_group);
+        const Row v = as_cached(Row(key + kv_heads * dim, key + (kv_heads + 1) * dim), dim);
         double score = 0;
         for (int d = 0; d < dim; ++d) score += q[d] * k[d] * scale;
         if (softcap > 0) score = softcap * std::tanh(score / softcap);
         if (!slopes.empty()) score += slopes[h] * (p - position);
         const double weight = std::exp(score);
         sum += weight;
-        for (int d = 0; d < dim; ++d) out[h * dim + d] += weight * key[kv_heads * dim + d];
+        for (int d = 0; d < dim; ++d) out[h * dim + d] += weight * v[d];
       }
       for (int d = 0; d < dim; ++d) out[h * dim + d] /= sum;
     }

@@ -5,6 +5,7 @@
 
 #include "../cpp/check.h"
 #include "cpu/half.h"
+#include "cuda/cache.cuh"
 #include "cuda/kernels.h"
 #include "reference.h"
 
@@ -17,22 +18,47 @@ struct Case {
   const char* name;
   int heads, kv_heads, dim, half, window, splits;
   float softcap;
-  bool norms, alibi, bytes;
+  bool norms, alibi;
 };
 
 // The prompt comes as a block of queries and as three, over four tiles of keys.
 constexpr int kPrompt = 215, kTokens = 6, kCapacity = 230, kLayers = 2, kLayer = 1;
 
-void test(const Case& c) {
+// A cache of bytes holds what the CPU's does. A key's last place may differ: its rotation is rounded in another order.
+void check_bytes(const CacheShape& shape, uint8_t* memory, const PlainAttention& plain, const std::vector<float>& qkv,
+                 const std::string& name) {
+  const int dim = shape.head_dim, width = (plain.heads + 2 * plain.kv_heads) * dim;
+  for (int kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+    const CacheHead cache(shape, memory, kLayer, kv_head);
+    for (int p = 0; p < kPrompt + kTokens; ++p) {
+      const float* key = &qkv[static_cast<size_t>(p) * width + (plain.heads + kv_head) * dim];
+      const auto equal = [&](const auto* x, int count, const uint8_t* bytes, uint16_t scale, int step) {
+        const PlainBytes expected(x, count);
+        CHECK(std::abs(scale - expected.scale) <= step, name);
+        for (int i = 0; i < count; ++i)
+          CHECK(std::abs(static_cast<int8_t>(bytes[i]) - expected.bytes[i]) <= step, name);
+      };
+      const PlainAttention::Row rotated = plain.prepared(key, plain.k_norm, p);
+      for (int begin = 0; begin < dim; begin += kKeyGroup)
+        equal(&rotated[begin], std::min(kKeyGroup, dim - begin), cache.keys + p * dim + begin,
+              cache.key_scales[p * shape.groups() + begin / kKeyGroup], 1);
+      equal(key + plain.kv_heads * dim, dim, cache.values + p * dim, cache.value_scales[p], 0);
+    }
+  }
+}
+
+void test(const Case& c, bool bytes) {
+  const std::string name = std::string(c.name) + (bytes ? ", bytes" : "");
   std::mt19937 random(1);
   PlainAttention plain{c.heads,   c.kv_heads, c.dim, c.half, c.window, 1 / std::sqrt(c.dim),
                        c.softcap, 1e-5,       {},    {},     {},       {}};
+  if (bytes) plain.key_group = kKeyGroup;
   if (c.norms) plain.q_norm = plain.k_norm = random_floats(random, c.dim);
   for (int i = 0; i < c.half; ++i) plain.frequencies.push_back(std::pow(1e4f, -static_cast<float>(i) / c.half));
   if (c.alibi)
     for (int h = 0; h < c.heads; ++h) plain.slopes.push_back(std::pow(2.0f, -8.0f * (h + 1) / c.heads));
 
-  const CacheShape shape{kLayers, c.kv_heads, c.dim, kCapacity, c.bytes};
+  const CacheShape shape{kLayers, c.kv_heads, c.dim, kCapacity, bytes};
   std::vector<uint8_t> cache(shape.total_bytes() + 16, 0xff);
   const size_t aligned = 16 - reinterpret_cast<uintptr_t>(cache.data()) % 16;
   const int width = (c.heads + 2 * c.kv_heads) * c.dim, positions = kPrompt + kTokens;
@@ -88,36 +114,36 @@ void test(const Case& c) {
         error += (found - e) * (found - e);
         size += e * e;
       }
-      const double bound = c.bytes ? 2e-2 : 1e-3;
-      CHECK(std::sqrt(error / size) < bound, std::string(c.name) + ", position " + std::to_string(begin + r) + ": " +
-                                                 std::to_string(std::sqrt(error / size)));
+      const double bound = bytes ? 2e-3 : 1e-3; // a rotated key may become another byte than in double precision
+      CHECK(std::sqrt(error / size) < bound,
+            name + ", position " + std::to_string(begin + r) + ": " + std::to_string(std::sqrt(error / size)));
     }
   };
   pass(0, 40);
   pass(40, kPrompt - 40);
   for (int i = 0; i < kTokens; ++i) pass(kPrompt + i, 1);
-  for (unsigned count : arrivals) CHECK(count == 0, c.name);
+  for (unsigned count : arrivals) CHECK(count == 0, name);
+  if (bytes) check_bytes(shape, cache.data() + aligned, plain, qkv, name);
 }
 
 } // namespace
 
 int main() {
   const Case cases[] = {
-      {"LLaMA-2", 2, 2, 128, 64, 0, 1, 0, false, false, false},
-      {"LLaMA-2, split", 2, 2, 128, 64, 0, 5, 0, false, false, false},
-      {"SmolLM2", 9, 3, 64, 32, 0, 3, 0, false, false, false},
-      {"Qwen 3", 16, 2, 32, 16, 0, 2, 0, true, false, false},
-      {"Gemma 2", 4, 2, 256, 128, 24, 4, 5, false, false, false},
-      {"Phi 3, part of the head", 3, 3, 96, 24, 33, 2, 0, false, false, false},
-      {"OPT, heads of 80", 2, 2, 80, 0, 0, 1, 0, false, false, false},
-      {"MPT", 3, 3, 48, 0, 0, 3, 0, false, true, false},
-      {"Falcon 7B: one KV head", 11, 1, 64, 32, 0, 64, 0, false, false, false},
-      {"heads of 16", 2, 1, 16, 8, 0, 2, 0, false, false, false},
-      {"bytes", 8, 2, 128, 64, 0, 3, 0, false, false, true},
-      {"bytes, heads of 80", 2, 2, 80, 40, 20, 1, 0, false, false, true},
+      {"LLaMA-2", 2, 2, 128, 64, 0, 1, 0, false, false},
+      {"LLaMA-2, split", 2, 2, 128, 64, 0, 5, 0, false, false},
+      {"SmolLM2", 9, 3, 64, 32, 0, 3, 0, false, false},
+      {"Qwen 3", 16, 2, 32, 16, 0, 2, 0, true, false},
+      {"Gemma 2", 4, 2, 256, 128, 24, 4, 5, false, false},
+      {"Phi 3, part of the head", 3, 3, 96, 24, 33, 2, 0, false, false},
+      {"OPT, heads of 80", 2, 2, 80, 0, 0, 1, 0, false, false},
+      {"MPT", 3, 3, 48, 0, 0, 3, 0, false, true},
+      {"Falcon 7B: one KV head", 11, 1, 64, 32, 0, 64, 0, false, false},
+      {"heads of 16", 2, 1, 16, 8, 0, 2, 0, false, false},
   };
   for (const Case& c : cases) {
-    test(c);
+    test(c, false);
+    test(c, true);
     std::printf("%s: passed\n", c.name);
   }
 }

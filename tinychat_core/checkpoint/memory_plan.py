@@ -67,15 +67,14 @@ def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = 
                                     f'not {max_seq_len}')
     positions = max_seq_len or limit
     return MemoryPlan(positions, manifest.weights_bytes,
-                      request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request),
-                                                                  request.backend),
+                      request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request)),
                       _buffers_bytes(manifest.model, request.backend))
 
 
 def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
     """Return the positions that `memory` bytes have room for beside the weights, within the context."""
     left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model, request.backend)
-    position = request.caches * position_bytes(manifest.model, _numbers(manifest, request), request.backend)
+    position = request.caches * position_bytes(manifest.model, _numbers(manifest, request))
     return int(max(0, min(left // position, manifest.model['context_length'])))
 
 
@@ -119,14 +118,10 @@ def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request =
     return f'it would fit with {" or ".join(remedies)}' if remedies else 'use a smaller model'
 
 
-def position_bytes(model: Mapping[str, Any], numbers: str, backend: str = 'cpu') -> int:
+def position_bytes(model: Mapping[str, Any], numbers: str) -> int:
     """Return the bytes of keys and values of a position in all layers, as fp32, fp16 or int8 with its scales."""
     dim: int = model['head_dim']
-    if numbers == 'int8':
-        scale = 2 if backend == 'cpu' else 4
-        head = 2 * dim + scale * (-(-dim // KEY_GROUP) + 1)
-    else:
-        head = 2 * dim * (4 if numbers == 'fp32' else 2)
+    head = {'fp32': 8 * dim, 'fp16': 4 * dim, 'int8': 2 * dim + 2 * (-(-dim // KEY_GROUP) + 1)}[numbers]
     return int(model['layers'] * model['kv_heads'] * head)
 
 
