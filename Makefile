@@ -61,7 +61,12 @@ $(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch
 	@$(PY) -W ignore setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
 	@touch $@
 
-$(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package
+# Other CUDA architectures than last time are another extension.
+ARCHS = $(MADE)/archs-$(subst ;,-,$(TINYCHAT_CUDA_ARCHS))
+$(ARCHS): | $(MADE)/package
+	@rm -f $(MADE)/archs-* && touch $@
+
+$(MADE)/extension: $(shell find csrc -type f 2>/dev/null) $(MADE)/package $(ARCHS)
 	$(STEP) 'C++ extension' $(PY) -W ignore setup.py --quiet build_ext --inplace
 	@touch $@
 

@@ -10,7 +10,7 @@
 namespace tinychat::cuda {
 
 __device__ inline void await_previous() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && CUDART_VERSION >= 11080
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && CUDART_VERSION >= 12030 // as can_overlap()
   cudaTriggerProgrammaticLaunchCompletion(); // the next kernel may be placed now; it waits for all of this one
   cudaGridDependencySynchronize();
 #endif

@@ -41,9 +41,10 @@ __device__ inline uint32_t choose_bytes(uint32_t a, uint32_t b) {
 #endif
 }
 
-// Asks for the 16-byte units from `at` on to be brought to the L2 cache (compute capability 9.0), by one thread for all.
+// Asks for the 16-byte units from `at` on to be brought to the L2 cache (compute capability 9.0, and PTX 8.0, so CUDA 12), by
+// one thread for all.
 __device__ inline void prefetch([[maybe_unused]] const void* at, [[maybe_unused]] uint32_t bytes) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && CUDART_VERSION >= 12000
   if (bytes >= 16)
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(at), "r"(bytes / 16 * 16) : "memory");
 #endif
