@@ -23,13 +23,13 @@ namespace tinychat::cuda {
 // What a lane loads at once: its two rows of `kSpan` columns, of which `kColumns` are its own.
 //
 //   weights()  operands of kProducts multiplications, scaled
-//   numbers()  the same as stored, match() what they need of the tokens, and add_sums() what becomes of the sums of a group:
-//              for few tokens and large groups. kPlain: that needs the sums of the tokens themselves
 //   tokens()   the other operands for the same columns
+//   numbers()  for few tokens and large groups: the weights as stored, match() what they need of the tokens, add_sums() what
+//              becomes of the sums of a group. kPlain: that needs the sums of the tokens themselves
 //
 // Where one token is decoded, a warp has `kAhead` stretches of weights on their way.
 struct SixteenBits { // of tokens: what is multiplied, and summed up
-  static constexpr bool kBytes = false;
+  static constexpr bool kBytes = false, kPlain = false;
   using Token = uint16_t;
   using Weights = uint32_t[4];
   using Tokens = uint32_t[2];
@@ -59,33 +59,25 @@ struct Four : SixteenBits {
         a[1][2 * i + row] = rows.weights(row, from_high_nibbles<kNumber>(words[row] >> 8 * i, rows.zeros[row]));
       }
   }
-  // In fp16 the bits 0000q are the number q / 2^24, and 000q0 is 16 times that: a mask is all it takes. bf16 has no bits for
-  // that: there it is 128 + q.
+  // In fp16 the bits 0000q are the number q / 2^24, and 000q0 is 16 times that: a mask is all it takes.
   __device__ static void numbers(const Load& load, uint32_t (&a)[kProducts][4]) {
+    static_assert(kNumber == Number::kHalf);
     const uint32_t words[2][2] = {{low_bytes(load.x), high_bytes(load.x)}, {low_bytes(load.y), high_bytes(load.y)}};
 #pragma unroll
     for (int row = 0; row < 2; ++row)
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        const uint32_t word = words[row][i];
-        if constexpr (kNumber == Number::kHalf) {
-          a[0][2 * i + row] = word & 0x000f000fu;
-          a[1][2 * i + row] = word & 0x00f000f0u;
-        } else {
-          a[0][2 * i + row] = select_or<0x000f000fu, kUnits<kNumber>>(word);
-          a[1][2 * i + row] = select_or<0x000f000fu, kUnits<kNumber>>(word >> 4);
-        }
+        a[0][2 * i + row] = words[row][i] & 0x000f000fu;
+        a[1][2 * i + row] = words[row][i] & 0x00f000f0u;
       }
   }
   // What is 16 times too much meets 1/16 of the tokens.
   __device__ static void match(uint32_t (&b)[kProducts][2]) {
-    if constexpr (kNumber == Number::kHalf)
-      for (uint32_t& two : b[1]) two = multiply_add<kNumber>(two, 0x2c002c00u, 0);
+    for (uint32_t& two : b[1]) two = multiply_add<kNumber>(two, 0x2c002c00u, 0);
   }
   __device__ static void add_sums(const float (&sums)[4], const float (&plain)[4], const StoredScales& stored, int g,
                                   float (&total)[4]) {
-    constexpr bool kHalf = kNumber == Number::kHalf;
-    const SumScales rows = SumScales::of<kOffset>(stored, g, kHalf ? 0x1p-24f : 1.0f, kHalf ? 0.0f : 128.0f);
+    const SumScales rows = SumScales::of<kOffset>(stored, g, 0x1p-24f);
 #pragma unroll
     for (int i = 0; i < 4; ++i) total[i] += rows.scale[i / 2] * sums[i] + rows.offset[i / 2] * plain[i];
   }
@@ -120,7 +112,6 @@ struct FourColumns : SixteenBits {
 template <Number kNumber>
 struct Eight : FourColumns<kNumber> {
   static constexpr int kColumnBytes = 16;
-  static constexpr bool kPlain = kNumber == Number::kHalf;
   using Load = uint2;
 
   __device__ static int place(int g, int t) { return 64 * t + 8 * g; }
@@ -133,28 +124,6 @@ struct Eight : FourColumns<kNumber> {
 #pragma unroll
       for (int i = 0; i < 2; ++i) a[0][2 * i + row] = rows.weights(row, from_bytes<kNumber>(words[row] >> 8 * i));
   }
-  // In fp16, (q + 128) / 2^24; in bf16, q.
-  __device__ static void numbers(const Load& load, uint32_t (&a)[1][4]) {
-    const uint32_t words[2] = {load.x ^ 0x80808080u, load.y ^ 0x80808080u};
-#pragma unroll
-    for (int row = 0; row < 2; ++row) {
-      if constexpr (kNumber == Number::kHalf) {
-        a[0][row] = low_bytes(words[row]);
-        a[0][2 + row] = high_bytes(words[row]);
-      } else {
-        a[0][row] = from_bytes<kNumber>(in_pairs(row == 0 ? load.x : load.y));
-        a[0][2 + row] = from_bytes<kNumber>(in_pairs(row == 0 ? load.x : load.y) >> 8);
-      }
-    }
-  }
-  __device__ static void match(uint32_t (&)[1][2]) {}
-  __device__ static void add_sums(const float (&sums)[4], const float (&plain)[4], const StoredScales& stored, int g,
-                                  float (&total)[4]) {
-    const SumScales rows = SumScales::of<Offset::kNone>(stored, g, kPlain ? 0x1p-24f : 1.0f, kPlain ? 128.0f : 0.0f);
-#pragma unroll
-    for (int i = 0; i < 4; ++i)
-      total[i] += rows.scale[i / 2] * sums[i] + (kPlain ? rows.offset[i / 2] * plain[i] : 0.0f);
-  }
 };
 
 // 16-bit numbers lie column by column: two rows are 4 bytes, and a lane's four columns are four loads. kRounds: fp16 weights
@@ -162,7 +131,6 @@ struct Eight : FourColumns<kNumber> {
 template <Number kNumber, bool kRounds>
 struct Sixteen : FourColumns<kNumber> {
   static constexpr int kColumnBytes = 32;
-  static constexpr bool kPlain = false;
   using Load = uint4;
 
   __device__ static int place(int g, int t) { return 128 * t + 4 * g; }

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kThreads, kNumber != Number::kBf16 ? few_block
   constexpr int kNext = kTeam * kStretch, kFurther = F::kAhead * kNext;
   // A group's sums are scaled; those of small groups would be too many, where they need not be integers.
   constexpr bool kLarge = kScaled >= 64 && !F::kBytes, kSummed = kLarge || F::kBytes;
-  constexpr uint32_t kOne = kNumber == Number::kHalf ? 0x3c003c00u : 0x3f803f80u;
+  constexpr uint32_t kOne = 0x3c003c00u; // fp16, twice
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int tiles = (p.w.rows + 15) / 16 / kTiles; // taken together
   const int cols = p.w.cols, beside = warp / kTeam * tiles, begin = warp % kTeam * kStretch;
