@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What others take for the same on a CUDA device: cuda_peers.py PEER BANDWIDTH, or cuda_peers.py transformers SHAPE.
+What others take for the same on a CUDA device: cuda_peers.py PEER BANDWIDTH, or cuda_peers.py transformers SHAPE….
 
 Prints JSON lines as they come, so that who waits may stop waiting.
 """
@@ -95,8 +95,20 @@ PEERS: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, int]] = {
     'cuBLAS': (_cublas, 'f16', 0), 'torch int4pack': (_int4pack, 'w4', 128), 'gemlite': (_gemlite, 'w4', 128)}
 
 
-def transformers_model(name: str, context: int = 4, new_tokens: int = 50, prompt: int = 512) -> None:
-    """Print milliseconds a token, and of a prompt, of transformers in FP16 on random weights."""
+def transformers_models(names: list[str]) -> None:
+    """Print the figures of each shape."""
+    import torch
+
+    for name in names:
+        try:
+            print(json.dumps({'model': name, **transformers_model(name)}), flush=True)
+        except Exception as error:  # one that has no room, say
+            print(f'transformers {name}: {type(error).__name__}: {str(error)[:200]}', file=sys.stderr)
+        torch.cuda.empty_cache()
+
+
+def transformers_model(name: str, context: int = 4, new_tokens: int = 30, prompt: int = 512) -> dict[str, float]:
+    """Return milliseconds a token, and of a prompt, of transformers in FP16 on random weights."""
     import torch
     import transformers
 
@@ -122,12 +134,11 @@ def transformers_model(name: str, context: int = 4, new_tokens: int = 50, prompt
             times.append(time)
         ids = torch.ones(1, prompt, dtype=torch.long)
         prompts = [milliseconds(ids, None)[0] for _ in range(6)]
-    print(json.dumps({'transformers_ms': median(times[1:]),
-                      'transformers_prefill_ms': median(prompts[1:])}), flush=True)
+    return {'transformers_ms': median(times[1:]), 'transformers_prefill_ms': median(prompts[1:])}
 
 
 if __name__ == '__main__':
     if sys.argv[1] == 'transformers':
-        transformers_model(sys.argv[2])
+        transformers_models(sys.argv[2:])
     else:
         products(sys.argv[1], float(sys.argv[2]))

@@ -8,17 +8,20 @@ TinyChat on a CUDA device beside its peers, all in one run of less than eight mi
 Needs the package (`TINYCHAT_CUDA_ARCHS=native make setup`), matplotlib, and torch with CUDA; transformers and gemlite
 are compared with where they can be imported. Products: ours of every format, torch's `_weight_int4pack_mm`,
 gemlite's, cuBLAS fp16. Models: the shapes of the original's table on random weights, 4 tokens of context and 200 new
-ones, chosen on the device, INT4 and FP16, and transformers' FP16; of the first one also eight bits with activations of
-eight and of 16, a prompt of 512 tokens, and a context of 4096.
-Leaves `speed.json` and `speed.png`; what there is no time left for is left out, and the table says so.
+ones, chosen on the device, INT4 and FP16, and transformers' FP16; of the first one also a KV cache of bytes, eight bits
+with activations of eight and of 16, a prompt of 512 tokens, and a context of 4096. Choices: a token of a small model by
+what is asked of its logits.
+Leaves `speed.json` and `speed.png`; what there is no time left for is left out, and the table says so. What peers take
+comes last.
 """
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 import json
 from pathlib import Path
+from statistics import median
 import subprocess
 import sys
 from time import monotonic
@@ -32,7 +35,17 @@ MODELS = ('llama-2-7b', 'vicuna-7b', 'mpt-7b', 'falcon-7b', 'llama-2-13b', 'vicu
 ORIGINAL: dict[str, tuple[float | None, float]] = {
     'llama-2-7b': (27.14, 8.71), 'llama-2-13b': (47.28, 14.64), 'vicuna-7b': (26.06, 8.39),
     'vicuna-13b': (44.91, 13.46), 'mpt-7b': (22.79, 7.99), 'mpt-30b': (None, 28.15), 'falcon-7b': (39.44, 11.71)}
+# Label -> precision, KV cache: what is measured of each model, and what more of the first one.
+SETTINGS = {'int4': ('W4A16', 'auto'), 'fp16': ('W16A16', 'auto')}
+MORE = {'int4_kv8': ('W4A16', 'int8'), 'w8a8': ('W8A8', 'auto'), 'w8a16': ('W8A16', 'auto')}
 NEW_TOKENS = 200
+LONG = 4096 - NEW_TOKENS
+SMALL = 'smollm2-135m'
+# How a token is chosen: what the sampler is told, and whether half of the vocabulary is forbidden.
+CHOICES: dict[str, tuple[dict[str, Any], bool]] = {
+    'greedy': ({}, False), 'top-k 40, penalty, mask': (
+        {'temperature': 0.8, 'top_k': 40, 'top_p': 0.95, 'repetition_penalty': 1.1}, True),
+    'of a whole row': ({'temperature': 0.8, 'top_p': 0.95}, False)}
 Row = dict[str, Any]
 
 
@@ -58,49 +71,86 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def measure(models: Iterable[str], end: float) -> dict[str, Any]:
-    """Return device, products and models, as far as time reaches."""
+def measure(models: Sequence[str], end: float) -> dict[str, Any]:
+    """Return device, products, models and choices, and how long each took, as far as time reaches."""
     from tinychat_core import _tinychat
     from tinychat_core.bench.kernels import measure_products
     from tinychat_core.cuda import usable_library
 
     library = usable_library('cuda', 'W4', None)
     assert library is not None
-    device = _tinychat.cuda_device(str(library))
     bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
-    products: list[Row] = []
-    for time in measure_products(library):
-        row = {'by': 'tinychat', **asdict(time)}
-        products.append(row | {'format': row['format'] + ('a8' if row['byte_tokens'] else '')})
+    found: dict[str, Any] = {'device': _tinychat.cuda_device(str(library)), 'copy_gb_per_s': bandwidth / 1e9,
+                             'products': [], 'models': [], 'choices': [], 'seconds': {}}
+
+    def timed(part: str, to: list[Row], find: Callable[..., Iterable[Row]], *arguments: Any) -> None:
+        begin = monotonic()
+        to.extend(find(*arguments))
+        found['seconds'][part] = round(monotonic() - begin, 1)
+
+    def products() -> Iterator[Row]:
+        for time in measure_products(library):
+            row = {'by': 'tinychat', **asdict(time)}
+            yield row | {'format': row['format'] + ('a8' if row['byte_tokens'] else '')}
+
+    timed('products', found['products'], products)
+    timed('choices', found['choices'], choices)
+    timed('models', found['models'], lambda: (model(name, name == models[0], end) for name in models))
     for peer in PEERS:
-        products += peer_lines(min(60.0, end - monotonic()), peer, str(bandwidth))
-    found: list[Row] = []
-    row: Row
-    for name in models:
-        if monotonic() > end:
-            found.append({'model': name, 'skipped': 'no time left'})
-            continue
-        row = {'model': name}
-        contexts = (4, 512, 4096 - NEW_TOKENS) if not found else (4,)
-        for label, precision in (('int4', 'W4A16'), ('fp16', 'W16A16'),
-                                 *([('w8a8', 'W8A8'), ('w8a16', 'W8A16')] if not found else [])):
-            for context, result in zip(contexts, bench(name, precision, contexts, end - monotonic()), strict=False):
-                suffix = '' if context == 4 else f'_{context}'
-                row[f'{label}_ms{suffix}'] = 1e3 / float(result['decode_tokens_per_s'])
-                row[f'{label}_prefill_ms{suffix}'] = float(result['time_to_first_token_ms'])
-                row[f'{label}_gb{suffix}'] = float(result['read_gb_per_s']) / float(result['decode_tokens_per_s'])
-        found.append(row)
-    for row in found:  # last, because it takes longest
-        for line in peer_lines(end - monotonic(), 'transformers', row['model']) if monotonic() < end else []:
-            row |= line
-    return {'device': device, 'copy_gb_per_s': bandwidth / 1e9, 'products': products, 'models': found}
+        timed(peer, found['products'], peer_lines, min(45.0, end - monotonic()), peer, str(bandwidth))
+    theirs: list[Row] = []
+    measured = [row['model'] for row in found['models'] if 'skipped' not in row]
+    timed('transformers', theirs, peer_lines, end - monotonic(), 'transformers', *measured)
+    for row in found['models']:
+        row |= next((line for line in theirs if line['model'] == row['model']), {})
+    return found
 
 
-def bench(name: str, precision: str, contexts: Iterable[int], seconds: float) -> list[Row]:
+def model(name: str, whole: bool, end: float) -> Row:
+    """Return the figures of a model, all that there are where it is the `whole` one, as far as time reaches."""
+    if monotonic() >= end:
+        return {'model': name, 'skipped': 'no time left'}
+    row: Row = {'model': name}
+    contexts = (4, 512, LONG) if whole else (4,)
+    for label, (precision, kv_cache) in (SETTINGS | MORE if whole else SETTINGS).items():
+        results = bench(name, precision, kv_cache, contexts, end - monotonic())
+        for context, result in zip(contexts, results, strict=False):
+            suffix = '' if context == 4 else f'_{context}'
+            row[f'{label}_ms{suffix}'] = 1e3 / float(result['decode_tokens_per_s'])
+            row[f'{label}_prefill_ms{suffix}'] = float(result['time_to_first_token_ms'])
+            row[f'{label}_gb{suffix}'] = float(result['read_gb_per_s']) / float(result['decode_tokens_per_s'])
+    return row
+
+
+def choices(tokens: int = 100) -> Iterator[Row]:
+    """Yield the milliseconds of a token of a small model, chosen on the device or of a row that crosses to the host."""
+    import numpy as np
+
+    from tinychat_core._tinychat import Sampler
+    from tinychat_core.bench.shapes import manifest, random_tensors
+    from tinychat_core.engine import Engine
+
+    listed = manifest(SMALL, 'W4')
+    engine = Engine(listed.model, random_tensors(listed), weights='W4', precision='W4A16', backend='cuda',
+                    max_seq_len=tokens + 8)
+    allowed = np.full(-(-engine.vocab_size // 32), 0x55555555, np.uint32)
+    for name, (settings, masked) in CHOICES.items():
+        cache, sampler = engine.new_cache(), Sampler(0, **settings)
+        times = []
+        for token in range(tokens + 4):
+            begin = monotonic()
+            sampler.accept(engine.sample(cache, [token], sampler, allowed if masked else None))
+            times.append(monotonic() - begin)
+        yield {'choice': name, 'ms': 1e3 * median(times[4:])}  # the first ones load kernels and record a graph
+    engine.close()
+
+
+def bench(name: str, precision: str, kv_cache: str, contexts: Iterable[int], seconds: float) -> list[Row]:
     """Return what `tinychat bench` finds of a shape, one context after the other."""
-    return lines_of([sys.executable, '-m', 'tinychat_core.cli', 'bench', '--shape', name, '--precision', precision,
-                     '--backend', 'cuda', '--json', '--context', ','.join(map(str, contexts)), '--new-tokens',
-                     str(NEW_TOKENS)], seconds)
+    lines = lines_of([sys.executable, '-m', 'tinychat_core.cli', 'bench', '--shape', name, '--precision', precision,
+                      '--kv-cache', kv_cache, '--backend', 'cuda', '--json', '--context', ','.join(map(str, contexts)),
+                      '--new-tokens', str(NEW_TOKENS)], seconds)
+    return [line for line in lines if 'decode_tokens_per_s' in line]  # one that does not fit tells its plan
 
 
 def peer_lines(seconds: float, *arguments: str) -> list[Row]:
@@ -110,9 +160,11 @@ def peer_lines(seconds: float, *arguments: str) -> list[Row]:
 
 def lines_of(command: list[str], seconds: float) -> list[Row]:
     """Return the JSON lines of a process, those that came until it failed or time was over."""
+    if seconds <= 0:
+        return []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        out, errors = process.communicate(timeout=max(seconds, 10))
+        out, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         out, errors = process.communicate()
@@ -143,16 +195,19 @@ def tables(found: dict[str, Any]) -> list[str]:
         theirs = row.get('transformers_prefill_ms')
         lines += ['', f'{row["model"]}, 512 tokens of a prompt: INT4 {_number(row.get("int4_prefill_ms_512"))} ms, '
                       f'FP16 {_number(row.get("fp16_prefill_ms_512"))} ms, transformers {_number(theirs)} ms']
-        for label in ('w8a8', 'w8a16'):
+        for label in MORE:
             if row.get(f'{label}_ms'):
                 lines.append(f'{row["model"]}, {label.upper()}: {row[f"{label}_ms"]:.2f} ms a token, 512 tokens of a '
                              f'prompt {_number(row.get(f"{label}_prefill_ms_512")).strip()} ms')
-        for label in ('int4', 'fp16'):
-            short, long = row.get(f'{label}_ms'), row.get(f'{label}_ms_{4096 - NEW_TOKENS}')
+        for label in ('int4', 'fp16', 'int4_kv8'):
+            short, long = row.get(f'{label}_ms'), row.get(f'{label}_ms_{LONG}')
             if short and long:
-                bytes_ratio = row[f'{label}_gb_{4096 - NEW_TOKENS}'] / row[f'{label}_gb']
+                bytes_ratio = row[f'{label}_gb_{LONG}'] / row[f'{label}_gb']
                 lines.append(f'{row["model"]}, {label}, up to 4096 tokens of context: {long:.2f} ms a token, '
                              f'{long / short / bytes_ratio:.2f} of what the bytes would make of {short:.2f} ms')
+    lines += [f'{SMALL}, a token {row["choice"]}: {row["ms"]:.3f} ms' for row in found.get('choices', [])]
+    if 'seconds' in found:
+        lines += ['', 'seconds: ' + ', '.join(f'{part} {seconds:.0f}' for part, seconds in found['seconds'].items())]
     return lines
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from test_forward import assert_as_near_as_the_cpu, error, imported, logits
 import torch
+import transformers
 
 from tinychat_core._tinychat import Sampler
 from tinychat_core.engine import Engine
+from tinychat_core.importers import import_model
 from tinychat_core.sampling import SamplingParams
 
 pytestmark = pytest.mark.gpu
@@ -50,6 +52,21 @@ def test_bf16_is_as_near_as_that_of_transformers(name: str, tmp_path: Path) -> N
     expected = reference.score(tokens)[PROMPT - 1:]
     found = logits(imported(name, 'W16', tmp_path, torch.bfloat16), 'W16A16', 'cuda', PROMPT, DECODED, 200)
     assert error(found, expected) < error(reference.score(tokens, torch.bfloat16)[PROMPT - 1:], expected)
+
+
+def test_a_whole_model_is_nearer_than_transformers_in_fp16(tmp_path: Path) -> None:
+    """All layers of SmolLM2-135M's shape on random weights, on the same device; the residual stream here is fp32."""
+    reference = Reference('smollm2', num_hidden_layers=30, intermediate_size=1536)
+    source = reference.save(tmp_path / 'model', torch.float16)
+    import_model(str(source), tmp_path / 'ours')
+    tokens = np.random.default_rng(0).integers(0, VOCAB, PROMPT + DECODED).tolist()
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float16).to(device)
+    with torch.inference_mode():
+        expected = theirs(torch.tensor([tokens], device=device)).logits[0].float().cpu().numpy()
+    found = Engine.open(tmp_path / 'ours', backend='cuda', max_seq_len=200).score(tokens)
+    exact = reference.score(tokens)
+    assert error(found, exact) < error(expected, exact)
 
 
 def test_greedy_tokens_equal_the_cpu(smollm2_checkpoint: Path) -> None:

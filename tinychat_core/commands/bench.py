@@ -10,6 +10,7 @@ import sys
 
 from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
 from tinychat_core.checkpoint.manifest import Manifest
+from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import BackendFailedError, InvalidParameterError
 
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--shape', choices=SHAPES, help="instead of a model: a known model's shape on random weights")
     parser.add_argument('--precision', help='W4A8, W4A16, W8A8, W8A16 or W16A16 (default: as the weights are stored; '
                                             'a shape: W4A8)')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens of the prompt (default: 4)')
     parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (200)')
@@ -58,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
     for threads in _numbers('--threads', args.threads) if args.threads else [None]:
         if tensors is not None:
             engine = Engine(listed.model, tensors, weights=weights, precision=args.precision,
-                            backend=args.backend, threads=threads, max_seq_len=length)
+                            backend=args.backend, threads=threads, max_seq_len=length, kv_cache=args.kv_cache)
         else:
-            engine = Engine.open(args.model, args.precision, args.backend, threads, length)
+            engine = Engine.open(args.model, args.precision, args.backend, threads, length, kv_cache=args.kv_cache)
         if not args.json and not results:
             print(f'{args.shape or args.model}: {engine.token_bytes / 1e6:.1f} MB a token, {engine.precision} on '
                   f'{engine.isa}')
@@ -111,7 +113,8 @@ def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: P
     from tinychat_core.cuda import machine
 
     has = available_memory() if library is None else machine(library).room
-    needs = plan(listed, positions, Request(args.precision, backend='cpu' if library is None else 'cuda'))
+    backend = 'cpu' if library is None else 'cuda'
+    needs = plan(listed, positions, Request(args.precision, args.kv_cache, backend=backend))
     fits = needs.total_bytes <= has
     if not args.json:
         total, weights, cache, buffers = (count / 2**30 for count in (
