@@ -4,7 +4,7 @@
 Hold the kernels to what the compiler says of them: check_cuda_resources.py BUILD_LOG.
 
 The log is the output of a build with -Xptxas=-v. A kernel that spills registers to memory, or that was not built
-for all architectures, fails. Prints a line a kernel: the most registers and shared memory of all architectures.
+for all architectures, fails. Prints a line a kernel: the most registers, shared memory and stack of all architectures.
 """
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ import subprocess
 import sys
 
 _ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(sm_\d+)'")
-_SPILL = re.compile(r'(\d+) bytes spill stores, (\d+) bytes spill loads')
+_STACK = re.compile(r'(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads')
 _USED = re.compile(r'Used (\d+) registers')
 _SHARED = re.compile(r'(\d+) bytes smem')
 
 
-def report(log: str) -> dict[str, dict[str, tuple[int, int, int]]]:
-    """Return (registers, bytes of shared memory, bytes spilled) by kernel and architecture."""
-    found: dict[str, dict[str, tuple[int, int, int]]] = defaultdict(dict)
+def report(log: str) -> dict[str, dict[str, tuple[int, int, int, int]]]:
+    """Return (registers, bytes of shared memory, of stack, of what is spilled) by kernel and architecture."""
+    found: dict[str, dict[str, tuple[int, int, int, int]]] = defaultdict(dict)
     kernel = arch = ''
-    spilled = 0
+    stack = spilled = 0
     for line in log.splitlines():
         if entry := _ENTRY.search(line):
             kernel, arch = entry.groups()
-        elif spill := _SPILL.search(line):
-            spilled = sum(map(int, spill.groups()))
+        elif taken := _STACK.search(line):
+            stack, *stores_and_loads = map(int, taken.groups())
+            spilled = sum(stores_and_loads)
         elif (used := _USED.search(line)) and kernel:
             shared = _SHARED.search(line)
-            found[kernel][arch] = int(used[1]), int(shared[1]) if shared else 0, spilled
+            found[kernel][arch] = int(used[1]), int(shared[1]) if shared else 0, stack, spilled
             kernel = ''
     return dict(found)
 
@@ -50,11 +51,12 @@ def main() -> int:
     archs = {arch for by_arch in kernels.values() for arch in by_arch}
     bad = 0 if kernels else 1
     for name, by_arch in sorted(zip(readable(list(kernels)), kernels.values(), strict=True)):
-        registers, shared, spilled = map(max, zip(*by_arch.values(), strict=True))
+        registers, shared, stack, spilled = map(max, zip(*by_arch.values(), strict=True))
         problems = [f'spills {spilled} bytes'] * (spilled > 0)
         problems += [f'not built for {", ".join(sorted(archs - set(by_arch)))}'] * (set(by_arch) != archs)
         bad += len(problems)
-        print(f'{name:<60} {registers:4d} registers {shared:6d} bytes shared  {"; ".join(problems)}')
+        print(f'{name:<60} {registers:4d} registers {shared:6d} bytes shared {stack:4d} bytes stack  '
+              f'{"; ".join(problems)}')
     print(f'{len(kernels)} kernels for {", ".join(sorted(archs))}' + (f': {bad} problems' if bad else ''))
     return 1 if bad else 0
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A CUDA runtime without a device, for tests: memory is the host's, a kernel runs in the SIMT shim, a graph is a list of
-// what was captured, with its arguments as they were then. It proves arithmetic and the order of launches, not the
+// what was captured, with its arguments as they were then. It proves arithmetic, bounds and the order of launches, not the
 // ordering of memory, and it answers with the faults that TINYCHAT_FAKE_CUDA names:
 //
 //   no-driver, no-device, other-arch    at the first question
@@ -13,13 +13,17 @@
 // or several, with commas between them.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "simt.h"
@@ -53,12 +57,33 @@ namespace fake {
 
 using Work = std::function<void()>;
 
+// Device memory: its end is that of a page, and before and behind its pages are some that nobody may touch, so that who
+// reads or writes beyond it crashes.
+class Memory {
+ public:
+  explicit Memory(size_t size) : size_(size), whole_((size + kPage - 1) / kPage * kPage + 2 * kPage) {
+    base_ = static_cast<char*>(mmap(nullptr, whole_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    mprotect(base_ + kPage, whole_ - 2 * kPage, PROT_READ | PROT_WRITE);
+    std::memset(data(), 0xff, size); // NaN wherever nothing was written
+  }
+  ~Memory() { munmap(base_, whole_); }
+  Memory(const Memory&) = delete;
+
+  size_t size() const { return size_; }
+  void* data() const { return base_ + whole_ - kPage - (size_ + 15) / 16 * 16; }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  size_t size_, whole_;
+  char* base_;
+};
+
 // The device and what goes wrong with it. Read anew for each process; a reset heals it, as restarting a driver does.
 struct Device {
   std::string fault = std::getenv("TINYCHAT_FAKE_CUDA") ? std::getenv("TINYCHAT_FAKE_CUDA") : "";
-  std::map<void*, size_t> memory;
+  std::map<void*, std::unique_ptr<Memory>> memory;
   size_t used = 0;
-  long launches = 0;
+  long launches = 0, records = 0;
   cudaError_t sticky = cudaSuccess;
   std::vector<Work>* capture = nullptr;
 
@@ -154,7 +179,6 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
   return fake::device.fault == "other-arch" ? cudaErrorNoKernelImageForDevice : fake::device.start();
 }
 inline cudaError_t cudaDeviceReset() {
-  for (auto& [memory, size] : fake::device.memory) std::free(memory);
   fake::device.memory.clear();
   fake::device.used = 0;
   fake::device.sticky = cudaSuccess;
@@ -166,18 +190,17 @@ inline cudaError_t cudaMalloc(void** memory, size_t size) {
   if (device.start() != cudaSuccess) return device.start();
   if (device.capture != nullptr) return cudaErrorStreamCaptureUnsupported;
   if (size > device.total() - device.used) return cudaErrorMemoryAllocation;
-  *memory = std::aligned_alloc(256, (size + 255) / 256 * 256);
-  std::memset(*memory, 0xff, size); // NaN wherever nothing was written
-  device.memory[*memory] = size;
+  auto made = std::make_unique<fake::Memory>(size);
+  *memory = made->data();
+  device.memory[*memory] = std::move(made);
   device.used += size;
   return cudaSuccess;
 }
 inline cudaError_t cudaFree(void* memory) {
   const auto found = fake::device.memory.find(memory);
   if (found == fake::device.memory.end()) return memory == nullptr ? cudaSuccess : cudaErrorInvalidValue;
-  fake::device.used -= found->second;
+  fake::device.used -= found->second->size();
   fake::device.memory.erase(found);
-  std::free(memory);
   return cudaSuccess;
 }
 inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
@@ -248,6 +271,7 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
 }
 inline cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable = new Graph_(*graph);
+  ++fake::device.records;
   return fake::device.sticky;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
