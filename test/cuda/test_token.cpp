@@ -32,10 +32,10 @@ struct SmallModel {
     for (int i = 0; i < 16; ++i) c.rope_inv_freq.push_back(std::pow(1e4f, -static_cast<float>(i) / 16));
     model.embedding = matrix(WeightFormat::kW8Group, 96, 64);
     model.head = matrix(WeightFormat::kW8Group, 96, 64);
-    model.final_norm = norm.data();
+    model.final_norm = {norm.data(), nullptr};
     for (int i = 0; i < layers; ++i) {
       Layer layer;
-      layer.attn_norm = layer.mlp_norm = norm.data();
+      layer.attn_norm = layer.mlp_norm = {norm.data(), nullptr};
       layer.qkv = matrix(format, 160, 64);
       layer.o = matrix(format, 64, 96);
       layer.up = matrix(format, 192, 64);
