@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,16 @@ def smollm2_gguf() -> Path:
 def smollm2_checkpoint() -> Path:
     """Return the split checkpoint of that file."""
     return smollm2.checkpoint()
+
+
+@pytest.fixture
+def core_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """
+    Return what the core logs.
+
+    A ROS 2 distribution loads launch's plugin into every pytest, and its class of loggers passes nothing on.
+    """
+    for name in logging.root.manager.loggerDict:
+        if name.startswith('tinychat_core'):
+            logging.getLogger(name).propagate = True
+    return caplog

@@ -100,11 +100,11 @@ def test_mixed_types_meet_in_a_format_that_holds_both(tmp_path: Path, kind: str,
 
 
 def test_mixed_types_that_nothing_holds_are_rounded_to_eight_bits(
-        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     made = tiny_llama.tensors('Q4_1', kinds={'attn_v': 'Q8_0'})
     linear = imported(tmp_path, made).linear('layers.1.attn.qkv')
     wanted = tiny_llama.expected(made)['layers.1.attn.qkv']
-    assert linear.format == 'w8g' and 'layers.1.attn.qkv: its parts are quantized differently' in caplog.text
+    assert linear.format == 'w8g' and 'layers.1.attn.qkv: its parts are quantized differently' in core_log.text
     assert np.max(np.abs(linear.dequantized() - wanted)) <= 0.504 / 127 * np.max(np.abs(wanted))
 
 
