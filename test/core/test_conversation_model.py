@@ -40,13 +40,13 @@ def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
 
 def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    forward = engine._forward
+    forward = engine._read
 
     def note(cache: Cache, tokens: Sequence[int], *rest: Any) -> Any:
         read.extend(tokens)
         return forward(cache, tokens, *rest)
 
-    monkeypatch.setattr(engine, '_forward', note)
+    monkeypatch.setattr(engine, '_read', note)
     talk, dialogue = Conversation(engine), []
     for number, question in enumerate(QUESTIONS):
         answer = talk.ask(question, SamplingParams(max_new_tokens=16, temperature=2.0, seed=number))
