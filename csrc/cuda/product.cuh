@@ -77,7 +77,7 @@ struct Four : SixteenBits {
   }
   __device__ static void add_sums(const float (&sums)[4], const float (&plain)[4], const StoredScales& stored, int g,
                                   float (&total)[4]) {
-    const SumScales rows = SumScales::of<kOffset>(stored, g, 0x1p-24f);
+    const SumScales rows = SumScales::of<kOffset>(stored, g, 0x1p-24f, 0.0f);
 #pragma unroll
     for (int i = 0; i < 4; ++i) total[i] += rows.scale[i / 2] * sums[i] + rows.offset[i / 2] * plain[i];
   }

@@ -133,12 +133,13 @@ struct RowScales {
 };
 
 // The same for few tokens and large groups, which have fewer sums than there are weights: in float,
-// y += scale * sum(q x) + offset * sum(x). `unit`: what the operand makes of 1.
+// y += scale * sum(q x) + offset * sum(x). `unit`: what the operand makes of 1; `base`: of 0, in units. It is 0, but without it
+// the compiler has a register too few for some of the products.
 struct SumScales {
   float scale[2], offset[2];
 
   template <Offset kOffset>
-  __device__ static SumScales of(const StoredScales& stored, int g, float unit) {
+  __device__ static SumScales of(const StoredScales& stored, int g, float unit, float base) {
     static_assert(kOffset != Offset::kNone);
     SumScales rows;
     // Of zero points: row j in the low nibble of byte j, row j + 8 in the high one.
@@ -147,8 +148,9 @@ struct SumScales {
     for (int row = 0; row < 2; ++row) {
       const float s = from_half(static_cast<uint16_t>(stored.scales >> 16 * row));
       rows.scale[row] = s / unit;
-      rows.offset[row] = kOffset == Offset::kZeros ? -s * static_cast<float>(bytes >> 8 * row & 0xf)
-                                                   : from_half(static_cast<uint16_t>(stored.offsets >> 16 * row));
+      rows.offset[row] = kOffset == Offset::kZeros
+                             ? -s * (base + static_cast<float>(bytes >> 8 * row & 0xf))
+                             : from_half(static_cast<uint16_t>(stored.offsets >> 16 * row)) - s * base;
     }
     return rows;
   }
