@@ -11,13 +11,14 @@ from typing import Any
 from families.tiny_models import Reference
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 import torch
 
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.cli import main
 from tinychat_core.engine import Engine
 from tinychat_core.errors import TinyChatError
-from tinychat_core.quantize import run as runs
+from tinychat_core.quantize import layer, run as runs
 from tinychat_core.quantize.layer import LayerQuantizer
 from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.run import quantize_model
@@ -133,13 +134,28 @@ def test_a_search_that_was_saved_gives_the_same(tmp_path: Path, text: Path) -> N
         quantize_model(directory, tmp_path / 'third', Method.of('smoothquant'), text, load_search=kept)
 
 
+def test_a_scale_that_does_not_help_in_the_end_is_left_out(tmp_path: Path, text: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def poor(matrices: Any, *_: Any) -> Any:
+        """Return a scale that makes the range of each group that of one channel."""
+        scale = torch.ones(matrices[0].shape[1])
+        scale[::32] = 1000
+        return scale
+
+    monkeypatch.setattr(layer, 'search', poor)
+    kept = tmp_path / 'kept.safetensors'
+    quantize_model(str(source(tmp_path)), tmp_path / 'ours', Method.of('awq', group_size=32), text, save_search=kept)
+    scales = [scale for name, scale in load_file(kept).items() if name.endswith('input_scale')]
+    assert len(scales) == 12 and all((scale == 1).all() for scale in scales)
+
+
 def llm_awq(path: Path, **changes: Any) -> Path:
     """Write a search as llm-awq does, for the tiny LLaMA with biases: scale 2 before o, clips of v and down."""
-    layer = 'model.layers.{}.'
+    of = 'model.layers.{}.'
     content = {
-        'scale': [(f'{layer.format(i)}self_attn.v_proj', (f'{layer.format(i)}self_attn.o_proj',),
+        'scale': [(f'{of.format(i)}self_attn.v_proj', (f'{of.format(i)}self_attn.o_proj',),
                    torch.full((192,), 2.0)) for i in range(3)],
-        'clip': [(f'{layer.format(i)}{name}', torch.full((rows, groups, 1), 0.05)) for i in range(3)
+        'clip': [(f'{of.format(i)}{name}', torch.full((rows, groups, 1), 0.05)) for i in range(3)
                  for name, rows, groups in (('self_attn.v_proj', 64, 3), ('mlp.down_proj', 96, 5))]}
     torch.save({**content, **changes}, path)
     return path

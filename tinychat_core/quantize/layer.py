@@ -25,7 +25,7 @@ from tinychat_core.quantize.fold import fold, Group, groups, tied
 from tinychat_core.quantize.grid import Grid, grid_over, ranges
 from tinychat_core.quantize.inputs import gather, Inputs
 from tinychat_core.quantize.method import Method
-from tinychat_core.quantize.scale_search import output_error, rounded, sample_of, search
+from tinychat_core.quantize.scale_search import noise, output_error, rounded, sample_of, search
 
 
 @dataclass
@@ -146,10 +146,32 @@ class LayerQuantizer:
 
             matrices = [self.original[name] for name in group.matrices]
             scale = search(matrices, inputs, self._method, tie)
+            if not self._method.smooths and not self._helps(scale, matrices, inputs):
+                scale = torch.ones_like(scale)
             self.found.scales.update(dict.fromkeys(group.matrices, scale))
             del matrices
         for name in group.matrices:
             self._round(name, self.original.pop(name), inputs)
+
+    def _helps(self, scale: Tensor, matrices: list[Tensor], inputs: Inputs) -> bool:
+        """
+        Return whether a scale is still better than none once the rest of the method has done its part.
+
+        The search judges plain rounding. What a scale protects, clipping and feedback often protect better without it.
+        """
+        samples = [sample_of(matrix) for matrix in matrices]
+
+        def error(scale: Tensor) -> float:
+            total = noise(samples, inputs, scale, self._method) if self._method.rounds_inputs else 0.0
+            for sample in samples:
+                scaled = sample * scale
+                grid = best_grid(scaled, inputs.squares(self._method.group_size, scale), self._method.format,
+                                 self._method.group_size)
+                found = grid.values(integers_with_feedback(scaled, inputs.gram, grid, scale)).div_(scale)
+                total += output_error(found - sample, inputs.gram)
+            return total
+
+        return error(scale) < error(torch.ones_like(scale))
 
     def _round(self, name: str, matrix: Tensor, inputs: Inputs) -> None:
         scale = self._scale(name, matrix.shape[1])

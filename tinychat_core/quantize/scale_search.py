@@ -50,7 +50,7 @@ def search(matrices: Sequence[Tensor], inputs: Inputs, method: Method, tie: Call
 
     def error(scale: Tensor) -> float:
         total = sum(output_error(rounded(sample * scale, method) / scale - sample, inputs.gram) for sample in samples)
-        return total + (_noise(samples, inputs, scale, method) if method.rounds_inputs else 0)
+        return total + (noise(samples, inputs, scale, method) if method.rounds_inputs else 0)
 
     found = {power: error(scale_of(power)) for power in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)}
     for step in (0.075, 0.0375):
@@ -71,7 +71,7 @@ def plain_grid(values: Tensor, method: Method) -> Grid:
     return grid_over(method.format, method.group_size, *ranges(values, method.group_size))
 
 
-def _noise(samples: Sequence[Tensor], inputs: Inputs, scale: Tensor, method: Method) -> float:
+def noise(samples: Sequence[Tensor], inputs: Inputs, scale: Tensor, method: Method) -> float:
     """
     Return the squared error that rounding inputs to bytes adds to the outputs.
 
