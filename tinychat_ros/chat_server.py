@@ -83,6 +83,7 @@ class ChatServer:
             self.end_running(why)
         with self._changed:
             self._changed.wait_for(lambda: self._alive == 0)
+            self._answering = None  # a cleanup that follows gives the memory back
 
     def end_running(self, why: str) -> None:
         """Ask the goal that runs to end."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from weakref import ref
 
 from rclpy.lifecycle import TransitionCallbackReturn
 from robot import Robot, wait_for
@@ -30,3 +31,13 @@ def test_after_each_of_four_loads(start: Callable[..., Robot], smollm2_checkpoin
         assert robot.node.trigger_configure() == robot.node.trigger_activate() == SUCCESS
         wait_for(lambda: robot.is_in(State.IDLE))
     assert after[-1] - after[1] < 5e6
+
+
+def test_nothing_holds_an_engine_that_was_in_use(start: Callable[..., Robot], smollm2_checkpoint: Path) -> None:
+    robot = start(Engine.open, model=str(smollm2_checkpoint), max_seq_len=256)
+    robot.send('Tell me a story.', max_new_tokens=3, conversation_id='kitchen').result()
+    robot.send('Tell me a story.', max_new_tokens=200).await_text()
+    assert robot.node._answering is not None
+    engine = ref(robot.node._answering.engine)
+    assert robot.node.trigger_deactivate() == robot.node.trigger_cleanup() == SUCCESS
+    wait_for(lambda: engine() is None)
