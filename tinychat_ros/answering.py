@@ -37,7 +37,7 @@ class Answering:
 
     def close(self) -> None:
         """Give the memory back."""
-        del self.conversations
+        self.conversations.close()
         self.engine.close()
 
     def answer(self, goal: AcceptedGoal) -> Ending:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-import gc
 import os
 import sys
 from time import monotonic, sleep
@@ -199,7 +198,6 @@ class ChatNode(LifecycleNodeMixin, Node):
         if answering is not None:
             answering.close()
             del answering
-            gc.collect()  # answers and conversations know each other
             give_freed_memory_back()
         self._status.unconfigured(error)
 

@@ -63,6 +63,10 @@ class Conversations:
         with self._lock:
             self._running = ''
 
+    def close(self) -> None:
+        """Give up all caches; nothing can be asked any more."""
+        self._pool.clear()  # it and those it has lent to know each other, and would wait for the garbage collector
+
     def reset(self, conversation_id: str) -> str:
         """Forget a conversation, '' for all of them; return why not, or ''."""
         with self._lock:

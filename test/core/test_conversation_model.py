@@ -40,11 +40,11 @@ def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
 
 def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    forward = engine._read
+    inner = engine._read
 
     def note(cache: Cache, tokens: Sequence[int], *rest: Any) -> Any:
         read.extend(tokens)
-        return forward(cache, tokens, *rest)
+        return inner(cache, tokens, *rest)
 
     monkeypatch.setattr(engine, '_read', note)
     talk, dialogue = Conversation(engine), []

@@ -36,7 +36,7 @@ def read_ahead(mapping: mmap.mmap, offset: int, size: int) -> None:
         mapping.madvise(mmap.MADV_WILLNEED, offset, size)
 
 
-def lock(mapping: mmap.mmap) -> str:
+def lock_pages(mapping: mmap.mmap) -> str:
     """Keep the pages in memory (mlock) and return '', or why that is not allowed."""
     if _LIBC.mlock(_address(mapping, 0), ctypes.c_size_t(len(mapping))) == 0:
         return ''

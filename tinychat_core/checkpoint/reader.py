@@ -18,7 +18,7 @@ from tinychat_core.checkpoint.copies import copy_to_device, host_copies, ignored
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
-from tinychat_core.checkpoint.mapped_pages import lock as lock_pages
+from tinychat_core.checkpoint.mapped_pages import lock_pages
 from tinychat_core.checkpoint.placement import Device, Placement, Way
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import CheckpointError, InvalidParameterError
