@@ -222,3 +222,19 @@ def test_a_damaged_pt_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / 'packed.pt').write_bytes(content)
     directory = save(tmp_path / 'theirs', {'none': torch.zeros(1)})
     assert 'packed.pt' in refused(tmp_path, directory, packed=tmp_path / 'packed.pt')
+
+
+def test_what_float32_holds_beside_packed_matrices_is_rounded_and_said(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model that was quantized in float32: its scales, embedding and head are float32, too."""
+    config, pack, options, _ = EXACT['W4A16 asymmetric']
+    made, means = packed.model(pack, **options)
+    floats = ('weight_scale', 'embed_tokens.weight', 'lm_head.weight')
+    made = {name: tensor.float() * (1 + 2 ** -20) if name.endswith(floats) else tensor for name, tensor in made.items()}
+    checkpoint = imported(tmp_path, save(tmp_path / 'theirs', made, {'quantization_config': config}))
+    for name in MATRICES:
+        assert np.array_equal(checkpoint.linear(name).dequantized(), expected(means, name)), name
+    said = [record.message.partition(': ')[2] for record in caplog.records]
+    assert said == ['model.embed_tokens.weight is float32, and rounded to 16 bits',
+                    'its scales are finer than fp16, and rounded to it',
+                    'lm_head.weight is float32, and rounded to 16 bits']

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import logging
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.importers.packed_source import Parts, Values
-
-_log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
@@ -82,5 +79,5 @@ def _halves(parts: Parts, values: Values) -> npt.NDArray[np.float16]:
     if not np.isfinite(halves).all():
         raise parts.unsupported('has scales or minima beyond the range of fp16')
     if not np.array_equal(halves.astype(np.float32), values):
-        _log.warning('%s: scales are rounded to fp16', parts.name)
+        parts.say('its scales are finer than fp16, and rounded to it')
     return halves

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+import logging
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
+
+_log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 Values = npt.NDArray[np.float32]
@@ -32,11 +35,15 @@ class TensorFile(Protocol):
 
 
 class Parts:
-    """What is stored of one matrix; an error names the file and the tensor."""
+    """
+    What is stored of one matrix; an error names the file and the tensor.
 
-    def __init__(self, files: Mapping[str, TensorFile], label: str, name: str) -> None:
+    `said` is what was already said of the model, which all of its matrices share.
+    """
+
+    def __init__(self, files: Mapping[str, TensorFile], label: str, name: str, said: set[str]) -> None:
         """Look into `files`, by full name, for the parts of the matrix `name`."""
-        self._files, self._label, self.name = files, label, name
+        self._files, self._label, self.name, self._said = files, label, name, said
 
     def __contains__(self, part: str) -> bool:
         """Return whether there is such a part."""
@@ -77,6 +84,12 @@ class Parts:
     def unsupported(self, reason: str) -> UnsupportedModelError:
         """Return an error for what is whole, but has no place here."""
         return UnsupportedModelError(f'{self._label}: {self.name} {reason}')
+
+    def say(self, what: str) -> None:
+        """Warn, once for all matrices of the model."""
+        if what not in self._said:
+            self._said.add(what)
+            _log.warning('%s: %s', self._label, what)
 
     def _array(self, part: str, shape: tuple[int, ...] | None) -> Array:
         array = self._file(part).array(f'{self.name}.{part}')
@@ -136,9 +149,9 @@ class PackedSource:
 
     def __init__(self, plain: PlainSource, packing: Packing) -> None:
         """Find the packed matrices."""
-        self._plain, self._packing = plain, packing
+        self._plain, self._packing, said = plain, packing, set[str]()
         ending = f'.{packing.marker}'
-        self._packed = {f'{base}.weight': Parts(plain.files, plain.label, base)
+        self._packed = {f'{base}.weight': Parts(plain.files, plain.label, base, said)
                         for base in (name.removesuffix(ending) for name in plain.files if name.endswith(ending))}
         parts = {f'{packed.name}.{part}' for packed in self._packed.values() for part in packing.parts}
         self._names = [*self._packed, *(name for name in plain.files if name not in parts)]
@@ -159,9 +172,19 @@ class PackedSource:
         return self._plain.shape(name) if packed is None else self._packing.shape(packed)
 
     def matrix(self, name: str) -> Linear:
-        """Return a matrix with its integers as they are stored."""
+        """
+        Return a matrix with its integers as they are stored; one that is not packed in 16 bits.
+
+        Whoever quantizes a model in float32 is left with an embedding of it. Kept exactly it would have no format here.
+        """
         packed = self._packed.get(name)
-        return self._plain.matrix(name) if packed is None else self._packing.matrix(packed)
+        if packed is not None:
+            return self._packing.matrix(packed)
+        matrix = self._plain.matrix(name)
+        if matrix.format != 'f32':
+            return matrix
+        _log.warning('%s: %s is float32, and rounded to 16 bits', self._plain.label, name)
+        return matrix.in_16_bits()
 
     def vector(self, name: str) -> Values:
         """Return a vector of numbers."""
