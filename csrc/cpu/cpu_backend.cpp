@@ -85,8 +85,9 @@ void CpuBackend::norm(const NormVectors& vectors, const float* x, float* out) co
   else if (out != x) std::copy_n(x, c.hidden_size, out);
 }
 
-void CpuBackend::norm_row(const NormVectors& vectors, int row, float* out) const {
+const float* CpuBackend::norm_row(const NormVectors& vectors, int row, float* out) const {
   norm(vectors, &residual_[static_cast<size_t>(row) * model_.config.hidden_size], out);
+  return out;
 }
 
 template <typename Prepare, typename Tile>
@@ -94,9 +95,10 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
   const bool bytes = takes_bytes(w);
   const int groups = bytes ? w.cols / w.group : 0;
   const auto fill = [&](Input& buffer, int slot, int row) {
-    float* values = &buffer.values[static_cast<size_t>(slot) * w.cols];
-    prepare(row, values);
-    if (w.input_scale != nullptr) kernels_.scale(values, w.input_scale, w.cols);
+    float* own = &buffer.values[static_cast<size_t>(slot) * w.cols];
+    const float* values = prepare(row, own);
+    if (values != own && (w.input_scale != nullptr || !bytes)) values = std::copy_n(values, w.cols, own) - w.cols;
+    if (w.input_scale != nullptr) kernels_.scale(own, w.input_scale, w.cols);
     const size_t group = static_cast<size_t>(slot) * groups;
     if (bytes)
       kernels_.quantize(values, w.cols, w.group, &buffer.quantized[static_cast<size_t>(slot) * w.cols],
@@ -129,8 +131,7 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
 // out = W·input, row by row
 void CpuBackend::multiply_rows(const Linear& w, int rows, const float* input, const Output& out) {
   multiply(
-      w, rows, w.tiles(),
-      [&](int row, float* values) { std::copy_n(input + static_cast<size_t>(row) * w.cols, w.cols, values); },
+      w, rows, w.tiles(), [&](int row, float*) { return input + static_cast<size_t>(row) * w.cols; },
       [&](int tile, const Activations& x) {
         multiply_tile(w, tile, x, rows, {out.to + 16 * tile, out.stride, out.add});
       });
@@ -171,7 +172,7 @@ void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
 void CpuBackend::norm_qkv(int layer) {
   const Layer& l = model_.layers[layer];
   multiply(
-      l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { norm_row(l.attn_norm, row, out); },
+      l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { return norm_row(l.attn_norm, row, out); },
       [&](int tile, const Activations& x) {
         multiply_tile(l.qkv, tile, x, rows_, {&qkv_[16 * tile], static_cast<size_t>(l.qkv.rows)});
       });
@@ -211,7 +212,7 @@ void CpuBackend::norm_up(int layer) {
   const int tiles = c.intermediate_size / 16;
   multiply(
       l.up, rows_, tiles,
-      [&](int row, float* out) { norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
+      [&](int row, float* out) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
       [&](int tile, const Activations& x) {
         alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
         multiply_tile(l.up, tile, x, rows_, {gate, 16});
@@ -225,7 +226,7 @@ void CpuBackend::norm_head(int first, float* logits) {
   const ModelConfig& c = model_.config;
   const int count = rows_ - first, width = c.embedding_width();
   const Linear& project = model_.project_out;
-  const auto normed = [&](int row, float* out) { norm_row(model_.final_norm, first + row, out); };
+  const auto normed = [&](int row, float* out) { return norm_row(model_.final_norm, first + row, out); };
   if (project.present())
     multiply(project, count, project.tiles(), normed, [&](int tile, const Activations& x) {
       multiply_tile(project, tile, x, count, {&step_[16 * tile], static_cast<size_t>(width)});
@@ -233,8 +234,7 @@ void CpuBackend::norm_head(int first, float* logits) {
   multiply(
       model_.head, count, model_.head.tiles(),
       [&](int row, float* out) {
-        if (project.present()) std::copy_n(&step_[static_cast<size_t>(row) * width], width, out);
-        else normed(row, out);
+        return project.present() ? &step_[static_cast<size_t>(row) * width] : normed(row, out);
       },
       [&](int tile, const Activations& x) {
         const auto stride = static_cast<size_t>(c.vocab_size);

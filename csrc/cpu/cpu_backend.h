@@ -51,13 +51,14 @@ class CpuBackend : public Backend {
     std::vector<float> slopes;
   };
 
-  // For all rows: input row = prepare(row); tile(begin, end, activations) for each thread's share of `tiles`.
+  // For all rows: input row = prepare(row, room for it), which may lie elsewhere; tile(begin, end, activations) for each
+  // thread's share of `tiles`.
   template <typename Prepare, typename Tile>
   void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Tile& tile);
   void multiply_rows(const Linear& w, int rows, const float* input, const Output& out);
   void add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
-  void norm_row(const NormVectors& vectors, int row, float* out) const;
+  const float* norm_row(const NormVectors& vectors, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
   void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const;
   void rotate_head(int layer, int row, bool key, float* x) const;

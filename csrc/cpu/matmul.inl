@@ -125,6 +125,10 @@ void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int fi
   for (int g = 0; g < groups; ++g, weights += w.group * kColumnBytes, a += w.group) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const size_t at = static_cast<size_t>(first) * groups + g;
+    // Each group of the next tile once while 128 rows meet this one: a tile is too short for the hardware to notice.
+    if (kRows >= 8 && (g ^ first / kRows) % (128 / kRows) == 0)
+      for (int line = 0; line < w.group * kColumnBytes; line += 64)
+        __builtin_prefetch(weights + static_cast<size_t>(w.cols) * kColumnBytes + line, 0, 3);
     alignas(64) I dots[kRows];
     products.group(weights, w.group, a, x.cols, x.sums + at, groups, dots);
     const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
