@@ -71,7 +71,8 @@ def load_template(directory: Path, tokenizer_config: Mapping[str, Any], model_na
         return file.read_text(encoding='utf-8')
     template = tokenizer_config.get('chat_template')
     if isinstance(template, list):
-        template = {entry['name']: entry['template'] for entry in template}.get('default')
+        template = {entry.get('name'): entry.get('template')
+                    for entry in template if isinstance(entry, dict)}.get('default')
     return template if isinstance(template, str) else _built_in(model_name)
 
 

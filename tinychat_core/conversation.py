@@ -72,7 +72,7 @@ class Conversation:
         """
         self._settle()
         tokens, dropped = self._fitting(question, params)
-        answer = self._pool.take(self).answer(tokens, params, cancel)
+        answer = self._pool.answer(self, tokens, params, cancel)
         if dropped:
             del self._turns[:dropped]
             self.dropped_turns += dropped

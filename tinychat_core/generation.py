@@ -57,6 +57,17 @@ class Decoder(Protocol):
         """Append tokens [n] to the cache and return the one that is drawn next."""
 
 
+def check_prompt(engine: Decoder, tokens: Sequence[int], held: int = 0) -> None:
+    """Raise InvalidParameterError, or PromptTooLongError behind `held` tokens of a cache, as Generation says."""
+    if not tokens:
+        raise InvalidParameterError('the prompt is empty')
+    if not 0 <= min(tokens) <= max(tokens) < engine.vocab_size:
+        raise InvalidParameterError(f'a token of the prompt is outside the vocabulary of {engine.vocab_size}')
+    if held + len(tokens) > engine.context_length:
+        raise PromptTooLongError(f'the prompt has {held + len(tokens)} tokens, and the context only '
+                                 f'{engine.context_length}; shorten it')
+
+
 class Generation(Iterator[Token]):
     """
     An iterator of Token; nothing is computed before the first `next()`, and one token at each.
@@ -76,17 +87,10 @@ class Generation(Iterator[Token]):
         which only the repetition penalty looks at. Raises InvalidParameterError for no tokens or one outside
         the vocabulary, PromptTooLongError where there is no room.
         """
-        if not tokens:
-            raise InvalidParameterError('the prompt is empty')
-        if not 0 <= min(tokens) <= max(tokens) < engine.vocab_size:
-            raise InvalidParameterError('a token of the prompt is outside the vocabulary of '
-                                        f'{engine.vocab_size}')
+        check_prompt(engine, tokens, 0 if cache is None else cache.length)
         self._cache = engine.new_cache() if cache is None else cache
         self.reused_tokens = self._cache.length
         self.prompt_tokens = self.reused_tokens + len(tokens)
-        if self.prompt_tokens > engine.context_length:
-            raise PromptTooLongError(f'the prompt has {self.prompt_tokens} tokens, and the context only '
-                                     f'{engine.context_length}; shorten it')
         self.params = params
         self.seed = params.seed_or_fresh()
         self.ids: list[int] = []

@@ -9,7 +9,7 @@ from threading import Lock
 
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.errors import InvalidParameterError
-from tinychat_core.generation import Decoder, Generation
+from tinychat_core.generation import check_prompt, Decoder, Generation
 from tinychat_core.sampling import SamplingParams
 
 
@@ -58,6 +58,12 @@ class CachePool:
         self._lock = Lock()
         self._lent: OrderedDict[Hashable, PrefixCache] = OrderedDict()  # who came last is last
         self._free: list[PrefixCache] = []
+
+    def answer(self, owner: Hashable, tokens: Sequence[int], params: SamplingParams,
+               cancel: CancelFlag | None = None) -> Generation:
+        """Return the answer to a whole prompt; raises like Engine.generate, before a cache changes hands."""
+        check_prompt(self._engine, tokens)
+        return self.take(owner).answer(tokens, params, cancel)
 
     def take(self, owner: Hashable) -> PrefixCache:
         """Return the owner's cache, or another one that is now his."""

@@ -71,7 +71,8 @@ class Tokenizer:
             library = Library.from_file(str(file))
         except Exception as error:  # The library raises nothing narrower.
             raise CheckpointError(f'{file} is not a tokenizer: {error}') from None
-        config = _read_json(directory / 'tokenizer_config.json')
+        # Some models have their template in a file of its own.
+        config = {**_read_json(directory / 'chat_template.json'), **_read_json(directory / 'tokenizer_config.json')}
         variables = {name: text for name in _SPECIAL_NAMES
                      if (text := _content(config.get(name))) is not None}
         model = _read_json(directory / 'config.json')
@@ -79,6 +80,8 @@ class Tokenizer:
         for source in (_read_json(directory / 'generation_config.json'), model):
             eos = source.get('eos_token_id')
             eos_ids += eos if isinstance(eos, list) else [] if eos is None else [eos]
+        if not all(isinstance(id_, int) for id_ in eos_ids):
+            raise CheckpointError(f'{directory}: eos_token_id is {eos_ids}, which are no tokens')
         # The name that a model was published under, or that of its directory.
         name = f'{model.get("_name_or_path", "")} {directory.resolve().name}'
         jinja = load_template(directory, config, name)
@@ -273,6 +276,9 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return cast('dict[str, Any]', json.loads(file.read_text(encoding='utf-8')))
+        content = json.loads(file.read_text(encoding='utf-8'))
     except ValueError as error:
         raise CheckpointError(f'{file} is not valid JSON: {error}') from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{file} is not a JSON object')
+    return content

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import signal
 import sys
 from time import monotonic
@@ -202,6 +202,16 @@ def summary(result: Any) -> str:
     return f'{line} {result.error_msg}' if result.error_msg else line
 
 
+def _whole(bits: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        number = int(text)
+        if not -1 << (bits - 1) <= number < 1 << (bits - 1):
+            raise argparse.ArgumentTypeError(f'{text} is too large')
+        return number
+
+    return whole
+
+
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog='chat_client', description=__doc__,
@@ -213,15 +223,15 @@ def arguments() -> argparse.ArgumentParser:
     add('--conversation', default='', metavar='NAME',
         help='keep what was said under this name (default: one of its own for the lines of stdin)')
     add('--system', default='', metavar='TEXT', help='system prompt')
-    add('--max-new-tokens', type=int, default=-1, metavar='N', help='longest answer')
+    add('--max-new-tokens', type=_whole(32), default=-1, metavar='N', help='longest answer')
     add('--temperature', type=float, default=-1.0, metavar='T', help='0: always the likeliest token')
-    add('--top-k', type=int, default=-1, metavar='K', help='only the K likeliest tokens; 0: off')
+    add('--top-k', type=_whole(32), default=-1, metavar='K', help='only the K likeliest tokens; 0: off')
     add('--top-p', type=float, default=-1.0, metavar='P', help='only the likeliest with this mass; 1: off')
     add('--min-p', type=float, default=-1.0, metavar='P',
         help='only what is P times as likely as the best; 0: off')
     add('--repetition-penalty', type=float, default=-1.0, metavar='R',
         help='above 1: fewer repetitions; 1: off')
-    add('--seed', type=int, default=-1, metavar='N', help='the same seed gives the same answer')
+    add('--seed', type=_whole(64), default=-1, metavar='N', help='the same seed gives the same answer')
     add('--stop', action='append', default=[], metavar='TEXT',
         help='a text that ends the answer; may be repeated')
     return parser
@@ -253,32 +263,39 @@ def prompts(given: list[str]) -> Iterator[str]:
             yield line
 
 
-def main(args: list[str] | None = None) -> int:
-    """Ask once, or line by line; returns 1 where there is no whole answer."""
+def ask_all(args: list[str] | None) -> bool:
+    """Ask once, or line by line; return whether the last answer is whole. Raises as rclpy and ChatClient do."""
     options = arguments().parse_args(remove_ros_args(args or sys.argv)[1:])
     if not options.prompt and not options.conversation:
         options.conversation = f'chat_client {uuid4()}'
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('chat_client')
-    client = ChatClient(node, options.node, options.timeout)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, client.interrupt)
     is_complete = True
     try:
+        client = ChatClient(node, options.node, options.timeout)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, client.interrupt)
         client.wait()
         for prompt in prompts(options.prompt):
             result = client.ask(goal_of(options, prompt))
             print(summary(result), file=sys.stderr, flush=True)
             is_complete = result.finish_reason in (Chat.Result.STOP, Chat.Result.LENGTH)
-    except ClientError as error:
-        print(f'chat_client: {error}', file=sys.stderr)
-        is_complete = False
-    except KeyboardInterrupt:
-        is_complete = False
     finally:
         node.destroy_node()
+    return is_complete
+
+
+def main(args: list[str] | None = None) -> int:
+    """Return 1 where there is no whole answer."""
+    try:
+        return 0 if ask_all(args) else 1
+    except (ClientError, RuntimeError, ValueError) as error:  # rclpy's for bad arguments and names; no UTF-8
+        print(f'chat_client: {" ".join(str(error).split())}', file=sys.stderr)
+    except KeyboardInterrupt:
+        pass
+    finally:
         rclpy.try_shutdown()
-    return 0 if is_complete else 1
+    return 1
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from threading import Lock
 
 from tinychat_core.conversation import Conversation
 from tinychat_core.engine import CancelFlag, Engine
+from tinychat_core.errors import TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_core.prefix_cache import CachePool
 from tinychat_ros.goal_check import Request
@@ -40,15 +41,20 @@ class Conversations:
         """
         if not request.conversation_id:
             tokens = self._engine.tokenizer.encode_chat(request.messages)
-            return self._pool.take(None).answer(tokens, request.params, cancel), 0
+            return self._pool.answer(None, tokens, request.params, cancel), 0
         with self._lock:
             self._running = request.conversation_id
             talk = self._talks.get(request.conversation_id)
         if talk is None:
             talk = Conversation(self._engine, request.system_prompt, self._pool)
-        elif request.has_own_system_prompt:
+        system_prompt = talk.system_prompt
+        if request.has_own_system_prompt:
             talk.system_prompt = request.system_prompt
-        answer = talk.ask(request.messages[-1]['content'], request.params, cancel)
+        try:
+            answer = talk.ask(request.messages[-1]['content'], request.params, cancel)
+        except TinyChatError:
+            talk.system_prompt = system_prompt
+            raise
         with self._lock:
             self._talks[request.conversation_id] = talk
             self._talks.move_to_end(request.conversation_id)

@@ -12,7 +12,7 @@ from time import sleep
 from typing import Any
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -45,7 +45,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node(give_up)
-    except (ParameterException, RuntimeError) as error:  # rclpy's for bad arguments and start values
+    except (NameValidationException, ParameterException, RuntimeError) as error:  # for bad arguments and start values
         print(f'tinychat_ros: error: {" ".join(str(error).split())}', file=sys.stderr)
         rclpy.try_shutdown()
         return 2

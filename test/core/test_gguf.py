@@ -132,6 +132,21 @@ def test_sixteen_bits_that_are_no_number_are_refused(tmp_path: Path) -> None:
     assert 'layers.0.mlp.down has weights that are not finite' in refused(tmp_path, made)
 
 
+@pytest.mark.parametrize('kind', ['Q4_0', 'Q4_1', 'Q8_0'])
+def test_a_scale_that_is_no_number_is_refused(tmp_path: Path, kind: str) -> None:
+    made = tiny_llama.tensors(kind)
+    damaged = made['blk.0.ffn_down.weight']
+    nan = np.float16(np.nan).tobytes()
+    made['blk.0.ffn_down.weight'] = Tensor(kind, damaged.shape, nan + damaged.data[2:])
+    assert 'layers.0.mlp.down has weights that are not finite' in refused(tmp_path, made)
+
+
+def test_a_norm_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    made = tiny_llama.tensors()
+    made['blk.0.ffn_norm.weight'] = Tensor('F32', (64,), np.full(64, np.inf, np.float32).tobytes())
+    assert 'blk.0.ffn_norm.weight has numbers that are not finite' in refused(tmp_path, made)
+
+
 def test_float32_that_16_bits_do_not_hold_is_refused(tmp_path: Path) -> None:
     made = tiny_llama.tensors('F16')
     data = np.full((64, 96), np.float32(0.1)).tobytes()

@@ -9,7 +9,7 @@ import pytest
 from script_engine import EOS, ScriptEngine
 
 from tinychat_core.conversation import Conversation
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.prefix_cache import CachePool
 from tinychat_core.sampling import SamplingParams
 
@@ -48,6 +48,17 @@ def test_a_released_cache_is_given_away_first(engine: Any) -> None:
     pool.release('nobody')
     assert pool.take('three') is two
     assert pool.take('one') is one
+
+
+def test_a_prompt_that_is_too_long_takes_no_cache(engine: Any) -> None:
+    pool = CachePool(engine, 1)
+    one = Conversation(engine, 'system', pool)
+    ask(one, 'q')
+    with pytest.raises(PromptTooLongError):
+        pool.answer('two', [1] * (engine.context_length + 1), SamplingParams())
+    with pytest.raises(PromptTooLongError):
+        one.ask('x' * engine.context_length, SamplingParams())
+    assert ask(one, 'r') > len('system')
 
 
 def test_a_pool_without_caches_is_refused(engine: Any) -> None:

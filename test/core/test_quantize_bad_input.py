@@ -60,7 +60,8 @@ def test_weights_that_can_hold_code(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_weights_that_are_not_finite(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str], number: float,
                                      method: str) -> None:
     made = changed(tensors(), model__layers__1__mlp__down_proj__weight=torch.full((64, 96), number))
-    line = refused(capsys, save(tmp_path / 'theirs', made), '--text', str(text), '--method', method)
+    calibrating = ['--text', str(text)] if method == 'awq' else []
+    line = refused(capsys, save(tmp_path / 'theirs', made), '--method', method, *calibrating)
     assert 'layers.1.mlp.down has weights that are not finite numbers' in line
 
 
@@ -68,7 +69,8 @@ def test_weights_that_are_not_finite(tmp_path: Path, text: Path, capsys: pytest.
 def test_a_norm_that_is_not_finite(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
                                    method: str) -> None:
     made = changed(tensors(), model__layers__1__input_layernorm__weight=torch.full((64,), torch.inf))
-    line = refused(capsys, save(tmp_path / 'theirs', made), '--text', str(text), '--method', method)
+    calibrating = ['--text', str(text)] if method == 'awq' else []
+    line = refused(capsys, save(tmp_path / 'theirs', made), '--method', method, *calibrating)
     assert 'model.layers.1.input_layernorm.weight has numbers that are not finite' in line
 
 
@@ -193,8 +195,8 @@ def test_ctrl_c(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
         whole(path, arrays)
 
     monkeypatch.setattr(writer, 'write_shard', interrupted)
-    for method in ('awq', 'rtn'):
-        line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text), '--method', method)
+    for options in (['--text', str(text)], ['--method', 'rtn']):
+        line = refused(capsys, save(tmp_path / 'theirs', tensors()), *options)
         assert 'was whole; the same command goes on where it was' in line
 
 
@@ -203,6 +205,23 @@ def test_a_method_that_does_not_make_a_precision(tmp_path: Path, capsys: pytest.
     for method, precision in (('awq', 'W8A8'), ('smoothquant', 'W4A16')):
         assert f'--method {method} does not fit --precision {precision}' in refused(
             capsys, directory, '--method', method, '--precision', precision)
+
+
+@pytest.mark.parametrize('option', ['--text', '--save-search', '--load-search'])
+def test_an_option_that_the_method_has_no_use_for(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                  option: str) -> None:
+    directory = save(tmp_path / 'theirs', tensors())
+    assert f'leave out {option}' in refused(capsys, directory, '--method', 'rtn', option, str(tmp_path / 'file'))
+
+
+@pytest.mark.parametrize('name', ['ours.calibration/chats.jsonl', 'ours.partial/weights.safetensors'])
+def test_files_of_somebody_else_where_progress_is_kept(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
+                                                       name: str) -> None:
+    theirs = tmp_path / name
+    theirs.parent.mkdir()
+    theirs.write_text('mine')
+    assert f'{theirs} is not ours' in refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text))
+    assert theirs.read_text() == 'mine'
 
 
 def test_without_torch_the_line_says_how_to_get_it(tmp_path: Path) -> None:

@@ -199,6 +199,27 @@ def test_a_corrupt_file_is_named(make: Make, tmp_path: Path, name: str) -> None:
         Tokenizer.open(tmp_path)
 
 
+@pytest.mark.parametrize(('name', 'content'), [
+    ('tokenizer_config.json', '[]'), ('generation_config.json', '{"eos_token_id": "2"}')])
+def test_a_file_of_the_wrong_shape_is_refused(make: Make, tmp_path: Path, name: str, content: str) -> None:
+    make()
+    (tmp_path / name).write_text(content, encoding='utf-8')
+    with pytest.raises(CheckpointError):
+        Tokenizer.open(tmp_path)
+
+
+@pytest.mark.parametrize('template', [[{'foo': 1}], ['x'], 5])
+def test_a_template_of_the_wrong_shape_is_none(make: Make, template: Any) -> None:
+    with pytest.raises(TinyChatError, match='no chat template'):
+        make(template=template).encode_chat(user('hi'))
+
+
+def test_a_template_in_a_file_of_its_own(make: Make, tmp_path: Path) -> None:
+    make(template=None)
+    (tmp_path / 'chat_template.json').write_text(json.dumps({'chat_template': CHATML}), encoding='utf-8')
+    assert Tokenizer.open(tmp_path).encode_chat(user('hi')) == make().encode_chat(user('hi'))
+
+
 def test_a_decoder_of_another_kind_is_refused(make: Make) -> None:
     library = byte_level()
     library.decoder = decoders.WordPiece()

@@ -57,6 +57,18 @@ def mute_node() -> Iterator[str]:
     node.destroy_node()
 
 
+@pytest.mark.parametrize(('arguments', 'said'), [
+    (['--seed', '99999999999999999999', 'hi'], 'is too large'),
+    (['--top-k', '4294967301', 'hi'], 'is too large'),
+    (['--node', 'bad name', 'hi'], 'bad name'),
+    (['hi', '--ros-args', 'hello'], 'hello'),
+])
+def test_arguments_that_are_wrong_are_told_in_words(arguments: list[str], said: str) -> None:
+    client = client_process('/nobody', *arguments)
+    assert client.ends() != 0
+    assert said in client.output and 'Traceback' not in client.output
+
+
 def test_a_goal_without_an_answer_ends_in_words(mute_node: str) -> None:
     node = rclpy.create_node('chat_client', namespace=mute_node)
     client = ChatClient(node, 'tinychat', 0.5)

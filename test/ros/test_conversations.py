@@ -114,6 +114,14 @@ def test_a_prompt_that_is_too_long_leaves_no_trace(robot: Robot, engine: Scripte
     assert shown(engine) == ['one', ANSWER, 'two']
 
 
+def test_a_system_prompt_that_is_too_long_leaves_no_trace(robot: Robot, engine: ScriptedEngine) -> None:
+    ask(robot, 'one')
+    status, result = robot.send('two', conversation_id='kitchen', system_prompt='x' * 200).result()
+    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.PROMPT_TOO_LONG)
+    ask(robot, 'three')
+    assert shown(engine) == ['one', ANSWER, 'three']
+
+
 def test_the_result_tells_that_the_context_was_full(robot: Robot, engine: ScriptedEngine) -> None:
     results = [ask(robot, 'x' * 25, system_prompt='sys') for _ in range(4)]  # of 128 tokens
     assert [result.dropped_turns for result in results] == [0, 0, 2, 2]

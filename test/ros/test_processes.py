@@ -70,6 +70,7 @@ def test_the_memory_plan_is_in_the_log(start_node: Any) -> None:
     ('precision:=W5A5', "'W5A5' does not fit"),
     ('backend:=abacus', 'backend must be auto or cpu or cuda'),
     ('max_seq_len:=9000', 'max_seq_len must be 1 .. 8192'),
+    ('sentence_topic:=not a topic', 'Invalid topic name'),
 ])
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: Path, parameter: str,
                                                             reason: str) -> None:

@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+import re
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +35,7 @@ from tinychat_core.errors import CheckpointError, TinyChatError
 Content = Mapping[str, Linear | npt.NDArray[np.float32]]
 
 _PROGRESS = 'progress.json'
+_SHARD = re.compile(r'model-\d+-of-\d+\.safetensors')
 _SUFFIXES = ('.safetensors', '.json', '.jinja', '.new')  # of what this module writes
 
 
@@ -151,7 +153,7 @@ class CheckpointWriter:
         keep = {note['shard']['file'] for note in done}
         found = list(self._partial.iterdir())
         for path in found:
-            if path.suffix not in _SUFFIXES:
+            if path.suffix not in _SUFFIXES or (path.suffix == '.safetensors' and not _SHARD.fullmatch(path.name)):
                 raise TinyChatError(f'{path} is not ours; remove {self._partial} or choose another name')
         for path in found:
             if path.name not in keep:

@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint, whole or not at all, and tell what it has cost in accuracy."""
     method = Method.of(args.method, args.precision, args.group_size)
+    for option in () if method.calibrates else ('text', 'save_search', 'load_search'):
+        if getattr(args, option) is not None:
+            raise TinyChatError(f'--method {args.method} looks at no text and searches nothing; leave out '
+                                f'--{option.replace("_", "-")}')
     try:
         from tinychat_core.quantize.run import quantize_model
     except ModuleNotFoundError as error:

@@ -124,8 +124,12 @@ class GgufFile:
         if len(info.shape) != 1 or info.kind not in ('F32', 'F16', 'BF16'):
             raise UnsupportedModelError(f'{self.path}: {name} is no vector of F32, F16 or BF16')
         if info.kind == 'BF16':
-            return (self._raw(info).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-        return self._raw(info).view(np.float32 if info.kind == 'F32' else np.float16).astype(np.float32)
+            vector = (self._raw(info).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        else:
+            vector = self._raw(info).view(np.float32 if info.kind == 'F32' else np.float16).astype(np.float32)
+        if not np.isfinite(vector).all():
+            raise TinyChatError(f'{self.path} is damaged: {name} has numbers that are not finite')
+        return vector
 
     def matrix(self, name: str) -> Linear:
         """

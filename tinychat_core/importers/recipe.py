@@ -14,7 +14,6 @@ from tinychat_core.checkpoint.linear import Linear, stack
 from tinychat_core.errors import InvalidParameterError, TinyChatError, UnsupportedModelError
 from tinychat_core.quantize.rtn import eight_bits, four_bits
 
-WEIGHTS = ('W4', 'W8', 'W16')
 GROUP_SIZES = (32, 64, 128)
 _EIGHT_BIT_GROUP = 32
 _CHUNK = 1 << 22  # numbers that are there in float32 at once
@@ -81,8 +80,7 @@ def _as_float32(matrix: Linear) -> Linear:
 
 
 def _exact(name: str, matrix: Linear) -> Linear:
-    if matrix.format in ('f16', 'bf16', 'f32'):
-        check_finite(name, matrix)
+    check_finite(name, matrix)
     if matrix.format != 'f32':
         return matrix
     narrow = matrix.in_16_bits()
@@ -93,10 +91,11 @@ def _exact(name: str, matrix: Linear) -> Linear:
 
 
 def check_finite(name: str, matrix: Linear) -> None:
-    """Raise TinyChatError where a number of an unpacked matrix of floats is not finite."""
+    """Raise TinyChatError where a number of a matrix of floats, or a scale or minimum of integers, is not finite."""
+    floats = [matrix.weight] if matrix.format in ('f16', 'f32') else [matrix.scales, matrix.mins]
     if matrix.format == 'bf16':
         finite = bool(np.all(matrix.weight & 0x7f80 != 0x7f80))
     else:
-        finite = bool(np.isfinite(matrix.weight).all())
+        finite = all(np.isfinite(numbers).all() for numbers in floats if numbers is not None)
     if not finite:
         raise TinyChatError(f'{name} has weights that are not finite numbers; the source is damaged')

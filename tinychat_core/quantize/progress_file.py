@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 import json
 from pathlib import Path
+import re
 import shutil
 
 from safetensors import safe_open, SafetensorError
@@ -19,6 +20,8 @@ from tinychat_core.quantize.layer import Found, Report
 from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.search_file import found_of, parts
 
+_OURS = re.compile(r'streams\.safetensors|layer-\d+\.safetensors|new')
+
 Streams = Mapping[str, Sequence[Tensor]]
 
 
@@ -26,12 +29,20 @@ class Progress:
     """A directory beside OUT: `streams.safetensors`, and one small file of each layer's search and report."""
 
     def __init__(self, directory: Path, identity: Mapping[str, str], method: Method, limit: int) -> None:
-        """Open what a run of the same `identity` left, of at most `limit` layers; remove anything else."""
+        """
+        Open what a run of the same `identity` left, of at most `limit` layers; remove what another run left.
+
+        Raises TinyChatError where anything else lies there.
+        """
         self._method = method
         self._directory, self._identity = directory, json.dumps(dict(identity), sort_keys=True)
         self.reports: list[Report] = []
         self.found: dict[int, Found] = {}
         self.streams: dict[str, list[Tensor]] | None = None
+        for path in directory.iterdir() if directory.is_dir() else ():
+            if not _OURS.fullmatch(path.name):
+                raise TinyChatError(f'{path} is not ours; move it, or choose another name than '
+                                    f'{directory.with_suffix("").name}')
         try:
             self._read()
             if self.layers > limit:
