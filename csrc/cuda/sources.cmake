@@ -3,7 +3,7 @@
 #
 # What the library is made of: plain C++, and kernels that nvcc compiles (and the SIMT shim runs in tests).
 set(cuda_sources)
-foreach(name build_state check cuda_backend library memory timing upload)
+foreach(name build_state check cuda_backend cuda_steps library memory timing upload)
   list(APPEND cuda_sources ${CMAKE_CURRENT_LIST_DIR}/${name}.cpp)
 endforeach()
 set(cuda_kernels)
