@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
 from typing import Any
 
@@ -25,6 +26,14 @@ PARAMETERS = {
     'llama-3-8b': 8_030_261_248, 'mpt-7b': 6_649_286_656, 'mpt-30b': 29_957_200_896, 'falcon-7b': 6_921_720_704,
 }
 FITTING = [name for name in SHAPES if name != 'llama-2-70b']
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_measured(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    assert main(['bench', '--shape', 'smollm2-135m', '--plot', 'speed.png']) == 2
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ('', 'tinychat: error: --plot needs matplotlib: pip install matplotlib\n')
 
 
 def test_every_shape_is_here() -> None:

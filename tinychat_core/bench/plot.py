@@ -4,17 +4,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tinychat_core.bench.latency import Latency
 from tinychat_core.errors import TinyChatError
 
 
-def plot_latencies(results: Sequence[Latency], title: str, path: str) -> None:
-    """Draw decode tokens/s over context, a line a thread count, into `path`; TinyChatError without matplotlib."""
+def check_plot(path: str) -> None:
+    """Raise TinyChatError where `plot_latencies` could not draw into `path`, before minutes go into measuring."""
     try:
-        from matplotlib.figure import Figure
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
         raise TinyChatError('--plot needs matplotlib: pip install matplotlib') from None
+    endings = FigureCanvasBase.get_supported_filetypes()
+    if Path(path).suffix[1:] not in endings:
+        raise TinyChatError(f'--plot cannot draw {path}; its name must end in .{", .".join(sorted(endings))}')
+    if not Path(path).parent.is_dir():
+        raise TinyChatError(f'--plot cannot write {path}: {Path(path).parent} is not a directory')
+
+
+def plot_latencies(results: Sequence[Latency], title: str, path: str) -> None:
+    """Draw decode tokens/s over context, a line a thread count, into `path`, which `check_plot` has seen."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.subplots()
     for threads in sorted({result.threads for result in results}):

@@ -45,6 +45,10 @@ def run(args: argparse.Namespace) -> int:
     contexts = _numbers('--context', args.context)
     if args.new_tokens < 1:
         raise InvalidParameterError('--new-tokens must be at least 1')
+    if args.plot:
+        from tinychat_core.bench.plot import check_plot, plot_latencies
+
+        check_plot(args.plot)
     length = max(contexts) + args.new_tokens
     weights = (args.precision or 'W4').split('A')[0]
     tensors = None
@@ -81,8 +85,6 @@ def run(args: argparse.Namespace) -> int:
                 print(f'  {step:<10} {microseconds:9.1f} µs a token {share:7.1%}', file=sys.stderr)
         engine.close()
     if args.plot:
-        from tinychat_core.bench.plot import plot_latencies
-
         plot_latencies(results, args.shape or args.model, args.plot)
     return 0
 
