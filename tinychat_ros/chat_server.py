@@ -162,6 +162,12 @@ class ChatServer:
         raise AssertionError('a goal was executed without its own callback')
 
     def _accept(self, goal: AcceptedGoal) -> None:
+        # Watched before anybody can run it, and so end it, which ends the watching.
+        if goal.request.time_limit > 0:
+            self._limits.watch(goal, goal.request.time_limit)
+        watches_clients = goal.handle is not None and self._value('on_client_lost') == 'cancel'
+        if watches_clients:
+            self._listeners.watch(goal)
         with self._changed:
             self._alive += 1
             is_open = self._is_open
@@ -170,14 +176,11 @@ class ChatServer:
         if not is_open:
             self._end_waiting(goal, Chat.Result.DEACTIVATED, 'the node is not active any more')
             return
-        if goal.request.time_limit > 0:
-            self._limits.watch(goal, goal.request.time_limit)
         for other in preempted:
             self._end_waiting(other, Chat.Result.PREEMPTED, 'a newer goal took its place')
         if running is not None:  # it may have ended by itself meanwhile
             running.end(Chat.Result.PREEMPTED, 'a newer goal took its place')
-        if goal.handle is not None and self._value('on_client_lost') == 'cancel':
-            self._listeners.watch(goal)
+        if watches_clients:
             self._look_for_clients()
         ahead = self._queue.ahead(goal)
         if goal.handle is not None and ahead:
