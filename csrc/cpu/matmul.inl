@@ -126,7 +126,8 @@ void multiply_bytes_rows(const Linear& w, int tile, const Activations& x, int fi
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const size_t at = static_cast<size_t>(first) * groups + g;
     // Each group of the next tile once while 128 rows meet this one: a tile is too short for the hardware to notice.
-    if (kRows >= 8 && (g ^ first / kRows) % (128 / kRows) == 0)
+    // (kW8Channel is one group, too much to ask for at once.)
+    if (kRows >= 8 && kFormat != WeightFormat::kW8Channel && (g ^ first / kRows) % (128 / kRows) == 0)
       for (int line = 0; line < w.group * kColumnBytes; line += 64)
         __builtin_prefetch(weights + static_cast<size_t>(w.cols) * kColumnBytes + line, 0, 3);
     alignas(64) I dots[kRows];

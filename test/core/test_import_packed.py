@@ -238,3 +238,20 @@ def test_what_float32_holds_beside_packed_matrices_is_rounded_and_said(
     assert said == ['model.embed_tokens.weight is float32, and rounded to 16 bits',
                     'its scales are finer than fp16, and rounded to it',
                     'lm_head.weight is float32, and rounded to 16 bits']
+
+
+def test_float32_beside_packed_matrices_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    config, pack, options, _ = EXACT['W4A16']
+    made, _ = packed.model(pack, **options)
+    made['lm_head.weight'] = torch.full(SHAPES['lm_head.weight'], torch.nan)
+    directory = save(tmp_path / 'theirs', made, {'quantization_config': config})
+    assert 'head has weights that are not finite' in refused(tmp_path, directory)
+
+
+def test_float32_that_16_bits_hold_is_kept_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config, pack, options, _ = EXACT['W4A16']
+    made, means = packed.model(pack, **options)
+    made['lm_head.weight'] = made['lm_head.weight'].float()
+    checkpoint = imported(tmp_path, save(tmp_path / 'theirs', made, {'quantization_config': config}))
+    assert np.array_equal(checkpoint.linear('head').dequantized(), expected(means, 'head'))
+    assert not caplog.records

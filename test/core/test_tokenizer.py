@@ -231,13 +231,13 @@ class SlowSwitch:
     """A library's tokenizer, whose switch takes so long that another thread comes in between."""
 
     def __init__(self, library: Library) -> None:
-        object.__setattr__(self, 'library', library)
+        object.__setattr__(self, 'wrapped', library)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.library, name)
+        return getattr(self.wrapped, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.library, name, value)
+        setattr(self.wrapped, name, value)
         time.sleep(0.002)
 
 

@@ -9,7 +9,8 @@ import resource
 from statistics import median
 from time import perf_counter
 
-from tinychat_core import _tinychat, cuda
+from tinychat_core import _tinychat
+from tinychat_core.cuda import library
 from tinychat_core.engine import Engine
 
 # Far more than any cache holds; a second copy of a large model would not fit beside the first.
@@ -59,7 +60,7 @@ def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> L
     cached = engine.kv_cache_bytes * (context + new_tokens / 2) / engine.context_length
     bytes_per_token = engine.token_bytes + cached
     if engine.backend == 'cuda':
-        bandwidth = _tinychat.cuda_copy_bandwidth(str(cuda.library()))
+        bandwidth = _tinychat.cuda_copy_bandwidth(str(library()))
     else:
         bandwidth = _tinychat.read_bandwidth(min(int(bytes_per_token), _MOST_READ), engine.threads)
     return Latency(

@@ -181,10 +181,12 @@ class PackedSource:
         if packed is not None:
             return self._packing.matrix(packed)
         matrix = self._plain.matrix(name)
-        if matrix.format != 'f32':
+        if matrix.format != 'f32' or not np.isfinite(matrix.weight).all():  # who takes it refuses that
             return matrix
-        _log.warning('%s: %s is float32, and rounded to 16 bits', self._plain.label, name)
-        return matrix.in_16_bits()
+        narrow = matrix.in_16_bits()
+        if not np.array_equal(narrow.dequantized(), matrix.weight):
+            _log.warning('%s: %s is float32, and rounded to 16 bits', self._plain.label, name)
+        return narrow
 
     def vector(self, name: str) -> Values:
         """Return a vector of numbers."""
