@@ -67,8 +67,9 @@ def vector(name: str) -> Any:
     return (1 + np.arange(size) % 9 / 16).astype(np.float32) * (0.125 if name.endswith('bias') else 1)
 
 
-def write(out: Path, layout: str | None = None, between: Callable[[int], None] = lambda index: None) -> Path:
-    """Write the checkpoint; `between` is called before each shard with its number."""
+def write(out: Path, layout: str | None = None, between: Callable[[int], None] = lambda index: None,
+          shard_size: int = 0) -> Path:
+    """Write the checkpoint; `between` is called before each part with its number."""
     def content(index: int, prefix: str) -> Callable[[], Content]:
         def made() -> Content:
             between(index)
@@ -78,7 +79,7 @@ def write(out: Path, layout: str | None = None, between: Callable[[int], None] =
         return made
 
     prefixes: list[Any] = ['embedding', 'layers.0.', 'layers.1.', ('head', 'norm')]
-    with CheckpointWriter(out, len(prefixes), {'file': 'formulas'}, layout) as writer:
+    with CheckpointWriter(out, len(prefixes), {'file': 'formulas'}, layout, shard_size) as writer:
         for index, prefix in enumerate(prefixes):
             writer.add(content(index, prefix))
         writer.finish(family='llama', model=MODEL, files={

@@ -94,7 +94,7 @@ def _same_json(data: bytes, whole: bytes) -> bool:
 
 def test_a_flipped_bit_in_a_shard_is_named_with_its_place(tmp_path: Path) -> None:
     values = np.zeros((9000, 64), np.float16)
-    with small.CheckpointWriter(tmp_path / 'wide', 2, {}) as writer:
+    with small.CheckpointWriter(tmp_path / 'wide', 2, {}, shard_size=0) as writer:
         writer.add(lambda: {'embedding': small.Linear('f16', 9000, 64, 0, None, values)})
         writer.add(lambda: {'layers.0.attn.qkv': small.matrix('layers.0.attn.qkv')})
         writer.finish(family='llama', model=small.MODEL, files={})

@@ -81,10 +81,30 @@ def test_a_hole_is_filled_by_a_tensor_of_its_own(tmp_path: Path) -> None:
         assert file.get_tensor('b').sum() == 16
 
 
-def test_one_shard_a_decoder_layer(directory: Path) -> None:
-    shards = [{name.partition('.')[0] if name[0] != 'l' else name[:8] for name in without_pads(header)}
-              for _, (_, header) in sorted(headers(directory).items())]
-    assert shards == [{'embedding'}, {'layers.0'}, {'layers.1'}, {'head', 'norm'}]
+def parts_of(directory: Path) -> list[set[str]]:
+    """Return what each shard has: ends by name, decoder layers by number."""
+    return [{name.partition('.')[0] if name[0] != 'l' else name[:8] for name in without_pads(header)}
+            for _, (_, header) in sorted(headers(directory).items())]
+
+
+def test_a_shard_has_whole_decoder_layers(directory: Path) -> None:
+    assert parts_of(directory) == [{'embedding'}, {'layers.0'}, {'layers.1'}, {'head', 'norm'}]
+
+
+def test_small_parts_share_a_shard(tmp_path: Path, directory: Path) -> None:
+    """Up to the size that was given, in their order; each tensor has the same bytes as in a shard of its own."""
+    sizes = [shard.bytes for shard in Manifest.read(directory).shards]
+    together = small.write(tmp_path / 'together', shard_size=sizes[0] + sizes[1])
+    assert parts_of(together)[0] == {'embedding', 'layers.0'} and len(parts_of(together)) > 1
+    assert set().union(*parts_of(together)) == set().union(*parts_of(directory))
+    apart, one = Checkpoint.open(directory), Checkpoint.open(together)
+    for name, entry in apart.manifest.tensors.items():
+        if entry.format == 'f32':
+            assert one.array(name).tobytes() == apart.array(name).tobytes()
+        else:
+            ours, theirs = one.stored_linear(name).parts(), apart.stored_linear(name).parts()
+            assert {part: array.tobytes() for part, array in ours.items()} == {
+                part: array.tobytes() for part, array in theirs.items()}
 
 
 def test_the_manifest_has_the_checksum_of_every_mebibyte(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import small_checkpoint as small
 
 from tinychat_core.checkpoint.reader import Checkpoint
+from tinychat_core.checkpoint.writer import SHARD_SIZE
 from tinychat_core.errors import CheckpointError, TinyChatError
 
 HERE = Path(__file__).parent
@@ -26,8 +27,14 @@ class PowerCut(BaseException):
 
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the files of a run that nothing disturbed."""
+    """Return the files of a run that nothing disturbed, a shard a part."""
     return files(small.write(tmp_path_factory.mktemp('whole') / 'small'))
+
+
+@pytest.fixture(scope='module')
+def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the same with all parts in one shard."""
+    return files(small.write(tmp_path_factory.mktemp('together') / 'small', shard_size=SHARD_SIZE))
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -48,19 +55,22 @@ def cut_off(monkeypatch: pytest.MonkeyPatch, count: int) -> Callable[[], bool]:
 
         return called
 
-    for name in ('fsync', 'replace', 'rename'):
+    for name in ('fsync', 'replace', 'rename', 'unlink'):
         monkeypatch.setattr(os, name, after(getattr(os, name)))
     return lambda: calls >= count
 
 
+@pytest.mark.parametrize(('kept', 'shard_size'), [('whole', 0), ('together', SHARD_SIZE)])
 def test_a_run_that_ends_anywhere_leaves_nothing_that_loads_and_is_resumed(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, bytes]) -> None:
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kept: str,
+        shard_size: int) -> None:
     """Every step that makes something durable, one after the other, until a run gets through."""
+    whole = request.getfixturevalue(kept)
     for count in range(1, 100):
         out = tmp_path / f'{count}' / 'small'
         with monkeypatch.context() as patch, suppress(PowerCut):
             ended = cut_off(patch, count)
-            small.write(out)
+            small.write(out, shard_size=shard_size)
         if not ended():
             assert count > 15  # it was more than a few steps
             return
@@ -76,7 +86,7 @@ def test_a_run_that_ends_anywhere_leaves_nothing_that_loads_and_is_resumed(
             pass
         else:  # all was there but the name
             assert {name: files(partial)[name] for name in whole} == whole
-        small.write(out)
+        small.write(out, shard_size=shard_size)
         assert files(out) == whole and not out.with_name('small.partial').exists()
     pytest.fail('no run got through')
 
@@ -96,7 +106,7 @@ def test_a_killed_process_leaves_nothing_that_loads_and_is_resumed(tmp_path: Pat
 
 
 def interrupted(out: Path, at: int = 2) -> Path:
-    """Leave OUT.partial with the shards before `at`; return it."""
+    """Leave OUT.partial with the parts before `at`; return it."""
     def stop(index: int) -> None:
         if index == at:
             raise KeyboardInterrupt
@@ -106,9 +116,9 @@ def interrupted(out: Path, at: int = 2) -> Path:
     return out.with_name(out.name + '.partial')
 
 
-def test_a_shard_that_was_damaged_meanwhile_is_made_again(tmp_path: Path, whole: dict[str, bytes]) -> None:
+def test_a_part_that_was_damaged_meanwhile_is_made_again(tmp_path: Path, whole: dict[str, bytes]) -> None:
     partial = interrupted(tmp_path / 'small')
-    shard = partial / 'model-00002-of-00004.safetensors'
+    shard = partial / 'part-00002.safetensors'
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)

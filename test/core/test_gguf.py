@@ -62,8 +62,7 @@ def test_the_description(tmp_path: Path) -> None:
         'activation': 'silu', 'gated': True, 'rope': {'theta': 10000.0, 'dim': 32}, 'tied_head': True,
         'bos_token_id': 1, 'eos_token_ids': [2]}
     assert (manifest.family, manifest.weights, manifest.group_size) == ('llama', 'W4', 32)
-    files = [f'model-{i:05d}-of-00004.safetensors' for i in range(1, 5)]
-    assert [shard.file for shard in manifest.shards] == files
+    assert [shard.file for shard in manifest.shards] == ['model-00001-of-00001.safetensors']
 
 
 def test_notes_of_other_programs_do_not_matter(tmp_path: Path) -> None:

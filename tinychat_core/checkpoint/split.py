@@ -40,7 +40,7 @@ def split(source: Path, out: Path, max_shard_size: int | None = None, layout: st
     # Two sources of one name are told apart by what they hold.
     identity = checksum(json.dumps([asdict(shard) for shard in manifest.shards]).encode())
     with CheckpointWriter(out, len(shards), {**manifest.source, 'split_from': identity,
-                                             'max_shard_size': str(max_shard_size or '')}, layout) as writer:
+                                             'max_shard_size': str(max_shard_size or '')}, layout, shard_size=0) as writer:
         for index, names in enumerate(shards):
             def content(names: Sequence[str] = names) -> Content:
                 return {name: checkpoint.array(name) if manifest.tensors[name].format == 'f32'

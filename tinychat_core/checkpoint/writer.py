@@ -1,18 +1,19 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write a split checkpoint, shard by shard.
+Write a split checkpoint, part by part.
 
 All goes into OUT.partial, which no reader opens until it is whole (tinychat.json comes last), and is then
-renamed. What a killed run leaves there is used again by the next one of the same source: a shard counts as
-done once `progress.json` says so.
+renamed. What a killed run leaves there is used again by the next one of the same source: a part counts as
+done once `progress.json` says so. In the end parts become shards, small ones together: a file has only as many
+pages of 2 MiB as fit into it, and a core reads weights faster from those.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 import fcntl
 import json
 import os
@@ -34,31 +35,35 @@ from tinychat_core.errors import CheckpointError, TinyChatError
 
 Content = Mapping[str, Linear | npt.NDArray[np.float32]]
 
+# Bytes up to which parts share a shard.
+SHARD_SIZE = 2**25
+
 _PROGRESS = 'progress.json'
-_SHARD = re.compile(r'model-\d+-of-\d+\.safetensors')
+_OURS = re.compile(r'(part-\d+|model-\d+-of-\d+)\.safetensors')
 _SUFFIXES = ('.safetensors', '.json', '.jinja', '.new')  # of what this module writes
 
 
 class CheckpointWriter:
-    """Writes OUT: `add` for each shard in order, then `finish`; a context manager, which holds a lock."""
+    """Writes OUT: `add` for each part in order, then `finish`; a context manager, which holds a lock."""
 
-    def __init__(self, out: Path, shards: int, source: Mapping[str, str], layout: str | None = None) -> None:
+    def __init__(self, out: Path, parts: int, source: Mapping[str, str], layout: str | None = None,
+                 shard_size: int = SHARD_SIZE) -> None:
         """
         Begin, or go on where a run of the same source was cut off.
 
-        `source` tells two sources apart. `layout` None is each format's default. Raises TinyChatError where
-        OUT exists, cannot be written or is being written by another process.
+        `source` tells two sources apart. `layout` None is each format's default. Parts share a shard while they take
+        `shard_size` bytes at most; 0 keeps them apart. Raises TinyChatError where OUT exists, cannot be written or is
+        being written by another process.
         """
         if os.path.lexists(out):
             raise TinyChatError(f'{out} exists; remove it or choose another name')
         self._out = out
         self._partial = out.with_name(out.name + '.partial')
-        self._count = shards
+        self._count, self._added = parts, 0
         self._source = dict(source)
         self._layout = layout
-        self._shards: list[Shard] = []
-        self._tensors: dict[str, TensorEntry] = {}
-        self._identity = {'source': self._source, 'layout': layout, 'shards': shards,
+        self._shard_size = shard_size
+        self._identity = {'source': self._source, 'layout': layout, 'parts': parts,
                           'generator': __version__, 'format_version': FORMAT_VERSION}
         try:
             self._partial.mkdir(parents=True, exist_ok=True)
@@ -81,64 +86,97 @@ class CheckpointWriter:
         os.close(self._lock)
 
     @property
-    def shards_done(self) -> int:
-        """Shards that are whole, those of a run before included."""
+    def parts_done(self) -> int:
+        """Parts that are whole, those of a run before included."""
         return len(self._done)
 
     def add(self, content: Callable[[], Content]) -> None:
-        """Write the next shard; `content` is only called where the shard is not there yet."""
-        index = len(self._shards)
-        if index == len(self._done):
+        """Write the next part; `content` is only called where the part is not there yet."""
+        if self._added == len(self._done):
             try:
-                self._done.append(self._write(index, content()))
+                self._done.append(self._write(content()))
                 self._note()
             except OSError as error:
                 raise _cannot_write(self._partial, error) from None
-        done = self._done[index]
-        self._shards.append(Shard(**done['shard']))
-        self._tensors.update({name: TensorEntry(**entry) for name, entry in done['tensors'].items()})
+        self._added += 1
 
     def finish(self, *, family: str, model: dict[str, Any], files: Mapping[str, bytes]) -> None:
-        """Write the small files and tinychat.json, and give the directory its name."""
-        assert len(self._shards) == self._count
-        weights, group_size = _precision(self._tensors)
-        manifest = Manifest(
-            family=family, model=model, weights=weights, group_size=group_size, tensors=self._tensors,
-            shards=self._shards, files={name: checksum(content) for name, content in files.items()},
-            source=self._source, generator=f'tinychat {__version__}')
+        """Make shards of the parts, write the small files and tinychat.json, and give the directory its name."""
+        assert self._added == self._count
         try:
+            shards, tensors = self._together()
+            weights, group_size = _precision(tensors)
+            manifest = Manifest(
+                family=family, model=model, weights=weights, group_size=group_size, tensors=tensors, shards=shards,
+                files={name: checksum(content) for name, content in files.items()}, source=self._source,
+                generator=f'tinychat {__version__}')
             for name, content in {**files, NAME: manifest.text().encode()}.items():
                 _write_small(self._partial / name, content)
             (self._partial / _PROGRESS).unlink(missing_ok=True)
+            for group, shard in zip(self._groups(), shards, strict=True):
+                for part in group:
+                    if len(group) == 1:
+                        os.rename(self._partial / part['shard']['file'], self._partial / shard.file)
+                    else:
+                        (self._partial / part['shard']['file']).unlink()
             os.fsync(self._lock)
             os.rename(self._partial, self._out)
             _sync_directory(self._out.parent)
         except OSError as error:
             raise _cannot_write(self._out, error) from None
 
-    def _write(self, index: int, content: Content) -> dict[str, Any]:
+    def _write(self, content: Content) -> dict[str, Any]:
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         entries: dict[str, TensorEntry] = {}
         for name, tensor in content.items():
             if isinstance(tensor, Linear):
                 packed = tensor.packed(self._layout or FORMATS[tensor.format].layout)
                 arrays.update({f'{name}.{part}': array for part, array in packed.parts().items()})
-                entries[name] = TensorEntry(index, packed.format, packed.rows, packed.cols, packed.group_size,
+                entries[name] = TensorEntry(0, packed.format, packed.rows, packed.cols, packed.group_size,
                                             packed.layout or '')
             else:
                 arrays[name] = np.ascontiguousarray(tensor, dtype=np.float32)
-                entries[name] = TensorEntry(index, 'f32', 1, tensor.size)
-        file = self._partial / f'model-{index + 1:05d}-of-{self._count:05d}.safetensors'
-        write_shard(file, arrays)
-        written = ShardFile(file)
-        data = memoryview(written.mapping)
-        shard = Shard(file.name, len(data), checksums(data))
-        written.forget()  # written in small pages; who loads it wants large ones
-        return {'shard': asdict(shard),
+                entries[name] = TensorEntry(0, 'f32', 1, tensor.size)
+        return {'shard': asdict(self._shard(f'part-{len(self._done) + 1:05d}.safetensors', arrays)),
                 'tensors': {name: asdict(entry) for name, entry in entries.items()}}
 
+    def _shard(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> Shard:
+        write_shard(self._partial / name, arrays)
+        written = ShardFile(self._partial / name)
+        data = memoryview(written.mapping)
+        shard = Shard(name, len(data), checksums(data))
+        written.forget()  # written in small pages; who loads it wants large ones
+        return shard
+
+    def _groups(self) -> list[list[dict[str, Any]]]:
+        """Return the notes of the parts, those together that share a shard."""
+        groups: list[list[dict[str, Any]]] = []
+        left = 0
+        for part in self._done:
+            left -= part['shard']['bytes']
+            if left < 0:
+                groups.append([])
+                left = self._shard_size - part['shard']['bytes']
+            groups[-1].append(part)
+        return groups
+
+    def _together(self) -> tuple[list[Shard], dict[str, TensorEntry]]:
+        """Write the shards of several parts; return all, and where each tensor will be."""
+        groups, shards, tensors = self._groups(), [], dict[str, TensorEntry]()
+        for index, group in enumerate(groups):
+            name = f'model-{index + 1:05d}-of-{len(groups):05d}.safetensors'
+            tensors.update({tensor: replace(TensorEntry(**entry), shard=index)
+                            for part in group for tensor, entry in part['tensors'].items()})
+            if len(group) == 1:
+                shards.append(replace(Shard(**group[0]['shard']), file=name))
+            else:
+                parts = [ShardFile(self._partial / part['shard']['file']) for part in group]
+                shards.append(self._shard(name, {tensor: part.array(tensor) for part in parts for tensor in part.shapes
+                                                 if not tensor.startswith('_pad.')}))
+        return shards, tensors
+
     def _resume(self) -> list[dict[str, Any]]:
-        """Return the notes of the shards that a run of the same source left whole; remove the rest."""
+        """Return the notes of the parts that a run of the same source left whole; remove the rest."""
         done: list[dict[str, Any]] = []
         try:
             notes = json.loads((self._partial / _PROGRESS).read_text())
@@ -153,7 +191,7 @@ class CheckpointWriter:
         keep = {note['shard']['file'] for note in done}
         found = list(self._partial.iterdir())
         for path in found:
-            if path.suffix not in _SUFFIXES or (path.suffix == '.safetensors' and not _SHARD.fullmatch(path.name)):
+            if path.suffix not in _SUFFIXES or (path.suffix == '.safetensors' and not _OURS.fullmatch(path.name)):
                 raise TinyChatError(f'{path} is not ours; remove {self._partial} or choose another name')
         for path in found:
             if path.name not in keep:

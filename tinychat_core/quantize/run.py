@@ -88,7 +88,7 @@ def quantize_model(source: str, out: Path, method: Method, text: Path | None = N
         identity['search'] = checksum(load_search.read_bytes())
     with CheckpointWriter(out, len(shards), identity) as writer, torch.inference_mode():
         run = _Run(opened, method, shards, writer, Progress(
-            out.with_name(out.name + '.calibration'), identity, method, writer.shards_done - 1))
+            out.with_name(out.name + '.calibration'), identity, method, writer.parts_done - 1))
         summary = run(tokens, judges, found, recipe, progress)
         if save_search:
             save(save_search, run.done.found, method)
