@@ -17,8 +17,6 @@ using tinychat::kKeyGroup;
 constexpr int kChunk = 128;  // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
 constexpr int kMostRows = 6; // queries that share a look at the cache
 constexpr int kMostKeyGroups = 256 / kKeyGroup;
-// Bytes that decoding asks for ahead of use, a quarter faster than without; the many rows of a prefill find them near.
-constexpr int kCacheAhead = 2048;
 const float kLowest = -1e30f; // instead of -inf, whose differences are NaN
 
 const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -30,27 +28,31 @@ inline F load_cached(const uint8_t* p) { return load_u8(p); }
 template <typename Cached>
 constexpr bool kBytes = sizeof(Cached) == 1;
 
-template <typename Cached>
-inline size_t numbers_ahead(const AttentionSpan& span) {
-  return span.rows <= 2 * kMostRows ? kCacheAhead / sizeof(Cached) : 0;
+// Whether to ask memory ahead of use: a chunk's values while its keys are read, and the next chunk's keys while its values
+// are. Few queries (decoding) wait for it; the many of a prefill find most of it near.
+inline bool asks_ahead(const AttentionSpan& span) { return span.rows <= 2 * kMostRows; }
+
+// Asks for the lines of kCount numbers that begin at p.
+template <int kCount, typename Cached>
+inline void ask_for(const Cached* p) {
+  for (size_t byte = 0; byte < kCount * sizeof(Cached); byte += 64)
+    __builtin_prefetch(reinterpret_cast<const char*>(p) + byte, 0, 2);
 }
 
 // scores[row][position] of the chunk's positions for kRows queries, two tiles at a time.
 template <typename Cached, int kRows>
 void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
   const int dim = span.head_dim;
-  const size_t ahead = numbers_ahead<Cached>(span);
+  const bool ahead = asks_ahead(span);
   const float* queries[kRows];
   for (int r = 0; r < kRows; ++r) queries[r] = span.queries[row + r];
   for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
     const Cached* keys = static_cast<const Cached*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
+    const Cached* values = static_cast<const Cached*>(span.values) + static_cast<size_t>(chunk + p) * dim;
     F first[kRows], second[kRows];
     for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
     for (int d = 0; d < dim; ++d) {
-      if (ahead != 0) {
-        __builtin_prefetch(keys + 16 * d + ahead, 0, 0);
-        __builtin_prefetch(keys + 16 * (dim + d) + ahead, 0, 0);
-      }
+      if (ahead) ask_for<32>(values + 32 * d);
       const F k0 = load_cached(keys + 16 * d), k1 = load_cached(keys + 16 * (dim + d));
       for (int r = 0; r < kRows; ++r) {
         const F q = broadcast(queries[r][d]);
@@ -81,8 +83,10 @@ void score_bytes(const AttentionSpan& span, int row, int chunk, float (*scores)[
       starts[r][g] = -kByteZero * sum(total);
     }
   }
+  const bool ahead = asks_ahead(span);
   for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
     const uint8_t* keys = static_cast<const uint8_t*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
+    const uint8_t* values = static_cast<const uint8_t*>(span.values) + static_cast<size_t>(chunk + p) * dim;
     const uint16_t* scales = span.key_scales + static_cast<size_t>(chunk + p) * groups;
     F first[kRows], second[kRows];
     for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
@@ -90,6 +94,7 @@ void score_bytes(const AttentionSpan& span, int row, int chunk, float (*scores)[
       F a[kRows], b[kRows];
       for (int r = 0; r < kRows; ++r) a[r] = b[r] = broadcast(starts[r][g]);
       for (int d = kKeyGroup * g; d < dim && d < kKeyGroup * (g + 1); ++d) {
+        if (ahead && d % 2 == 0) ask_for<64>(values + 32 * d);
         const F k0 = load_u8(keys + 16 * d), k1 = load_u8(keys + 16 * (dim + d));
         for (int r = 0; r < kRows; ++r) {
           const F q = broadcast(queries[r][d]);
@@ -174,11 +179,12 @@ void accumulate(const AttentionSpan& span, int row, int chunk, int count, int ch
       total[r][i] = load(out + r * dim + 16 * i);
       if constexpr (kBytes<Cached>) total[r][i] = total[r][i] + broadcast(starts[r]);
     }
-  const size_t ahead = numbers_ahead<Cached>(span);
+  const bool ahead = asks_ahead(span) && chunk + kChunk < span.end;
   const Cached* values = static_cast<const Cached*>(span.values) + static_cast<size_t>(chunk) * dim + channel;
-  for (int p = 0; p < count; ++p, values += dim)
+  const Cached* keys = static_cast<const Cached*>(span.keys) + static_cast<size_t>(chunk + kChunk) * dim + channel;
+  for (int p = 0; p < count; ++p, values += dim, keys += dim)
     for (int i = 0; i < kLanes; ++i) {
-      if (ahead != 0) __builtin_prefetch(values + 16 * i + ahead, 0, 0);
+      if (ahead && i % 2 == 0) ask_for<32>(keys + 16 * i);
       const F value = load_cached(values + 16 * i);
       for (int r = 0; r < kRows; ++r) total[r][i] = fma(value, broadcast(scores[r][p]), total[r][i]);
     }

@@ -147,7 +147,15 @@ void CpuBackend::attend_decode(int layer, KvCache& cache) {
   const int pieces = c.kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, length / kStretch));
   const int piece = ((length + pieces - 1) / pieces + 127) / 128 * 128;
   const int items = c.kv_heads * pieces;
+  const size_t key_bytes = (cache_ == CacheKind::kBytes ? 1 : cache_ == CacheKind::kHalf ? 2 : 4) * dim;
   pool_.run([&](int thread) {
+    // All heads' first keys come while the first head's queries are rotated; the kernel asks for the rest.
+    for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {
+      const int begin = std::min(first + item % pieces * piece, position_ + 1);
+      const int end = std::min({begin + piece, position_ + 1, begin + 128});
+      const uint8_t* keys = static_cast<CpuKvCache&>(cache).keys(layer, item / pieces);
+      for (size_t byte = begin * key_bytes; byte < end * key_bytes; byte += 64) __builtin_prefetch(keys + byte, 0, 2);
+    }
     for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {
       const int kv_head = item / pieces;
       AttentionScratch& s = scratch_[item];

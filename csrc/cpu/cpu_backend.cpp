@@ -14,13 +14,18 @@
 namespace tinychat {
 namespace {
 
-// Thread t's part of n things.
-struct Share {
-  Share(int n, int thread, int threads)
-      : begin(static_cast<int>(static_cast<int64_t>(n) * thread / threads)),
-        end(static_cast<int>(static_cast<int64_t>(n) * (thread + 1) / threads)) {}
-  int begin, end;
-};
+// Where a thread's part of n things begins; it ends where the next one's does.
+int share(int n, int thread, int threads) { return static_cast<int>(static_cast<int64_t>(n) * thread / threads); }
+
+// Asks memory for what a thread reads first of a matrix, which then comes while it computes its input.
+void ask_for_start(const Linear& w, int tile, int groups) {
+  constexpr size_t kStart = 6144; // as far as the kernel then asks ahead
+  const bool four_bits = w.format == WeightFormat::kW4Zero || w.format == WeightFormat::kW4Min;
+  const uint8_t* weights = w.weight + static_cast<size_t>(tile) * w.cols * (four_bits ? 8 : 16);
+  for (size_t line = 0; line < kStart; line += 64) __builtin_prefetch(weights + line);
+  for (const uint16_t* numbers : {w.scales, w.mins})
+    if (numbers != nullptr) __builtin_prefetch(numbers + static_cast<size_t>(tile) * groups * 16);
+}
 
 } // namespace
 
@@ -74,8 +79,10 @@ bool CpuBackend::takes_bytes(const Linear& w) const {
   return input_ == InputKind::kBytes && w.format != WeightFormat::kF16 && w.format != WeightFormat::kBf16;
 }
 
-void CpuBackend::multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const {
-  (takes_bytes(w) ? kernels_.multiply_bytes : kernels_.multiply_float)(w, tile, x, rows, out);
+void CpuBackend::multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out) const {
+  const auto multiply_tile = takes_bytes(w) ? kernels_.multiply_bytes : kernels_.multiply_float;
+  for (int tile = tiles.begin; tile < tiles.end; ++tile)
+    multiply_tile(w, tile, x, rows, {out.to + 16 * (tile - tiles.begin), out.stride, out.add});
 }
 
 // `out` may be x.
@@ -90,8 +97,8 @@ const float* CpuBackend::norm_row(const NormVectors& vectors, int row, float* ou
   return out;
 }
 
-template <typename Prepare, typename Tile>
-void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Tile& tile) {
+template <typename Prepare, typename Part>
+void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Part& part) {
   const bool bytes = takes_bytes(w);
   const int groups = bytes ? w.cols / w.group : 0;
   const auto fill = [&](Input& buffer, int slot, int row) {
@@ -116,15 +123,17 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
   const int threads = pool_.threads();
   if (rows > 1)
     pool_.run([&](int thread) {
-      const Share share(rows, thread, threads);
-      for (int row = share.begin; row < share.end; ++row) fill(shared_, row, row);
+      const int end = share(rows, thread + 1, threads);
+      for (int row = share(rows, thread, threads); row < end; ++row) fill(shared_, row, row);
     });
   pool_.run([&](int thread) {
     Input& buffer = rows > 1 ? shared_ : own_[thread];
-    if (rows == 1) fill(buffer, 0, 0);
-    const Share share(tiles, thread, threads);
-    const Activations x = view(buffer);
-    for (int t = share.begin; t < share.end; ++t) tile(t, x);
+    const Tiles mine = {share(tiles, thread, threads), share(tiles, thread + 1, threads)};
+    if (rows == 1) {
+      if (bytes) ask_for_start(w, mine.begin, groups);
+      fill(buffer, 0, 0);
+    }
+    part(mine, view(buffer));
   });
 }
 
@@ -132,8 +141,8 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
 void CpuBackend::multiply_rows(const Linear& w, int rows, const float* input, const Output& out) {
   multiply(
       w, rows, w.tiles(), [&](int row, float*) { return input + static_cast<size_t>(row) * w.cols; },
-      [&](int tile, const Activations& x) {
-        multiply_tile(w, tile, x, rows, {out.to + 16 * tile, out.stride, out.add});
+      [&](Tiles tiles, const Activations& x) {
+        multiply_tiles(w, tiles, x, rows, {out.to + 16 * tiles.begin, out.stride, out.add});
       });
 }
 
@@ -173,8 +182,8 @@ void CpuBackend::norm_qkv(int layer) {
   const Layer& l = model_.layers[layer];
   multiply(
       l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { return norm_row(l.attn_norm, row, out); },
-      [&](int tile, const Activations& x) {
-        multiply_tile(l.qkv, tile, x, rows_, {&qkv_[16 * tile], static_cast<size_t>(l.qkv.rows)});
+      [&](Tiles tiles, const Activations& x) {
+        multiply_tiles(l.qkv, tiles, x, rows_, {&qkv_[16 * tiles.begin], static_cast<size_t>(l.qkv.rows)});
       });
 }
 
@@ -209,16 +218,23 @@ void CpuBackend::down(int layer) {
 void CpuBackend::norm_up(int layer) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];
-  const int tiles = c.intermediate_size / 16;
+  const int half = c.intermediate_size / 16; // tiles of the gate, where there is one
+  // A tile of the gate, the same of the rest. For one token many of each: memory is read faster in long stretches.
+  const int at_once = rows_ == 1 ? kMaxRows : 1;
   multiply(
-      l.up, rows_, tiles,
+      l.up, rows_, half,
       [&](int row, float* out) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
-      [&](int tile, const Activations& x) {
+      [&](Tiles tiles, const Activations& x) {
         alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
-        multiply_tile(l.up, tile, x, rows_, {gate, 16});
-        if (c.gated) multiply_tile(l.up, tile + tiles, x, rows_, {up, 16});
-        kernels_.activate(c.activation, gate, c.gated ? up : nullptr, rows_, &hidden_[16 * tile],
-                          static_cast<size_t>(c.intermediate_size));
+        for (int tile = tiles.begin; tile < tiles.end; tile += at_once) {
+          const Tiles some = {tile, std::min(tile + at_once, tiles.end)};
+          multiply_tiles(l.up, some, x, rows_, {gate, 16});
+          if (c.gated) multiply_tiles(l.up, {some.begin + half, some.end + half}, x, rows_, {up, 16});
+          // Of one token, its tiles are what rows are otherwise.
+          const size_t stride = rows_ == 1 ? 16 : c.intermediate_size;
+          kernels_.activate(c.activation, gate, c.gated ? up : nullptr, rows_ == 1 ? some.end - some.begin : rows_,
+                            &hidden_[16 * tile], stride);
+        }
       });
 }
 
@@ -228,22 +244,21 @@ void CpuBackend::norm_head(int first, float* logits) {
   const Linear& project = model_.project_out;
   const auto normed = [&](int row, float* out) { return norm_row(model_.final_norm, first + row, out); };
   if (project.present())
-    multiply(project, count, project.tiles(), normed, [&](int tile, const Activations& x) {
-      multiply_tile(project, tile, x, count, {&step_[16 * tile], static_cast<size_t>(width)});
+    multiply(project, count, project.tiles(), normed, [&](Tiles tiles, const Activations& x) {
+      multiply_tiles(project, tiles, x, count, {&step_[16 * tiles.begin], static_cast<size_t>(width)});
     });
   multiply(
       model_.head, count, model_.head.tiles(),
       [&](int row, float* out) {
         return project.present() ? &step_[static_cast<size_t>(row) * width] : normed(row, out);
       },
-      [&](int tile, const Activations& x) {
+      [&](Tiles tiles, const Activations& x) {
         const auto stride = static_cast<size_t>(c.vocab_size);
-        multiply_tile(model_.head, tile, x, count, {logits + 16 * tile, stride});
+        multiply_tiles(model_.head, tiles, x, count, {logits + 16 * tiles.begin, stride});
         if (c.logit_softcap <= 0) return;
-        const int lanes = std::min(16, c.vocab_size - 16 * tile);
         for (int r = 0; r < count; ++r)
-          for (int i = 0; i < lanes; ++i) {
-            float& logit = logits[r * stride + 16 * tile + i];
+          for (int i = 16 * tiles.begin; i < std::min(16 * tiles.end, c.vocab_size); ++i) {
+            float& logit = logits[r * stride + i];
             logit = c.logit_softcap * std::tanh(logit / c.logit_softcap);
           }
       });

@@ -51,16 +51,21 @@ class CpuBackend : public Backend {
     std::vector<float> slopes;
   };
 
-  // For all rows: input row = prepare(row, room for it), which may lie elsewhere; tile(begin, end, activations) for each
+  struct Tiles {
+    int begin, end;
+  };
+
+  // For all rows: input row = prepare(row, room for it), which may lie elsewhere; part(Tiles, activations) for each
   // thread's share of `tiles`.
-  template <typename Prepare, typename Tile>
-  void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Tile& tile);
+  template <typename Prepare, typename Part>
+  void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Part& part);
   void multiply_rows(const Linear& w, int rows, const float* input, const Output& out);
   void add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
   const float* norm_row(const NormVectors& vectors, int row, float* out) const;
   bool takes_bytes(const Linear& w) const;
-  void multiply_tile(const Linear& w, int tile, const Activations& x, int rows, const Output& out) const;
+  // The products of the first of the tiles go to the start of `out`.
+  void multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out) const;
   void rotate_head(int layer, int row, bool key, float* x) const;
   void store_position(int layer, KvCache& cache, int kv_head, int row);
   void attend_decode(int layer, KvCache& cache);

@@ -39,8 +39,8 @@ def split(source: Path, out: Path, max_shard_size: int | None = None, layout: st
     checkpoint = Checkpoint.open(source, progress=lambda fraction: progress(fraction / 2))
     # Two sources of one name are told apart by what they hold.
     identity = checksum(json.dumps([asdict(shard) for shard in manifest.shards]).encode())
-    with CheckpointWriter(out, len(shards), {**manifest.source, 'split_from': identity,
-                                             'max_shard_size': str(max_shard_size or '')}, layout, shard_size=0) as writer:
+    told = {**manifest.source, 'split_from': identity, 'max_shard_size': str(max_shard_size or '')}
+    with CheckpointWriter(out, len(shards), told, layout, shard_size=0) as writer:
         for index, names in enumerate(shards):
             def content(names: Sequence[str] = names) -> Content:
                 return {name: checkpoint.array(name) if manifest.tensors[name].format == 'f32'
