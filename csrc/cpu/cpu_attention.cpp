@@ -131,9 +131,12 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, const float* q
                                 : kernels_.attend_float)(span);
 }
 
-void CpuBackend::attend(int layer, KvCache& cache) {
+void CpuBackend::attend(int layer, KvCache& cache, int first) {
   if (rows_ == 1) attend_decode(layer, cache);
-  else attend_prefill(layer, cache);
+  else attend_prefill(layer, cache, first);
+  const size_t hidden = model_.config.hidden_size;
+  if (first > 0) std::copy(residual_.begin() + first * hidden, residual_.begin() + rows_ * hidden, residual_.begin());
+  rows_ -= first;
 }
 
 // One token: a KV head a work item, from the rotation to the result; a long cache is cut so that every thread has the same
@@ -195,12 +198,12 @@ void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int fi
 
 // Many tokens: first all positions; then a KV head and a few tokens a work item. Later tokens see more: items are dealt in
 // turn.
-void CpuBackend::attend_prefill(int layer, KvCache& cache) {
+void CpuBackend::attend_prefill(int layer, KvCache& cache, int first) {
   const ModelConfig& c = model_.config;
   const int window = c.windows.empty() ? 0 : c.windows[layer];
   const int threads = pool_.threads(), shared = c.heads / c.kv_heads, dim = c.head_dim;
   const int tokens = std::max(1, kPrefillQueries / shared);
-  const int blocks = (rows_ + tokens - 1) / tokens;
+  const int blocks = (rows_ - first + tokens - 1) / tokens;
   const size_t width = c.qkv_width();
   pool_.run([&](int thread) {
     const int heads = c.heads + c.kv_heads;
@@ -215,13 +218,14 @@ void CpuBackend::attend_prefill(int layer, KvCache& cache) {
   pool_.run([&](int thread) {
     AttentionScratch& s = scratch_[thread];
     for (int item = thread; item < c.kv_heads * blocks; item += threads) {
-      const int kv_head = item / blocks, row = item % blocks * tokens, count = std::min(tokens, rows_ - row);
-      const int first = window > 0 ? std::max(0, position_ + row + 1 - window) / 128 * 128 : 0;
+      const int kv_head = item / blocks, row = first + item % blocks * tokens, count = std::min(tokens, rows_ - row);
+      const int begin = window > 0 ? std::max(0, position_ + row + 1 - window) / 128 * 128 : 0;
       const size_t first_head = static_cast<size_t>(kv_head) * shared * dim;
-      run_span(layer, cache, kv_head, &qkv_[row * width + first_head], width, row, count, first,
+      run_span(layer, cache, kv_head, &qkv_[row * width + first_head], width, row, count, begin,
                position_ + row + count, s);
       for (int t = 0; t < count; ++t)
-        finish(s, shared, &attention_[static_cast<size_t>(row + t) * c.attention_width() + first_head], t * shared);
+        finish(s, shared, &attention_[static_cast<size_t>(row - first + t) * c.attention_width() + first_head],
+               t * shared);
     }
   });
 }

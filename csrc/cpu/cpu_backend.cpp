@@ -238,25 +238,25 @@ void CpuBackend::norm_up(int layer) {
       });
 }
 
-void CpuBackend::norm_head(int first, float* logits) {
+void CpuBackend::norm_head(float* logits) {
   const ModelConfig& c = model_.config;
-  const int count = rows_ - first, width = c.embedding_width();
+  const int width = c.embedding_width();
   const Linear& project = model_.project_out;
-  const auto normed = [&](int row, float* out) { return norm_row(model_.final_norm, first + row, out); };
+  const auto normed = [&](int row, float* out) { return norm_row(model_.final_norm, row, out); };
   if (project.present())
-    multiply(project, count, project.tiles(), normed, [&](Tiles tiles, const Activations& x) {
-      multiply_tiles(project, tiles, x, count, {&step_[16 * tiles.begin], static_cast<size_t>(width)});
+    multiply(project, rows_, project.tiles(), normed, [&](Tiles tiles, const Activations& x) {
+      multiply_tiles(project, tiles, x, rows_, {&step_[16 * tiles.begin], static_cast<size_t>(width)});
     });
   multiply(
-      model_.head, count, model_.head.tiles(),
+      model_.head, rows_, model_.head.tiles(),
       [&](int row, float* out) {
         return project.present() ? &step_[static_cast<size_t>(row) * width] : normed(row, out);
       },
       [&](Tiles tiles, const Activations& x) {
         const auto stride = static_cast<size_t>(c.vocab_size);
-        multiply_tiles(model_.head, tiles, x, count, {logits + 16 * tiles.begin, stride});
+        multiply_tiles(model_.head, tiles, x, rows_, {logits + 16 * tiles.begin, stride});
         if (c.logit_softcap <= 0) return;
-        for (int r = 0; r < count; ++r)
+        for (int r = 0; r < rows_; ++r)
           for (int i = 16 * tiles.begin; i < std::min(16 * tiles.end, c.vocab_size); ++i) {
             float& logit = logits[r * stride + i];
             logit = c.logit_softcap * std::tanh(logit / c.logit_softcap);

@@ -26,11 +26,11 @@ class CpuBackend : public Backend {
   int max_rows() const override { return kMaxRows; }
   void embed(const int32_t* tokens, int rows, int position) override;
   void norm_qkv(int layer) override;
-  void attend(int layer, KvCache& cache) override;
+  void attend(int layer, KvCache& cache, int first) override;
   void output(int layer) override;
   void norm_up(int layer) override;
   void down(int layer) override;
-  void norm_head(int first, float* logits) override;
+  void norm_head(float* logits) override;
 
  private:
   static constexpr int kMaxRows = 128; // tokens in a pass: bounds the buffers and the time until a cancel is seen
@@ -69,7 +69,7 @@ class CpuBackend : public Backend {
   void rotate_head(int layer, int row, bool key, float* x) const;
   void store_position(int layer, KvCache& cache, int kv_head, int row);
   void attend_decode(int layer, KvCache& cache);
-  void attend_prefill(int layer, KvCache& cache);
+  void attend_prefill(int layer, KvCache& cache, int first);
   void run_span(int layer, KvCache& cache, int kv_head, const float* queries, size_t stride, int row, int rows,
                 int begin, int end, AttentionScratch& s) const;
   void finish(const AttentionScratch& s, int heads, float* out, int first = 0) const;

@@ -30,11 +30,11 @@ class CudaBackend : public Backend {
   void run(const Pass& pass, const std::function<void()>& steps) override;
   void embed(const int32_t* tokens, int rows, int position) override;
   void norm_qkv(int layer) override;
-  void attend(int layer, KvCache& cache) override;
+  void attend(int layer, KvCache& cache, int first) override;
   void output(int layer) override;
   void norm_up(int layer) override;
   void down(int layer) override;
-  void norm_head(int first, float* logits) override;
+  void norm_head(float* logits) override;
   void choose(Choice& choice) override;
 
  private:
@@ -73,6 +73,8 @@ class CudaBackend : public Backend {
   void prepare(const Pass& pass);
   void hand_over(const Pass& pass) const;
   void product(const Linear& w, const uint16_t* x, float* out, bool add);
+  template <typename Number>
+  void move_up(Number* rows, int first, int width);
   void add_to_residual(const Linear& w, const uint16_t* x, const NormVectors& post_norm, const NormVectors& sum_norm);
   void normed_product(const Linear& w, const float* x, const NormVectors& norm, int rows, float* out,
                       const Activated& activated = {});

@@ -68,7 +68,7 @@ void CudaBackend::norm_qkv(int layer) {
   normed_product(l.qkv, residual_row(0), l.attn_norm, rows_, state_->qkv.get());
 }
 
-void CudaBackend::attend(int layer, KvCache&) {
+void CudaBackend::attend(int layer, KvCache&, int first) {
   State& s = *state_;
   const Layer& l = s.model.layers[layer];
   const int window = config_.windows.empty() ? 0 : config_.windows[layer];
@@ -95,8 +95,21 @@ void CudaBackend::attend(int layer, KvCache&) {
   a.out = s.attention.get();
   a.partials = s.partials.get();
   a.arrivals = s.arrivals.get();
-  if (rows_ > 1) return attend_many(queue_, a, rows_);
-  attend_one(queue_, a, attention_splits(a, reach_, queue_.multiprocessors));
+  if (rows_ > 1) attend_many(queue_, a, rows_);
+  else attend_one(queue_, a, attention_splits(a, reach_, queue_.multiprocessors));
+  move_up(s.residual.get(), first, config_.hidden_size);
+  move_up(s.attention.get(), first, config_.attention_width());
+  rows_ -= first;
+}
+
+// Rows first … become rows 0 …: of a pass, all are wanted or only the last, so that they do not overlap.
+template <typename Number>
+void CudaBackend::move_up(Number* rows, int first, int width) {
+  if (first == 0 || first == rows_) return;
+  const size_t row = sizeof(Number) * width;
+  check(cudaMemcpyAsync(rows, rows + static_cast<size_t>(first) * width, row * (rows_ - first),
+                        cudaMemcpyDeviceToDevice, queue_.stream),
+        "a pass");
 }
 
 // out = W·x, or added to what is there
@@ -142,9 +155,9 @@ void CudaBackend::down(int layer) {
   add_to_residual(l.down, state_->hidden.get(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
-void CudaBackend::norm_head(int first, float* logits) {
+void CudaBackend::norm_head(float* logits) {
   State& s = *state_;
-  for (int begin = first; begin < rows_; begin += kLogitRows) {
+  for (int begin = 0; begin < rows_; begin += kLogitRows) {
     const int rows = std::min(kLogitRows, rows_ - begin);
     const Linear& project = s.model.project_out;
     if (project.present()) normed_product(project, residual_row(begin), s.model.final_norm, rows, s.part.get());
@@ -152,7 +165,7 @@ void CudaBackend::norm_head(int first, float* logits) {
                    project.present() ? NormVectors{} : s.model.final_norm, rows, s.logits.get());
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
     for (int r = 0; r < rows && logits != nullptr; ++r)
-      copy_logits(r, logits + static_cast<size_t>(begin - first + r) * config_.vocab_size);
+      copy_logits(r, logits + static_cast<size_t>(begin + r) * config_.vocab_size);
   }
 }
 

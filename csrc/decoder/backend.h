@@ -76,13 +76,14 @@ class Backend {
 
   // residual = embedding rows of `tokens` (+ learned positions); tokens stand at position, position + 1, …
   virtual void embed(const int32_t* tokens, int rows, int position) = 0;
-  virtual void norm_qkv(int layer) = 0;               // qkv = W·norm(residual)
-  virtual void attend(int layer, KvCache& cache) = 0; // positions, cache write, softmax(q·K)·V
-  virtual void output(int layer) = 0;                 // residual += W·attention
-  virtual void norm_up(int layer) = 0;                // h = act(W_gate·norm(residual)) * (W_up·norm(residual))
-  virtual void down(int layer) = 0;                   // residual += W·h
-  // logits [rows - first][vocab] = head·norm(residual of rows first …); null: of the last row, for choose()
-  virtual void norm_head(int first, float* logits) = 0;
+  virtual void norm_qkv(int layer) = 0; // qkv = W·norm(residual)
+  // Positions, cache write, softmax(q·K)·V of rows first …, which are rows 0 … for all steps from then on.
+  virtual void attend(int layer, KvCache& cache, int first) = 0;
+  virtual void output(int layer) = 0;  // residual += W·attention
+  virtual void norm_up(int layer) = 0; // h = act(W_gate·norm(residual)) * (W_up·norm(residual))
+  virtual void down(int layer) = 0;    // residual += W·h
+  // logits [rows][vocab] = head·norm(residual); null: of the last row, for choose()
+  virtual void norm_head(float* logits) = 0;
   virtual void choose(Choice&) {} // it has found what it says when run() ends
 };
 

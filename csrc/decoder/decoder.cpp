@@ -27,10 +27,13 @@ void Decoder::timed(int step, const Step& run) {
   step_seconds_[step] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-void Decoder::layer(int index, KvCache& cache) {
+// Of the last layer, rows before `first` are only wanted in the cache.
+void Decoder::layer(int index, const Pass& pass) {
+  const int first = index + 1 < model_.config.layers ? 0 : pass.first;
   const auto output = [&] { timed(3, [&] { backend_->output(index); }); };
   timed(1, [&] { backend_->norm_qkv(index); });
-  timed(2, [&] { backend_->attend(index, cache); });
+  timed(2, [&] { backend_->attend(index, pass.cache, first); });
+  if (first == pass.rows) return;
   if (!model_.config.parallel) output();
   timed(4, [&] { backend_->norm_up(index); });
   // A parallel MLP reads the residual as it was before the attention's output is added.
@@ -42,11 +45,11 @@ void Decoder::steps(const Pass& pass, const CancelFlag* cancel) {
   timed(0, [&] { backend_->embed(pass.tokens, pass.rows, pass.cache.length()); });
   for (int i = 0; i < model_.config.layers; ++i) {
     look_at(cancel);
-    layer(i, pass.cache);
+    layer(i, pass);
   }
   if (pass.first == pass.rows) return;
   timed(6, [&] {
-    backend_->norm_head(pass.first, pass.logits);
+    backend_->norm_head(pass.logits);
     if (pass.choice != nullptr) backend_->choose(*pass.choice);
   });
 }

@@ -56,7 +56,7 @@ class Decoder {
   void read(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, Choice* choice,
             const CancelFlag* cancel);
   void steps(const Pass& pass, const CancelFlag* cancel);
-  void layer(int index, KvCache& cache);
+  void layer(int index, const Pass& pass);
   template <typename Step>
   void timed(int step, const Step& run);
 
