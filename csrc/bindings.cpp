@@ -55,7 +55,7 @@ class PyDecoder {
     if (cuda_library.empty()) {
       // The A16 precisions promise what fp32 gives, and a rounded key can change a large score by a percent.
       const CacheKind cache = byte_cache                   ? CacheKind::kBytes
-                              : input == InputKind::kBytes ? CacheKind::kHalf
+                              : input == InputKind::kBytes ? CacheKind::kBf16
                                                            : CacheKind::kFloat;
       backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
     } else {

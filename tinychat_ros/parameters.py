@@ -64,7 +64,7 @@ PARAMETERS = (
              NEVER, low=0, high=19),
     Declared('max_seq_len', 0, "Positions of the KV cache; 0: the model's context length, or what has room in memory.",
              UNCONFIGURED, low=0, high=BIG),
-    Declared('kv_cache_dtype', 'auto', 'What the KV cache holds; int8: half of the memory of fp16.', UNCONFIGURED,
+    Declared('kv_cache_dtype', 'auto', 'What the KV cache holds; int8: half of the memory of 16 bits.', UNCONFIGURED,
              choices=('auto', 'int8')),
     Declared('verify', 'full', 'What is compared when a model is loaded: the checksums of everything, or sizes only.',
              UNCONFIGURED, choices=('full', 'size')),

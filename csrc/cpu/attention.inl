@@ -3,7 +3,8 @@
 //
 // Softmax attention over one KV head for all queries that share it, in one pass over the cache (Dao et al., 2022: the
 // softmax runs along with a maximum and a sum). A lane is a position for the scores and a channel for the values, which is
-// why keys lie in tiles of 16 positions: nothing is summed across lanes.
+// why keys lie in tiles of 16 positions: nothing is summed across lanes. Of bf16 a lane has a pair, two channels of a key, two
+// positions' values, as the instructions want it that multiply pairs.
 #pragma once
 
 #include "cpu/elementwise.inl"
@@ -13,20 +14,38 @@ namespace {
 using tinychat::AttentionSpan;
 using tinychat::kByteZero;
 using tinychat::kKeyGroup;
+using tinychat::kMostHeadDim;
 
 constexpr int kChunk = 128;  // positions whose scores are kept at a time: keys and values of a chunk stay in L1/L2
 constexpr int kMostRows = 6; // queries that share a look at the cache
-constexpr int kMostKeyGroups = 256 / kKeyGroup;
+constexpr int kMostKeyGroups = kMostHeadDim / kKeyGroup;
 const float kLowest = -1e30f; // instead of -inf, whose differences are NaN
 
 const float kIota[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// What the cache holds: fp16, float where nothing may be rounded, or bytes with scales, in half the memory.
-inline F load_cached(const uint16_t* p) { return load_half(p); }
+// What the cache holds: bf16, float where nothing may be rounded, or bytes with scales, in half the memory.
 inline F load_cached(const float* p) { return load(p); }
 inline F load_cached(const uint8_t* p) { return load_u8(p); }
 template <typename Cached>
 constexpr bool kBytes = sizeof(Cached) == 1;
+template <typename Cached>
+constexpr bool kBf16 = sizeof(Cached) == 2;
+
+#if !defined(TINYCHAT_PAIRS)
+// A pair of bf16 a lane, times a pair that is the same for all lanes: where no instruction does that, in floats.
+struct Pairs {
+  F first, second;
+};
+using PairNumber = float;
+inline Pairs load_pairs(const uint16_t* p) {
+  const I words = as_words(load_bytes(reinterpret_cast<const uint8_t*>(p)));
+  return {as_float(shift_left(words, 16)), as_float(words & broadcast(static_cast<int32_t>(0xffff0000)))};
+}
+inline F dot(const Pairs& a, const PairNumber* pair, F total) {
+  return fma(a.second, broadcast(pair[1]), fma(a.first, broadcast(pair[0]), total));
+}
+inline const PairNumber* as_pairs(const float* x, int, PairNumber*) { return x; }
+#endif
 
 // Whether to ask memory ahead of use: a chunk's values while its keys are read, and the next chunk's keys while its values
 // are. Few queries (decoding) wait for it; the many of a prefill find most of it near.
@@ -40,6 +59,35 @@ inline void ask_for(const Cached* p) {
 }
 
 // scores[row][position] of the chunk's positions for kRows queries, two tiles at a time.
+template <int kRows>
+void score_bf16(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
+  const int dim = span.head_dim;
+  const bool ahead = asks_ahead(span);
+  alignas(64) PairNumber room[kRows][kMostHeadDim];
+  const PairNumber* queries[kRows];
+  for (int r = 0; r < kRows; ++r) queries[r] = as_pairs(span.queries[row + r], dim, room[r]);
+  for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
+    const uint16_t* keys = static_cast<const uint16_t*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
+    const uint16_t* values = static_cast<const uint16_t*>(span.values) + static_cast<size_t>(chunk + p) * dim;
+    F first[kRows], second[kRows];
+    for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
+    for (int d = 0; d < dim; d += 2) {
+      if (ahead) ask_for<64>(values + 32 * d);
+      const Pairs k0 = load_pairs(keys + 16 * d), k1 = load_pairs(keys + 16 * (dim + d));
+      for (int r = 0; r < kRows; ++r) {
+        first[r] = dot(k0, queries[r] + d, first[r]);
+        second[r] = dot(k1, queries[r] + d, second[r]);
+      }
+    }
+    const F factor = broadcast(span.scale);
+    for (int r = 0; r < kRows; ++r) {
+      store(scores[r] + p, first[r] * factor);
+      store(scores[r] + p + 16, second[r] * factor);
+    }
+  }
+}
+
+// The same over floats.
 template <typename Cached, int kRows>
 void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
   const int dim = span.head_dim;
@@ -167,7 +215,30 @@ inline float scale_weights(const uint16_t* scales, int padded, float* weights) {
   return -kByteZero * sum(total);
 }
 
-// accumulators += exp(score) * value for 16*kLanes channels at `channel`, and `starts` of each row.
+// accumulators += exp(score) * value for 16*kLanes channels at `channel`. Of an odd count, the last score is zero.
+template <int kRows, int kLanes>
+void accumulate_bf16(const AttentionSpan& span, int row, int chunk, int count, int channel,
+                     const PairNumber* const* weights) {
+  const int dim = span.head_dim;
+  float* out = span.accumulators + static_cast<size_t>(row) * dim + channel;
+  F total[kRows][kLanes];
+  for (int r = 0; r < kRows; ++r)
+    for (int i = 0; i < kLanes; ++i) total[r][i] = load(out + r * dim + 16 * i);
+  const bool ahead = asks_ahead(span) && chunk + kChunk < span.end;
+  const size_t at = static_cast<size_t>(chunk) * dim + 2 * channel;
+  const uint16_t* values = static_cast<const uint16_t*>(span.values) + at;
+  const uint16_t* keys = static_cast<const uint16_t*>(span.keys) + at + static_cast<size_t>(kChunk) * dim;
+  for (int p = 0; p < count; p += 2, values += 2 * dim, keys += 2 * dim)
+    for (int i = 0; i < kLanes; ++i) {
+      if (ahead) ask_for<32>(keys + 32 * i);
+      const Pairs value = load_pairs(values + 32 * i);
+      for (int r = 0; r < kRows; ++r) total[r][i] = dot(value, weights[r] + p, total[r][i]);
+    }
+  for (int r = 0; r < kRows; ++r)
+    for (int i = 0; i < kLanes; ++i) store(out + r * dim + 16 * i, total[r][i]);
+}
+
+// The same over floats, or bytes: then also `starts` of each row.
 template <typename Cached, int kRows, int kLanes>
 void accumulate(const AttentionSpan& span, int row, int chunk, int count, int channel, const float* starts,
                 const float (*scores)[kChunk]) {
@@ -198,6 +269,7 @@ void attend_chunk(const AttentionSpan& span, int row, int chunk) {
   const int count = span.end - chunk < kChunk ? span.end - chunk : kChunk;
   const int padded = (count + 15) / 16 * 16; // scores beyond `count` are masked, their values not read
   if constexpr (kBytes<Cached>) score_bytes<kRows>(span, row, chunk, scores);
+  else if constexpr (kBf16<Cached>) score_bf16<kRows>(span, row, chunk, scores);
   else score<Cached, kRows>(span, row, chunk, scores);
   float starts[kRows] = {};
   for (int r = 0; r < kRows; ++r) {
@@ -205,11 +277,19 @@ void attend_chunk(const AttentionSpan& span, int row, int chunk) {
     soften(span, row + r, padded, scores[r]);
     if constexpr (kBytes<Cached>) starts[r] = scale_weights(span.value_scales + chunk, padded, scores[r]);
   }
-  int channel = 0;
-  for (; channel + 64 <= span.head_dim; channel += 64)
-    accumulate<Cached, kRows, 4>(span, row, chunk, count, channel, starts, scores);
-  for (; channel < span.head_dim; channel += 16)
-    accumulate<Cached, kRows, 1>(span, row, chunk, count, channel, starts, scores);
+  alignas(64) PairNumber room[kRows][kChunk];
+  const PairNumber* weights[kRows] = {};
+  if constexpr (kBf16<Cached>)
+    for (int r = 0; r < kRows; ++r) weights[r] = as_pairs(scores[r], padded, room[r]);
+  for (int channel = 0; channel < span.head_dim;) {
+    const bool four = channel + 64 <= span.head_dim;
+    if constexpr (kBf16<Cached>)
+      (four ? accumulate_bf16<kRows, 4> : accumulate_bf16<kRows, 1>)(span, row, chunk, count, channel, weights);
+    else
+      (four ? accumulate<Cached, kRows, 4> : accumulate<Cached, kRows, 1>)(span, row, chunk, count, channel, starts,
+                                                                           scores);
+    channel += four ? 64 : 16;
+  }
 }
 
 template <typename Cached>

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/half.h"
@@ -24,10 +25,18 @@ void rotate(float* head, const float* cos, const float* sin, int half) {
   }
 }
 
-// A key goes to its lane in a tile of 16 positions.
-template <typename Number>
-void scatter(const Number* key, int dim, Number* tile) {
-  for (int d = 0; d < dim; ++d) tile[16 * d] = key[d];
+// A key and a value of one position, as bf16: side by side lie two channels of a key, and the values of two positions.
+// `last`: the next position is not written yet. It will be read with a weight of zero, so it must be a number.
+void store_bf16(const float* key, const float* value, int dim, bool last, uint16_t* key_lane, uint16_t* values) {
+  uint16_t rounded[2][kMostHeadDim];
+  for (int d = 0; d < dim; ++d) {
+    rounded[0][d] = float_to_bf16(key[d]);
+    rounded[1][d] = float_to_bf16(value[d]);
+  }
+  for (int d = 0; d < dim; d += 2) std::memcpy(key_lane + 16 * d, &rounded[0][d], 4);
+  for (int d = 0; d < dim; ++d) values[2 * d] = rounded[1][d];
+  if (last)
+    for (int d = 0; d < dim; ++d) values[2 * d + 1] = 0;
 }
 
 // Bytes of up to `count` numbers that share a scale, each `stride` bytes after the one before; returns the scale. The scale
@@ -79,18 +88,20 @@ void CpuBackend::store_position(int layer, KvCache& cache, int kv_head, int row)
   float* key = &qkv_[static_cast<size_t>(row) * c.qkv_width() + static_cast<size_t>(c.heads + kv_head) * dim];
   const float* value = key + static_cast<size_t>(c.kv_heads) * dim;
   rotate_head(layer, row, true, key);
-  const size_t key_at = static_cast<size_t>(position / 16) * dim * 16 + position % 16;
-  const size_t value_at = static_cast<size_t>(position) * dim;
+  const size_t tile_at = static_cast<size_t>(position / 16) * dim * 16;
   if (cache_ == CacheKind::kBytes) {
     store_bytes(store, layer, kv_head, position, key, value, dim);
-  } else if (cache_ == CacheKind::kHalf) {
-    uint16_t halves[kMaxHeadDim];
-    kernels_.to_half(key, dim, halves);
-    scatter(halves, dim, reinterpret_cast<uint16_t*>(store.keys(layer, kv_head)) + key_at);
-    kernels_.to_half(value, dim, reinterpret_cast<uint16_t*>(store.values(layer, kv_head)) + value_at);
+  } else if (cache_ == CacheKind::kBf16) {
+    auto* keys = reinterpret_cast<uint16_t*>(store.keys(layer, kv_head)) + tile_at;
+    auto* values = reinterpret_cast<uint16_t*>(store.values(layer, kv_head)) +
+                   static_cast<size_t>(position / 2) * 2 * dim;
+    const bool last = position % 2 == 0 && row + 1 == rows_;
+    store_bf16(key, value, dim, last, keys + 2 * (position % 16), values + position % 2);
   } else {
-    scatter(key, dim, reinterpret_cast<float*>(store.keys(layer, kv_head)) + key_at);
-    std::copy_n(value, dim, reinterpret_cast<float*>(store.values(layer, kv_head)) + value_at);
+    float* keys = reinterpret_cast<float*>(store.keys(layer, kv_head)) + tile_at + position % 16;
+    for (int d = 0; d < dim; ++d) keys[16 * d] = key[d];
+    std::copy_n(value, dim,
+                reinterpret_cast<float*>(store.values(layer, kv_head)) + static_cast<size_t>(position) * dim);
   }
 }
 
@@ -127,7 +138,7 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, const float* q
   span.maxima = s.maxima.data();
   span.sums = s.sums.data();
   (cache_ == CacheKind::kBytes  ? kernels_.attend_bytes
-   : cache_ == CacheKind::kHalf ? kernels_.attend_half
+   : cache_ == CacheKind::kBf16 ? kernels_.attend_bf16
                                 : kernels_.attend_float)(span);
 }
 
@@ -150,7 +161,7 @@ void CpuBackend::attend_decode(int layer, KvCache& cache) {
   const int pieces = c.kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, length / kStretch));
   const int piece = ((length + pieces - 1) / pieces + 127) / 128 * 128;
   const int items = c.kv_heads * pieces;
-  const size_t key_bytes = (cache_ == CacheKind::kBytes ? 1 : cache_ == CacheKind::kHalf ? 2 : 4) * dim;
+  const size_t key_bytes = (cache_ == CacheKind::kBytes ? 1 : cache_ == CacheKind::kBf16 ? 2 : 4) * dim;
   pool_.run([&](int thread) {
     // All heads' first keys come while the first head's queries are rotated; the kernel asks for the rest.
     for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {

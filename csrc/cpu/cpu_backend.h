@@ -33,8 +33,7 @@ class CpuBackend : public Backend {
   void norm_head(float* logits) override;
 
  private:
-  static constexpr int kMaxRows = 128; // tokens in a pass: bounds the buffers and the time until a cancel is seen
-  static constexpr int kMaxHeadDim = 256;
+  static constexpr int kMaxRows = 128;       // tokens in a pass: bounds the buffers and the time until a cancel is seen
   static constexpr int kPrefillQueries = 24; // that share a look at the cache
 
   // A matrix's input, as floats or bytes. One for all rows of a prefill; one a thread where a single token is decoded:

@@ -83,10 +83,6 @@ void scale(float* x, const float* factors, int n) {
   for (int i = 0; i < n; ++i) x[i] *= factors[i];
 }
 
-void to_half(const float* x, int n, uint16_t* out) {
-  for (int i = 0; i < n; i += 16) store_half(out + i, load(x + i));
-}
-
 int32_t read(const uint8_t* memory, size_t lines) {
   I total[4] = {broadcast(0), broadcast(0), broadcast(0), broadcast(0)};
   size_t line = 0;

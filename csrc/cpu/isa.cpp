@@ -22,6 +22,9 @@ extern const Kernels kernels_avx2, kernels_avx512;
 #if defined(TINYCHAT_HAVE_AMX)
 extern const Kernels kernels_amx;
 #endif
+#if defined(TINYCHAT_HAVE_AVX512BF16)
+extern const Kernels kernels_avx512bf16;
+#endif
 #if defined(TINYCHAT_HAVE_AVXVNNI)
 extern const Kernels kernels_avxvnni;
 #endif
@@ -47,6 +50,9 @@ struct Features {
     asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
   }
 };
+#if defined(TINYCHAT_HAVE_AVX512BF16)
+bool has_avx512bf16() { return has_avx512() && (Features(1).eax >> 5 & 1) != 0; }
+#endif
 #if defined(TINYCHAT_HAVE_AVXVNNI)
 bool has_avxvnni() { return has_avx2() && (Features(1).eax >> 4 & 1) != 0; }
 #endif
@@ -85,7 +91,7 @@ bool multiplies_like_generic(const Kernels& kernels) {
 bool has_amx() {
   static const bool usable = [] {
     const unsigned edx = Features(0).edx;
-    if (!has_avx512() || (edx >> 24 & 1) == 0 || (edx >> 25 & 1) == 0) return false;
+    if (!has_avx512bf16() || (edx >> 24 & 1) == 0 || (edx >> 25 & 1) == 0) return false;
     constexpr long kRequestPermission = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 && multiplies_like_generic(kernels_amx);
   }();
@@ -105,6 +111,9 @@ const std::vector<Isa>& compiled_isas() {
 #if defined(__x86_64__)
 #if defined(TINYCHAT_HAVE_AMX)
       {"amx", &kernels_amx, has_amx},
+#endif
+#if defined(TINYCHAT_HAVE_AVX512BF16)
+      {"avx512bf16", &kernels_avx512bf16, has_avx512bf16},
 #endif
       {"avx512", &kernels_avx512, has_avx512},
 #if defined(TINYCHAT_HAVE_AVXVNNI)

@@ -16,7 +16,7 @@
 namespace tinychat {
 
 extern const Kernels TINYCHAT_KERNELS;
-const Kernels TINYCHAT_KERNELS = {multiply_float,   multiply_bytes, quantize,        norm,    activate, scale,
-                                  attend<uint16_t>, attend<float>,  attend<uint8_t>, to_half, read};
+const Kernels TINYCHAT_KERNELS = {multiply_float,   multiply_bytes, quantize,        norm, activate, scale,
+                                  attend<uint16_t>, attend<float>,  attend<uint8_t>, read};
 
 } // namespace tinychat

@@ -31,13 +31,14 @@ struct Output {
   bool add = false;
 };
 
+constexpr int kMostHeadDim = 256;
 constexpr int kByteZero = 128; // a cached byte is q + 128: one way to widen it serves all instruction sets
 
 // Queries that read the same KV head, over the positions [begin, end) of the cache. Running softmax state, so that a
 // long cache can be cut into pieces and joined afterwards.
 struct AttentionSpan {
-  const void* keys = nullptr;             // fp16, float or bytes [capacity/16][head_dim][16]
-  const void* values = nullptr;           // fp16, float or bytes [capacity][head_dim]
+  const void* keys = nullptr;             // bf16, float or bytes, as CpuKvCache has them
+  const void* values = nullptr;           // the same; bf16: where `end` is odd, what stands at `end` is a number
   const uint16_t* key_scales = nullptr;   // of bytes, fp16 [capacity/16][groups of kKeyGroup channels][16]
   const uint16_t* value_scales = nullptr; // of bytes, fp16 [capacity]
   int head_dim = 0;
@@ -70,10 +71,9 @@ struct Kernels {
   void (*activate)(Activation kind, const float* gate, const float* up, int rows, float* out, size_t stride);
   // x *= factor, element by element.
   void (*scale)(float* x, const float* factors, int n);
-  void (*attend_half)(const AttentionSpan& span);
+  void (*attend_bf16)(const AttentionSpan& span);
   void (*attend_float)(const AttentionSpan& span);
   void (*attend_bytes)(const AttentionSpan& span);
-  void (*to_half)(const float* x, int n, uint16_t* out); // n a multiple of 16
   // Reads `lines` lines of 64 bytes and returns something that depends on all of them.
   int32_t (*read)(const uint8_t* memory, size_t lines);
 };

@@ -12,10 +12,11 @@
 
 namespace tinychat {
 
-enum class CacheKind { kBytes, kHalf, kFloat };
+enum class CacheKind { kBytes, kBf16, kFloat };
 
 // Keys and values. Keys lie in tiles of 16 positions, [layer][kv_head][capacity/16][head_dim][16], values as
-// [layer][kv_head][capacity][head_dim]: see attention.inl. Bytes have fp16 scales behind them: a position's keys one for each
+// [layer][kv_head][capacity][head_dim]; numbers of bf16 that are multiplied at once lie side by side, [capacity/16][head_dim/2][16][2]
+// and [capacity/2][head_dim][2]: see attention.inl. Bytes have fp16 scales behind them: a position's keys one for each
 // kKeyGroup channels, its values one. The memory is reserved at once and zero; the system provides a page when it is first
 // written.
 class CpuKvCache : public KvCache {
@@ -24,7 +25,7 @@ class CpuKvCache : public KvCache {
       : KvCache(capacity), kind_(kind), kv_heads_(kv_heads) {
     const size_t positions = (capacity + 127) / 128 * 128, groups = (head_dim + kKeyGroup - 1) / kKeyGroup;
     const bool bytes = kind == CacheKind::kBytes;
-    numbers_ = positions * head_dim * (bytes ? 1 : kind == CacheKind::kHalf ? 2 : 4);
+    numbers_ = positions * head_dim * (bytes ? 1 : kind == CacheKind::kBf16 ? 2 : 4);
     key_stride_ = numbers_ + (bytes ? 2 * positions * groups : 0);
     value_stride_ = numbers_ + (bytes ? 2 * positions : 0);
     half_ = key_stride_ * kv_heads * layers;

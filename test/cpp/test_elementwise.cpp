@@ -89,13 +89,6 @@ void test_quantize(const Isa& isa, std::mt19937& random) {
   }
 }
 
-void test_to_half(const Isa& isa, std::mt19937& random) {
-  const std::vector<float> x = random_floats(random, 64, 100.0f);
-  std::vector<uint16_t> out(x.size());
-  isa.kernels->to_half(x.data(), 64, out.data());
-  for (size_t i = 0; i < x.size(); ++i) CHECK(out[i] == float_to_half(x[i]), isa.name);
-}
-
 } // namespace
 
 int main() {
@@ -104,7 +97,6 @@ int main() {
     test_activations(isa);
     test_norms(isa, random);
     test_quantize(isa, random);
-    test_to_half(isa, random);
   });
   return 0;
 }

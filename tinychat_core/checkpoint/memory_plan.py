@@ -13,7 +13,7 @@ from tinychat_core.errors import DoesNotFitError, InvalidParameterError
 
 # For each kind of weights the precisions that it runs in, the default first.
 PRECISIONS = {'W4': ('W4A8', 'W4A16'), 'W8': ('W8A8', 'W8A16'), 'W16': ('W16A16',)}
-KV_CACHES = ('auto', 'int8')  # auto: fp16, but fp32 where the CPU promises what fp32 gives
+KV_CACHES = ('auto', 'int8')  # auto: 16 bits, but fp32 where the CPU promises what fp32 gives
 KEY_GROUP = 32                # channels of a key that share a scale, in int8
 _PASS_ROWS = {'cpu': 128, 'cuda': 512}  # tokens whose activations a backend keeps: its kMaxRows
 _CUDA_LOGIT_ROWS = 16         # tokens whose logits the CUDA backend keeps: its kLogitRows
@@ -121,7 +121,7 @@ def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request =
 def position_bytes(model: Mapping[str, Any], numbers: str) -> int:
     """Return the bytes of keys and values of a position in all layers, as fp32, fp16 or int8 with its scales."""
     dim: int = model['head_dim']
-    head = {'fp32': 8 * dim, 'fp16': 4 * dim, 'int8': 2 * dim + 2 * (-(-dim // KEY_GROUP) + 1)}[numbers]
+    head = {'fp32': 8 * dim, 'bf16': 4 * dim, 'fp16': 4 * dim, 'int8': 2 * dim + 2 * (-(-dim // KEY_GROUP) + 1)}[numbers]
     return int(model['layers'] * model['kv_heads'] * head)
 
 
@@ -135,12 +135,14 @@ def _numbers(manifest: Manifest, request: Request) -> str:
 
 
 def cache_numbers(kv_cache: str, float_activations: bool, backend: str) -> str:
-    """Return fp32, fp16 or int8: what a KV cache holds. InvalidParameterError for one that there is not."""
+    """Return fp32, bf16, fp16 or int8: what a KV cache holds. InvalidParameterError for one that there is not."""
     if kv_cache not in KV_CACHES:
         raise InvalidParameterError(f"there is no kv_cache '{kv_cache}'; use {' or '.join(KV_CACHES)}")
     if kv_cache == 'int8':
         return 'int8'
-    return 'fp32' if float_activations and backend == 'cpu' else 'fp16'
+    if backend != 'cpu':
+        return 'fp16'
+    return 'fp32' if float_activations else 'bf16'
 
 
 def _in_four_bits(manifest: Manifest) -> Manifest:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--shape', choices=SHAPES, help="instead of a model: a known model's shape on random weights")
     parser.add_argument('--precision', help='W4A8, W4A16, W8A8, W8A16 or W16A16 (default: as the weights are stored; '
                                             'a shape: W4A8)')
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens of the prompt (default: 4)')
     parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (200)')

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='default: every physical core that the process may use')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
                         help="context to keep (default: the model's, or what fits)")
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
     parser.add_argument('--verify', choices=VERIFY, default='full',
                         help='size: do not compare the checksums of the weights (default: %(default)s)')
     parser.add_argument('--lock', action='store_true', help='keep the weights in memory (mlock)')

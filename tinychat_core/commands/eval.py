@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                                                '(needs torch and transformers)')
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of fp16')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
     parser.add_argument('--threads', type=int, metavar='N')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 

@@ -25,9 +25,6 @@ inline F load_u8(const uint8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
 inline void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
-inline void store_half(uint16_t* p, F a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
-}
 inline F broadcast(float a) { return {_mm512_set1_ps(a)}; }
 inline F operator+(F a, F b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline F operator-(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -52,6 +49,8 @@ inline F power_of_two(I n) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
 }
 inline I shift_right(I a, int bits) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
+inline I shift_left(I a, int bits) { return {_mm512_sll_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
+inline F as_float(I a) { return {_mm512_castsi512_ps(a.v)}; }
 inline I operator&(I a, I b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline I operator^(I a, I b) { return {_mm512_xor_si512(a.v, b.v)}; }
 
@@ -63,6 +62,28 @@ inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
 inline I as_words(Bytes a) { return {a.v}; }
+
+#if defined(__AVX512BF16__)
+#define TINYCHAT_PAIRS
+// A pair of bf16 a lane; one instruction multiplies both with a pair that is the same for all lanes.
+struct Pairs {
+  __m512bh v;
+};
+using PairNumber = uint16_t;
+inline Pairs load_pairs(const uint16_t* p) { return {reinterpret_cast<__m512bh>(_mm512_loadu_si512(p))}; }
+inline F dot(Pairs a, const PairNumber* pair, F total) {
+  int32_t word;
+  __builtin_memcpy(&word, pair, 4);
+  return {_mm512_dpbf16_ps(total.v, a.v, reinterpret_cast<__m512bh>(_mm512_set1_epi32(word)))};
+}
+// n numbers, a multiple of 16, as dot() takes them.
+inline const PairNumber* as_pairs(const float* x, int n, PairNumber* room) {
+  for (int i = 0; i < n; i += 16)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(room + i),
+                        reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i))));
+  return room;
+}
+#endif
 
 // Sums over 32 columns of weight * activation, a lane a row. Four activations are broadcast to every row.
 struct Dot {

@@ -25,9 +25,6 @@ inline F load_half(const uint16_t* p) { TINYCHAT_LANES(F, tinychat::half_to_floa
 inline F load_bf16(const uint16_t* p) { TINYCHAT_LANES(F, tinychat::bf16_to_float(p[i])); }
 inline F load_u8(const uint8_t* p) { TINYCHAT_LANES(F, static_cast<float>(p[i])); }
 inline void store(float* p, F a) { std::memcpy(p, a.v, sizeof a.v); }
-inline void store_half(uint16_t* p, F a) {
-  for (int i = 0; i < 16; ++i) p[i] = tinychat::float_to_half(a.v[i]);
-}
 inline F broadcast(float a) { TINYCHAT_LANES(F, a); }
 inline F operator+(F a, F b) { TINYCHAT_LANES(F, a.v[i] + b.v[i]); }
 inline F operator-(F a, F b) { TINYCHAT_LANES(F, a.v[i] - b.v[i]); }
@@ -71,6 +68,12 @@ inline F power_of_two(I n) {
   return r;
 }
 inline I shift_right(I a, int bits) { TINYCHAT_LANES(I, static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) >> bits)); }
+inline I shift_left(I a, int bits) { TINYCHAT_LANES(I, static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) << bits)); }
+inline F as_float(I a) {
+  F r;
+  std::memcpy(r.v, a.v, sizeof r.v);
+  return r;
+}
 inline I operator&(I a, I b) { TINYCHAT_LANES(I, a.v[i] & b.v[i]); }
 inline I operator^(I a, I b) { TINYCHAT_LANES(I, a.v[i] ^ b.v[i]); }
 

@@ -30,9 +30,6 @@ inline F load_u8(const uint8_t* p) {
 inline void store(float* p, F a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
 }
-inline void store_half(uint16_t* p, F a) {
-  for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])));
-}
 inline F broadcast(float a) { TINYCHAT_LANES(F, vdupq_n_f32(a)); }
 inline F operator+(F a, F b) { TINYCHAT_LANES(F, vaddq_f32(a.v[i], b.v[i])); }
 inline F operator-(F a, F b) { TINYCHAT_LANES(F, vsubq_f32(a.v[i], b.v[i])); }
@@ -64,6 +61,8 @@ inline I shift_right(I a, int bits) {
   const int32x4_t count = vdupq_n_s32(-bits);
   TINYCHAT_LANES(I, vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a.v[i]), count)));
 }
+inline I shift_left(I a, int bits) { TINYCHAT_LANES(I, vshlq_s32(a.v[i], vdupq_n_s32(bits))); }
+inline F as_float(I a) { TINYCHAT_LANES(F, vreinterpretq_f32_s32(a.v[i])); }
 inline I operator&(I a, I b) { TINYCHAT_LANES(I, vandq_s32(a.v[i], b.v[i])); }
 inline I operator^(I a, I b) { TINYCHAT_LANES(I, veorq_s32(a.v[i], b.v[i])); }
 
