@@ -119,10 +119,11 @@ def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request =
 
 
 def position_bytes(model: Mapping[str, Any], numbers: str) -> int:
-    """Return the bytes of keys and values of a position in all layers, as fp32, fp16 or int8 with its scales."""
+    """Return the bytes of keys and values of a position in all layers, as fp32, bf16, fp16 or int8 with its scales."""
     dim: int = model['head_dim']
-    head = {'fp32': 8 * dim, 'bf16': 4 * dim, 'fp16': 4 * dim, 'int8': 2 * dim + 2 * (-(-dim // KEY_GROUP) + 1)}[numbers]
-    return int(model['layers'] * model['kv_heads'] * head)
+    scales = 2 * (-(-dim // KEY_GROUP) + 1)
+    head = {'fp32': 8 * dim, 'bf16': 4 * dim, 'fp16': 4 * dim, 'int8': 2 * dim + scales}
+    return int(model['layers'] * model['kv_heads'] * head[numbers])
 
 
 def _numbers(manifest: Manifest, request: Request) -> str:
