@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cpu/elementwise.inl"
+#include "cpu/pairs.inl"
 
 namespace {
 
@@ -30,22 +31,6 @@ template <typename Cached>
 constexpr bool kBytes = sizeof(Cached) == 1;
 template <typename Cached>
 constexpr bool kBf16 = sizeof(Cached) == 2;
-
-#if !defined(TINYCHAT_PAIRS)
-// A pair of bf16 a lane, times a pair that is the same for all lanes: where no instruction does that, in floats.
-struct Pairs {
-  F first, second;
-};
-using PairNumber = float;
-inline Pairs load_pairs(const uint16_t* p) {
-  const I words = as_words(load_bytes(reinterpret_cast<const uint8_t*>(p)));
-  return {as_float(shift_left(words, 16)), as_float(words & broadcast(static_cast<int32_t>(0xffff0000)))};
-}
-inline F dot(const Pairs& a, const PairNumber* pair, F total) {
-  return fma(a.second, broadcast(pair[1]), fma(a.first, broadcast(pair[0]), total));
-}
-inline const PairNumber* as_pairs(const float* x, int, PairNumber*) { return x; }
-#endif
 
 // Whether to ask memory ahead of use: a chunk's values while its keys are read, and the next chunk's keys while its values
 // are. Few queries (decoding) wait for it; the many of a prefill find most of it near.
