@@ -73,20 +73,20 @@ void score_bf16(const AttentionSpan& span, int row, int chunk, float (*scores)[k
 }
 
 // The same over floats.
-template <typename Cached, int kRows>
-void score(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
+template <int kRows>
+void score_float(const AttentionSpan& span, int row, int chunk, float (*scores)[kChunk]) {
   const int dim = span.head_dim;
   const bool ahead = asks_ahead(span);
   const float* queries[kRows];
   for (int r = 0; r < kRows; ++r) queries[r] = span.queries[row + r];
   for (int p = 0; p < kChunk && chunk + p < span.end; p += 32) {
-    const Cached* keys = static_cast<const Cached*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
-    const Cached* values = static_cast<const Cached*>(span.values) + static_cast<size_t>(chunk + p) * dim;
+    const float* keys = static_cast<const float*>(span.keys) + static_cast<size_t>(chunk + p) * dim;
+    const float* values = static_cast<const float*>(span.values) + static_cast<size_t>(chunk + p) * dim;
     F first[kRows], second[kRows];
     for (int r = 0; r < kRows; ++r) first[r] = second[r] = broadcast(0.0f);
     for (int d = 0; d < dim; ++d) {
       if (ahead) ask_for<32>(values + 32 * d);
-      const F k0 = load_cached(keys + 16 * d), k1 = load_cached(keys + 16 * (dim + d));
+      const F k0 = load(keys + 16 * d), k1 = load(keys + 16 * (dim + d));
       for (int r = 0; r < kRows; ++r) {
         const F q = broadcast(queries[r][d]);
         first[r] = fma(k0, q, first[r]);
@@ -252,10 +252,10 @@ template <typename Cached, int kRows>
 void attend_chunk(const AttentionSpan& span, int row, int chunk) {
   alignas(64) float scores[kRows][kChunk];
   const int count = span.end - chunk < kChunk ? span.end - chunk : kChunk;
-  const int padded = (count + 15) / 16 * 16; // scores beyond `count` are masked, their values not read
+  const int padded = (count + 15) / 16 * 16; // scores beyond `count` become zero; of bf16 the first may be multiplied
   if constexpr (kBytes<Cached>) score_bytes<kRows>(span, row, chunk, scores);
   else if constexpr (kBf16<Cached>) score_bf16<kRows>(span, row, chunk, scores);
-  else score<Cached, kRows>(span, row, chunk, scores);
+  else score_float<kRows>(span, row, chunk, scores);
   float starts[kRows] = {};
   for (int r = 0; r < kRows; ++r) {
     adjust(span, row + r, chunk, padded, scores[r]);

@@ -54,8 +54,31 @@ def test_channels_that_a_bias_makes_large_leave_the_others_exact(monkeypatch: py
     assert 0 < np.linalg.norm(floats - rounded) < 0.013 * np.linalg.norm(floats)
 
 
-def test_decoding_equals_prefilling(directory: Path) -> None:
-    engine = Engine.open(directory, threads=1, kv_cache='int8')
+@pytest.mark.parametrize('precision', ['W4A8', 'W4A16'])
+def test_numbers_that_are_none_go_with_the_tokens_that_made_them(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    """Also beside the last position, where a pair of values is read at once."""
+    matrix = small.matrix
+
+    def damaged(name: str) -> small.Linear:
+        made = matrix(name)
+        if name == 'embedding':
+            made.weight[200] = np.nan
+        return made
+
+    monkeypatch.setattr(small, 'matrix', damaged)
+    engine = Engine.open(small.write(tmp_path / 'small'), precision, threads=1)
+    cache, fresh = engine.new_cache(), engine.new_cache()
+    for one in (cache, fresh):
+        engine.prefill(one, TOKENS[:4])
+    assert np.isnan(engine.prefill(cache, [200, 200])).all()
+    cache.truncate(4)
+    assert np.array_equal(engine.decode(cache, 7), engine.decode(fresh, 7))
+
+
+@pytest.mark.parametrize('kv_cache', ['auto', 'int8'])
+def test_decoding_equals_prefilling(directory: Path, kv_cache: str) -> None:
+    engine = Engine.open(directory, threads=1, kv_cache=kv_cache)
     scored, cache = engine.score(TOKENS), engine.new_cache()
     for token, expected in zip(TOKENS, scored, strict=True):
         assert np.array_equal(engine.decode(cache, token), expected)

@@ -32,12 +32,12 @@ def reference(name: str) -> Reference:
 
 @pytest.fixture(scope='module')
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Mapping[str, Any], list[Any]]]:
-    """Return what gives the description and the shards of a model, in float32."""
+    """Return what gives the description and the parts of a model, in float32."""
     @cache
     def made(name: str) -> tuple[Mapping[str, Any], list[Any]]:
         model = open_source(str(reference(name).save(tmp_path_factory.mktemp('model') / 'theirs')))
-        shards = Assembly(model.source, model.family, model.names, model.model, _plain).shards
-        return model.model, [shard() for shard in shards]
+        parts = Assembly(model.source, model.family, model.names, model.model, _plain).parts
+        return model.model, [part() for part in parts]
 
     return made
 
@@ -61,11 +61,11 @@ def output(model: Mapping[str, Any], index: int, content: Layer, hidden: Tensor)
     return DecoderLayer(model, index, vectors, hidden.shape[1]).forward(hidden, matrices)
 
 
-def logits(model: Mapping[str, Any], layers: list[Layer], shards: list[Any]) -> Tensor:
-    hidden = embedded(model, shards[0], [tokens()])
+def logits(model: Mapping[str, Any], layers: list[Layer], parts: list[Any]) -> Tensor:
+    hidden = embedded(model, parts[0], [tokens()])
     for index, content in enumerate(layers):
         hidden = output(model, index, content, hidden)
-    return Head(model, {**shards[0], **shards[-1]})(hidden[0])
+    return Head(model, {**parts[0], **parts[-1]})(hidden[0])
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
@@ -74,16 +74,16 @@ def difference(found: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize('name', MODELS)
 def test_the_layers_are_those_of_transformers(name: str, opened: Callable[..., Any]) -> None:
-    model, shards = opened(name)
-    layers = [local(shards[i + 1], i) for i in range(model['layers'])]
+    model, parts = opened(name)
+    layers = [local(parts[i + 1], i) for i in range(model['layers'])]
     expected = torch.from_numpy(reference(name).score(tokens()))
-    assert difference(logits(model, layers, shards), expected) < 1e-4
+    assert difference(logits(model, layers, parts), expected) < 1e-4
 
 
 @pytest.mark.parametrize('name', MODELS)
 def test_scales_of_every_group_leave_the_layer_as_it_is(name: str, opened: Callable[..., Any]) -> None:
-    model, shards = opened(name)
-    content = local(shards[1], 0)
+    model, parts = opened(name)
+    content = local(parts[1], 0)
     hidden = torch.randn(1, LENGTH, model['hidden_size'], generator=torch.Generator().manual_seed(0))
     expected = output(model, 0, content, hidden)
     for group in groups(model, content):
@@ -100,8 +100,8 @@ def test_scales_of_every_group_leave_the_layer_as_it_is(name: str, opened: Calla
 
 def test_every_matrix_of_every_family_is_in_one_group(opened: Callable[..., Any]) -> None:
     for name in MODELS:
-        model, shards = opened(name)
-        content = local(shards[1], 0)
+        model, parts = opened(name)
+        content = local(parts[1], 0)
         found = sorted(matrix for group in groups(model, content) for matrix in group.matrices)
         assert found == sorted(key for key, tensor in content.items() if isinstance(tensor, Linear)), name
 
@@ -109,8 +109,8 @@ def test_every_matrix_of_every_family_is_in_one_group(opened: Callable[..., Any]
 def test_only_after_gelu_or_a_norm_behind_the_residual_the_matrix_keeps_its_scale(opened: Callable[..., Any]) -> None:
     kept = set()
     for name in MODELS:
-        model, shards = opened(name)
-        content = local(shards[1], 0)
+        model, parts = opened(name)
+        content = local(parts[1], 0)
         scales = {matrix: np.ones(content[matrix].cols, np.float32) for group in groups(model, content)
                   for matrix in group.matrices}
         kept |= {(name, key.removesuffix('.input_scale')) for key in fold(model, content, scales)

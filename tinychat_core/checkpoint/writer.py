@@ -104,7 +104,8 @@ class CheckpointWriter:
         """Make shards of the parts, write the small files and tinychat.json, and give the directory its name."""
         assert self._added == self._count
         try:
-            shards, tensors = self._together()
+            groups = self._groups()
+            shards, tensors = self._together(groups)
             weights, group_size = _precision(tensors)
             manifest = Manifest(
                 family=family, model=model, weights=weights, group_size=group_size, tensors=tensors, shards=shards,
@@ -113,7 +114,7 @@ class CheckpointWriter:
             for name, content in {**files, NAME: manifest.text().encode()}.items():
                 _write_small(self._partial / name, content)
             (self._partial / _PROGRESS).unlink(missing_ok=True)
-            for group, shard in zip(self._groups(), shards, strict=True):
+            for group, shard in zip(groups, shards, strict=True):
                 for part in group:
                     if len(group) == 1:
                         os.rename(self._partial / part['shard']['file'], self._partial / shard.file)
@@ -160,9 +161,9 @@ class CheckpointWriter:
             groups[-1].append(part)
         return groups
 
-    def _together(self) -> tuple[list[Shard], dict[str, TensorEntry]]:
+    def _together(self, groups: list[list[dict[str, Any]]]) -> tuple[list[Shard], dict[str, TensorEntry]]:
         """Write the shards of several parts; return all, and where each tensor will be."""
-        groups, shards, tensors = self._groups(), [], dict[str, TensorEntry]()
+        shards, tensors = [], dict[str, TensorEntry]()
         for index, group in enumerate(groups):
             name = f'model-{index + 1:05d}-of-{len(groups):05d}.safetensors'
             tensors.update({tensor: replace(TensorEntry(**entry), shard=index)

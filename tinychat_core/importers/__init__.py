@@ -36,12 +36,12 @@ def import_model(source: str, out: Path, layout: str | None = None,
     opened = open_source(source, packed)
     recipe = Recipe(weights or (None if opened.quantized else 'W16'), group_size)
     recipe.check(opened.model)
-    shards = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).shards
+    parts = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).parts
     identity = {**opened.identity, **({'weights': weights, 'group_size': str(group_size)} if weights else {})}
-    with CheckpointWriter(out, len(shards), identity, layout) as writer:
-        for done, shard in enumerate(shards, start=1):
-            writer.add(shard)
-            progress(done / len(shards))
+    with CheckpointWriter(out, len(parts), identity, layout) as writer:
+        for done, part in enumerate(parts, start=1):
+            writer.add(part)
+            progress(done / len(parts))
         writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a source's tensors to the shards of a checkpoint, as the family says; for every kind of source."""
+"""From a source's tensors to the parts of a checkpoint, as the family says; for every kind of source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Convert = Callable[[str, Linear], Linear]
 
 
 class Assembly:
-    """The plan of an import; `shards` are to be written in order."""
+    """The plan of an import; `parts` are to be written in order."""
 
     def __init__(self, source: Source, family: Family, names: Names, model: Mapping[str, Any],
                  convert: Convert) -> None:
@@ -38,21 +38,21 @@ class Assembly:
         tied = ends.pop('head', ()) if model['tied_head'] else ()
         first: dict[str, tuple[str, ...]] = {
             ours: ends.pop(ours) for ours in ('embedding', 'project_in', 'positions') if ours in ends}
-        self._shards: list[dict[str, tuple[str, ...]]] = [first, *layers, ends]
+        self._parts: list[dict[str, tuple[str, ...]]] = [first, *layers, ends]
         self._check(tied)
 
     @property
-    def shards(self) -> list[Callable[[], Content]]:
-        """What makes the content of each shard: embedding; one for each decoder layer; norm and head."""
+    def parts(self) -> list[Callable[[], Content]]:
+        """What makes the content of each part: embedding; one for each decoder layer; norm and head."""
         def content(tensors: Mapping[str, tuple[str, ...]]) -> Callable[[], Content]:
             return lambda: {name: tensor for ours, theirs in tensors.items()
                             for name, tensor in self._tensors(ours, theirs).items()}
 
-        return [content(tensors) for tensors in self._shards]
+        return [content(tensors) for tensors in self._parts]
 
     def _check(self, tied: tuple[str, ...]) -> None:
         left = set(self._source.names) - {f'{name}.weight' for name in tied}
-        for tensors in self._shards:
+        for tensors in self._parts:
             for ours, theirs in tensors.items():
                 shapes = [self._shape_of(f'{name}.weight') for name in theirs]
                 found = (sum(shape[0] for shape in shapes), *shapes[0][1:])

@@ -18,7 +18,7 @@ from tinychat_core.quantize.decoder_layer import DecoderLayer
 
 
 def embedded(model: Mapping[str, Any], first: Content, tokens: list[list[int]]) -> Tensor:
-    """Return the residual before the first layer, [count, length, hidden], from the tensors of the first shard."""
+    """Return the residual before the first layer, [count, length, hidden], from the tensors of the first part."""
     hidden = _matrix(first['embedding'])[torch.tensor(tokens)] * model.get('embedding_scale', 1.0)
     if 'project_in' in first:
         hidden = functional.linear(hidden, _matrix(first['project_in']))
@@ -32,7 +32,7 @@ class Head:
     """From the residual behind the last layer to logits."""
 
     def __init__(self, model: Mapping[str, Any], ends: Content) -> None:
-        """Hold what the first and the last shard have."""
+        """Hold what the first and the last part have."""
         self._softcap = model.get('logit_softcap')
         self._vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in ends.items()
                          if not isinstance(tensor, Linear)}

@@ -70,15 +70,15 @@ def quantize_model(source: str, out: Path, method: Method, text: Path | None = N
     opened = open_source(source)
     recipe = Recipe('W8' if method.format == 'w8c' else 'W4', method.group_size)
     recipe.check(opened.model)
-    shards = [partial(_read, opened.source, shard) for shard in Assembly(
-        opened.source, opened.family, opened.names, opened.model, _plain).shards]
+    parts = [partial(_read, opened.source, part) for part in Assembly(
+        opened.source, opened.family, opened.names, opened.model, _plain).parts]
     identity = {**opened.identity, 'method': method.name, 'precision': method.precision,
                 'group_size': str(method.group_size)}
     if not method.calibrates:
-        with CheckpointWriter(out, len(shards), identity) as writer, torch.inference_mode():
-            for count, shard in enumerate(shards, start=1):
-                writer.add(partial(_nearest, shard, recipe, method))
-                progress(count / len(shards))
+        with CheckpointWriter(out, len(parts), identity) as writer, torch.inference_mode():
+            for count, part in enumerate(parts, start=1):
+                writer.add(partial(_nearest, part, recipe, method))
+                progress(count / len(parts))
             writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
         return Summary([], {})
     found = load(load_search, opened.model, _hf_names(opened), method) if load_search else {}
@@ -86,8 +86,8 @@ def quantize_model(source: str, out: Path, method: Method, text: Path | None = N
     identity['tokens'] = checksum(np.asarray(tokens, np.int64).tobytes())
     if load_search:
         identity['search'] = checksum(load_search.read_bytes())
-    with CheckpointWriter(out, len(shards), identity) as writer, torch.inference_mode():
-        run = _Run(opened, method, shards, writer, Progress(
+    with CheckpointWriter(out, len(parts), identity) as writer, torch.inference_mode():
+        run = _Run(opened, method, parts, writer, Progress(
             out.with_name(out.name + '.calibration'), identity, method, writer.parts_done - 1))
         summary = run(tokens, judges, found, recipe, progress)
         if save_search:
@@ -101,27 +101,27 @@ def quantize_model(source: str, out: Path, method: Method, text: Path | None = N
 class _Run:
     """A run that calibrates; `done` is what is kept of it."""
 
-    def __init__(self, opened: Opened, method: Method, shards: Sequence[Callable[[], Content]],
+    def __init__(self, opened: Opened, method: Method, parts: Sequence[Callable[[], Content]],
                  writer: CheckpointWriter, done: Progress) -> None:
         self.done = done
-        self._model, self._method, self._shards, self._writer = opened.model, method, shards, writer
+        self._model, self._method, self._parts, self._writer = opened.model, method, parts, writer
 
     def __call__(self, tokens: list[list[int]], judges: list[list[int]], found: Mapping[int, Found], recipe: Recipe,
                  progress: Callable[[float], None]) -> Summary:
-        """Write all shards; `judges` are sequences that tell the perplexity."""
-        self._writer.add(lambda: _converted(self._shards[0](), recipe))
+        """Write all parts; `judges` are sequences that tell the perplexity."""
+        self._writer.add(lambda: _converted(self._parts[0](), recipe))
         streams = self.done.streams
         if streams is None:
             names = ('RTN', self._method.name, 'reference') if judges else ()
-            streams = _embedded(self._model, self._shards[0](), {'': tokens, **dict.fromkeys(names, judges)})
+            streams = _embedded(self._model, self._parts[0](), {'': tokens, **dict.fromkeys(names, judges)})
         for index in range(self._model['layers']):
             if index >= self.done.layers:
                 self._layer(index, streams, found.get(index), progress)
             else:
                 self._writer.add(dict)  # it is there already
-        self._writer.add(lambda: _converted(self._shards[-1](), recipe))
+        self._writer.add(lambda: _converted(self._parts[-1](), recipe))
         del streams['']
-        ends = {**self._shards[0](), **self._shards[-1]()}
+        ends = {**self._parts[0](), **self._parts[-1]()}
         return Summary(self.done.reports, {name: _perplexity(self._model, ends, stream, judges)
                                            for name, stream in streams.items()})
 
@@ -129,7 +129,7 @@ class _Run:
                progress: Callable[[float], None]) -> None:
         prefix = f'layers.{index}.'
         quantizer = LayerQuantizer(self._model, index, {
-            name.removeprefix(prefix): tensor for name, tensor in self._shards[index + 1]().items()},
+            name.removeprefix(prefix): tensor for name, tensor in self._parts[index + 1]().items()},
             self._method, found)
 
         def forward(name: str, weights: Callable[[], Mapping[str, Tensor]]) -> None:
@@ -154,9 +154,9 @@ def _plain(name: str, matrix: Linear) -> Linear:
     return plain
 
 
-def _read(source: Source, shard: Callable[[], Content]) -> Content:
-    """Return a shard; the pages of the source that it came from would pile up, layer by layer."""
-    content = shard()
+def _read(source: Source, part: Callable[[], Content]) -> Content:
+    """Return a part; the pages of the source that it came from would pile up, layer by layer."""
+    content = part()
     source.forget()
     return content
 
@@ -166,9 +166,9 @@ def _converted(content: Content, recipe: Recipe) -> Content:
     return {name: recipe(name, tensor) if isinstance(tensor, Linear) else tensor for name, tensor in content.items()}
 
 
-def _nearest(shard: Callable[[], Content], recipe: Recipe, method: Method) -> Content:
-    """Return a shard rounded to the nearest."""
-    content = shard()
+def _nearest(part: Callable[[], Content], recipe: Recipe, method: Method) -> Content:
+    """Return a part rounded to the nearest."""
+    content = part()
     rounded: dict[str, Linear | npt.NDArray[np.float32]] = dict(content)
     for name, tensor in content.items():
         if not isinstance(tensor, Linear):
