@@ -12,11 +12,16 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-NUMBERS = {'F32': 0, 'F16': 1, 'Q4_0': 2, 'Q4_1': 3, 'Q8_0': 8, 'IQ4_XS': 23, 'BF16': 30}
+NUMBERS = {'F32': 0, 'F16': 1, 'Q4_0': 2, 'Q4_1': 3, 'Q5_0': 6, 'Q5_1': 7, 'Q8_0': 8, 'Q2_K': 10, 'Q3_K': 11,
+           'Q4_K': 12, 'Q5_K': 13, 'Q6_K': 14, 'IQ4_XS': 23, 'BF16': 30}
 KINDS = {number: kind for kind, number in NUMBERS.items()}
 # Numbers and bytes of a block.
 BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34),
-          'IQ4_XS': (256, 136)}
+          'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q2_K': (256, 84), 'Q3_K': (256, 110), 'Q4_K': (256, 144),
+          'Q5_K': (256, 176), 'Q6_K': (256, 210), 'IQ4_XS': (256, 136)}
+# Where the fp16 numbers of a block are; the others are integers.
+HALVES = {'Q4_0': (0,), 'Q4_1': (0, 2), 'Q5_0': (0,), 'Q5_1': (0, 2), 'Q8_0': (0,), 'Q2_K': (80, 82), 'Q3_K': (108,),
+          'Q4_K': (0, 2), 'Q5_K': (0, 2), 'Q6_K': (208,), 'IQ4_XS': (0,)}
 _STRUCT = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
 
 
@@ -61,7 +66,7 @@ def random_tensor(kind: str, shape: tuple[int, ...], random: np.random.Generator
                       .astype(np.uint16).tobytes())
     numbers, size = BLOCKS[kind]
     blocks = random.integers(0, 256, (count // numbers, size), dtype=np.uint8)
-    for at in {'Q4_0': (0,), 'Q4_1': (0, 2), 'Q8_0': (0,)}.get(kind, ()):
+    for at in HALVES[kind]:
         halves = random.normal(scale=0.1, size=(len(blocks), 1)).astype(np.float16)
         blocks[:, at:at + 2] = halves.view(np.uint8)
     return Tensor(kind, shape, blocks.tobytes())

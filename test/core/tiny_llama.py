@@ -41,18 +41,18 @@ def metadata() -> dict[str, Any]:
     }
 
 
-def shapes(tied: bool = True) -> dict[str, tuple[int, ...]]:
+def shapes(tied: bool = True, inner: int = INNER) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor by GGUF's name."""
     layer = {'attn_norm': (HIDDEN,), 'attn_q': (HEADS * DIM, HIDDEN), 'attn_k': (KV_HEADS * DIM, HIDDEN),
              'attn_v': (KV_HEADS * DIM, HIDDEN), 'attn_output': (HIDDEN, HEADS * DIM), 'ffn_norm': (HIDDEN,),
-             'ffn_gate': (INNER, HIDDEN), 'ffn_up': (INNER, HIDDEN), 'ffn_down': (HIDDEN, INNER)}
+             'ffn_gate': (inner, HIDDEN), 'ffn_up': (inner, HIDDEN), 'ffn_down': (HIDDEN, inner)}
     return {'token_embd.weight': (VOCAB, HIDDEN),
             **{f'blk.{i}.{name}.weight': shape for i in range(LAYERS) for name, shape in layer.items()},
             'output_norm.weight': (HIDDEN,), **({} if tied else {'output.weight': (VOCAB, HIDDEN)})}
 
 
 def tensors(kind: str = 'Q4_1', kinds: dict[str, str] | None = None, tied: bool = True,
-            seed: int = 0) -> dict[str, Tensor]:
+            seed: int = 0, inner: int = INNER) -> dict[str, Tensor]:
     """Return random tensors: matrices of `kind`, those whose name contains a key of `kinds` of its value."""
     random = np.random.default_rng(seed)
 
@@ -61,7 +61,7 @@ def tensors(kind: str = 'Q4_1', kinds: dict[str, str] | None = None, tied: bool 
             return 'F32'
         return next((other for part, other in (kinds or {}).items() if part in name), kind)
 
-    return {name: random_tensor(kind_of(name, shape), shape, random) for name, shape in shapes(tied).items()}
+    return {name: random_tensor(kind_of(name, shape), shape, random) for name, shape in shapes(tied, inner).items()}
 
 
 def save(path: Path, made: dict[str, Tensor], **changes: Any) -> Path:
