@@ -40,5 +40,14 @@ CASES: dict[str, list[Case]] = {
         [kind(name) for name in ('Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'F16', 'BF16')],
     'Q4_K': [one_matrix('Q4_K')],
     'Q2_K, Q3_K, Q5_1, Q5_K, Q6_K': [one_matrix(name) for name in ('Q2_K', 'Q3_K', 'Q5_1', 'Q5_K', 'Q6_K')],
+    'metadata at a value that changes nothing': [
+        keys(llama__rope__scale_linear=1.0), keys(llama__pooling_type=0), keys(llama__attention__head_count_kv=[1, 1]),
+        keys(llama__rope__scaling__attn_factor=1.0), keys(llama__attention__sliding_window=0)],
+    'a factor of the rope without a type': [keys(llama__rope__scaling__factor=4.0)],
+    'a model for embeddings': [keys(llama__pooling_type=3)],
+    'metadata that changes the model and has no place here': [
+        keys(llama__attention__clamp_kqv=8.0), keys(llama__attention__head_count_kv=[1, 3])],
+    'more decoder layers than tensors': [keys(llama__block_count=10**6), keys(llama__block_count=2**32 - 1)],
+    'an adapter, a projector': [keys(general__type='adapter'), keys(general__type='mmproj')],
     'another architecture': [keys(general__architecture='mamba')],
 }

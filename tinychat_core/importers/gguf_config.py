@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.families import describe, families, nearest
 from tinychat_core.families.family import Family
 from tinychat_core.families.rope import inverse_frequencies
 from tinychat_core.importers.gguf_file import GgufFile
+from tinychat_core.importers.gguf_keys import effective
 
 # Tensors that say how positions are rotated: divisors of the inverse frequencies, one for each pair of a head.
 ROPE_FREQS, ROPE_SHORT, ROPE_LONG = 'rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'
@@ -38,11 +39,10 @@ _OPTIONS = {
 }
 _NEEDED = ('embedding_length', 'feed_forward_length', 'block_count', 'attention.head_count', 'context_length',
            'attention.layer_norm_rms_epsilon')
-_SCALING = ('rope.scaling.type', 'rope.scaling.factor', 'rope.scaling.original_context_length',
+_SCALING = ('rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'rope.scaling.original_context_length',
             'rope.scaling.attn_factor')
-# What says nothing that is not known otherwise.
-_NEUTRAL = ('vocab_size', 'rope.dimension_count', 'attention.value_length', 'rope.scaling.finetuned', 'expert_count',
-            'expert_used_count', 'attention.causal', 'tensor_data_layout', 'mm.tokens_per_image')
+# What must be the width of a head, or is part of it.
+_WIDTHS = ('rope.dimension_count', 'attention.value_length')
 
 
 def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]:
@@ -57,8 +57,12 @@ def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]
     if architecture not in known:
         raise UnsupportedModelError(f"{file.path}: the architecture '{architecture}' is not supported"
                                     f'{nearest(architecture, known)}')
+    if meta.get('general.type', 'model') != 'model':
+        raise UnsupportedModelError(f"{file.path} is of the type '{meta['general.type']}', and no model; give the file "
+                                    'of the model')
     family, prefix = known[architecture], architecture + '.'
-    options = {key[len(prefix):]: value for key, value in meta.items() if key.startswith(prefix)}
+    found = {key[len(prefix):]: value for key, value in meta.items() if key.startswith(prefix)}
+    options = effective(found, str(file.path))
 
     def refuse(name: str) -> UnsupportedModelError:
         return UnsupportedModelError(f'{file.path}: {prefix}{name} = {options.get(name)} is not supported')
@@ -67,18 +71,24 @@ def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]
         if name not in options:
             raise UnsupportedModelError(f'{file.path}: the metadata lacks {prefix}{name}')
     for name, value in options.items():
-        if isinstance(value, list) or name not in (*_OPTIONS, *_SCALING, *_NEUTRAL):
+        if name == 'attention.sliding_window_pattern' and isinstance(value, list):
+            continue
+        if isinstance(value, list) or name not in (*_OPTIONS, *_SCALING, *_WIDTHS):
             raise refuse(name)
-    if options.get('expert_count', 0) != 0:
-        raise refuse('expert_count')
+    layers = options['block_count']
+    if type(layers) is int and layers > len(file.names):
+        raise TinyChatError(f'{file.path} is damaged: {prefix}block_count = {layers}, and it has {len(file.names)} '
+                            'tensors')
     assert family.gguf is not None
     vocabulary = meta.get('tokenizer.ggml.tokens')
     config = {
         'architectures': [family.gguf.hf_class],
         'model_type': family.model_types[0],
         '_name_or_path': file.path.stem,
-        'vocab_size': len(vocabulary) if isinstance(vocabulary, list) else options.get('vocab_size'),
-        **{_OPTIONS[name]: value for name, value in options.items() if name in _OPTIONS},
+        'vocab_size': len(vocabulary) if isinstance(vocabulary, list) else found.get('vocab_size'),
+        # None: it is there, and switched off, where a family's default would be another.
+        **{_OPTIONS[name]: options.get(name) for name in found if name in _OPTIONS},
+        **_layer_types(options, refuse),
         'tie_word_embeddings': 'output.weight' not in file.names,
         'bos_token_id': meta.get('tokenizer.ggml.bos_token_id'),
         'eos_token_id': generation_config(meta)['eos_token_id'],
@@ -107,9 +117,22 @@ def generation_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
             'eos_token_id': ends if len(ends) > 1 else ends[0] if ends else None}
 
 
+def _layer_types(options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
+    """Return which layers have a window, where the file says it of each instead of their period."""
+    pattern = options.get('attention.sliding_window_pattern')
+    if not isinstance(pattern, list):
+        return {}
+    if len(pattern) != options['block_count'] or any(value not in (0, 1) for value in pattern):
+        raise refuse('attention.sliding_window_pattern')
+    return {'sliding_window_pattern': None,
+            'layer_types': ['sliding_attention' if value else 'full_attention' for value in pattern]}
+
+
 def _scaling(file: GgufFile, options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
     """Return config.json's `rope_scaling` and what goes with it, nothing where positions are not scaled."""
-    kind, factor = options.get('rope.scaling.type', 'none'), options.get('rope.scaling.factor', 0)
+    factor = options.get('rope.scaling.factor', options.get('rope.scale_linear', 0))
+    # llama.cpp takes a factor without a type for a linear one.
+    kind = options.get('rope.scaling.type', 'linear' if factor else 'none')
     original = options.get('rope.scaling.original_context_length')
     extended = {'original_max_position_embeddings': original} if original else {}
     if ROPE_LONG in file.names and ROPE_SHORT in file.names:
@@ -122,13 +145,11 @@ def _scaling(file: GgufFile, options: Mapping[str, Any], refuse: Any) -> dict[st
         return {**extended, 'rope_scaling': scaling}
     if options.get('rope.scaling.attn_factor', 1) != 1:
         raise refuse('rope.scaling.attn_factor')
-    if kind in ('linear', 'yarn') and factor:
-        return {'rope_scaling': {'rope_type': kind, 'factor': factor, **extended}}
-    if kind != 'none':
+    if kind == 'none' or (kind == 'linear' and not factor) or (kind in ('linear', 'yarn') and factor == 1):
+        return {}
+    if kind not in ('linear', 'yarn') or not factor:
         raise refuse('rope.scaling.type')
-    if factor not in (0, 1):
-        raise refuse('rope.scaling.factor')
-    return {}
+    return {'rope_scaling': {'rope_type': kind, 'factor': factor, **extended}}
 
 
 def _divided(file: GgufFile, model: Mapping[str, Any]) -> dict[str, Any]:
