@@ -51,7 +51,7 @@ setup(
     ext_modules=[Extension('tinychat_core._tinychat', sources=[])],
     cmdclass={'build_ext': BuildNative},
     zip_safe=False,
-    install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'xxhash'],
+    install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
     extras_require={'structure': ['llguidance']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

@@ -48,7 +48,7 @@ class PyDecoder {
       : tensors_(tensors), isa_(choose_isa(isa)), threads_(threads) {
     if (threads < 1) throw py::value_error("threads must be at least 1");
     if (max_seq_len < 1) throw py::value_error("max_seq_len must be at least 1");
-    const Model model = model_from(config, tensors);
+    const Model model = model_from(config, tensors, max_seq_len);
     const auto input = choose<InputKind>("activations", activations,
                                          {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}});
     std::unique_ptr<Backend> backend;
@@ -149,8 +149,10 @@ PYBIND11_MODULE(_tinychat, m) {
       .def(
           "truncate",
           [](KvCache& cache, int length) {
+            const py::gil_scoped_release release;
+            const std::lock_guard<std::mutex> lock(cache.mutex());
             if (length < 0 || length > cache.length())
-              throw py::value_error("cannot truncate a cache of " + std::to_string(cache.length()) + " positions to " +
+              throw std::invalid_argument("cannot truncate a cache of " + std::to_string(cache.length()) + " positions to " +
                                     std::to_string(length));
             cache.set_length(length);
           },
@@ -168,7 +170,7 @@ PYBIND11_MODULE(_tinychat, m) {
       .def("new_cache", &PyDecoder::new_cache)
       .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,
            "Append tokens [n] to the cache; logits 'none', 'last' -> [vocab] or 'all' -> [n, vocab].\n\n"
-           "Raises ValueError for a bad token or a full cache, Canceled once `cancel` is set.")
+           "Raises ValueError for a bad token, a full cache or one of another decoder, Canceled once `cancel` is set.")
       .def("sample", &PyDecoder::sample, "cache"_a, "tokens"_a, "sampler"_a, "allowed"_a = py::none(),
            "cancel"_a = nullptr,
            "Append tokens [n] to the cache and draw the one that follows, as Sampler.sample would from its logits; it "

@@ -16,8 +16,15 @@ namespace {
 ModelConfig config_from(const py::dict& d) {
   ModelConfig c;
   const auto read = [&](const char* name, auto& field, bool required = false) {
-    if (d.contains(name)) field = d[name].cast<std::decay_t<decltype(field)>>();
-    else if (required) throw py::value_error(std::string("the model's description lacks ") + name);
+    if (!d.contains(name)) {
+      if (required) throw py::value_error(std::string("the model's description lacks ") + name);
+      return;
+    }
+    try {
+      field = d[name].cast<std::decay_t<decltype(field)>>();
+    } catch (const py::cast_error&) {
+      throw py::value_error(std::string(name) + " of the model's description has the wrong type or is out of range");
+    }
   };
   read("vocab_size", c.vocab_size, true);
   read("hidden_size", c.hidden_size, true);
@@ -41,8 +48,11 @@ ModelConfig config_from(const py::dict& d) {
   read("rope_local_inv_freq", c.rope_local_inv_freq);
   read("alibi_slopes", c.alibi_slopes);
   read("windows", c.windows);
-  c.norm = choose<Norm>("norm", d["norm"].cast<std::string>(), {{"rms", Norm::kRms}, {"layer", Norm::kLayer}});
-  c.activation = choose<Activation>("activation", d["activation"].cast<std::string>(),
+  std::string norm, activation;
+  read("norm", norm, true);
+  read("activation", activation, true);
+  c.norm = choose<Norm>("norm", norm, {{"rms", Norm::kRms}, {"layer", Norm::kLayer}});
+  c.activation = choose<Activation>("activation", activation,
                                     {{"silu", Activation::kSilu},
                                      {"gelu", Activation::kGelu},
                                      {"gelu_tanh", Activation::kGeluTanh},
@@ -97,7 +107,7 @@ WeightFormat weight_format(const std::string& name) {
                                {"bf16", WeightFormat::kBf16}});
 }
 
-Model model_from(const py::dict& config, const py::dict& tensors) {
+Model model_from(const py::dict& config, const py::dict& tensors, int positions) {
   std::map<std::string, Tensor> views;
   for (const auto& [key, value] : tensors) {
     Tensor& tensor = views[key.cast<std::string>()];
@@ -110,7 +120,7 @@ Model model_from(const py::dict& config, const py::dict& tensors) {
       tensor.size = static_cast<int>(vector.size());
     }
   }
-  return build_model(config_from(config), views);
+  return build_model(config_from(config), views, positions);
 }
 
 } // namespace tinychat

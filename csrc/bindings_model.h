@@ -20,8 +20,9 @@ T choose(const std::string& what, const std::string& name, std::initializer_list
   throw pybind11::value_error("unknown " + what + " '" + name + "'");
 }
 
-// The pointers go into the arrays of `tensors`, which the caller keeps alive. ValueError for what does not fit.
-Model model_from(const pybind11::dict& config, const pybind11::dict& tensors);
+// The pointers go into the arrays of `tensors`, which the caller keeps alive. ValueError for what does not fit, as
+// build_model() says.
+Model model_from(const pybind11::dict& config, const pybind11::dict& tensors, int positions);
 
 WeightFormat weight_format(const std::string& name);
 

@@ -5,29 +5,40 @@
 // inside a step in registers and the forward pass can still be written once.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
 namespace tinychat {
 
-// Keys and values of one conversation, allocated once for `capacity` positions.
+// Keys and values of one sequence, allocated once for `capacity` positions.
 class KvCache {
  public:
   explicit KvCache(int capacity) : capacity_(capacity) {}
   virtual ~KvCache() = default;
   virtual size_t bytes() const = 0;
 
-  virtual int length() const { return length_; }
+  virtual int length() const { return length_.load(std::memory_order_relaxed); }
   int capacity() const { return capacity_; }
-  void set_length(int length) { length_ = length; }
+  void set_length(int length) { length_.store(length, std::memory_order_relaxed); }
+
+  // The decoder whose layers the memory is laid out for. A number, not a pointer: an address may be used again.
+  uint64_t decoder_id() const { return decoder_id_; }
+  void set_decoder_id(uint64_t id) { decoder_id_ = id; }
+
+  // Held while positions are appended or dropped.
+  std::mutex& mutex() { return mutex_; }
 
  private:
   int capacity_;
-  int length_ = 0;
+  std::atomic<int> length_{0}; // read by threads that do not hold the mutex
+  uint64_t decoder_id_ = 0;
+  std::mutex mutex_;
 };
 
 // A device that failed while it worked: what it was asked for is lost, and so are its caches.

@@ -15,9 +15,21 @@ void look_at(const CancelFlag* cancel) {
   if (cancel != nullptr && cancel->set.load(std::memory_order_relaxed)) throw Canceled();
 }
 
+uint64_t next_id() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 } // namespace
 
-Decoder::Decoder(const Model& model, std::unique_ptr<Backend> backend) : model_(model), backend_(std::move(backend)) {}
+Decoder::Decoder(const Model& model, std::unique_ptr<Backend> backend)
+    : id_(next_id()), model_(model), backend_(std::move(backend)) {}
+
+std::unique_ptr<KvCache> Decoder::new_cache() {
+  std::unique_ptr<KvCache> cache = backend_->new_cache();
+  cache->set_decoder_id(id_);
+  return cache;
+}
 
 // Two looks at the clock a step: 0.2% of a token of the smallest model, so the profile is always there.
 template <typename Step>
@@ -76,15 +88,18 @@ void Decoder::read(KvCache& cache, const int32_t* tokens, int count, Logits want
                    const CancelFlag* cancel) {
   const int vocab = model_.config.vocab_size;
   if (count <= 0) throw std::invalid_argument("no tokens to decode");
-  if (count > cache.capacity() - cache.length())
-    throw std::invalid_argument("the KV cache holds " + std::to_string(cache.capacity()) + " positions, " +
-                                std::to_string(cache.length()) + " of them used: no room for " + std::to_string(count) +
-                                " more");
   for (int i = 0; i < count; ++i)
     if (tokens[i] < 0 || tokens[i] >= vocab)
       throw std::invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
                                   std::to_string(vocab));
+  if (cache.decoder_id() != id_) throw std::invalid_argument("the KV cache belongs to another engine");
 
+  // The cache first: a thread that waits for its turn with the decoder must find the room that it was promised.
+  const std::lock_guard<std::mutex> cache_lock(cache.mutex());
+  if (count > cache.capacity() - cache.length())
+    throw std::invalid_argument("the KV cache holds " + std::to_string(cache.capacity()) + " positions, " +
+                                std::to_string(cache.length()) + " of them used: no room for " + std::to_string(count) +
+                                " more");
   const std::lock_guard<std::mutex> lock(mutex_);
   for (int begin = 0; begin < count; begin += backend_->max_rows()) {
     const int rows = std::min(backend_->max_rows(), count - begin);

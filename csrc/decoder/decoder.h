@@ -32,7 +32,7 @@ class Decoder {
 
   Decoder(const Model& model, std::unique_ptr<Backend> backend);
 
-  std::unique_ptr<KvCache> new_cache() { return backend_->new_cache(); }
+  std::unique_ptr<KvCache> new_cache();
   Backend& backend() { return *backend_; }
   const ModelConfig& config() const { return model_.config; }
 
@@ -43,8 +43,8 @@ class Decoder {
   const std::array<double, kSteps>& step_seconds() const { return step_seconds_; }
 
   // Appends `count` tokens to the cache, in chunks of the backend's rows, and writes logits [vocab] of the last token or
-  // [count][vocab] of all. Throws std::invalid_argument for a token outside the vocabulary or a full cache (before
-  // anything is computed), Canceled where `cancel` is set: whole chunks done until then stay in the cache.
+  // [count][vocab] of all. Throws std::invalid_argument for a token outside the vocabulary, a cache of another decoder or a
+  // full cache (before anything is computed), Canceled where `cancel` is set: whole chunks done until then stay in the cache.
   void forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, const CancelFlag* cancel);
 
   // Appends tokens likewise, and draws the one that follows; `allowed` as in Sampler::sample(). Where the backend finds all
@@ -60,6 +60,7 @@ class Decoder {
   template <typename Step>
   void timed(int step, const Step& run);
 
+  const uint64_t id_; // of no other decoder of this process
   Model model_;
   std::unique_ptr<Backend> backend_;
   std::array<double, kSteps> step_seconds_{};

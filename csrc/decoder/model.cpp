@@ -3,6 +3,9 @@
 
 #include "decoder/model.h"
 
+#include <cmath>
+#include <initializer_list>
+#include <set>
 #include <stdexcept>
 
 namespace tinychat {
@@ -12,7 +15,7 @@ class Lookup {
  public:
   explicit Lookup(const std::map<std::string, Tensor>& tensors) : tensors_(tensors) {}
 
-  const float* vector(const std::string& name, int size, bool required) const {
+  const float* vector(const std::string& name, int size, bool required) {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) {
       if (required) throw std::invalid_argument("the checkpoint has no tensor " + name);
@@ -20,20 +23,22 @@ class Lookup {
     }
     if (found->second.vector == nullptr || found->second.size != size)
       throw std::invalid_argument("tensor " + name + " is not a vector of " + std::to_string(size));
+    read_.insert(name);
     return found->second.vector;
   }
 
-  NormVectors norm(const std::string& name, int size, bool required) const {
+  NormVectors norm(const std::string& name, int size, bool required) {
     return {vector(name + ".weight", size, required), vector(name + ".bias", size, false)};
   }
 
-  Linear linear(const std::string& name, int rows, int cols) const {
+  Linear linear(const std::string& name, int rows, int cols) {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) throw std::invalid_argument("the checkpoint has no tensor " + name);
     Linear linear = found->second.linear;
     if (!linear.present() || linear.rows != rows || linear.cols != cols)
       throw std::invalid_argument("tensor " + name + " is not a matrix of " + std::to_string(rows) + " x " +
                                   std::to_string(cols));
+    read_.insert(name);
     linear.bias = vector(name + ".bias", rows, false);
     linear.input_scale = vector(name + ".input_scale", cols, false);
     return linear;
@@ -42,22 +47,52 @@ class Lookup {
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   const Tensor& at(const std::string& name) const { return tensors_.at(name); }
 
+  // A tensor that nothing reads would change what the model means, and be ignored.
+  void check_all_read() const {
+    for (const auto& [name, tensor] : tensors_)
+      if (read_.count(name) == 0)
+        throw std::invalid_argument("tensor " + name + " belongs to no layer that the model's description has");
+  }
+
  private:
   const std::map<std::string, Tensor>& tensors_;
+  std::set<std::string> read_;
 };
+
+void check(bool is_right, const char* what) {
+  if (!is_right) throw std::invalid_argument(what);
+}
+
+// What the kernels rely on: sizes, lengths of lists, and numbers that give numbers.
+void check_config(const ModelConfig& c) {
+  check(c.vocab_size > 0 && c.hidden_size > 0 && c.intermediate_size > 0 && c.layers > 0 && c.heads > 0 &&
+            c.kv_heads > 0 && c.head_dim > 0 && c.embedding_size >= 0 && c.position_offset >= 0,
+        "a size of the model is not positive");
+  // The vector kernels read 16 floats at a time.
+  check(c.hidden_size % 16 == 0 && c.embedding_width() % 16 == 0 && c.head_dim % 16 == 0 && c.intermediate_size % 16 == 0,
+        "embedding size, hidden size, head size and feed-forward size must be multiples of 16");
+  check(c.heads % c.kv_heads == 0, "the number of heads must be a multiple of the number of KV heads");
+  for (const std::vector<float>* frequencies : {&c.rope_inv_freq, &c.rope_local_inv_freq})
+    check(static_cast<int>(frequencies->size()) * 2 <= c.head_dim, "rotary dimensions exceed the head size");
+  check(c.alibi_slopes.empty() || static_cast<int>(c.alibi_slopes.size()) == c.heads,
+        "alibi_slopes must have one number a head");
+  check(c.windows.empty() || static_cast<int>(c.windows.size()) == c.layers, "windows must have one number a layer");
+  for (const int window : c.windows) check(window >= 0, "a window is negative");
+  for (const std::vector<float>* numbers : {&c.rope_inv_freq, &c.rope_local_inv_freq, &c.alibi_slopes})
+    for (const float number : *numbers) check(std::isfinite(number), "a rotary frequency or ALiBi slope is not finite");
+  for (const float number : {c.embedding_scale, c.rope_scale}) check(std::isfinite(number), "a scale is not finite");
+  // Negated, so that NaN fails. Of the last three 0 means none.
+  for (const float number : {c.norm_eps, c.attention_scale, c.attention_softcap, c.logit_softcap})
+    check(std::isfinite(number) && !(number < 0),
+          "norm_eps, attention_scale and the soft-caps must be finite and not negative");
+}
 
 } // namespace
 
-Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors) {
-  const Lookup find(tensors);
+Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int positions) {
+  check_config(config);
+  Lookup find(tensors);
   const int hidden = config.hidden_size, width = config.embedding_width();
-  // The vector kernels read 16 floats at a time.
-  if (hidden % 16 != 0 || width % 16 != 0 || config.head_dim % 16 != 0 || config.intermediate_size % 16 != 0)
-    throw std::invalid_argument("embedding size, hidden size, head size and feed-forward size must be multiples of 16");
-  if (config.kv_heads <= 0 || config.heads % config.kv_heads != 0)
-    throw std::invalid_argument("the number of heads must be a multiple of the number of KV heads");
-  if (static_cast<int>(config.rope_inv_freq.size()) * 2 > config.head_dim)
-    throw std::invalid_argument("rotary dimensions exceed the head size");
 
   Model model;
   model.config = config;
@@ -66,7 +101,10 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
     model.project_in = find.linear("project_in", hidden, width);
     model.project_out = find.linear("project_out", width, hidden);
   }
-  if (find.has("positions")) model.positions = find.linear("positions", find.at("positions").linear.rows, hidden);
+  if (find.has("positions")) {
+    model.positions = find.linear("positions", find.at("positions").linear.rows, hidden);
+    check(model.positions.rows - config.position_offset >= positions, "there are fewer learned positions than the context");
+  }
   model.final_norm = find.norm("norm", hidden, config.final_norm);
   model.head = find.has("head") ? find.linear("head", config.vocab_size, width) : model.embedding;
 
@@ -88,6 +126,7 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
     layer.down = find.linear(prefix + "mlp.down", hidden, config.intermediate_size);
     model.layers.push_back(layer);
   }
+  find.check_all_read();
   return model;
 }
 

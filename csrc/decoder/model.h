@@ -115,7 +115,9 @@ struct Tensor {
   int size = 0;
 };
 
-// Throws std::invalid_argument, naming the tensor, where one is missing or has another shape than the config says.
-Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors);
+// A model whose caches have up to `positions` positions. Throws std::invalid_argument, naming the field or the tensor, where a
+// field is out of range, a list has another length than the kernels rely on, or a tensor is missing, has another shape than
+// the config says, or is one that no layer of the config reads.
+Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int positions);
 
 } // namespace tinychat

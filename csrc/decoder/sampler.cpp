@@ -8,10 +8,13 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
+#include <string>
 
 namespace tinychat {
 namespace {
 
+constexpr float kMaxFloat = std::numeric_limits<float>::max();
+constexpr int32_t kLargestVocabulary = 1 << 24; // bounds the memory that a wrong token can take
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 // All tokens that are e^50 times less likely than the likeliest share, even in a vocabulary of 256k, less of the mass than
 // one step of the 53-bit random number.
@@ -65,10 +68,28 @@ void check_highest(float highest) {
     throw std::invalid_argument(highest == kForbidden ? "no token is allowed" : "the logits are not finite numbers");
 }
 
+// NaN is in no range.
+void check_range(const char* name, float value, float low, float high) {
+  if (!(value >= low && value <= high))
+    throw std::invalid_argument(std::string(name) + " of the sampler is " + std::to_string(value));
+}
+
 } // namespace
 
+Sampler::Sampler(uint64_t seed, const SamplingParams& params) : params_(params), random_(seed) {
+  check_range("temperature", params.temperature, 0, kMaxFloat);
+  // 1/t must not overflow.
+  if (params.temperature > 0) check_range("temperature", params.temperature, 1e-30f, kMaxFloat);
+  check_range("top_k", static_cast<float>(params.top_k), 0, kMaxFloat);
+  check_range("top_p", params.top_p, 0, 1);
+  check_range("min_p", params.min_p, 0, 1);
+  check_range("repetition_penalty", params.repetition_penalty, std::numeric_limits<float>::min(), kMaxFloat);
+}
+
 void Sampler::accept(int32_t token) {
-  if (params_.repetition_penalty == 1 || token < 0) return;
+  if (token < 0 || token >= kLargestVocabulary)
+    throw std::invalid_argument("token " + std::to_string(token) + " is in no vocabulary");
+  if (params_.repetition_penalty == 1) return;
   const auto word = static_cast<size_t>(token) / 32;
   const uint32_t bit = 1u << token % 32;
   if (word >= is_seen_.size()) is_seen_.resize(word + 1);

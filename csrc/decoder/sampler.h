@@ -24,7 +24,8 @@ struct SamplingParams {
 // mass reaches p), min-p (relative to the likeliest token), one multinomial draw. The same seed gives the same tokens.
 class Sampler {
  public:
-  Sampler(uint64_t seed, const SamplingParams& params) : params_(params), random_(seed) {}
+  // Throws std::invalid_argument for parameters that are not finite or out of range.
+  Sampler(uint64_t seed, const SamplingParams& params);
 
   // Tells of a token of the prompt or the answer: the repetition penalty counts it.
   void accept(int32_t token);

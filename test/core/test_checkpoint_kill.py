@@ -57,7 +57,7 @@ def test_what_a_killed_writer_leaves(tmp_path: Path) -> None:
                 pass
             else:
                 assert {name: text for name, text in content(partial).items()
-                        if name != 'progress.json' and not name.startswith('part-')} == whole
+                        if name != 'tinychat-progress.json' and not name.startswith('part-')} == whole
         else:
             left['absent'] += 1
     assert content(small.write(out)) == whole

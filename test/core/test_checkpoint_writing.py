@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+import json
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import small_checkpoint as small
@@ -19,6 +21,7 @@ from tinychat_core.checkpoint.writer import SHARD_SIZE
 from tinychat_core.errors import CheckpointError, TinyChatError
 
 HERE = Path(__file__).parent
+PROGRESS = 'tinychat-progress.json'
 
 
 class PowerCut(BaseException):
@@ -127,10 +130,30 @@ def test_a_part_that_was_damaged_meanwhile_is_made_again(tmp_path: Path, whole: 
     assert made == [1, 2, 3]
 
 
-@pytest.mark.parametrize('notes', [b'', b'{"identity"', b'[]', b'{"identity": {}, "done": [{}]}'])
+@pytest.mark.parametrize('notes', [b'', b'{"identity"', b'[]', b'\xff', b'[' * 100_000, b'{"identity": {}, "done": [{}]}',
+                                   b'{"identity": null, "done": 5, "files": []}'])
 def test_damaged_notes_begin_anew(tmp_path: Path, whole: dict[str, bytes], notes: bytes) -> None:
-    (interrupted(tmp_path / 'small') / 'progress.json').write_bytes(notes)
+    (interrupted(tmp_path / 'small') / PROGRESS).write_bytes(notes)
     assert files(small.write(tmp_path / 'small')) == whole
+
+
+@pytest.mark.parametrize('change', [
+    lambda note: note['shard'].update(file='../precious.safetensors'),
+    lambda note: note['shard'].update(bytes='many'),
+    lambda note: note['shard'].update(more=1),
+    lambda note: note.update(tensors={'embedding': {'shard': 0, 'format': 'f16', 'rows': 'all', 'cols': 64}}),
+    lambda note: note.update(tensors=None),
+])
+def test_notes_that_somebody_edited_lead_nowhere_else(tmp_path: Path, whole: dict[str, bytes],
+                                                      change: Callable[[dict[str, Any]], Any]) -> None:
+    partial = interrupted(tmp_path / 'small')
+    precious = tmp_path / 'precious.safetensors'
+    precious.write_bytes((partial / 'part-00001.safetensors').read_bytes())
+    notes = json.loads((partial / PROGRESS).read_text())
+    change(notes['done'][0])
+    (partial / PROGRESS).write_text(json.dumps(notes))
+    assert files(small.write(tmp_path / 'small')) == whole
+    assert precious.exists()
 
 
 def test_another_layout_begins_anew(tmp_path: Path) -> None:
@@ -152,6 +175,33 @@ def test_foreign_files_beside_it_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(TinyChatError, match='photos is not ours'):
         small.write(tmp_path / 'small')
     assert (partial / 'photos').exists()
+
+
+@pytest.mark.parametrize('name', ['thesis.json', 'progress.json', 'page.jinja', 'config.json', 'tinychat.json', 'weights.safetensors'])
+def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, name: str) -> None:
+    partial = tmp_path / 'small.partial'
+    partial.mkdir()
+    (partial / name).write_text('{"years": 4}')
+    with pytest.raises(TinyChatError, match=f'{name} is not ours'):
+        small.write(tmp_path / 'small')
+    assert [path.read_text() for path in partial.iterdir()] == ['{"years": 4}']
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'small.partial').symlink_to(tmp_path / 'home')
+    with pytest.raises(TinyChatError, match=r'small\.partial is a link'):
+        small.write(tmp_path / 'small')
+    assert not [*(tmp_path / 'home').iterdir()]
+
+
+def test_a_linked_part_is_not_followed(tmp_path: Path) -> None:
+    partial = interrupted(tmp_path / 'small')
+    elsewhere = (partial / 'part-00001.safetensors').rename(tmp_path / 'elsewhere')
+    (partial / 'part-00001.safetensors').symlink_to(elsewhere)
+    with pytest.raises(TinyChatError, match=r'part-00001\.safetensors is not ours'):
+        small.write(tmp_path / 'small')
+    assert elsewhere.exists()
 
 
 def test_two_processes_do_not_write_the_same(tmp_path: Path) -> None:

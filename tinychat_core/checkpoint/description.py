@@ -1,60 +1,101 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A family's description of a model: all that the decoder needs to know, and no model's name.
+What a model is: all that the decoder needs to know, and no model's name.
 
-A checkpoint with a field that is not listed here was written by a newer release, and what it says would be
-ignored: it is refused instead.
+`ModelConfig` is the one schema of the field `model` in tinychat.json. A checkpoint with a field that is not in it was
+written by a newer release, and what it says would be ignored: it is refused instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import math
 import re
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from tinychat_core.errors import CheckpointError
 
 LARGEST_HEAD = 256  # that the decoder has room for
 
-# Field -> the types of its value. Sizes count numbers, not bytes.
-_REQUIRED: dict[str, tuple[type, ...]] = {
-    'vocab_size': (int,),
-    'hidden_size': (int,),
-    'intermediate_size': (int,),       # of the feed-forward part
-    'layers': (int,),
-    'heads': (int,),
-    'kv_heads': (int,),
-    'head_dim': (int,),
-    'context_length': (int,),
-    'norm': (str,),                    # rms | layer
-    'norm_eps': (float, int),
-    'activation': (str,),              # silu | gelu | gelu_tanh | relu
-    'gated': (bool,),                  # down(act(gate) * up) instead of down(act(up))
-    'tied_head': (bool,),              # the head is the embedding
-    'bos_token_id': (int, type(None)),
-    'eos_token_ids': (list,),
-}
-_OPTIONAL: dict[str, tuple[type, ...]] = {
-    'rope': (dict, type(None)),        # rotary positions: theta, and how many numbers of a head are rotated
-    'rope_inv_freq': (list,),          # instead: radians a position for each rotated pair
-    'rope_scale': (float, int),        # of cos and sin (YaRN, LongRoPE)
-    'rope_long_inv_freq': (list,),     # instead: in a cache of more positions than `rope_long_after` (LongRoPE, NTK)
-    'rope_long_after': (int,),
-    'rope_local_inv_freq': (list,),    # of the layers with a window, where they differ (Gemma 3)
-    'alibi_slopes': (list,),           # [heads]: ALiBi
-    'embedding_size': (int,),          # of a token's row, where projections make it fit `hidden_size` (OPT-350M)
-    'final_norm': (bool,),             # false: no norm before the head (OPT-350M)
-    'position_offset': (int,),         # learned positions (tensor `positions`) begin at this row (OPT)
-    'parallel': (bool,),               # attention and feed-forward read the same residual (Falcon)
-    'windows': (list,),                # [layers] positions that a token sees, itself included; 0: all
-    'embedding_scale': (float, int),   # of the embedding's output (Gemma)
-    'attention_scale': (float, int),   # of q·k; absent: 1/sqrt(head_dim)
-    'attention_softcap': (float, int),
-    'logit_softcap': (float, int),
-}
+# Sizes count numbers, not bytes. The decoder keeps them in 32 bits.
+Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Index = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+NotNegative = Annotated[float, Meta(ge=0)]
 
-_ROPE: dict[str, tuple[type, ...]] = {'theta': (float, int), 'dim': (int,)}
+
+class Rope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rotary positions: the base, and how many numbers of a head are rotated."""
+
+    theta: Annotated[float, Meta(gt=0)]
+    dim: Annotated[int, Meta(ge=0, multiple_of=2)]
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The model that a checkpoint holds; `csrc/decoder/model.h` has the same fields for the decoder."""
+
+    vocab_size: Size
+    hidden_size: Size
+    intermediate_size: Size  # of the feed-forward part
+    layers: Size
+    heads: Size
+    kv_heads: Size
+    head_dim: Annotated[int, Meta(ge=1, le=LARGEST_HEAD)]
+    context_length: Size
+    norm: Literal['rms', 'layer']
+    norm_eps: NotNegative
+    activation: Literal['silu', 'gelu', 'gelu_tanh', 'relu']
+    gated: bool  # down(act(gate) * up) instead of down(act(up))
+    tied_head: bool  # the head is the embedding
+    bos_token_id: Index | None
+    eos_token_ids: list[Index]
+
+    rope: Rope | None = None
+    rope_inv_freq: list[float] | None = None  # instead: radians a position for each rotated pair
+    rope_scale: NotNegative = 1.0  # of cos and sin (YaRN, LongRoPE)
+    rope_long_inv_freq: list[float] | None = None  # instead: in a cache of more positions than `rope_long_after`
+    rope_long_after: Index | None = None
+    rope_local_inv_freq: list[float] | None = None  # of the layers with a window, where they differ (Gemma 3)
+    alibi_slopes: list[float] | None = None  # [heads]: ALiBi
+    embedding_size: Size | None = None  # of a token's row, where projections make it fit `hidden_size` (OPT-350M)
+    final_norm: bool = True  # false: no norm before the head (OPT-350M)
+    position_offset: Index = 0  # learned positions (tensor `positions`) begin at this row (OPT)
+    parallel: bool = False  # attention and feed-forward read the same residual (Falcon)
+    windows: list[Index] | None = None  # [layers] positions that a token sees, itself included; 0: all
+    embedding_scale: float = 1.0  # of the embedding's output (Gemma)
+    attention_scale: NotNegative = 0.0  # of q·k; 0: 1/sqrt(head_dim)
+    attention_softcap: NotNegative = 0.0  # 0: none
+    logit_softcap: NotNegative = 0.0  # 0: none
+
+    def __post_init__(self) -> None:
+        """Check what one field alone does not tell; raises ValueError."""
+        if self.heads % self.kv_heads:
+            raise ValueError(f'{self.heads} heads are no multiple of {self.kv_heads} KV heads')
+        self._check_length('windows', self.layers, self.layers)
+        self._check_length('alibi_slopes', self.heads, self.heads)
+        for name in ('rope_inv_freq', 'rope_long_inv_freq', 'rope_local_inv_freq'):
+            self._check_length(name, 0, self.head_dim // 2)
+        if self.rope is not None and self.rope.dim > self.head_dim:
+            raise ValueError(f'rope.dim is {self.rope.dim}, and a head has {self.head_dim} numbers')
+        self._check_finite()
+
+    def _check_length(self, name: str, fewest: int, most: int) -> None:
+        values = getattr(self, name)
+        if values is not None and not fewest <= len(values) <= most:
+            raise ValueError(f'{name} has {len(values)} numbers instead of '
+                             f'{most if fewest == most else f"at most {most}"}')
+
+    def _check_finite(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, list) else [value]
+            if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+                raise ValueError(f'{name} is not finite')
+        if self.rope is not None and not math.isfinite(self.rope.theta):
+            raise ValueError('rope.theta is not finite')
 
 
 # Names of tensors: whatever else a checkpoint holds would change what it means, and be ignored.
@@ -73,45 +114,16 @@ def check_tensors(names: Iterable[str]) -> None:
 
 
 def check_description(model: Mapping[str, Any]) -> None:
-    """Raise ValueError for a field that is missing or of another type, CheckpointError for an unknown one."""
-    for name in _REQUIRED:
-        if name not in model:
-            raise ValueError(f'the description lacks {name}')
-    _check_fields('', model, {**_REQUIRED, **_OPTIONAL})
-    if model.get('rope') is not None:
-        if not set(_ROPE) <= set(model['rope']):
-            raise ValueError('rope of the description lacks theta or dim')
-        _check_fields('rope.', model['rope'], _ROPE)
-    for name in ('vocab_size', 'hidden_size', 'intermediate_size', 'layers', 'heads', 'kv_heads', 'head_dim',
-                 'context_length', 'embedding_size'):
-        if model.get(name, 1) < 1:
-            raise ValueError(f'{name} of the description is {model[name]}')
-    _check_lists(model)
+    """
+    Check a model's description against the schema.
 
-
-def _check_lists(model: Mapping[str, Any]) -> None:
-    """Raise ValueError for a list that the decoder would read beyond its end, or that has more than numbers."""
-    layers, heads, pairs = model['layers'], model['heads'], model['head_dim'] // 2
-    for name, kinds, fewest, most in (
-            ('windows', (int,), layers, layers), ('alibi_slopes', (int, float), heads, heads),
-            ('rope_inv_freq', (int, float), 0, pairs), ('rope_long_inv_freq', (int, float), 0, pairs),
-            ('rope_local_inv_freq', (int, float), 0, pairs)):
-        values = model.get(name)
-        if values is not None and not fewest <= len(values) <= most:
-            raise ValueError(f'{name} of the description has {len(values)} numbers')
-        if any(type(value) not in kinds for value in values or ()):
-            raise ValueError(f'{name} of the description has something else than numbers')
-    if model['head_dim'] > LARGEST_HEAD:
-        raise ValueError(f'head_dim of the description is {model["head_dim"]}')
-    if (model.get('rope') or {}).get('dim', 0) > model['head_dim'] or model.get('position_offset', 0) < 0:
-        raise ValueError('the positions of the description do not fit its heads')
-
-
-def _check_fields(prefix: str, values: Mapping[str, Any], known: Mapping[str, tuple[type, ...]]) -> None:
-    for name, value in values.items():
-        if name not in known:
-            raise CheckpointError(f'the checkpoint describes its model by {prefix}{name}, which this release '
-                                  'does not know; update tinychat')
-        # A bool is an int in Python, and here it is not.
-        if not isinstance(value, known[name]) or (isinstance(value, bool) and bool not in known[name]):
-            raise ValueError(f'{prefix}{name} of the description is {value!r}')
+    Raises ValueError, naming the field, for one that is missing, of another type or out of range; CheckpointError for
+    one that this release does not know.
+    """
+    try:
+        msgspec.convert(model, ModelConfig)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        if 'unknown field' in text:
+            raise CheckpointError(f'the description of the model: {text}; update tinychat') from None
+        raise ValueError(f'the description of the model: {text}') from None

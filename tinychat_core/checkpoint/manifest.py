@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
+from msgspec import Meta
 import numpy as np
 
 from tinychat_core.checkpoint.checksums import checksum
@@ -19,16 +22,18 @@ from tinychat_core.errors import CheckpointError
 NAME = 'tinychat.json'
 FORMAT_VERSION = 1
 
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
 
 @dataclass(frozen=True)
 class TensorEntry:
     """A matrix, or with the format f32 a vector of `cols` numbers; `shard` counts from 0."""
 
-    shard: int
+    shard: Count
     format: str
-    rows: int
-    cols: int
-    group_size: int = 0
+    rows: Count
+    cols: Count
+    group_size: Count = 0
     layout: str = 'rows'
 
     @property
@@ -45,7 +50,7 @@ class Shard:
     """A safetensors file; `xxh3`: XXH3-64 of each MiB of it, as 16 hexadecimal digits."""
 
     file: str
-    bytes: int
+    bytes: Count
     xxh3: list[str]
 
 
@@ -61,8 +66,8 @@ class Manifest:
 
     family: str
     model: dict[str, Any]
-    weights: str
-    group_size: int
+    weights: Literal['W4', 'W8', 'W16']
+    group_size: Count
     tensors: dict[str, TensorEntry]
     shards: list[Shard]
     files: dict[str, str] = field(default_factory=dict)
@@ -118,18 +123,20 @@ class Manifest:
 
     @classmethod
     def _checked(cls, content: dict[str, Any]) -> Manifest:
-        content['tensors'] = {name: TensorEntry(**entry) for name, entry in content['tensors'].items()}
-        content['shards'] = [Shard(**shard) for shard in content['shards']]
-        manifest = cls(**content)
-        if manifest.weights not in ('W4', 'W8', 'W16'):
-            raise ValueError(f'its weights are {manifest.weights!r}')
+        manifest = typed(cls, content)
+        for entry in content['tensors'].values():
+            _check_names(TensorEntry, entry)
+        for shard in content['shards']:
+            _check_names(Shard, shard)
         for name, entry in manifest.tensors.items():
             if not 0 <= entry.shard < len(manifest.shards):
                 raise ValueError(f'{name} lies in a shard that is not listed')
             if not entry.nbytes:
                 raise ValueError(f'{name} is empty')
+            if entry.nbytes > manifest.shards[entry.shard].bytes:
+                raise ValueError(f'{name} is larger than its shard')
         for name in [*manifest.files, *(shard.file for shard in manifest.shards)]:
-            if Path(name).name != name:
+            if not is_bare(name):
                 raise ValueError(f"'{name}' is not the name of a file in it")
         check_description(manifest.model)
         check_tensors(manifest.tensors)
@@ -138,6 +145,23 @@ class Manifest:
         if positions is not None and positions.rows < needed:
             raise ValueError(f'it has {positions.rows} learned positions instead of {needed}')
         return manifest
+
+
+def is_bare(name: str) -> bool:
+    """Whether a name leads to no other directory than the one that it is looked up in."""
+    return Path(name).name == name and name not in ('', '.', '..') and '\0' not in name
+
+
+def typed(kind: type[Any], content: Any) -> Any:
+    """Return `content` as a dataclass; ValueError names what is missing, unknown or of another type."""
+    _check_names(kind, content)
+    return msgspec.convert(content, kind)  # its ValidationError is a ValueError
+
+
+def _check_names(kind: type[Any], content: Any) -> None:
+    unknown = set(content) - {field.name for field in fields(kind)} if isinstance(content, Mapping) else ()
+    if unknown:
+        raise ValueError(f'{kind.__name__} has no field {min(unknown)!r}')
 
 
 def _checksum(content: dict[str, Any]) -> str:

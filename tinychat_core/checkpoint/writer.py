@@ -5,14 +5,14 @@ Write a split checkpoint, part by part.
 
 All goes into OUT.partial, which no reader opens until it is whole (tinychat.json comes last), and is then
 renamed. What a killed run leaves there is used again by the next one of the same source: a part counts as
-done once `progress.json` says so. In the end parts become shards, small ones together: a file has only as many
+done once `tinychat-progress.json` says so. In the end parts become shards, small ones together: a file has only as many
 pages of 2 MiB as fit into it, and a core reads weights faster from those.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 import fcntl
 import json
@@ -29,7 +29,7 @@ from tinychat_core import __version__
 from tinychat_core.checkpoint.checksums import checksum, checksums
 from tinychat_core.checkpoint.formats import FORMATS
 from tinychat_core.checkpoint.linear import Linear
-from tinychat_core.checkpoint.manifest import FORMAT_VERSION, Manifest, NAME, Shard, TensorEntry
+from tinychat_core.checkpoint.manifest import FORMAT_VERSION, Manifest, NAME, Shard, TensorEntry, typed
 from tinychat_core.checkpoint.shard_file import ShardFile, write_shard
 from tinychat_core.errors import CheckpointError, TinyChatError
 
@@ -38,9 +38,10 @@ Content = Mapping[str, Linear | npt.NDArray[np.float32]]
 # Bytes up to which parts share a shard.
 SHARD_SIZE = 2**25
 
-_PROGRESS = 'progress.json'
-_OURS = re.compile(r'(part-\d+|model-\d+-of-\d+)\.safetensors')
-_SUFFIXES = ('.safetensors', '.json', '.jinja', '.new')  # of what this module writes
+_PROGRESS = 'tinychat-progress.json'
+_PART = re.compile(r'part-\d+\.safetensors')
+# Names that nobody else gives a file. What else a run writes stands in its notes, and then in its manifest.
+_OURS = re.compile(rf'{_PART.pattern}|model-\d+-of-\d+\.safetensors|{re.escape(_PROGRESS)}(\.new)?')
 
 
 class CheckpointWriter:
@@ -53,7 +54,8 @@ class CheckpointWriter:
 
         `source` tells two sources apart. `layout` None is each format's default. Parts share a shard while they take
         `shard_size` bytes at most; 0 keeps them apart. Raises TinyChatError where OUT exists, cannot be written or is
-        being written by another process.
+        being written by another process, and where OUT.partial is a link or holds a file that no run wrote: only what
+        a run wrote is ever removed.
         """
         if os.path.lexists(out):
             raise TinyChatError(f'{out} exists; remove it or choose another name')
@@ -66,6 +68,8 @@ class CheckpointWriter:
         self._identity = {'source': self._source, 'layout': layout, 'parts': parts,
                           'generator': __version__, 'format_version': FORMAT_VERSION}
         try:
+            if self._partial.is_symlink():
+                raise TinyChatError(f'{self._partial} is a link; remove it or choose another name')
             self._partial.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self._partial)
             try:
@@ -111,7 +115,9 @@ class CheckpointWriter:
                 family=family, model=model, weights=weights, group_size=group_size, tensors=tensors, shards=shards,
                 files={name: checksum(content) for name, content in files.items()}, source=self._source,
                 generator=f'tinychat {__version__}')
-            for name, content in {**files, NAME: manifest.text().encode()}.items():
+            small = {**files, NAME: manifest.text().encode()}
+            self._note([*small])
+            for name, content in small.items():
                 _write_small(self._partial / name, content)
             (self._partial / _PROGRESS).unlink(missing_ok=True)
             for group, shard in zip(groups, shards, strict=True):
@@ -178,30 +184,48 @@ class CheckpointWriter:
 
     def _resume(self) -> list[dict[str, Any]]:
         """Return the notes of the parts that a run of the same source left whole; remove the rest."""
-        done: list[dict[str, Any]] = []
-        try:
-            notes = json.loads((self._partial / _PROGRESS).read_text())
-            if notes['identity'] == self._identity:
-                for note in notes['done']:
-                    data = memoryview(ShardFile(self._partial / note['shard']['file']).mapping)
-                    if len(data) != note['shard']['bytes'] or checksums(data) != note['shard']['xxh3']:
-                        break
-                    done.append(note)
-        except (OSError, ValueError, KeyError, TypeError, CheckpointError):
-            pass  # no notes, or damaged ones: what they told so far is what is kept
-        keep = {note['shard']['file'] for note in done}
+        notes = self._notes()
         found = list(self._partial.iterdir())
         for path in found:
-            if path.suffix not in _SUFFIXES or (path.suffix == '.safetensors' and not _OURS.fullmatch(path.name)):
+            is_ours = _OURS.fullmatch(path.name) or path.name in notes['files']
+            if not is_ours or path.is_symlink() or not path.is_file():
                 raise TinyChatError(f'{path} is not ours; remove {self._partial} or choose another name')
+        done: list[dict[str, Any]] = []
+        try:
+            for note in notes['done'] if notes['identity'] == self._identity else ():
+                shard = typed(Shard, note['shard'])
+                for entry in note['tensors'].values():
+                    typed(TensorEntry, entry)
+                data = memoryview(ShardFile(self._partial / shard.file).mapping)
+                if not _PART.fullmatch(shard.file) or len(data) != shard.bytes or checksums(data) != shard.xxh3:
+                    break
+                done.append(note)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError):
+            pass  # damaged notes: what they told so far is what is kept
+        keep = {note['shard']['file'] for note in done}
         for path in found:
             if path.name not in keep:
                 path.unlink()
         return done
 
-    def _note(self) -> None:
+    def _notes(self) -> dict[str, Any]:
+        """Return what the last run noted; where it came as far as the manifest, the small files that this lists."""
+        nothing: dict[str, Any] = {'identity': None, 'done': [], 'files': []}
+        try:
+            notes = json.loads((self._partial / _PROGRESS).read_bytes())
+            return notes if isinstance(notes, dict) and set(notes) == set(nothing) else nothing
+        except (ValueError, RecursionError):
+            return nothing
+        except FileNotFoundError:
+            try:
+                return {**nothing, 'files': [NAME, *Manifest.read(self._partial).files]}
+            except CheckpointError:
+                return nothing
+
+    def _note(self, files: Sequence[str] = ()) -> None:
+        """Note the parts that are done, and the small files that are written next."""
         _write_small(self._partial / (_PROGRESS + '.new'),
-                     json.dumps({'identity': self._identity, 'done': self._done}).encode())
+                     json.dumps({'identity': self._identity, 'done': self._done, 'files': files}).encode())
         os.replace(self._partial / (_PROGRESS + '.new'), self._partial / _PROGRESS)
 
 
