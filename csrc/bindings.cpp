@@ -152,8 +152,8 @@ PYBIND11_MODULE(_tinychat, m) {
             const py::gil_scoped_release release;
             const std::lock_guard<std::mutex> lock(cache.mutex());
             if (length < 0 || length > cache.length())
-              throw std::invalid_argument("cannot truncate a cache of " + std::to_string(cache.length()) + " positions to " +
-                                    std::to_string(length));
+              throw std::invalid_argument("cannot truncate a cache of " + std::to_string(cache.length()) +
+                                          " positions to " + std::to_string(length));
             cache.set_length(length);
           },
           "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.");

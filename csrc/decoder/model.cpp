@@ -69,8 +69,9 @@ void check_config(const ModelConfig& c) {
             c.kv_heads > 0 && c.head_dim > 0 && c.embedding_size >= 0 && c.position_offset >= 0,
         "a size of the model is not positive");
   // The vector kernels read 16 floats at a time.
-  check(c.hidden_size % 16 == 0 && c.embedding_width() % 16 == 0 && c.head_dim % 16 == 0 && c.intermediate_size % 16 == 0,
-        "embedding size, hidden size, head size and feed-forward size must be multiples of 16");
+  check(
+      c.hidden_size % 16 == 0 && c.embedding_width() % 16 == 0 && c.head_dim % 16 == 0 && c.intermediate_size % 16 == 0,
+      "embedding size, hidden size, head size and feed-forward size must be multiples of 16");
   check(c.heads % c.kv_heads == 0, "the number of heads must be a multiple of the number of KV heads");
   for (const std::vector<float>* frequencies : {&c.rope_inv_freq, &c.rope_local_inv_freq})
     check(static_cast<int>(frequencies->size()) * 2 <= c.head_dim, "rotary dimensions exceed the head size");
@@ -103,7 +104,8 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
   }
   if (find.has("positions")) {
     model.positions = find.linear("positions", find.at("positions").linear.rows, hidden);
-    check(model.positions.rows - config.position_offset >= positions, "there are fewer learned positions than the context");
+    check(model.positions.rows - config.position_offset >= positions,
+          "there are fewer learned positions than the context");
   }
   model.final_norm = find.norm("norm", hidden, config.final_norm);
   model.head = find.has("head") ? find.linear("head", config.vocab_size, width) : model.embedding;

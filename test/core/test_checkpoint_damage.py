@@ -163,7 +163,7 @@ def test_an_edited_manifest(directory: Path) -> None:
     (lambda c: c['tensors']['head'].update(rows=2**62, cols=2**62), 'head is larger than its shard'),
     (lambda c: c.update(format_version='1'), "format version is '1'"),
     (lambda c: c.update(format_version=0), 'format version is 0'),
-    (lambda c: c.update(weights='W3'), "Invalid enum value 'W3' - at `$.weights`"),
+    (lambda c: c.update(weights='W3'), 'at `$.weights`'),
     (lambda c: c.update(extra=1), 'extra'),
     (lambda c: c['tensors']['head'].update(shard=4), 'head lies in a shard that is not listed'),
     (lambda c: c['tensors']['head'].update(shard=-1), '.shard'),

@@ -130,8 +130,8 @@ def test_a_part_that_was_damaged_meanwhile_is_made_again(tmp_path: Path, whole: 
     assert made == [1, 2, 3]
 
 
-@pytest.mark.parametrize('notes', [b'', b'{"identity"', b'[]', b'\xff', b'[' * 100_000, b'{"identity": {}, "done": [{}]}',
-                                   b'{"identity": null, "done": 5, "files": []}'])
+@pytest.mark.parametrize('notes', [b'', b'{"identity"', b'[]', b'\xff', b'[' * 100_000,
+                                   b'{"identity": {}, "done": [{}]}', b'{"identity": null, "done": 5, "files": []}'])
 def test_damaged_notes_begin_anew(tmp_path: Path, whole: dict[str, bytes], notes: bytes) -> None:
     (interrupted(tmp_path / 'small') / PROGRESS).write_bytes(notes)
     assert files(small.write(tmp_path / 'small')) == whole
@@ -177,7 +177,8 @@ def test_foreign_files_beside_it_are_left_alone(tmp_path: Path) -> None:
     assert (partial / 'photos').exists()
 
 
-@pytest.mark.parametrize('name', ['thesis.json', 'progress.json', 'page.jinja', 'config.json', 'tinychat.json', 'weights.safetensors'])
+@pytest.mark.parametrize('name', ['thesis.json', 'progress.json', 'page.jinja', 'config.json', 'tinychat.json',
+                                  'weights.safetensors'])
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, name: str) -> None:
     partial = tmp_path / 'small.partial'
     partial.mkdir()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -66,7 +66,7 @@ class Manifest:
 
     family: str
     model: dict[str, Any]
-    weights: Literal['W4', 'W8', 'W16']
+    weights: Annotated[str, Meta(pattern='^W(4|8|16)$')]
     group_size: Count
     tensors: dict[str, TensorEntry]
     shards: list[Shard]
