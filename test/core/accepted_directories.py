@@ -23,6 +23,15 @@ def directory(dtype: torch.dtype = torch.float16, shards: int = 1,
     return case
 
 
+def typed(dtype: torch.dtype, stored: torch.dtype) -> Case:
+    """Return a directory with numbers of one type, stored in another."""
+    def case(tmp_path: Path) -> Sequence[str]:
+        return [str(small.save(tmp_path / 'theirs', {
+            name: tensor.to(stored) for name, tensor in small.tensors(dtype).items()}))]
+
+    return case
+
+
 def renamed(old: str, new: str) -> Callable[[Path], None]:
     def change(made: Path) -> None:
         (made / old).rename(made / new)
@@ -32,6 +41,11 @@ def renamed(old: str, new: str) -> Callable[[Path], None]:
 
 CASES: dict[str, list[Case]] = {
     '`model.safetensors` in F16 or BF16': [directory(), directory(torch.bfloat16)],
+    'F32 or F64, whose numbers 16 bits hold': [
+        typed(torch.float16, torch.float32), typed(torch.bfloat16, torch.float64)],
+    'other matrices of F32': [directory(torch.float32)],
+    'F8_E4M3, I8 and other types without a `quantization_config`': [
+        typed(torch.float16, torch.float8_e4m3fn), typed(torch.float16, torch.int8)],
     'shards with `model.safetensors.index.json`': [directory(shards=3)],
     'weights only in `pytorch_model.bin`': [directory(change=renamed('model.safetensors', 'pytorch_model.bin'))],
 }

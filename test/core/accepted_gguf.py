@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from plain_gguf import Tensor
 import tiny_llama
 
@@ -35,11 +36,77 @@ def one_matrix(name: str) -> Case:
     return tensors(lambda: tiny_llama.tensors('Q4_0', {'ffn_down': name}, inner=256), llama__feed_forward_length=256)
 
 
+def fine(name: str) -> dict[str, Tensor]:
+    """Return tensors of which the embedding has numbers that no 16 bits hold."""
+    made = tiny_llama.tensors('Q4_0')
+    shape = made['token_embd.weight'].shape
+    numbers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    stored = numbers if name == 'F32' else numbers.astype(np.float64)
+    return {**made, 'token_embd.weight': Tensor(name, shape, stored.tobytes())}
+
+
+def changed(change: Callable[[bytearray], object]) -> Case:
+    """Return a file with some bytes changed."""
+    def case(tmp_path: Path) -> Sequence[str]:
+        path = tiny_llama.save(tmp_path / 'tiny.gguf', tiny_llama.tensors())
+        data = bytearray(path.read_bytes())
+        change(data)
+        path.write_bytes(data)
+        return [str(path)]
+
+    return case
+
+
+def number(type_: int) -> Callable[[bytearray], object]:
+    """Give a matrix a type by its number."""
+    def change(data: bytearray) -> None:
+        at = data.index(b'blk.1.ffn_up.weight') + len('blk.1.ffn_up.weight') + 4 + 16
+        data[at:at + 4] = type_.to_bytes(4, 'little')
+
+    return change
+
+
+def twice(name: bytes, other: bytes) -> Callable[[bytearray], object]:
+    """Give `other` a name that is there already, and as long."""
+    def change(data: bytearray) -> None:
+        at = data.index(other)
+        data[at:at + len(name)] = name
+
+    return change
+
+
+def dimensions(count: int) -> Callable[[bytearray], object]:
+    """Say that a tensor has so many."""
+    def change(data: bytearray) -> None:
+        at = data.index(b'blk.1.ffn_up.weight') + len('blk.1.ffn_up.weight')
+        data[at:at + 4] = count.to_bytes(4, 'little')
+        data.extend(bytes(8 * count))
+
+    return change
+
+
 CASES: dict[str, list[Case]] = {
     'matrices of Q4_0, Q4_1, Q5_0, Q8_0, F16 or BF16':
         [kind(name) for name in ('Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'F16', 'BF16')],
+    'TQ1_0, TQ2_0': [one_matrix('TQ1_0'), one_matrix('TQ2_0')],
+    'IQ4_NL, also inside files called Q2_K or Q3_K': [kind('Q4_0', ffn_down='IQ4_NL'), kind('IQ4_NL')],
+    'IQ4_XS': [one_matrix('IQ4_XS')],
+    'MXFP4': [kind('MXFP4')],
     'Q4_K': [one_matrix('Q4_K')],
     'Q2_K, Q3_K, Q5_1, Q5_K, Q6_K': [one_matrix(name) for name in ('Q2_K', 'Q3_K', 'Q5_1', 'Q5_K', 'Q6_K')],
+    'matrices of F32 or F64, whose numbers 16 bits hold': [
+        kind('F32'), kind('F64'), kind('Q4_0', token_embd='F32')],
+    'other matrices of F32 or F64': [tensors(lambda: fine('F32')), tensors(lambda: fine('F64'))],
+    'q, k and v of integers and others': [kind('Q4_0', attn_q='F32'), kind('Q8_0', attn_v='BF16')],
+    'IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, NVFP4, Q1_0, Q4_0_4_4, I8 and other types': [
+        changed(number(name)) for name in (16, 17, 18, 19, 21, 22, 24, 27, 29, 31, 40, 41, 99)],
+    'files for big-endian machines': [changed(lambda data: data.__setitem__(slice(4, 8), b'\0\0\0\3'))],
+    'a key or a tensor that is there twice, a count that the file cannot hold': [
+        changed(twice(b'tokenizer.ggml.bos_token_id', b'tokenizer.ggml.eos_token_id')),
+        changed(twice(b'blk.0.ffn_up.weight', b'blk.1.ffn_up.weight')),
+        changed(lambda data: data.__setitem__(slice(8, 16), b'\xff' * 8)),
+        changed(lambda data: data.__setitem__(slice(16, 24), b'\xff' * 8)),
+        changed(dimensions(100000))],
     'metadata at a value that changes nothing': [
         keys(llama__rope__scale_linear=1.0), keys(llama__pooling_type=0), keys(llama__attention__head_count_kv=[1, 1]),
         keys(llama__rope__scaling__attn_factor=1.0), keys(llama__attention__sliding_window=0)],

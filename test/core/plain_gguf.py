@@ -13,15 +13,19 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 NUMBERS = {'F32': 0, 'F16': 1, 'Q4_0': 2, 'Q4_1': 3, 'Q5_0': 6, 'Q5_1': 7, 'Q8_0': 8, 'Q2_K': 10, 'Q3_K': 11,
-           'Q4_K': 12, 'Q5_K': 13, 'Q6_K': 14, 'IQ4_XS': 23, 'BF16': 30}
+           'Q4_K': 12, 'Q5_K': 13, 'Q6_K': 14, 'IQ2_XXS': 16, 'IQ4_NL': 20, 'IQ4_XS': 23, 'I8': 24, 'F64': 28,
+           'BF16': 30, 'TQ1_0': 34, 'TQ2_0': 35, 'MXFP4': 39}
 KINDS = {number: kind for kind, number in NUMBERS.items()}
 # Numbers and bytes of a block.
 BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34),
           'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q2_K': (256, 84), 'Q3_K': (256, 110), 'Q4_K': (256, 144),
-          'Q5_K': (256, 176), 'Q6_K': (256, 210), 'IQ4_XS': (256, 136)}
+          'Q5_K': (256, 176), 'Q6_K': (256, 210), 'IQ2_XXS': (256, 66), 'IQ4_NL': (32, 18), 'IQ4_XS': (256, 136),
+          'I8': (1, 1), 'F64': (1, 8), 'TQ1_0': (256, 54), 'TQ2_0': (256, 66), 'MXFP4': (32, 17)}
 # Where the fp16 numbers of a block are; the others are integers.
 HALVES = {'Q4_0': (0,), 'Q4_1': (0, 2), 'Q5_0': (0,), 'Q5_1': (0, 2), 'Q8_0': (0,), 'Q2_K': (80, 82), 'Q3_K': (108,),
-          'Q4_K': (0, 2), 'Q5_K': (0, 2), 'Q6_K': (208,), 'IQ4_XS': (0,)}
+          'Q4_K': (0, 2), 'Q5_K': (0, 2), 'Q6_K': (208,), 'IQ2_XXS': (0,),
+          'IQ4_NL': (0,), 'IQ4_XS': (0,), 'I8': (), 'TQ1_0': (52,), 'TQ2_0': (64,), 'MXFP4': ()}
+IQ4_NL = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float64)
 _STRUCT = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
 
 
@@ -35,8 +39,8 @@ class Tensor:
         """Return what the bytes mean, float32, block by block."""
         numbers, size = BLOCKS[self.kind]
         raw = np.frombuffer(self.data, np.uint8).reshape(-1, size)
-        if self.kind == 'F32':
-            flat: Array = raw.copy().view(np.float32)
+        if self.kind in ('F32', 'F64'):
+            flat: Array = raw.copy().view(np.float32 if self.kind == 'F32' else np.float64)
         elif self.kind == 'F16':
             flat = raw.copy().view(np.float16).astype(np.float32)
         elif self.kind == 'BF16':
@@ -45,6 +49,8 @@ class Tensor:
             d = raw[:, :2].copy().view(np.float16).astype(np.float64)
             if self.kind == 'Q8_0':
                 flat = d * raw[:, 2:].view(np.int8)
+            elif self.kind == 'IQ4_NL':
+                flat = d * IQ4_NL[np.concatenate([raw[:, 2:] % 16, raw[:, 2:] // 16], axis=1)]
             else:
                 nibbles = raw[:, 2 if self.kind == 'Q4_0' else 4:]
                 q = np.concatenate([nibbles % 16, nibbles // 16], axis=1).astype(np.float64)
@@ -56,9 +62,10 @@ class Tensor:
 def random_tensor(kind: str, shape: tuple[int, ...], random: np.random.Generator) -> Tensor:
     """Return a tensor of that kind whose numbers are all finite."""
     count = int(np.prod(shape))
-    if kind == 'F32':
+    if kind in ('F32', 'F64'):
         # Such as fp16 holds them: F32 is only imported where nothing is lost.
-        return Tensor(kind, shape, random.normal(size=count).astype(np.float16).astype(np.float32).tobytes())
+        return Tensor(kind, shape, random.normal(size=count).astype(np.float16).astype(
+            np.float32 if kind == 'F32' else np.float64).tobytes())
     if kind == 'F16':
         return Tensor(kind, shape, random.normal(size=count).astype(np.float16).tobytes())
     if kind == 'BF16':
@@ -69,6 +76,10 @@ def random_tensor(kind: str, shape: tuple[int, ...], random: np.random.Generator
     for at in HALVES[kind]:
         halves = random.normal(scale=0.1, size=(len(blocks), 1)).astype(np.float16)
         blocks[:, at:at + 2] = halves.view(np.uint8)
+    if kind == 'MXFP4':
+        blocks[:, 0] = random.integers(115, 130, len(blocks))
+    if kind == 'TQ2_0':
+        blocks[:, :64] &= ~(blocks[:, :64] >> 1 & 0x55)
     return Tensor(kind, shape, blocks.tobytes())
 
 

@@ -13,7 +13,10 @@ from tinychat_core.importers import gguf_blocks
 
 Array = npt.NDArray[Any]
 # Where the fp16 numbers of a block are.
-HALVES = {'Q5_0': [0], 'Q5_1': [0, 2], 'Q2_K': [80, 82], 'Q3_K': [108], 'Q4_K': [0, 2], 'Q5_K': [0, 2], 'Q6_K': [208]}
+HALVES = {'Q5_0': [0], 'Q5_1': [0, 2], 'Q2_K': [80, 82], 'Q3_K': [108], 'Q4_K': [0, 2], 'Q5_K': [0, 2], 'Q6_K': [208],
+          'IQ4_NL': [0], 'IQ4_XS': [0], 'MXFP4': [], 'TQ1_0': [52], 'TQ2_0': [64]}
+IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+E2M1 = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
 ROWS, COLS = 3, 512
 
 
@@ -23,6 +26,10 @@ def blocks(kind: str) -> Array:
     raw = random.integers(0, 256, (ROWS * COLS // numbers, size), dtype=np.uint8)
     for at in HALVES[kind]:
         raw[:, at:at + 2] = random.uniform(0.001, 0.1, len(raw)).astype(np.float16).view(np.uint8).reshape(-1, 2)
+    if kind == 'MXFP4':
+        raw[:, 0] = random.integers(127 - 23, 127 + 16, len(raw))
+    if kind == 'TQ2_0':  # a pair of bits is 0, 1 or 2
+        raw[:, :64] &= ~(raw[:, :64] >> 1 & 0x55)
     return raw
 
 
@@ -44,6 +51,21 @@ def number(kind: str, b: Array, i: int) -> float:
         first = 6 if kind == 'Q5_0' else 8
         q = int(b[first + i % 16]) >> 4 * (i // 16) & 15 | (int(b[first - 4 + i // 8]) >> i % 8 & 1) << 4
         return half(b, 0) * (q - 16) if kind == 'Q5_0' else half(b, 0) * q + half(b, 2)
+    if kind == 'IQ4_NL':
+        return half(b, 0) * IQ4[int(b[2 + i % 16]) >> 4 * (i // 16) & 15]
+    if kind == 'MXFP4':
+        code = int(b[1 + i % 16]) >> 4 * (i // 16) & 15
+        return 2.0 ** (int(b[0]) - 127) * (-1 if code & 8 else 1) * E2M1[code & 7]
+    if kind == 'IQ4_XS':
+        j = i // 32
+        scale = int(b[4 + j // 2]) >> 4 * (j % 2) & 15 | (int(b[2 + j // 4]) >> 2 * (j % 4) & 3) << 4
+        return half(b, 0) * (scale - 32) * IQ4[int(b[8 + 16 * j + i % 16]) >> 4 * (i % 32 // 16) & 15]
+    if kind == 'TQ2_0':
+        return half(b, 64) * ((int(b[32 * (i // 128) + i % 32]) >> 2 * (i % 128 // 32) & 3) - 1)
+    if kind == 'TQ1_0':
+        place, digit = (i % 32, i // 32) if i < 160 else (32 + i % 16, (i - 160) // 16) if i < 240 else (
+            48 + i % 4, (i - 240) // 4)
+        return half(b, 52) * ((int(b[place]) * 3 ** digit % 256 * 3 >> 8) - 1)
     part, group, lane = i // 128, i // 32, i % 32
     pair = 2 * (group % 4)
     if kind == 'Q2_K':
@@ -71,14 +93,40 @@ def test_every_number_is_there(kind: str) -> None:
     numbers = gguf_blocks.BLOCKS[kind][0]
     wanted = np.array([number(kind, block, i) for block in raw for i in range(numbers)]).reshape(ROWS, COLS)
     found = gguf_blocks.matrix(kind, ROWS, COLS, raw)
-    groups = np.abs(wanted).reshape(ROWS, -1, 32).max(axis=2, keepdims=True)
+    groups = np.maximum(np.abs(wanted).reshape(ROWS, -1, 32).max(axis=2, keepdims=True), 1e-30)
     error = np.abs(found.dequantized() - wanted).reshape(ROWS, -1, 32) / groups
     # Half a step of eight bits; the products that Q4_K's scales and minima are have half a digit of fp16.
-    assert error.max() <= {'Q5_0': 0, 'Q4_K': 2 ** -9}.get(kind, 0.504 / 127)
-    assert found.format == ('w4m' if kind == 'Q4_K' else 'w8g') and found.group_size == 32
+    exact = kind in ('Q5_0', 'IQ4_NL', 'MXFP4', 'TQ1_0', 'TQ2_0')
+    assert error.max() <= (0 if exact else {'Q4_K': 2 ** -9, 'IQ4_XS': 2 ** -11}.get(kind, 0.504 / 127))
+    assert (found.format, found.group_size) == {'Q4_K': ('w4m', 32), 'TQ1_0': ('w4z', 128), 'TQ2_0': ('w4z', 128)}.get(
+        kind, ('w8g', 32))
 
 
-@pytest.mark.parametrize('kind', gguf_blocks.BLOCKS)
+@pytest.mark.parametrize('exponent', [127 - 30, 127 + 18])
+def test_scales_of_mxfp4_outside_fp16(exponent: int) -> None:
+    raw = blocks('MXFP4')
+    raw[:, 0] = exponent
+    wanted = np.array([number('MXFP4', block, i) for block in raw for i in range(32)]).reshape(ROWS, COLS)
+    found = gguf_blocks.matrix('MXFP4', ROWS, COLS, raw).dequantized()
+    assert np.abs(found - wanted).max() <= (2.0 ** -25 if exponent < 127 else 0)
+
+
+@pytest.mark.parametrize('exponent', [127 + 40, 255])
+def test_a_scale_of_mxfp4_that_nothing_holds(exponent: int) -> None:
+    raw = blocks('MXFP4')
+    raw[1, 0] = exponent
+    with pytest.raises(ValueError, match='beyond the range of fp16'):
+        gguf_blocks.matrix('MXFP4', ROWS, COLS, raw)
+
+
+def test_a_ternary_number_that_is_none() -> None:
+    raw = blocks('TQ2_0')
+    raw[1, 7] = 0xff
+    with pytest.raises(ValueError, match='a ternary number is 2'):
+        gguf_blocks.matrix('TQ2_0', ROWS, COLS, raw)
+
+
+@pytest.mark.parametrize('kind', [kind for kind in gguf_blocks.BLOCKS if HALVES[kind]])
 def test_scales_that_are_not_finite(kind: str) -> None:
     raw = blocks(kind)
     raw[1, HALVES[kind][0]:HALVES[kind][0] + 2] = np.array(np.nan, np.float16).reshape(1).view(np.uint8)

@@ -57,6 +57,26 @@ def test_float32_that_was_bf16_becomes_bf16_again(tmp_path: Path) -> None:
     assert linear.format == 'bf16' and np.array_equal(linear.dequantized(), expected(made, 'head'))
 
 
+def test_what_float32_and_float64_round_is_said_once(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
+    made = changed(tensors(), lm_head__weight=tensors()['lm_head.weight'].double() + 2.0 ** -40)
+    head = imported(tmp_path, save(tmp_path / 'theirs', made)).linear('head')
+    assert np.array_equal(head.dequantized(), expected(made, 'head').astype(np.float16))
+    said = [record.getMessage().partition(': ')[2] or record.getMessage() for record in core_log.records]
+    assert sorted(said) == ['embedding is float32, and rounded to 16 bits, as is all else that is float32',
+                            'what is F64 is rounded to F32']
+
+
+def test_q_and_k_of_different_types_become_16_bits(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
+    made = tensors(torch.bfloat16)
+    for name, tensor in made.items():
+        if name.endswith('q_proj.weight'):
+            made[name] = tensor.half()
+    qkv = imported(tmp_path, save(tmp_path / 'theirs', made)).linear('layers.1.attn.qkv')
+    assert np.array_equal(qkv.dequantized(), expected(made, 'layers.1.attn.qkv').astype(np.float16))
+    assert 'is float32, and rounded' not in core_log.text or not np.array_equal(
+        qkv.dequantized(), expected(made, 'layers.1.attn.qkv'))
+
+
 def test_w4_rounds_the_layers_and_keeps_eight_bits_at_both_ends(tmp_path: Path) -> None:
     made = tensors(torch.bfloat16)
     checkpoint = imported(tmp_path, save(tmp_path / 'theirs', made), weights='W4', group_size=32)
@@ -174,7 +194,9 @@ def changed(made: dict[str, torch.Tensor], **changes: torch.Tensor | None) -> di
     ({'lm_head__weight': torch.full((270, 64), torch.nan)}, 'head has weights that are not finite'),
     ({'model__embed_tokens__weight': torch.full((270, 64), torch.inf)}, 'embedding has weights that are not finite'),
     ({'model__norm__weight': torch.full((64,), torch.nan)}, 'model.norm.weight has numbers that are not finite'),
-    ({'lm_head__weight': torch.ones((270, 64), dtype=torch.float64)}, 'lm_head.weight has the type F64'),
+    ({'lm_head__weight': torch.full((270, 64), 1e60, dtype=torch.float64)}, 'head has weights that are not finite'),
+    ({'lm_head__weight': torch.ones((270, 64), dtype=torch.complex64)}, 'lm_head.weight has the type C64'),
+    ({'lm_head__weight': torch.ones((270, 64), dtype=torch.float8_e4m3fn)}, 'lm_head.weight has the type F8_E4M3'),
     ({'lm_head__weight': torch.ones((270, 64), dtype=torch.int8)}, 'lm_head.weight has the type I8'),
     ({'model__layers__1__self_attn__q_proj__bias': torch.ones(64)}, 'only some of'),
     ({'model__layers__1__self_attn__o_proj__bias': torch.ones(32)}, 'o_proj.bias has the shape [32] instead of [64]'),

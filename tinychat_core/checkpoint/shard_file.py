@@ -29,7 +29,7 @@ PAGE = 4096
 ALIGNMENT = 64
 
 _TYPES = {'U8': np.uint8, 'I8': np.int8, 'I16': np.int16, 'I32': np.int32, 'I64': np.int64, 'F16': np.float16,
-          'F32': np.float32, 'BF16': np.uint16}
+          'F32': np.float32, 'F64': np.float64, 'BF16': np.uint16}
 _NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
 
 

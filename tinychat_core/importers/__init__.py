@@ -29,12 +29,20 @@ def import_model(source: str, out: Path, layout: str | None = None,
     `layout` None is each format's default. `progress` is told the fraction done. Raises TinyChatError for what
     cannot be imported; then `out` does not exist.
     """
+    from tinychat_core.importers.boundary import one_line
+
+    with one_line(source):
+        _import_model(source, out, layout, progress, weights, group_size, packed)
+
+
+def _import_model(source: str, out: Path, layout: str | None, progress: Callable[[float], None], weights: str | None,
+                  group_size: int, packed: Path | None) -> None:
     from tinychat_core.checkpoint.writer import CheckpointWriter
     from tinychat_core.importers.assembly import Assembly
     from tinychat_core.importers.recipe import Recipe
 
     opened = open_source(source, packed)
-    recipe = Recipe(weights or (None if opened.quantized else 'W16'), group_size)
+    recipe = Recipe(weights, group_size)
     recipe.check(opened.model)
     parts = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).parts
     identity = {**opened.identity, **({'weights': weights, 'group_size': str(group_size)} if weights else {})}

@@ -31,6 +31,7 @@ class Assembly:
                  convert: Convert) -> None:
         """Raise UnsupportedModelError where a tensor is missing, has another shape or is left over."""
         self._source, self._family, self._model, self._convert = source, family, model, convert
+        self._said: set[tuple[str, str]] = set()  # of which matrix which rounding has been told
         lists = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in names.items()}
         layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
                    for ours, theirs in lists.items() if '{i}' in ours} for i in range(model['layers'])]
@@ -89,9 +90,13 @@ class Assembly:
             weight = source.vector(f'{theirs[0]}.weight') + np.float32(self._family.norm_offset)
             return {f'{ours}.weight': weight, **bias}
         try:
-            matrix = _stacked(ours, [source.matrix(f'{name}.weight') for name in theirs])
+            matrix, rounded = _stacked([source.matrix(f'{name}.weight') for name in theirs])
         except ValueError as error:
             raise UnsupportedModelError(f'{source.label}: {", ".join(theirs)} differ: {error}') from None
+        kind = ours.rpartition('.')[2], rounded
+        if rounded and kind not in self._said:
+            self._said.add(kind)
+            _log.warning('%s: %s, in other layers as well', ours, rounded)
         order = self._family.row_order.get(ours.rpartition('.')[2])
         if order is not None:
             rows = order(self._model)
@@ -99,17 +104,18 @@ class Assembly:
         return {ours: self._convert(ours, matrix), **bias}
 
 
-def _stacked(ours: str, matrices: list[Linear]) -> Linear:
-    """Return all rows as one matrix; where no format holds all, they are rounded to a finer one, which is said."""
+def _stacked(matrices: list[Linear]) -> tuple[Linear, str]:
+    """Return all rows as one matrix, and '' or what is to be said where they are rounded to a finer format."""
     try:
-        return stack(matrices)
+        return stack(matrices), ''
     except ValueError:
-        if len({matrix.cols for matrix in matrices}) > 1 or all(not matrix.group_size for matrix in matrices):
+        if len({matrix.cols for matrix in matrices}) > 1:
             raise
-    plain = [matrix.dequantized() for matrix in matrices]
-    if any(matrix.scales is None for matrix in matrices):
-        _log.warning('%s: only a part is quantized; all of it is rounded to 16 bits', ours)
-        values = np.concatenate(plain)
-        return Linear('f32', values.shape[0], values.shape[1], 0, None, values).in_16_bits()
-    _log.warning('%s: its parts are quantized differently; all of it is rounded to eight bits', ours)
-    return eight_bits(np.concatenate(plain), 32)
+    values = np.concatenate([matrix.dequantized() for matrix in matrices])
+    plain = Linear('f32', values.shape[0], values.shape[1], 0, None, values)
+    quantized = [matrix.scales is not None for matrix in matrices]
+    if not any(quantized):
+        return plain, ''  # who converts it says what that rounds
+    if not all(quantized) or plain.cols % 32:
+        return plain.in_16_bits(), 'only a part is quantized; all of it is rounded to 16 bits'
+    return eight_bits(values, 32), 'its parts are quantized differently; all of it is rounded to eight bits'

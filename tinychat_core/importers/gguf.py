@@ -30,7 +30,7 @@ def open_model(path: Path) -> Opened:
     return Opened(
         source=GgufSource(file, model, family.gguf.interleaved), family=family.in_gguf(),
         names=family.gguf.tensors, model=model, files={name: text.encode() for name, text in texts.items()},
-        identity={'file': path.name, 'bytes': str(stat.st_size), 'modified': str(stat.st_mtime_ns)}, quantized=True)
+        identity={'file': path.name, 'bytes': str(stat.st_size), 'modified': str(stat.st_mtime_ns)})
 
 
 class GgufSource:

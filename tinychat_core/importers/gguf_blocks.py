@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-GGUF's blocks that no format of ours holds (ggml's dequantize_row_* say what they mean).
+GGUF's blocks that no format of ours is made for (ggml's dequantize_row_* say what they mean).
 
 Q5_0 is exact in eight bits. Q4_K keeps its integers, and has its scales and minima, products of two numbers,
 rounded to fp16. The others are rounded to eight bits in groups of 32, which is finer than any of them.
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.importers import gguf_codebooks
 from tinychat_core.quantize.rtn import eight_bits
 
 Array = npt.NDArray[Any]
@@ -23,19 +24,25 @@ Values = npt.NDArray[np.float32]
 
 # Numbers and bytes of a block.
 BLOCKS = {'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q2_K': (256, 84), 'Q3_K': (256, 110), 'Q4_K': (256, 144),
-          'Q5_K': (256, 176), 'Q6_K': (256, 210)}
-EXACT = ('Q5_0',)
+          'Q5_K': (256, 176), 'Q6_K': (256, 210), **gguf_codebooks.BLOCKS}
+EXACT = ('Q5_0', *gguf_codebooks.TERNARY)
+_SAID = {
+    'Q4_K': 'Q4_K keeps its integers; its scales are rounded to fp16',
+    'IQ4_NL': 'IQ4_NL keeps every number, in eight bits instead of four',
+    'IQ4_XS': 'IQ4_XS keeps its integers, in eight bits instead of four; its scales are rounded to fp16',
+    'MXFP4': 'MXFP4 keeps its numbers (to 6e-8), in eight bits instead of four',
+}
 
 
 def said(kind: str) -> str:
     """Return what to tell of a type that is not exact."""
-    if kind == 'Q4_K':
-        return 'Q4_K keeps its integers; its scales are rounded to fp16'
-    return f'{kind} is rounded to eight bits in groups of 32'
+    return _SAID.get(kind, f'{kind} is rounded to eight bits in groups of 32')
 
 
 def matrix(kind: str, rows: int, cols: int, blocks: Array) -> Linear:
     """Return blocks uint8 [n, bytes] as a matrix; ValueError where a scale is not finite."""
+    if kind in gguf_codebooks.BLOCKS:
+        return gguf_codebooks.matrix(kind, rows, cols, blocks)
     if kind == 'Q5_0':
         scales = _halves(blocks, 0)
         q = (_five_bits(blocks[:, 6:], blocks[:, 2:6]).astype(np.int8) - 16).reshape(rows, cols)

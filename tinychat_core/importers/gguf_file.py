@@ -34,13 +34,22 @@ _STRING, _ARRAY = 8, 9
 _TYPE_NAMES = {0: 'F32', 1: 'F16', 2: 'Q4_0', 3: 'Q4_1', 6: 'Q5_0', 7: 'Q5_1', 8: 'Q8_0', 9: 'Q8_1',
                10: 'Q2_K', 11: 'Q3_K', 12: 'Q4_K', 13: 'Q5_K', 14: 'Q6_K', 15: 'Q8_K', 16: 'IQ2_XXS',
                17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS',
-               24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 30: 'BF16'}
+               24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 30: 'BF16', 31: 'Q4_0_4_4',
+               32: 'Q4_0_4_8', 33: 'Q4_0_8_8', 34: 'TQ1_0', 35: 'TQ2_0', 36: 'IQ4_NL_4_4', 37: 'IQ4_NL_4_8',
+               38: 'IQ4_NL_8_8', 39: 'MXFP4', 40: 'NVFP4', 41: 'Q1_0'}
 # Numbers and bytes of a block, for the types that are read.
-_BLOCKS = {'F32': (1, 4), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20), 'Q8_0': (32, 34),
-           **gguf_blocks.BLOCKS}
+_BLOCKS = {'F32': (1, 4), 'F64': (1, 8), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20),
+           'Q8_0': (32, 34), **gguf_blocks.BLOCKS}
 # Types without blocks: our format, and how numpy reads it.
 _PLAIN: dict[str, tuple[str, type[np.generic]]] = {
-    'F16': ('f16', np.float16), 'BF16': ('bf16', np.uint16), 'F32': ('f32', np.float32)}
+    'F16': ('f16', np.float16), 'BF16': ('bf16', np.uint16), 'F32': ('f32', np.float32), 'F64': ('f32', np.float64)}
+
+# What llama.cpp allows at most, or no file has: more is a damaged count, and nothing is built from it.
+_LARGEST_RANK = 4  # GGML_MAX_DIMS
+_LONGEST_ARRAY = 1 << 24
+_LONGEST_TEXT = 1 << 26
+# The fewest bytes of a metadata entry, of a tensor's entry and of an item of an array.
+_SMALLEST_KEY, _SMALLEST_INFO, _SMALLEST_ITEM = 13, 32, 8
 
 
 @dataclass(frozen=True)
@@ -80,26 +89,36 @@ class GgufFile:
             raise TinyChatError(f'{self.path} is not a GGUF file')
         self._position = 4
         version = self._scalar('I')
+        if version and not version & 0xffff:
+            raise TinyChatError(f'{self.path} is for big-endian machines; get the file for little-endian ones')
         if version not in (2, 3):
             raise TinyChatError(f'{self.path} has GGUF version {version}; only 2 and 3 can be read')
         tensors, keys = self._scalar('Q'), self._scalar('Q')
+        self._must_hold(tensors * _SMALLEST_INFO + keys * _SMALLEST_KEY)
         for _ in range(keys):
             key = self._string()
+            if key in self.metadata:
+                raise TinyChatError(f'{self.path} is damaged: it has the key {key} twice')
             self.metadata[key] = self._value(self._scalar('I'))
-        found = []
+        found = {}
         for _ in range(tensors):
-            name = self._string()
-            shape = tuple(self._scalar('Q') for _ in range(self._scalar('I')))
-            found.append((name, shape[::-1], self._scalar('I'), self._scalar('Q')))
+            name, rank = self._string(), self._scalar('I')
+            if name in found or rank > _LARGEST_RANK:
+                raise TinyChatError(f'{self.path} is damaged: it has the tensor {name} ' + (
+                    'twice' if name in found else f'with {rank} dimensions'))
+            shape = tuple(self._scalar('Q') for _ in range(rank))
+            found[name] = shape[::-1], self._scalar('I'), self._scalar('Q')
         alignment = self.metadata.get('general.alignment', 32)
+        if type(alignment) is not int or alignment < 1:
+            raise TinyChatError(f'{self.path} is damaged: general.alignment = {alignment}')
         start = -(-self._position // alignment) * alignment
-        for name, shape, number, offset in found:
+        for name, (shape, number, offset) in found.items():
             self._infos[name] = self._info(name, shape, number, start + offset)
 
     def _info(self, name: str, shape: tuple[int, ...], number: int, offset: int) -> _Info:
         kind = _TYPE_NAMES.get(number, f'number {number}')
         if kind not in _BLOCKS:
-            raise UnsupportedModelError(f'{self.path}: {name} has the type {kind}; supported are '
+            raise UnsupportedModelError(f'{self.path}: {name} has the type {kind}; get a file with one of '
                                         f'{", ".join(_BLOCKS)}')
         block, size = _BLOCKS[kind]
         if not shape or not all(shape) or shape[-1] % block:
@@ -119,14 +138,14 @@ class GgufFile:
         return self._infos[name].shape
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a one-dimensional F32, F16 or BF16 tensor as float32."""
+        """Return a one-dimensional tensor of F32, F16, BF16 or F64 as float32."""
         info = self._infos[name]
-        if len(info.shape) != 1 or info.kind not in ('F32', 'F16', 'BF16'):
+        if len(info.shape) != 1 or info.kind not in _PLAIN:
             raise UnsupportedModelError(f'{self.path}: {name} is no vector of F32, F16 or BF16')
+        vector = self._plain(info)
         if info.kind == 'BF16':
-            vector = (self._raw(info).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-        else:
-            vector = self._raw(info).view(np.float32 if info.kind == 'F32' else np.float16).astype(np.float32)
+            vector = (vector.astype(np.uint32) << 16).view(np.float32)
+        vector = vector.astype(np.float32)
         if not np.isfinite(vector).all():
             raise TinyChatError(f'{self.path} is damaged: {name} has numbers that are not finite')
         return vector
@@ -136,19 +155,17 @@ class GgufFile:
         Return a matrix as the file means it.
 
         Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: as they are.
-        Q5_0: w8g. The others are rounded (see gguf_blocks), which is said once.
+        The others: see gguf_blocks. What is not exact is said once a type.
         """
         info = self._infos[name]
         if len(info.shape) != 2:
             raise UnsupportedModelError(f'{self.path}: {name} is not a matrix')
         (rows, cols), raw = info.shape, self._raw(info)
         if info.kind in _PLAIN:
-            format_, type_ = _PLAIN[info.kind]
-            return Linear(format_, rows, cols, 0, None, raw.view(type_).reshape(rows, cols))
+            return Linear(_PLAIN[info.kind][0], rows, cols, 0, None, self._plain(info).reshape(rows, cols))
         if info.kind in gguf_blocks.BLOCKS:
-            if info.kind not in gguf_blocks.EXACT and info.kind not in self._said:
-                self._said.add(info.kind)
-                _log.warning('%s: %s', self.path, gguf_blocks.said(info.kind))
+            if info.kind not in gguf_blocks.EXACT:
+                self._say(info.kind, gguf_blocks.said(info.kind))
             try:
                 return gguf_blocks.matrix(info.kind, rows, cols, raw.reshape(-1, _BLOCKS[info.kind][1]))
             except ValueError as error:
@@ -169,6 +186,28 @@ class GgufFile:
         mins = np.ascontiguousarray(blocks[..., 2:4]).view(np.float16)[..., 0]
         return Linear('w4m', rows, cols, 32, None, weight, scales, mins)
 
+    def _plain(self, info: _Info) -> npt.NDArray[Any]:
+        """Return the numbers of a tensor without blocks, F64 as float32 and BF16 as uint16."""
+        numbers: npt.NDArray[Any] = self._raw(info).view(_PLAIN[info.kind][1])
+        if info.kind != 'F64':
+            return numbers
+        with np.errstate(over='ignore'):
+            narrow = numbers.astype(np.float32)
+        if not np.array_equal(narrow, numbers, equal_nan=True):
+            self._say('F64', 'F64 is rounded to F32')
+        return narrow
+
+    def _say(self, kind: str, what: str) -> None:
+        """Warn, once for all tensors of a type."""
+        if kind not in self._said:
+            self._said.add(kind)
+            _log.warning('%s: %s', self.path, what)
+
+    def _must_hold(self, count: int) -> None:
+        """Raise ValueError where the rest of the file has fewer bytes than that."""
+        if self._position + count > len(self._data):
+            raise ValueError('a count says more than the file holds')
+
     def _raw(self, info: _Info) -> npt.NDArray[np.uint8]:
         return np.frombuffer(self._data, dtype=np.uint8, offset=info.offset, count=info.length)
 
@@ -179,8 +218,9 @@ class GgufFile:
 
     def _string(self) -> str:
         length = self._scalar('Q')
-        if self._position + length > len(self._data):
-            raise ValueError('a text ends beyond the file')
+        self._must_hold(length)
+        if length > _LONGEST_TEXT:
+            raise ValueError('a text is longer than any')
         text = self._data[self._position:self._position + length].decode('utf-8', errors='surrogateescape')
         self._position += length
         return text
@@ -193,8 +233,11 @@ class GgufFile:
                 raise TinyChatError(f'{self.path} is damaged: metadata of the unknown type {kind}')
             return self._scalar(_SCALARS[kind])
         item, count = self._scalar('I'), self._scalar('Q')
+        size = struct.calcsize(_SCALARS[item]) if item in _SCALARS else _SMALLEST_ITEM
+        self._must_hold(size * count)
+        if count > _LONGEST_ARRAY:
+            raise ValueError('an array is longer than any')
         if item in _SCALARS:
-            size = struct.calcsize(_SCALARS[item])
             values = struct.unpack_from(f'<{count}{_SCALARS[item]}', self._data, self._position)
             self._position += size * count
             return list(values)

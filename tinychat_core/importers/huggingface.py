@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 import json
+import logging
 import mmap
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from tinychat_core.importers.packed_source import PackedSource, Packing, TensorF
 from tinychat_core.importers.quantization_config import OLD_FILES, packing_of
 from tinychat_core.importers.source import Opened, Source
 
-_FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32'}
+_log = logging.getLogger(__name__)
+
+_FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
 _INDEX = 'model.safetensors.index.json'
 # Small files that go along, untouched, where they are there.
 _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
@@ -62,7 +65,7 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     plain = HuggingFaceSource(directory, files_of_weights)
     source: Source = plain if packing is None else PackedSource(plain, packing)
     return Opened(source=source, family=family, names=in_file(family.names(Config(config)), source.names),
-                  model=model, files=files, identity=identity, quantized=packing is not None)
+                  model=model, files=files, identity=identity)
 
 
 def _packing(directory: Path, config: dict[str, Any]) -> Packing | None:
@@ -105,6 +108,7 @@ class HuggingFaceSource:
         """Hold the files."""
         self._directory = directory
         self.files: dict[str, TensorFile] = {name: file for file in files for name in file.shapes}
+        self._narrowed = False  # a warning has said it
 
     @property
     def label(self) -> str:
@@ -121,7 +125,7 @@ class HuggingFaceSource:
         return self.files[name].shapes[name]
 
     def matrix(self, name: str) -> Linear:
-        """Return a matrix of F16, BF16 or F32; UnsupportedModelError names any other type."""
+        """Return a matrix of F16, BF16, F32 or F64 (as f32); UnsupportedModelError names any other type."""
         array, format_ = self._array(name)
         rows, cols = array.shape
         return Linear(format_, rows, cols, 0, None, array)
@@ -148,7 +152,18 @@ class HuggingFaceSource:
         if kind not in _FORMATS:
             raise UnsupportedModelError(f'{self.label}: {name} has the type {kind}; supported are '
                                         f'{", ".join(_FORMATS)}')
-        return shard.array(name), _FORMATS[kind]
+        array = shard.array(name)
+        if kind == 'F64':
+            array = self._in_float32(array)
+        return array, _FORMATS[kind]
+
+    def _in_float32(self, array: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        with np.errstate(over='ignore'):  # what becomes infinite is refused
+            narrow = array.astype(np.float32)
+        if not self._narrowed and not np.array_equal(narrow, array, equal_nan=True):
+            self._narrowed = True
+            _log.warning('%s: what is F64 is rounded to F32', self.label)
+        return narrow
 
 
 def shard_files(directory: Path) -> list[Path]:

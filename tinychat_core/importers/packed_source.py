@@ -172,21 +172,9 @@ class PackedSource:
         return self._plain.shape(name) if packed is None else self._packing.shape(packed)
 
     def matrix(self, name: str) -> Linear:
-        """
-        Return a matrix with its integers as they are stored; one that is not packed in 16 bits.
-
-        Whoever quantizes a model in float32 is left with an embedding of it. Kept exactly it would have no format here.
-        """
+        """Return a matrix with its integers as they are stored; one that is not packed as it is."""
         packed = self._packed.get(name)
-        if packed is not None:
-            return self._packing.matrix(packed)
-        matrix = self._plain.matrix(name)
-        if matrix.format != 'f32' or not np.isfinite(matrix.weight).all():  # who takes it refuses that
-            return matrix
-        narrow = matrix.in_16_bits()
-        if not np.array_equal(narrow.dequantized(), matrix.weight):
-            _log.warning('%s: %s is float32, and rounded to 16 bits', self._plain.label, name)
-        return narrow
+        return self._plain.matrix(name) if packed is None else self._packing.matrix(packed)
 
     def vector(self, name: str) -> Values:
         """Return a vector of numbers."""

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+import logging
 from typing import Any
 
 import numpy as np
 
 from tinychat_core.checkpoint.linear import Linear, stack
-from tinychat_core.errors import InvalidParameterError, TinyChatError, UnsupportedModelError
+from tinychat_core.errors import InvalidParameterError, TinyChatError
 from tinychat_core.quantize.rtn import eight_bits, four_bits
+
+_log = logging.getLogger(__name__)
 
 GROUP_SIZES = (32, 64, 128)
 _EIGHT_BIT_GROUP = 32
@@ -28,11 +31,13 @@ class Recipe:
     """
     W4 and W8 round to the nearest, W16 to fp16 (bf16 where that is what the numbers are).
 
-    `weights` None keeps every matrix exactly, or refuses it.
+    `weights` None keeps every matrix as it is; float32, for which there is no format, becomes 16 bits, and the first
+    matrix that this rounds is named in a warning.
     """
 
     weights: str | None = None
     group_size: int = 128
+    _rounded_to_16: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def check(self, model: Mapping[str, Any]) -> None:
         """Raise InvalidParameterError where the group size does not divide every width of the model."""
@@ -51,9 +56,9 @@ class Recipe:
             raise InvalidParameterError(f'a group size of {size} does not divide a width of {wrong[0]}: {fit}')
 
     def __call__(self, name: str, matrix: Linear) -> Linear:
-        """Return the unpacked matrix as it will be stored; UnsupportedModelError or TinyChatError name it."""
+        """Return the unpacked matrix as it will be stored; TinyChatError names one that is not finite."""
         if self.weights is None:
-            return _exact(name, matrix)
+            return self._kept(name, matrix)
         if matrix.format in ('f16', 'bf16') and (self.weights == 'W16' or name in _KEPT):
             check_finite(name, matrix)
             return matrix
@@ -66,6 +71,16 @@ class Recipe:
         return stack([self._rounded(name, _as_float32(matrix.take(np.arange(first, min(first + step, matrix.rows)))))
                       for first in range(0, matrix.rows, step)])
 
+    def _kept(self, name: str, matrix: Linear) -> Linear:
+        check_finite(name, matrix)
+        if matrix.format != 'f32':
+            return matrix
+        narrow = matrix.in_16_bits()
+        if not self._rounded_to_16 and not np.array_equal(narrow.dequantized(), matrix.weight):
+            self._rounded_to_16.add(name)
+            _log.warning('%s is float32, and rounded to 16 bits, as is all else that is float32', name)
+        return narrow
+
     def _rounded(self, name: str, plain: Linear) -> Linear:
         check_finite(name, plain)
         if self.weights == 'W8' or name in _EIGHT_BITS:
@@ -77,17 +92,6 @@ def _as_float32(matrix: Linear) -> Linear:
     if matrix.format == 'f32':
         return matrix
     return Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized())
-
-
-def _exact(name: str, matrix: Linear) -> Linear:
-    check_finite(name, matrix)
-    if matrix.format != 'f32':
-        return matrix
-    narrow = matrix.in_16_bits()
-    if not np.array_equal(narrow.dequantized(), matrix.weight):
-        raise UnsupportedModelError(f'{name} is F32, and neither F16 nor BF16 holds its numbers exactly; '
-                                    '`--weights W16` rounds them')
-    return narrow
 
 
 def check_finite(name: str, matrix: Linear) -> None:

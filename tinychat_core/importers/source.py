@@ -45,7 +45,7 @@ class Opened:
     A model that can be imported.
 
     `names` are the source's for our tensors, `model` is the description, `files` are the small ones by name.
-    `identity` tells this source from another one. `quantized`: its weights are integers already, and stay so.
+    `identity` tells this source from another one.
     """
 
     source: Source
@@ -54,4 +54,3 @@ class Opened:
     model: dict[str, Any]
     files: Mapping[str, bytes]
     identity: Mapping[str, str]
-    quantized: bool
