@@ -11,8 +11,9 @@ try:
     from tinychat_interfaces.msg import Message, SamplingParams, State, Token
     from tinychat_interfaces.srv import GetModelInfo, ResetConversation, Tokenize
 except ImportError as error:
-    sys.exit(f'tinychat_ros: tinychat_interfaces cannot be imported ({error}); build it with `colcon build '
-             '--base-paths src src/tinychat_ros/tinychat_interfaces` and source install/setup.bash')
+    sys.exit(f'tinychat_ros: tinychat_interfaces cannot be imported ({error}); link it into the '
+             'workspace with `ln -s tinychat_ros/tinychat_interfaces src/`, then `colcon build` and '
+             '`source install/setup.bash`')
 
 __all__ = ['Chat', 'GetModelInfo', 'Message', 'ResetConversation', 'SamplingParams', 'State', 'Token',
            'Tokenize']

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 
+from catkin_pkg.changelog import get_changelog_from_path
 from catkin_pkg.package import parse_package
 import pytest
 import yaml
@@ -58,6 +59,16 @@ def test_package_xml_is_valid(folder: str) -> None:
     package = parse_package(str(ROOT / folder), warnings=warnings)
     assert package.package_format == 3 and package.licenses == ['Apache-2.0'] and package.urls
     assert not warnings
+
+
+@pytest.mark.parametrize('folder', ['.', 'tinychat_interfaces'])
+def test_each_package_has_a_changelog(folder: str) -> None:
+    """As REP 132 has it, so that release tools find what is to be released next."""
+    changelog = get_changelog_from_path(str(ROOT / folder))
+    assert changelog is not None
+    name = parse_package(str(ROOT / folder)).name
+    assert f'\nChangelog for package {name}\n' in changelog.rst
+    assert '\nForthcoming\n---' in changelog.rst
 
 
 def test_versions_agree() -> None:
