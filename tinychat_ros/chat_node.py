@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 import os
 import sys
 from time import monotonic, sleep
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import TinyChatError
@@ -90,6 +92,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._server = ChatServer(self, self._status)
         self._queries = Services(self, group)
         self._diagnostics = Diagnostics(self, self._status, group, board or Board())
+        parameters.warn_of_unknown(self)
         self._give_up = give_up
         if self._value('autostart'):
             # It fires once, however long a model takes to load.
@@ -110,6 +113,18 @@ class ChatNode(LifecycleNodeMixin, Node):
                 self.trigger_shutdown()
             except RuntimeError:  # another transition is under way, and now a short one
                 sleep(0.01)
+
+    def set_parameters(self, parameter_list: Sequence[Parameter[Any]]) -> list[SetParametersResult]:
+        """Set each parameter by itself, as `set_parameters_atomically` does."""
+        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
+
+    def set_parameters_atomically(self, parameter_list: Sequence[Parameter[Any]]) -> SetParametersResult:
+        """Set all or none, after a look at what YAML has made of them; what they are already is no change."""
+        try:
+            changes = parameters.changes(self, parameter_list)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return super().set_parameters_atomically(changes) if changes else SetParametersResult(successful=True)
 
     def destroy_node(self) -> None:
         """Destroy the action, and then all else."""

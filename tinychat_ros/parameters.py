@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-Value = str | int | float | bool
+from tinychat_ros.parameter_values import convert, Value
 
 # When a parameter may change.
 ALWAYS = 'at any time; goals that were accepted before keep the old value'
@@ -101,18 +103,19 @@ PARAMETERS = (
 )
 
 
+TABLE = {declared.name: declared for declared in PARAMETERS}
+
+
 def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
     """
     Declare the whole table on a node, and watch over changes.
 
-    Raises rclpy's ParameterException for a start value (command line, parameter file) of the wrong type, out
-    of range or not among the choices.
+    Raises rclpy's InvalidParameterValueException for a start value (command line, parameter file) of another type,
+    out of range or not among the choices.
     """
-    table = {declared.name: declared for declared in PARAMETERS}
-
     def check(parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
-            declared = table.get(parameter.name)
+            declared = TABLE.get(parameter.name)
             if declared is None:
                 continue
             if declared.choices and parameter.value not in declared.choices:
@@ -125,4 +128,47 @@ def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
 
     node.add_on_set_parameters_callback(check)  # before the declarations: it sees the start values, too
     for declared in PARAMETERS:
-        node.declare_parameter(declared.name, declared.default, declared.descriptor())
+        value = declared.default
+        # rclpy would take an override as it is, and refuse 0 for 0.0.
+        if declared.name in node._parameter_overrides:
+            value = _start_value(node, declared)
+        node.declare_parameter(declared.name, value, declared.descriptor(), ignore_override=True)
+
+
+def _start_value(node: Node, declared: Declared) -> Value:
+    value = node._parameter_overrides[declared.name].value
+    try:
+        return convert(declared.name, value, type(declared.default), node.get_logger().warning)
+    except ValueError as error:
+        raise InvalidParameterValueException(declared.name, value, str(error)) from None
+
+
+def warn_of_unknown(node: Node) -> None:
+    """Log which start values belong to no parameter of a node, once all are declared: ROS ignores them in silence."""
+    unknown = [name for name in node._parameter_overrides if not node.has_parameter(name)]
+    for name in unknown[:5]:
+        # Of sampling.temperature most people remember the second half.
+        names = {known: known for known in TABLE} | {known.rpartition('.')[2]: known for known in TABLE}
+        close = get_close_matches(name, names, 1)
+        node.get_logger().warning(
+            f'there is no parameter {name[:100]!r}, and its value is ignored' +
+            (f'; did you mean {names[close[0]]}?' if close else ''))
+
+
+def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[Any]]:
+    """
+    Return what differs from the values that a node has, each in the type that is declared.
+
+    What does not differ needs no leave to change: so a node takes its own dump. Raises ValueError with one line for a
+    value of another type.
+    """
+    new = []
+    for parameter in parameters:
+        declared = TABLE.get(parameter.name)
+        if declared is not None:
+            value = convert(parameter.name, parameter.value, type(declared.default), node.get_logger().warning)
+            parameter = Parameter(parameter.name, value=value)
+        is_known = node.has_parameter(parameter.name)
+        if not is_known or node.get_parameter(parameter.name).get_parameter_value() != parameter.get_parameter_value():
+            new.append(parameter)
+    return new

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import signal
 import sys
 from threading import Event, Thread
@@ -15,6 +15,7 @@ import rclpy
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from tinychat_ros.heap import share_one_heap
 
@@ -43,10 +44,12 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
+        _refuse_others(args or sys.argv)
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node(give_up)
-    except (NameValidationException, ParameterException, RuntimeError) as error:  # for bad arguments and start values
-        print(f'tinychat_ros: error: {" ".join(str(error).split())}', file=sys.stderr)
+    except (NameValidationException, ParameterException, RuntimeError, UnicodeError) as error:
+        # Of bad arguments and start values.
+        print(f'tinychat_ros: error: {_explained(error)}', file=sys.stderr)
         rclpy.try_shutdown()
         return 2
     executor = MultiThreadedExecutor(num_threads=4)
@@ -72,3 +75,25 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         node.destroy_node()
     rclpy.try_shutdown()
     return exit_code
+
+
+def _explained(error: Exception) -> str:
+    """Return one line, with what to write where rcl only tells that it could not read something."""
+    line = ' '.join(str(error).split())
+    if isinstance(error, UnicodeError):
+        return 'the arguments must be UTF-8'
+    if 'parameter override rule' in line:
+        return f"""{line}; the value is YAML: write quotes that the shell leaves, as in -p "NAME:='a: b'" or -p "NAME:=''\""""
+    if 'No value at line' in line:
+        return f"{line}; an empty text is ''"
+    return line
+
+
+def _refuse_others(arguments: Sequence[str]) -> None:
+    """Raise RuntimeError for what no part of ROS reads, and for NAME:=VALUE alone, an old form of a remapping."""
+    own = arguments[1:arguments.index('--ros-args')] if '--ros-args' in arguments else arguments[1:]
+    # Those that rcl has always taken begin with underscores: __ns:=, __node:=.
+    unknown = [text for text in own if ':=' in text and not text.startswith('_')] or remove_ros_args([*arguments])[1:]
+    if unknown:
+        raise RuntimeError(f"unknown argument '{unknown[0]}'; a parameter is given by --ros-args -p NAME:=VALUE, and "
+                           'another name by --ros-args -r OLD:=NEW')

@@ -81,6 +81,18 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: 
     assert node.output.count('\n') == 1
 
 
+@pytest.mark.parametrize(('arguments', 'reason'), [
+    (['model:=/models/x'], "unknown argument 'model:=/models/x'; a parameter is given by --ros-args -p NAME:=VALUE"),
+    (['--ros-args', '-p', 'model:='], '''write quotes that the shell leaves'''),
+    (['--ros-args', '-p', b'model:=/models/\xff'], 'the arguments must be UTF-8'),
+])
+def test_arguments_that_ros_would_not_read_as_they_are_meant(arguments: list[Any], reason: str) -> None:
+    node = Process(str(BIN / 'chat_node'), *arguments)
+    assert node.ends() == 2
+    # rcl may have a line of its own before.
+    assert reason in node.output.splitlines()[-1]
+
+
 def test_the_parameter_file_of_the_launch_file_starts_the_node(start_node: Any) -> None:
     config = Path(__file__).parents[2] / 'config' / 'chat.yaml'
     _, namespace = start_node('--params-file', str(config), '--log-level', 'info',
