@@ -51,7 +51,8 @@ def _text(name: str, value: Any, warn: Callable[[str], object]) -> str:
 
 
 def _quote(name: str, text: str) -> str:
-    return f"""write quotes that the shell leaves: -p "{name}:='{text}'", in a file {name.rpartition('.')[2]}: '{text}'"""
+    key = name.rpartition('.')[2]
+    return f"""write quotes that the shell leaves: -p "{name}:='{text}'", in a file {key}: '{text}'"""
 
 
 def _truth(value: Any) -> bool | None:

@@ -19,6 +19,8 @@ from rclpy.utilities import remove_ros_args
 
 from tinychat_ros.heap import share_one_heap
 
+QUOTED = """-p "NAME:='a: b'" or -p "NAME:=''\""""
+
 
 def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
     """
@@ -83,7 +85,7 @@ def _explained(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return 'the arguments must be UTF-8'
     if 'parameter override rule' in line:
-        return f"""{line}; the value is YAML: write quotes that the shell leaves, as in -p "NAME:='a: b'" or -p "NAME:=''\""""
+        return f'{line}; the value is YAML and needs quotes that the shell leaves, as in {QUOTED}'
     if 'No value at line' in line:
         return f"{line}; an empty text is ''"
     return line

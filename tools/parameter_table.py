@@ -19,6 +19,13 @@ HEAD = """# Parameters of the chat node
 Made from [tinychat_ros/parameters.py](../tinychat_ros/parameters.py) by `python3 tools/parameter_table.py`.
 [config/chat.yaml](../config/chat.yaml) has all of them with their defaults, and `ros2 param describe /tinychat NAME`
 tells the same as this page.
+
+ROS reads values as YAML. A whole number is taken for a real one (`time_limit:=30`), and any spelling of a number or a
+truth value that can mean one thing only for what it means. A text that looks like something else needs quotes that
+the shell leaves: `-p "model:='1.10'"`, in a file `model: '1.10'`. Without them a real number or a word like `yes` is
+refused, and a whole number is taken with a warning. An empty text is `-p "system_prompt:=''"`. The log names each
+start value that belongs to no parameter. A parameter may always be set to the value that it has, so the node takes
+its own `ros2 param dump` back.
 """
 NOTES = {
     ALWAYS: 'A goal that was accepted before keeps the old value.',

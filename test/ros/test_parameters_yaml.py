@@ -46,7 +46,8 @@ def test_the_command_line(node: Callable[..., ChatNode], name: str, text: str, v
 
 def test_whole_numbers_in_a_file(node: Callable[..., ChatNode], tmp_path: Path) -> None:
     file = tmp_path / 'mine.yaml'
-    file.write_text('/**:\n  ros__parameters:\n    time_limit: 30\n    sampling: {temperature: 0, top_p: 1, min_p: 0}\n')
+    file.write_text('/**:\n  ros__parameters:\n    time_limit: 30\n'
+                    '    sampling: {temperature: 0, top_p: 1, min_p: 0}\n')
     parameters = node('--params-file', str(file))
     assert [parameters.get_parameter(name).value for name in
             ('time_limit', 'sampling.temperature', 'sampling.top_p', 'sampling.min_p')] == [30.0, 0.0, 1.0, 0.0]
@@ -58,7 +59,7 @@ def test_whole_numbers_in_a_file(node: Callable[..., ChatNode], tmp_path: Path) 
     ('busy_policy:=1', 'queue or reject or preempt'), ('threads:=[1, 2]', 'not a list'),
 ])
 def test_a_start_value_that_cannot_be_meant_is_one_line(node: Callable[..., ChatNode], override: str,
-                                                       reason: str) -> None:
+                                                        reason: str) -> None:
     with pytest.raises(ParameterException, match=reason) as caught:
         node('-p', override)
     assert override.split(':=')[0] in str(caught.value)
