@@ -14,6 +14,7 @@ from tinychat_core.chat_template import ChatTemplate, load_template, ROLES
 from tinychat_core.control_text import ControlText
 from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
+from tinychat_core.special_tokens import ends_of_answers, MARKUP
 
 # Private use: joins with nothing to one token.
 _OTHER = '\U000f0000'
@@ -40,6 +41,7 @@ class Tokenizer:
         eos = _content(config.get('eos_token'))
         named = [] if eos is None else [library.token_to_id(eos)]
         stop_ids = {id_ for id_ in [*eos_ids, *named] if id_ is not None and 0 <= id_ < self.vocab_size}
+        stop_ids.update(_ends_by_name(library))
         self._control = {id_: token.content for id_, token in library.get_added_tokens_decoder().items()
                          if token.special or id_ in stop_ids}
         self.control_ids = frozenset(self._control)
@@ -264,6 +266,14 @@ def _checked(message: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(content, str):
         raise InvalidParameterError(f"a message's content must be text, not {content!r}")
     return {'role': role, 'content': content}
+
+
+def _ends_by_name(library: Any) -> list[int]:
+    """Return what ends an answer by its name; a name that HTML has, too, only where it is a special token."""
+    added = library.get_added_tokens_decoder()
+    ids = {token: id_ for token in ends_of_answers(library.get_vocab(with_added_tokens=True))
+           if (id_ := library.token_to_id(token)) is not None}
+    return [id_ for token, id_ in ids.items() if token not in MARKUP or (id_ in added and added[id_].special)]
 
 
 def _content(token: Any) -> str | None:

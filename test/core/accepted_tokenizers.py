@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import small_huggingface as small
+import tiny_llama
 import torch
 
 Case = Callable[[Path], Sequence[str]]
@@ -22,6 +24,28 @@ def directory(change: Callable[[Path], object]) -> Case:
     return case
 
 
+def gguf(**changes: Any) -> Case:
+    """Return a GGUF file with other keys of its tokenizer."""
+    def case(tmp_path: Path) -> Sequence[str]:
+        named = {f'tokenizer__ggml__{key}': value for key, value in changes.items()}
+        return [str(tiny_llama.save(tmp_path / 'tiny.gguf', tiny_llama.tensors(), **named))]
+
+    return case
+
+
+TOKENS: list[str] = tiny_llama.metadata()['tokenizer.ggml.tokens']
+SCORES = {'model': 'llama', 'tokens': ['<unk>', '<s>', '</s>', *'abcde', *(f'<{i}>' for i in range(249)), 'ab', 'bc'],
+          'token_type': [2, 3, 3] + [1] * 256, 'bos_token_id': 1, 'eos_token_id': 2}
+
 CASES: dict[str, list[Case]] = {
+    'GGUF: special tokens whose type is that of text': [gguf(token_type=[1] * 259), gguf(token_type=None)],
+    'GGUF: no name for how words are cut': [gguf(pre=None), gguf(pre='')],
+    'GGUF: a token around a text is wanted, and there is none': [gguf(add_bos_token=True, bos_token_id=None)],
+    'GGUF: tokens with the same score': [gguf(**SCORES, scores=[0.0] * 259)],
+    'GGUF: a name for how words are cut that is not known': [gguf(pre='kimi-k2'), gguf(pre='gemma4'), gguf(pre=7)],
+    'GGUF: a tokenizer that is neither `gpt2` nor `llama`': [gguf(model='t5'), gguf(model=None), gguf(model='bert')],
+    'GGUF: a token twice, ids outside the vocabulary, tokens of hundreds of characters': [
+        gguf(tokens=[*TOKENS[:-1], TOKENS[0]]), gguf(eos_token_id=259),
+        gguf(**{**SCORES, 'tokens': [*SCORES['tokens'][:-1], 'x' * 300]}, scores=[-float(i) for i in range(259)])],
     'a directory without `tokenizer.json`': [directory(lambda made: (made / 'tokenizer.json').unlink())],
 }

@@ -173,12 +173,12 @@ def test_an_eos_id_outside_the_vocabulary_is_ignored(make: Make) -> None:
 def test_a_template_without_control_tokens_gives_a_stop_text(make: Make) -> None:
     template = "{% for m in messages %}{{ m['role'] | capitalize + ': ' + m['content'] + '\n' }}{% endfor %}"
     tokenizer = make(template=template)
-    assert tokenizer.stop_texts == ('\nUser:',) and not tokenizer.stop_ids
+    assert tokenizer.stop_texts == ('\nUser:',) and tokenizer.stop_ids == {258}
 
 
 def test_a_template_that_only_separates_turns_gives_no_stop_text(make: Make) -> None:
     tokenizer = make(template="{% for m in messages %}{{ m['content'] + '\n' }}{% endfor %}")
-    assert tokenizer.stop_texts == () and not tokenizer.stop_ids
+    assert tokenizer.stop_texts == () and tokenizer.stop_ids == {258}
 
 
 def test_a_model_older_than_templates_is_known_by_its_published_name(make: Make, tmp_path: Path) -> None:

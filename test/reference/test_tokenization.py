@@ -89,4 +89,4 @@ def test_control_tokens_in_a_message_are_ids_of_text(tokenizer: Tokenizer, plain
 
 
 def test_the_end_of_a_turn_ends_an_answer(tokenizer: Tokenizer) -> None:
-    assert tokenizer.stop_ids == {2} and tokenizer.stop_texts == ()
+    assert tokenizer.stop_ids == {0, 2} and tokenizer.stop_texts == ()  # <|endoftext|>, <|im_end|>

@@ -4,74 +4,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 import json
+import logging
 from typing import Any
 
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors, Regex, Tokenizer
+from tokenizers import decoders, models, normalizers, processors, Tokenizer
 
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
+from tinychat_core.importers.gguf_special import CONTROL, PREFIX, special_tokens, SpecialTokens, UNKNOWN, USER_DEFINED
+from tinychat_core.importers.gguf_words import Words, words_of
 
-_PREFIX = 'tokenizer.ggml.'
-_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4  # types of tokens
+_log = logging.getLogger(__name__)
+
 _SPACE = '▁'  # SentencePiece's
-
-
-@dataclass(frozen=True)
-class _Words:
-    """
-    How text is cut into words before byte-level merges.
-
-    `pattern`: regular expression of a word; '' is GPT-2's. `digits`: each a word of its own. `whole`: a word
-    that is a token stays one, whatever the merges say. `bos`: the token that begins a text, where the file
-    does not say whether it does.
-    """
-
-    pattern: str = ''
-    digits: bool = False
-    whole: bool = False
-    bos: bool = False
-    composed: bool = False  # in Unicode's form C first
-
-    def apply(self, tokenizer: Tokenizer) -> None:
-        """Put the steps into a tokenizer."""
-        steps: list[pre_tokenizers.PreTokenizer] = []
-        if self.digits:
-            steps.append(pre_tokenizers.Digits(individual_digits=True))
-        if self.pattern:
-            steps.append(pre_tokenizers.Split(Regex(self.pattern), 'isolated'))
-        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not self.pattern))
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
-        if self.composed:
-            tokenizer.normalizer = normalizers.NFC()
-
-
-_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_UPPER, _LOWER = r'[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]', r'[\p{Ll}\p{Lm}\p{Lo}\p{M}]'
-_NO_LETTER = r'[^\r\n\p{L}\p{N}]?'  # before a word: a space, most often
-_SPACES = r'\s*[\r\n]+|\s+(?!\S)|\s+'
-
-
-def _words(digits: str) -> str:
-    """Return the pattern that LLaMA 3 and Qwen 2 share: contractions, words, numbers, signs, spaces."""
-    return rf'{_CONTRACTIONS}|{_NO_LETTER}\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_SPACES}'
-
-
-def _cased_words(end: str, digits: str) -> str:
-    """Return the pattern that GPT-4o and Mistral's Tekken share: a word also ends where capitals begin."""
-    return (rf'{_NO_LETTER}{_UPPER}*{_LOWER}+{end}|{_NO_LETTER}{_UPPER}+{_LOWER}*{end}|{digits}|'
-            rf' ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}')
-
-
-_LLAMA_3 = _Words(_words(r'\p{N}{1,3}'), whole=True, bos=True)
-_QWEN_2 = _Words(_words(r'\p{N}'), composed=True)
-# By GGUF's names.
-_PRE_TOKENIZERS = {
-    'smollm': _Words(digits=True), 'gpt-2': _Words(), 'llama-bpe': _LLAMA_3, 'llama-v3': _LLAMA_3, 'llama3': _LLAMA_3,
-    'qwen2': _QWEN_2, 'deepseek-r1-qwen': _QWEN_2,
-    'gpt-4o': _Words(_cased_words(f'{_CONTRACTIONS}?', r'\p{N}{1,3}')),
-    'tekken': _Words(_cased_words('', r'\p{N}'), whole=True, bos=True)}
+# Types of tokens that others are joined to: all that are neither special nor bytes.
+_JOINED = (0, 1, 5)
+# SentencePiece's own limit is 16 characters, runs of spaces are longer; real vocabularies have 2.3 ways a token.
+_LONGEST, _MOST_WAYS = 256, 64
 
 
 def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -81,63 +31,77 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
     Raises UnsupportedModelError for a tokenizer that is neither byte-level BPE nor SentencePiece's BPE, or has
     an unknown pre-tokenizer; TinyChatError for one whose parts do not fit together.
     """
-    kind = metadata.get(f'{_PREFIX}model')
+    kind = metadata.get(f'{PREFIX}model')
     if kind not in ('gpt2', 'llama'):
         raise UnsupportedModelError(f"the tokenizer '{kind}' of a GGUF file is not supported, only 'gpt2' "
                                     "(byte-level BPE) and 'llama' (SentencePiece's BPE)")
-    for name in ('tokens', 'token_type', 'merges' if kind == 'gpt2' else 'scores'):
-        if not isinstance(metadata.get(_PREFIX + name), list):
-            raise UnsupportedModelError(f'the metadata lacks {_PREFIX}{name}')
-    pre = str(metadata.get(f'{_PREFIX}pre'))
-    if kind == 'gpt2' and pre not in _PRE_TOKENIZERS:
-        raise UnsupportedModelError(f"the pre-tokenizer '{pre}' is not supported, only {', '.join(_PRE_TOKENIZERS)}")
-    tokens: list[str] = metadata[f'{_PREFIX}tokens']
+    for name in ('tokens', 'merges' if kind == 'gpt2' else 'scores'):
+        if not isinstance(metadata.get(PREFIX + name), list):
+            raise UnsupportedModelError(f'the metadata lacks {PREFIX}{name}')
+    words = _words(metadata) if kind == 'gpt2' else None
+    tokens: list[str] = metadata[f'{PREFIX}tokens']
     try:
-        if kind == 'gpt2':
-            tokenizer, bos = _byte_level(metadata, tokens, _PRE_TOKENIZERS[pre]), _PRE_TOKENIZERS[pre].bos
-        else:
-            tokenizer, bos = _sentencepiece(metadata, tokens), True
-        _add_tokens(tokenizer, tokens, metadata[f'{_PREFIX}token_type'])
-        special = {name: _text(metadata, key, tokens) for name, key in (
-            ('bos_token', 'bos'), ('eos_token', 'eos'), ('unk_token', 'unknown'), ('pad_token', 'padding'))}
-        frame = _frame(metadata, special, bos)
+        vocabulary = _vocabulary(tokens)
+        special = special_tokens(metadata, tokens)
+        tokenizer = (_sentencepiece(metadata, vocabulary, special) if words is None else
+                     _byte_level(metadata, vocabulary, words))
+        tokenizer.add_special_tokens(special.added(CONTROL, UNKNOWN))
+        tokenizer.add_tokens(special.added(USER_DEFINED))
+        frame = _frame(metadata, special.named, words is None or words.bos)
         if frame != ['$A']:
             tokenizer.post_processor = processors.TemplateProcessing(
-                single=frame, special_tokens=[(name, tokenizer.token_to_id(name)) for name in frame if name != '$A'])
+                single=frame, special_tokens=[(name, vocabulary[name]) for name in frame if name != '$A'])
+    except TinyChatError:
+        raise
     except Exception as error:  # the library knows no narrower one
         raise TinyChatError(f'the tokenizer of the GGUF file is damaged: {error}') from None
-    config = {'tokenizer_class': 'PreTrainedTokenizerFast', **special,
-              'add_bos_token': frame[0] != '$A', 'chat_template': metadata.get('tokenizer.chat_template')}
-    return {'tokenizer.json': tokenizer.to_str(),
-            'tokenizer_config.json': json.dumps({k: v for k, v in config.items() if v is not None}, indent=1)}
+    template = metadata.get('tokenizer.chat_template')
+    config = {'tokenizer_class': 'PreTrainedTokenizerFast', **special.named, 'add_bos_token': frame[0] != '$A',
+              **({} if template is None else {'chat_template': template})}
+    return {'tokenizer.json': tokenizer.to_str(), 'tokenizer_config.json': json.dumps(config, indent=1)}
 
 
-def _byte_level(metadata: Mapping[str, Any], tokens: list[str], words: _Words) -> Tokenizer:
-    pairs = [(first, second) for first, second in (merge.split(' ', 1) for merge in metadata[f'{_PREFIX}merges'])]
-    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=pairs,
-                                     ignore_merges=words.whole))
+def _words(metadata: Mapping[str, Any]) -> Words:
+    name = metadata.get(f'{PREFIX}pre')
+    if not name:
+        _log.warning("the GGUF file does not say how its tokenizer cuts words: 'default' is taken, as llama.cpp does, "
+                     'and answers may be worse; a newer GGUF file of the model says it')
+    return words_of(str(name or 'default'))
+
+
+def _vocabulary(tokens: Sequence[str]) -> dict[str, int]:
+    vocabulary: dict[str, int] = {}
+    for i, token in enumerate(tokens):
+        if vocabulary.setdefault(token, i) != i:
+            raise ValueError(f'the tokens {vocabulary[token]} and {i} are both {token!a}')
+    return vocabulary
+
+
+def _byte_level(metadata: Mapping[str, Any], vocabulary: dict[str, int], words: Words) -> Tokenizer:
+    pairs = [(first, second) for first, second in (merge.split(' ', 1) for merge in metadata[f'{PREFIX}merges'])]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=words.whole))
     words.apply(tokenizer)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
-def _sentencepiece(metadata: Mapping[str, Any], tokens: list[str]) -> Tokenizer:
+def _sentencepiece(metadata: Mapping[str, Any], vocabulary: dict[str, int], special: SpecialTokens) -> Tokenizer:
     """
     Return the tokenizer of a vocabulary with scores (Kudo and Richardson, 2018).
 
     Of all neighbours those are joined first that make the token with the highest score; so the merges are all
     ways to part a token in two, by the token's score.
     """
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    kinds = metadata[f'{_PREFIX}token_type']
-    ranked = sorted(((score, token) for token, score, kind in zip(
-        tokens, metadata[f'{_PREFIX}scores'], kinds, strict=True) if kind == _NORMAL), key=lambda item: -item[0])
-    merges = [(token[:at], token[at:]) for _, token in ranked for at in range(1, len(token))
-              if token[:at] in vocabulary and token[at:] in vocabulary]
-    unknown = _text(metadata, 'unknown', tokens)
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True,
-                                     byte_fallback=True))
-    prefix = metadata.get(f'{_PREFIX}add_space_prefix', True)
+    tokens, scores = special.tokens, metadata[f'{PREFIX}scores']
+    ranked = sorted(((score, token) for token, score, kind in zip(tokens, scores, special.kinds, strict=True)
+                     if kind in _JOINED), key=lambda item: -item[0])
+    merges = list(_ways(ranked, vocabulary))
+    joined = {first + second for first, second in merges}
+    if len({score for score, token in ranked if token in joined}) < len(joined):
+        _log.warning('the GGUF file gives several tokens the same score: which of them comes first is not certain')
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=special.named.get('unk_token'),
+                                     fuse_unk=True, byte_fallback=True))
+    prefix = metadata.get(f'{PREFIX}add_space_prefix', True)
     steps: list[normalizers.Normalizer] = [normalizers.Prepend(_SPACE)] if prefix else []
     tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(' ', _SPACE)])
     undo: list[decoders.Decoder] = [decoders.Replace(_SPACE, ' '), decoders.ByteFallback(), decoders.Fuse()]
@@ -145,23 +109,29 @@ def _sentencepiece(metadata: Mapping[str, Any], tokens: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def _add_tokens(tokenizer: Tokenizer, tokens: list[str], types: list[int]) -> None:
-    """Add what is never cut: control tokens, and those that the model's makers defined."""
-    kinds = list(zip(tokens, types, strict=True))
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)
-                                  for token, kind in kinds if kind == _CONTROL])
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token, kind in kinds if kind == _USER_DEFINED])
+def _ways(ranked: Sequence[tuple[float, str]], vocabulary: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield all ways to part a token in two; a vocabulary that has too many is damaged, and would fill the memory."""
+    names = {token: token for token in vocabulary}  # so that a part is not stored again
+    left = _MOST_WAYS * len(vocabulary)
+    for _, token in ranked:
+        if len(token) > _LONGEST:
+            raise ValueError(f'a token has {len(token)} characters')
+        for at in range(1, len(token)):
+            first = names.get(token[:at])
+            second = None if first is None else names.get(token[at:])
+            if first is not None and second is not None:
+                left -= 1
+                if left < 0:
+                    raise ValueError(f'its {len(vocabulary)} tokens are made of each other in too many ways')
+                yield first, second
 
 
-def _frame(metadata: Mapping[str, Any], special: Mapping[str, str | None], bos: bool) -> list[str]:
+def _frame(metadata: Mapping[str, Any], named: Mapping[str, str], bos: bool) -> list[str]:
     """Return what a text gets around it: `$A` is the text."""
     def token(name: str, default: bool) -> list[str]:
-        text = special[f'{name}_token']
-        return [text] if text is not None and metadata.get(f'{_PREFIX}add_{name}_token', default) else []
+        text, wanted = named.get(f'{name}_token'), metadata.get(f'{PREFIX}add_{name}_token', default)
+        if wanted and text is None:
+            _log.warning('the GGUF file wants a %s token around a text and has none: it is left out', name)
+        return [text] if text is not None and wanted else []
 
     return [*token('bos', bos), '$A', *token('eos', False)]
-
-
-def _text(metadata: Mapping[str, Any], key: str, tokens: list[str]) -> str | None:
-    index = metadata.get(f'{_PREFIX}{key}_token_id')
-    return None if index is None else tokens[index]

@@ -1,0 +1,95 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Which tokens of a GGUF file are control tokens, and which are never cut.
+
+The file has a type for each token, and exporters get it wrong. So a token is a control token, too, where a key says
+that it ends or begins a text, where its name is known, or where the chat template writes it and it looks like one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import logging
+from typing import Any
+
+from tokenizers import AddedToken
+
+from tinychat_core.special_tokens import is_control_name, is_mark, is_shown, MARKUP
+
+_log = logging.getLogger(__name__)
+
+PREFIX = 'tokenizer.ggml.'
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
+_BYTE = 6
+# Tokens that the keys name: the text in a template, the key, and SentencePiece's id where the key is missing.
+_NAMED = (('bos_token', 'bos', 1), ('eos_token', 'eos', 2), ('unk_token', 'unknown', 0), ('pad_token', 'padding', None),
+          ('sep_token', 'seperator', None), ('mask_token', 'mask', None))
+_ENDS = ('eos', 'eot', 'eom')
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """`kinds`: the type of each token, put right. `named`: the tokens of the keys, as templates call them."""
+
+    tokens: Sequence[str]
+    kinds: Sequence[int]
+    named: Mapping[str, str]
+    rstrip: frozenset[str]
+
+    def added(self, *kinds: int) -> list[AddedToken]:
+        """Return the tokens of these kinds as the library adds them."""
+        return [AddedToken(token, special=kind != USER_DEFINED, normalized=False, rstrip=token in self.rstrip)
+                for token, kind in zip(self.tokens, self.kinds, strict=True) if kind in kinds and token]
+
+
+def special_tokens(metadata: Mapping[str, Any], tokens: Sequence[str]) -> SpecialTokens:
+    """Return what the metadata say of special tokens; one warning names those whose type is wrong."""
+    given = metadata.get(f'{PREFIX}token_type') or [NORMAL] * len(tokens)
+    if len(given) != len(tokens):
+        raise ValueError(f'{len(tokens)} tokens have {len(given)} types')
+    is_sentencepiece = metadata.get(f'{PREFIX}model') == 'llama'
+    named = {name: text for name, key, default in _NAMED
+             if (text := _token(metadata, key, tokens, default if is_sentencepiece else None)) is not None}
+    ends = {_token(metadata, key, tokens, None) for key in _ENDS}
+    template = str(metadata.get('tokenizer.chat_template', ''))
+    kinds = list(given)
+    wrong = []
+    for i, (token, kind) in enumerate(zip(tokens, given, strict=True)):
+        if kind in (CONTROL, UNKNOWN, _BYTE):
+            continue
+        is_known = is_control_name(token) and not (kind == USER_DEFINED and token in MARKUP)
+        is_used = kind != USER_DEFINED and is_mark(token) and (token in template or token in named.values())
+        if token in ends or is_known or is_used:
+            kinds[i] = USER_DEFINED if is_shown(token) else CONTROL
+            wrong.append(token)
+    if wrong:
+        more = f' and {len(wrong) - 10} more' if len(wrong) > 10 else ''
+        _log.warning('the GGUF file calls %s%s text; they are taken for the special tokens that they are',
+                     ', '.join(ascii(token)[1:-1] for token in wrong[:10]), more)
+    return SpecialTokens(tokens, kinds, named, _swallowing(metadata, tokens, kinds))
+
+
+def _token(metadata: Mapping[str, Any], key: str, tokens: Sequence[str], default: int | None) -> str | None:
+    index = metadata.get(f'{PREFIX}{key}_token_id')
+    if index is None:
+        return None if default is None or default >= len(tokens) else tokens[default]
+    if type(index) is not int or not 0 <= index < len(tokens):
+        raise ValueError(f'{PREFIX}{key}_token_id is {index!r}, which is no token')
+    return tokens[index]
+
+
+def _swallowing(metadata: Mapping[str, Any], tokens: Sequence[str], kinds: Sequence[int]) -> frozenset[str]:
+    """
+    Return the tokens that swallow the white space behind them, which no key of the file tells.
+
+    Phi-3 and Phi-3.5 have such tokens (`rstrip` in their tokenizer.json): all special ones but those that begin and end
+    a text. They are the models of this architecture with a SentencePiece vocabulary; Phi-4's is byte level.
+    """
+    name = str(metadata.get('general.name', '')).lower()
+    is_phi_3 = metadata.get('general.architecture') == 'phi3' or 'phi-3' in name or 'phi3' in name
+    if not is_phi_3 or metadata.get(f'{PREFIX}model') != 'llama':
+        return frozenset()
+    special = {token for token, kind in zip(tokens, kinds, strict=True) if kind in (CONTROL, UNKNOWN, USER_DEFINED)}
+    return frozenset(special - {'<unk>', '<s>', '<|endoftext|>'})
