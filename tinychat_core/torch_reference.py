@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tinychat_core.errors import TinyChatError
 from tinychat_core.families import describe
-from tinychat_core.importers.huggingface import read_json
+from tinychat_core.importers.source_files import read_json
 
 
 class TorchReference:

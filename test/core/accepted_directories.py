@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import json
 from pathlib import Path
+import shutil
 
+import packed_formats as packed
+from safetensors.torch import load_file, save_file
 import small_huggingface as small
 import torch
 
@@ -39,6 +43,50 @@ def renamed(old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def without(name: str) -> Callable[[Path], None]:
+    return lambda made: (made / name).unlink()
+
+
+def beside(name: str) -> Callable[[Path], None]:
+    """Put an empty file into the directory."""
+    def change(made: Path) -> None:
+        (made / name).parent.mkdir(exist_ok=True)
+        (made / name).write_text('{}')
+
+    return change
+
+
+def link(name: str, target: str) -> Callable[[Path], None]:
+    def change(made: Path) -> None:
+        (made / name).unlink(missing_ok=True)
+        (made / name).symlink_to(target)
+
+    return change
+
+
+def outside(made: Path) -> None:
+    (made / 'model.safetensors').rename(made.parent / 'model.safetensors')
+    (made / 'model.safetensors.index.json').write_text('{"weight_map": {"a": "../model.safetensors"}}')
+
+
+def gptq(tmp_path: Path) -> Sequence[str]:
+    """Return what AutoGPTQ saves: quantize_config.json, and a file named after the bits and the group size."""
+    tensors, _ = packed.model(packed.gptq, group_size=32)
+    made = small.save(tmp_path / 'theirs', tensors)
+    options = {'bits': 4, 'group_size': 32, 'desc_act': False, 'sym': False}
+    (made / 'quantize_config.json').write_text(json.dumps(options))
+    renamed('model.safetensors', 'gptq_model-4bit-32g.safetensors')(made)
+    return [str(made)]
+
+
+def two_files(tmp_path: Path) -> Sequence[str]:
+    made = small.save(tmp_path / 'theirs', small.tensors(torch.float16), shards=2)
+    first, second = (made / f'model-0000{i}-of-00002.safetensors' for i in (1, 2))
+    name, tensor = next(iter(load_file(first).items()))
+    save_file({**load_file(second), name: tensor + 1}, second)
+    return [str(made)]
+
+
 CASES: dict[str, list[Case]] = {
     '`model.safetensors` in F16 or BF16': [directory(), directory(torch.bfloat16)],
     'F32 or F64, whose numbers 16 bits hold': [
@@ -47,5 +95,30 @@ CASES: dict[str, list[Case]] = {
     'F8_E4M3, I8 and other types without a `quantization_config`': [
         typed(torch.float16, torch.float8_e4m3fn), typed(torch.float16, torch.int8)],
     'shards with `model.safetensors.index.json`': [directory(shards=3)],
+    '`model.safetensors` beside an index, `pytorch_model.bin` or `original/`: the first counts': [
+        directory(change=beside('model.safetensors.index.json')), directory(change=beside('pytorch_model.bin')),
+        directory(change=beside('original/consolidated.00.pth'))],
+    "`gptq_model-4bit-128g.safetensors` and other names of GPTQ's tools": [gptq],
+    'one file of another name, or shards without an index': [
+        directory(change=renamed('model.safetensors', 'model.fp16.safetensors')),
+        directory(shards=3, change=without('model.safetensors.index.json'))],
+    'several files of other names': [directory(change=lambda made: [
+        shutil.copy(made / 'model.safetensors', made / name) for name in ('a.safetensors', 'b.safetensors')]
+        and without('model.safetensors')(made))],
+    'a shard that is missing': [directory(shards=3, change=without('model-00002-of-00003.safetensors'))],
+    'a link that leads nowhere': [directory(change=link('model.safetensors', '../blobs/0123')),
+                                  directory(change=link('tokenizer_config.json', '../blobs/0123'))],
+    'a file that the index places outside of the directory': [directory(change=outside)],
+    'two files with the same tensor, and other numbers': [two_files],
+    "the directory above the model's, or below it (`original/`), or of a hub's copy": [
+        lambda tmp_path: [str(Path(directory()(tmp_path)[0]).parent)],
+        lambda tmp_path: [directory(change=beside('original/params.json'))(tmp_path)[0] + '/original']],
+    'an adapter (`adapter_config.json`)': [directory(change=beside('adapter_config.json'))],
+    'pipes, devices and files without an end': [
+        directory(change=link(name, '/dev/zero'))
+        for name in ('config.json', 'tokenizer.json', 'chat_template.jinja', 'model.safetensors')],
+    'weights only in `consolidated.00.pth`, `flax_model.msgpack` or `tf_model.h5`': [
+        directory(change=renamed('model.safetensors', name))
+        for name in ('consolidated.00.pth', 'flax_model.msgpack', 'tf_model.h5')],
     'weights only in `pytorch_model.bin`': [directory(change=renamed('model.safetensors', 'pytorch_model.bin'))],
 }

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plain_gguf import Tensor
+from plain_gguf import Tensor, write_parts
 import tiny_llama
 
 Case = Callable[[Path], Sequence[str]]
@@ -85,6 +86,33 @@ def dimensions(count: int) -> Callable[[bytearray], object]:
     return change
 
 
+def part(number: int, missing: int | None = None, named: int | None = None) -> Case:
+    """Return a part of three, without one of them, or called as if it were another."""
+    def case(tmp_path: Path) -> Sequence[str]:
+        made = tiny_llama.interleaved(tiny_llama.tensors())
+        paths = write_parts(tmp_path, tiny_llama.metadata(), made, 3)
+        if missing is not None:
+            paths[missing].unlink()
+        if named is not None:
+            paths[number].replace(paths[named])
+            paths[number].write_bytes(paths[0].read_bytes())
+        return [str(paths[0 if named is not None else number])]
+
+    return case
+
+
+def piece(ending: str) -> Case:
+    def case(tmp_path: Path) -> Sequence[str]:
+        return [str(tiny_llama.save(tmp_path / f'tiny.gguf{ending}', tiny_llama.tensors()))]
+
+    return case
+
+
+def pipe(tmp_path: Path) -> Sequence[str]:
+    os.mkfifo(tmp_path / 'tiny.gguf')
+    return [str(tmp_path / 'tiny.gguf')]
+
+
 CASES: dict[str, list[Case]] = {
     'matrices of Q4_0, Q4_1, Q5_0, Q8_0, F16 or BF16':
         [kind(name) for name in ('Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'F16', 'BF16')],
@@ -100,6 +128,11 @@ CASES: dict[str, list[Case]] = {
     'q, k and v of integers and others': [kind('Q4_0', attn_q='F32'), kind('Q8_0', attn_v='BF16')],
     'IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, NVFP4, Q1_0, Q4_0_4_4, I8 and other types': [
         changed(number(name)) for name in (16, 17, 18, 19, 21, 22, 24, 27, 29, 31, 40, 41, 99)],
+    'parts `NAME-00001-of-0000N.gguf`, from any of them': [part(0), part(2)],
+    'parts of which one is missing': [part(0, missing=1)],
+    'parts that contradict each other': [part(1, named=2), part(2, named=1)],
+    'a piece of a file that was cut (`.part1of2`, `-split-a`)': [piece('.part1of2'), piece('-split-a')],
+    'a pipe or a device': [lambda _: ['/dev/zero'], pipe],
     'files for big-endian machines': [changed(lambda data: data.__setitem__(slice(4, 8), b'\0\0\0\3'))],
     'a key or a tensor that is there twice, a count that the file cannot hold': [
         changed(twice(b'tokenizer.ggml.bos_token_id', b'tokenizer.ggml.eos_token_id')),

@@ -99,6 +99,18 @@ def write(path: Path, metadata: dict[str, Any], tensors: dict[str, Tensor], vers
     return path
 
 
+def write_parts(directory: Path, metadata: dict[str, Any], tensors: dict[str, Tensor], count: int,
+                prefix: str = 'tiny') -> list[Path]:
+    """Write a model in parts, as llama.cpp's gguf-split does: the first has the metadata, each some tensors."""
+    names, paths = list(tensors), []
+    for number in range(count):
+        keys = {'split.no': number, 'split.count': count, 'split.tensors.count': len(names)}
+        part = {name: tensors[name] for name in names[number * len(names) // count:(number + 1) * len(names) // count]}
+        path = directory / f'{prefix}-{number + 1:05}-of-{count:05}.gguf'
+        paths.append(write(path, {**(metadata if number == 0 else {}), **keys}, part))
+    return paths
+
+
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the metadata and the tensors of a GGUF file."""
     data, position = path.read_bytes(), 8

@@ -262,6 +262,8 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
 def test_damaged_json(tmp_path: Path, name: str, text: str, reason: str) -> None:
     directory = save(tmp_path / 'theirs', tensors())
     (directory / name).write_text(text)
+    if 'index' in name:
+        (directory / 'model.safetensors').unlink()
     assert reason in refused(tmp_path, directory)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A GGUF file as a source: its integers and scales become ours, nothing is quantized again."""
+"""A GGUF model as a source: its integers and scales become ours, nothing is quantized again."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.importers.gguf_config import generation_config, read_config, ROPE_TENSORS
-from tinychat_core.importers.gguf_file import GgufFile
+from tinychat_core.importers.gguf_parts import GgufModel
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.importers.source import Opened
 
 
 def open_model(path: Path) -> Opened:
-    """Return the model of a GGUF file; TinyChatError where it is damaged or not served."""
-    file = GgufFile(path)
+    """Return the model of a GGUF file, or of all parts from one of them; TinyChatError where it is not served."""
+    file = GgufModel(path)
     family, config, model = read_config(file)
     assert family.gguf is not None
     texts = {**tokenizer_files(file.metadata), 'config.json': json.dumps(config, indent=1),
              'generation_config.json': json.dumps(generation_config(file.metadata), indent=1)}
-    stat = path.stat()
+    sizes = [f'{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}' for part in file.paths]
     return Opened(
         source=GgufSource(file, model, family.gguf.interleaved), family=family.in_gguf(),
         names=family.gguf.tensors, model=model, files={name: text.encode() for name, text in texts.items()},
-        identity={'file': path.name, 'bytes': str(stat.st_size), 'modified': str(stat.st_mtime_ns)})
+        identity={'model': file.name, 'files': checksum('\n'.join(sizes).encode())})
 
 
 class GgufSource:
     """The tensors, with the rows of q and k in Hugging Face's order."""
 
-    def __init__(self, file: GgufFile, model: Mapping[str, Any], interleaved: bool) -> None:
+    def __init__(self, file: GgufModel, model: Mapping[str, Any], interleaved: bool) -> None:
         """Hold the file; `interleaved`: its rows of q and k lie as LLaMA's."""
         self._file = file
         self._heads = {'.attn_q.': model['heads'], '.attn_k.': model['kv_heads']} if interleaved else {}

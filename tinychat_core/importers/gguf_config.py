@@ -13,8 +13,8 @@ from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.families import describe, families, nearest
 from tinychat_core.families.family import Family
 from tinychat_core.families.rope import inverse_frequencies
-from tinychat_core.importers.gguf_file import GgufFile
 from tinychat_core.importers.gguf_keys import effective
+from tinychat_core.importers.gguf_parts import GgufModel
 
 # Tensors that say how positions are rotated: divisors of the inverse frequencies, one for each pair of a head.
 ROPE_FREQS, ROPE_SHORT, ROPE_LONG = 'rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'
@@ -45,7 +45,7 @@ _SCALING = ('rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'ro
 _WIDTHS = ('rope.dimension_count', 'attention.value_length')
 
 
-def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]:
+def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]]:
     """
     Return the family, its config.json as Hugging Face would have it, and the description.
 
@@ -84,7 +84,7 @@ def read_config(file: GgufFile) -> tuple[Family, dict[str, Any], dict[str, Any]]
     config = {
         'architectures': [family.gguf.hf_class],
         'model_type': family.model_types[0],
-        '_name_or_path': file.path.stem,
+        '_name_or_path': file.name,
         'vocab_size': len(vocabulary) if isinstance(vocabulary, list) else found.get('vocab_size'),
         # None: it is there, and switched off, where a family's default would be another.
         **{_OPTIONS[name]: options.get(name) for name in found if name in _OPTIONS},
@@ -128,7 +128,7 @@ def _layer_types(options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
             'layer_types': ['sliding_attention' if value else 'full_attention' for value in pattern]}
 
 
-def _scaling(file: GgufFile, options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
+def _scaling(file: GgufModel, options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
     """Return config.json's `rope_scaling` and what goes with it, nothing where positions are not scaled."""
     factor = options.get('rope.scaling.factor', options.get('rope.scale_linear', 0))
     # llama.cpp takes a factor without a type for a linear one.
@@ -152,7 +152,7 @@ def _scaling(file: GgufFile, options: Mapping[str, Any], refuse: Any) -> dict[st
     return {'rope_scaling': {'rope_type': kind, 'factor': factor, **extended}}
 
 
-def _divided(file: GgufFile, model: Mapping[str, Any]) -> dict[str, Any]:
+def _divided(file: GgufModel, model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rotary positions of LLaMA 3.1 and later, which a GGUF file has as divisors in a tensor."""
     divisors = file.vector(ROPE_FREQS).astype(np.float64)
     if 'rope' not in model or divisors.shape != (model['rope']['dim'] // 2,) or not (divisors > 0).all():

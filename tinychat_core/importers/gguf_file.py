@@ -23,6 +23,7 @@ import numpy.typing as npt
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.importers import gguf_blocks
+from tinychat_core.importers.source_files import check_regular
 
 _log = logging.getLogger(__name__)
 
@@ -63,12 +64,17 @@ class _Info:
 class GgufFile:
     """An open GGUF file: `metadata` by key, tensors by name."""
 
-    def __init__(self, path: Path) -> None:
-        """Map and parse the file; TinyChatError where it is no GGUF or ends too early."""
+    def __init__(self, path: Path, said: set[str]) -> None:
+        """
+        Map and parse the file; TinyChatError where it is no GGUF or ends too early.
+
+        `said`: types whose rounding has been told, which the parts of a model share.
+        """
         self.path = path
         self.metadata: dict[str, Any] = {}
         self._infos: dict[str, _Info] = {}
-        self._said: set[str] = set()  # types whose rounding has been told
+        self._said = said
+        check_regular(path)
         try:
             with open(path, 'rb') as file:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-import json
 import logging
 import mmap
+from os.path import lexists  # a link that leads nowhere is damage, and no absence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ from tinychat_core.families.config import Config
 from tinychat_core.families.family import Names
 from tinychat_core.importers import autoawq
 from tinychat_core.importers.llm_awq import PtFile
-from tinychat_core.importers.packed_source import PackedSource, Packing, TensorFile
+from tinychat_core.importers.packed_source import PackedSource, TensorFile
 from tinychat_core.importers.quantization_config import OLD_FILES, packing_of
 from tinychat_core.importers.source import Opened, Source
+from tinychat_core.importers.source_files import check_regular, read_file, read_json
+from tinychat_core.importers.weight_files import check_directory, weight_files
 
 _log = logging.getLogger(__name__)
 
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
-_INDEX = 'model.safetensors.index.json'
 # Small files that go along, untouched, where they are there.
 _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
           'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
@@ -42,22 +43,25 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
 
     `packed`: a .pt file of llm-awq, which has the weights instead.
     """
+    check_directory(directory)
     config = read_json(directory, 'config.json')
-    packing = _packing(directory, config)
+    options = _quantization(directory, config)
+    packing = None if options is None else packing_of(options, str(directory))
     family, model = family_of(config), describe(config)
-    if (directory / 'generation_config.json').exists():
+    if lexists(directory / 'generation_config.json'):
         ends = read_json(directory, 'generation_config.json').get('eos_token_id')
         if ends is not None:
             model['eos_token_ids'] = ends if isinstance(ends, list) else [ends]
     if not (directory / 'tokenizer.json').exists():
         raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
                             'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
-    files = {name: (directory / name).read_bytes() for name in _FILES if (directory / name).exists()}
+    files = {name: read_file(directory / name) for name in _FILES if lexists(directory / name)}
     files_of_weights: list[TensorFile]
     if packed is None:
-        shards = shard_files(directory)
+        shards = weight_files(directory, {**config, 'quantization_config': options})
         files_of_weights = [ShardFile(path, advice='get the file again') for path in shards]
     else:
+        check_regular(packed)
         shards, packing = [packed], autoawq.Awq()
         files_of_weights = [PtFile(packed)]
     sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
@@ -68,13 +72,13 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
                   model=model, files=files, identity=identity)
 
 
-def _packing(directory: Path, config: dict[str, Any]) -> Packing | None:
+def _quantization(directory: Path, config: dict[str, Any]) -> Any:
     """Return how matrices are packed, or None; the options that say so are taken out of the configuration."""
     found = config.pop('quantization_config', None) or config.pop('compression_config', None)
     for name, method in OLD_FILES.items():
-        if found is None and (directory / name).exists():
+        if found is None and lexists(directory / name):
             found = {'quant_method': method, **read_json(directory, name)}
-    return None if found is None else packing_of(found, str(directory))
+    return found
 
 
 def in_file(names: Names, found: Collection[str]) -> Names:
@@ -101,13 +105,23 @@ def in_file(names: Names, found: Collection[str]) -> Names:
             for ours, theirs in names.items()}
 
 
+def _alike(name: str, first: TensorFile, second: TensorFile) -> bool:
+    """Return whether a tensor is the same in two files."""
+    return first is second or (first.dtype(name) == second.dtype(name) and first.shapes[name] == second.shapes[name]
+                               and np.array_equal(first.array(name), second.array(name)))
+
+
 class HuggingFaceSource:
     """The tensors of all shards."""
 
     def __init__(self, directory: Path, files: Sequence[TensorFile]) -> None:
         """Hold the files."""
         self._directory = directory
-        self.files: dict[str, TensorFile] = {name: file for file in files for name in file.shapes}
+        self.files: dict[str, TensorFile] = {}
+        for file in files:
+            for name in file.shapes:
+                if not _alike(name, self.files.setdefault(name, file), file):
+                    raise TinyChatError(f'{directory}: two of its files have the tensor {name}, and not the same one')
         self._narrowed = False  # a warning has said it
 
     @property
@@ -164,37 +178,3 @@ class HuggingFaceSource:
             self._narrowed = True
             _log.warning('%s: what is F64 is rounded to F32', self.label)
         return narrow
-
-
-def shard_files(directory: Path) -> list[Path]:
-    """Return the safetensors files of a directory; TinyChatError where one is missing or there are none."""
-    if (directory / _INDEX).exists():
-        shards = read_json(directory, _INDEX).get('weight_map')
-        if not isinstance(shards, dict):
-            raise TinyChatError(f'{directory / _INDEX} is damaged (it has no weight_map); get the file again')
-        paths = [directory / name for name in sorted(set(shards.values()))]
-    else:
-        paths = [directory / 'model.safetensors']
-    missing = [path for path in paths if not path.is_file()]
-    if missing and list(directory.glob('*.bin')):
-        raise TinyChatError(f'{directory} has its weights in .bin files, which can hold code; save them as '
-                            'safetensors with transformers.AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)')
-    if missing:
-        raise TinyChatError(f'{missing[0]} is missing; get the file again')
-    return paths
-
-
-def read_json(directory: Path, name: str) -> dict[str, Any]:
-    """Return the content of a JSON file; TinyChatError where it is missing or none."""
-    path = directory / name
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise TinyChatError(f'{directory} has no {name}; give a Hugging Face directory') from None
-    except OSError as error:
-        raise TinyChatError(f'cannot read {path}: {error.strerror}') from None
-    except (ValueError, RecursionError) as error:
-        raise TinyChatError(f'{path} is damaged ({error}); get the file again') from None
-    if not isinstance(content, dict):
-        raise TinyChatError(f'{path} is damaged (it holds no options); get the file again')
-    return content
