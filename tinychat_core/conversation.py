@@ -3,6 +3,7 @@
 """Turns of a dialogue: what the model has read and written is neither tokenized nor computed again."""
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,11 +15,17 @@ from tinychat_core.sampling import SamplingParams
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and what was answered; `ids` are the tokens of `text` as they were drawn."""
+    """
+    A question and what was answered.
+
+    `ids` are the tokens of `text` as they were drawn, `lead` those between the answer before and this one; None where
+    the template writes the answer before in another way once it is past.
+    """
 
     question: str
     text: str
-    ids: tuple[int, ...]
+    lead: array[int] | None
+    ids: array[int]  # 4 bytes each, where Python's own numbers take 36
 
 
 class Conversation:
@@ -44,9 +51,10 @@ class Conversation:
         self._pool = pool or CachePool(engine, 1)
         self._system_prompt = system_prompt
         self._turns: list[Turn] = []
-        self._ids: list[int] | None = []  # up to the end of the last turn; None: to be made again
+        self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: to be made again
         self._prompt: list[int] = []
         self._asked = ''
+        self._lead: array[int] | None = None
         self._answer: Generation | None = None
         self.dropped_turns = 0
 
@@ -58,7 +66,7 @@ class Conversation:
     @system_prompt.setter
     def system_prompt(self, text: str) -> None:
         if text != self._system_prompt:
-            self._settle()
+            self.settle()
             self._system_prompt = text
             self._ids = None
 
@@ -70,7 +78,7 @@ class Conversation:
         `dropped_turns` then tells how many have been left out so far. Raises like Engine.generate, and then the
         question leaves no trace.
         """
-        self._settle()
+        self.settle()
         tokens, dropped = self._fitting(question, params)
         answer = self._pool.answer(self, tokens, params, cancel)
         if dropped:
@@ -83,42 +91,66 @@ class Conversation:
         """Give the cache back to the pool; nothing can be asked any more."""
         self._pool.release(self)
 
-    def _settle(self) -> None:
-        """Make a turn of the last answer."""
+    def settle(self) -> None:
+        """Make a turn of the last answer, which must not be asked for more tokens, and let go of what it keeps."""
         answer, self._answer = self._answer, None
+        prompt, self._prompt = self._prompt, []
         if answer is None or not answer.text:
             return
-        turn = Turn(self._asked, answer.text, _ids_of_text(answer, self._engine))
+        turn = Turn(self._asked, answer.text, self._lead, _ids_of_text(answer, self._engine))
         self._turns.append(turn)
-        self._ids = [*self._prompt, *turn.ids]
+        self._ids = array('i', [*prompt, *turn.ids])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its turns take, by and large."""
+        numbers = sum(len(turn.ids) + len(turn.lead or ()) for turn in self._turns) + len(self._ids or ())
+        return 4 * (numbers + sum(len(turn.question) + len(turn.text) for turn in self._turns))
 
     def _fitting(self, question: str, params: SamplingParams) -> tuple[list[int], int]:
         """Return the prompt's tokens and how many of the oldest turns they leave out."""
         context = self._engine.context_length
         room = min(params.max_new_tokens, context // 4)
-        tokens = self._all(self._turns, question) if self._ids is None else (
-            self._follow(self._ids, self._turns, question))
+        ids = self._joined(self._turns) if self._ids is None else self._ids
+        tokens = self._follow(ids, self._turns, question)
         dropped = 0
         if len(tokens) + room > context:
-            while dropped < len(self._turns) and len(tokens) > context // 2:
-                dropped += 1
-                tokens = self._engine.tokenizer.encode_chat(self._messages(self._turns[dropped:], question))
-            tokens = self._all(self._turns[dropped:], question)
+            dropped = self._needless(question, context // 2)
+            turns = self._turns[dropped:]
+            tokens = self._follow(self._joined(turns), turns, question)
         return tokens, dropped
 
-    def _all(self, turns: Sequence[Turn], question: str) -> list[int]:
-        """Return the tokens of a question after these turns, each answer as it was drawn."""
-        ids: list[int] = []
-        for count, turn in enumerate(turns):
-            ids = [*self._follow(ids, turns[:count], turn.question), *turn.ids]
-        return self._follow(ids, turns, question)
+    def _needless(self, question: str, most: int) -> int:
+        """Return how many of the oldest turns have to go for a prompt of at most `most` tokens, or all."""
+        fewest, enough = 1, len(self._turns)
+        while fewest < enough:
+            middle = (fewest + enough) // 2
+            if len(self._engine.tokenizer.encode_chat(self._messages(self._turns[middle:], question))) <= most:
+                enough = middle
+            else:
+                fewest = middle + 1
+        return enough
 
-    def _follow(self, ids: Sequence[int], turns: Sequence[Turn], question: str) -> list[int]:
+    def _joined(self, turns: Sequence[Turn]) -> Sequence[int] | None:
+        """Return the tokens up to the end of these turns, answers as drawn; None where the template forbids."""
+        if not turns:
+            return []
+        ids = array('i', self._engine.tokenizer.encode_chat(self._messages((), turns[0].question)))
+        ids += turns[0].ids
+        for turn in turns[1:]:
+            if turn.lead is None:
+                return None
+            ids += turn.lead
+            ids += turn.ids
+        return ids
+
+    def _follow(self, ids: Sequence[int] | None, turns: Sequence[Turn], question: str) -> list[int]:
         """Return the tokens of a question, where `ids` are those up to the end of the turns before."""
         messages = self._messages(turns, question)
         tokenizer = self._engine.tokenizer
-        between = tokenizer.encode_after_answer(messages) if turns else None
-        return tokenizer.encode_chat(messages) if between is None else [*ids, *between]
+        between = tokenizer.encode_after_answer(messages) if turns and ids is not None else None
+        self._lead = None if between is None else array('i', between)
+        return tokenizer.encode_chat(messages) if between is None or ids is None else [*ids, *between]
 
     def _messages(self, turns: Sequence[Turn], question: str) -> list[dict[str, str]]:
         messages = [{'role': 'system', 'content': self._system_prompt}] if self._system_prompt else []
@@ -127,18 +159,18 @@ class Conversation:
         return [*messages, {'role': 'user', 'content': question}]
 
 
-def _ids_of_text(answer: Generation, engine: Decoder) -> tuple[int, ...]:
+def _ids_of_text(answer: Generation, engine: Decoder) -> array[int]:
     """Return the ids that an answer's text was drawn as; other ones only where a stop text cut it within a token."""
     ids = answer.ids
     if answer.finish_reason in ('length', 'canceled'):
-        return tuple(ids)
+        return array('i', ids)
     tokenizer = engine.tokenizer
     if ids[-1] in tokenizer.stop_ids:
-        return tuple(ids[:-1])
+        return array('i', ids[:-1])
     detokenizer = tokenizer.detokenizer()
     text = ''
     for count, id_ in enumerate(ids, start=1):
         text += detokenizer.push(id_)
         if text == answer.text:
-            return tuple(ids[:count])
-    return tuple(tokenizer.encode(answer.text, add_bos=False))
+            return array('i', ids[:count])
+    return array('i', tokenizer.encode(answer.text, add_bos=False))

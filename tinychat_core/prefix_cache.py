@@ -30,15 +30,19 @@ class PrefixCache:
         Of the prompt only what comes after the longest common beginning with what the cache holds is computed, at least
         its last token. Raises like Engine.generate.
         """
-        if self._answer is not None:
-            self._tokens = (self._tokens + self._answer.ids)[:self._cache.length]
-            self._answer = None
+        self.settle()
         kept = _common_prefix(self._tokens, tokens[:-1])
         self._cache.truncate(kept)
         self._tokens = list(tokens[:kept])
         self._answer = Generation(self._engine, tokens[kept:], params, self._cache, cancel, earlier=self._tokens)
         self._tokens = list(tokens)
         return self._answer
+
+    def settle(self) -> None:
+        """Note which tokens of the last answer the cache holds, and let go of the answer: it keeps much memory."""
+        if self._answer is not None:
+            self._tokens = (self._tokens + self._answer.ids)[:self._cache.length]
+            self._answer = None
 
 
 class CachePool:
@@ -85,6 +89,12 @@ class CachePool:
             cache = self._lent.pop(owner, None)
             if cache is not None:
                 self._free.append(cache)
+
+    def settle(self) -> None:
+        """Let go of all answers; none must be asked for more tokens."""
+        with self._lock:
+            for cache in (*self._lent.values(), *self._free):
+                cache.settle()
 
     def clear(self) -> None:
         """Give up all caches: what they hold is in doubt, or their memory is needed."""

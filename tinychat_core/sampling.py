@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from tinychat_core import structure
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.errors import InvalidParameterError, shown
 
 MAX_SEED = 2**63 - 1
 
@@ -60,7 +60,7 @@ class SamplingParams:
         if self.seed is not None:
             self._put('seed', _integer('seed', self.seed, 0, MAX_SEED))
         if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
-            raise InvalidParameterError(f'stop must be a sequence of texts, not {self.stop!r}')
+            raise InvalidParameterError(f'stop must be a sequence of texts, not {shown(self.stop)}')
         if not all(isinstance(text, str) and text for text in self.stop):
             raise InvalidParameterError('a stop text must be a string that is not empty')
         self._put('stop', tuple(self.stop))
@@ -78,9 +78,9 @@ def _integer(name: str, value: Any, low: int, high: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise InvalidParameterError(f'{name} must be a whole number, not {value!r}') from None
+        raise InvalidParameterError(f'{name} must be a whole number, not {shown(value)}') from None
     if isinstance(value, bool) or not low <= number <= high:
-        raise InvalidParameterError(f'{name} must be {low} .. {high}, not {value}')
+        raise InvalidParameterError(f'{name} must be {low} .. {high}, not {shown(number)}')
     return number
 
 
@@ -90,5 +90,5 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high:  # NaN compares false
-        raise InvalidParameterError(f'{name} must be {low:g} .. {high:g}, not {value!r}')
+        raise InvalidParameterError(f'{name} must be {low:g} .. {high:g}, not {shown(value)}')
     return number

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from tinychat_core.engine import Engine
-from tinychat_core.errors import BackendFailedError, CheckpointError, PromptTooLongError, TinyChatError
+from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
 from tinychat_ros.conversations import Conversations
@@ -69,7 +69,7 @@ class Answering:
         except MemoryError:
             return Ending(Chat.Result.ABORTED, Chat.Result.OUT_OF_MEMORY, 'there is not enough memory')
         except Exception as error:
-            return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, f'the backend failed: {error!r}')
+            return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
 
     def _stream(self, goal: AcceptedGoal, generation: Generation, start: float) -> Ending:
         result = goal.result

@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from tinychat_core.engine import Canceled, CancelFlag, Engine
-from tinychat_core.errors import TinyChatError
+from tinychat_core.errors import one_line, TinyChatError
 from tinychat_ros import parameters
 from tinychat_ros.answering import Answering
 from tinychat_ros.board import Board
@@ -46,7 +46,7 @@ def logged(transition: Transition) -> Transition:
         try:
             return transition(node, state)
         except Exception as error:
-            node.get_logger().error(f'{transition.__name__}: {error!r}')
+            node.get_logger().error(one_line(f'{transition.__name__}: {error!r}'))
             return ERROR
 
     return call

@@ -16,6 +16,7 @@ from tinychat_ros.goal_check import Request
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
 MOST = 1000
+MOST_BYTES = 2**26  # of all turns together
 
 
 class Conversations:
@@ -58,15 +59,27 @@ class Conversations:
         with self._lock:
             self._talks[request.conversation_id] = talk
             self._talks.move_to_end(request.conversation_id)
-            if len(self._talks) > MOST:
-                self._talks.popitem(last=False)[1].close()
         return answer, talk.dropped_turns
 
     def end(self, has_failed: bool) -> None:
-        """Note that nothing runs any more; after a failure no cache is trusted, nor its memory kept."""
-        if has_failed:
-            self._pool.clear()
+        """
+        Note that nothing runs any more, and keep no more of the answer than its turn.
+
+        The conversations that were used longest ago are forgotten where there are too many. After a failure no cache is
+        trusted, nor its memory kept.
+        """
         with self._lock:
+            talk = self._talks.get(self._running)
+            if talk is not None:
+                talk.settle()
+            self._pool.settle()
+            if has_failed:
+                self._pool.clear()
+            taken = sum(talk.nbytes for talk in self._talks.values())
+            while len(self._talks) > MOST or (taken > MOST_BYTES and len(self._talks) > 1):
+                forgotten = self._talks.popitem(last=False)[1]
+                taken -= forgotten.nbytes
+                forgotten.close()
             self._running = ''
 
     def close(self) -> None:

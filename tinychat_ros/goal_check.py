@@ -9,15 +9,23 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_ros.interfaces import Chat
 
 ROLES = ('system', 'user', 'assistant')
 
+# What a goal may bring. What the context has no room for is refused later, with an error code; these keep what is no
+# prompt of any model out of the queue.
+MOST_CHARACTERS = 2**23  # of a goal's texts together
+MOST_MESSAGES = 10_000
+MOST_ID = 256  # characters of conversation_id
+MOST_STOPS = 64
+MOST_STOP = 1024  # characters of a stop text
 
-class Rejection(Exception):
-    """Why a goal cannot be served; the text is for the user."""
+
+class Rejection(TinyChatError):
+    """Why a goal cannot be served."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell
     is not looked at.
     """
+    _check_sizes(goal)
     if goal.conversation_id and goal.messages:
         raise Rejection('[invalid goal] a conversation takes a prompt, not messages: it keeps the turns itself')
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
@@ -67,6 +76,18 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
                    time_limit or parameter('time_limit'), parameter('publish_period'), goal.conversation_id)
 
 
+def _check_sizes(goal: Chat.Goal) -> None:
+    texts = len(goal.prompt) + len(goal.system_prompt) + sum(len(m.role) + len(m.content) for m in goal.messages)
+    for name, size, most, unit in (
+            ('messages', len(goal.messages), MOST_MESSAGES, 'messages'),
+            ('the texts of prompt, system_prompt and messages', texts, MOST_CHARACTERS, 'characters'),
+            ('conversation_id', len(goal.conversation_id), MOST_ID, 'characters'),
+            ('stop', len(goal.stop), MOST_STOPS, 'texts'),
+            ('a text of stop', max(map(len, goal.stop), default=0), MOST_STOP, 'characters')):
+        if size > most:
+            raise Rejection(f'[invalid goal] {name}: {size} {unit}, more than the {most} that are taken')
+
+
 def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
     if bool(goal.prompt.strip()) == bool(goal.messages):
         raise Rejection('[invalid goal] give either a prompt or messages' +
@@ -75,7 +96,7 @@ def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
     for message in messages:
         if message['role'] not in ROLES:
             raise Rejection(f"[invalid goal] a message's role must be one of {', '.join(ROLES)}, "
-                            f"not '{message['role']}'")
+                            f"not {shown(message['role'])}")
     if not messages:
         messages = [{'role': 'user', 'content': goal.prompt}]
     has_system = messages[0]['role'] == 'system'

@@ -12,6 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from unique_identifier_msgs.msg import UUID
 
+from tinychat_core.errors import one_line
 from tinychat_ros.interfaces import State
 
 
@@ -69,5 +70,6 @@ class Status:
 
     def rejected(self, reason: str) -> None:
         """Count a rejected goal and log why."""
+        reason = one_line(reason)
         self._node.get_logger().warning(f'goal rejected: {reason}', throttle_duration_sec=0.5)
         self.set(rejected_goals=self._message.rejected_goals + 1, last_rejection=reason)

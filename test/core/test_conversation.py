@@ -3,7 +3,10 @@
 """Conversation: what is computed again, and what happens when the context is full."""
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+import math
 from typing import Any
+import weakref
 
 import pytest
 from script_engine import EOS, ScriptEngine
@@ -121,3 +124,33 @@ def test_the_penalty_counts_the_reused_tokens() -> None:
     ask(talk, 'q')
     second = talk.ask('r', SamplingParams(max_new_tokens=1, repetition_penalty=100.0))
     assert next(second).id == 0  # Not `a`, which only the reused part of the prompt has.
+
+
+def test_a_turn_keeps_nothing_of_the_generation_once_it_is_settled() -> None:
+    talk, _ = conversation([*b'a', EOS] * 2)
+    answer = talk.ask('one', SamplingParams(stop=('x' * 1000,)))
+    list(answer)
+    gone = weakref.ref(answer)
+    del answer
+    talk.settle()
+    talk._pool.settle()
+    assert gone() is None
+    assert talk.nbytes < 1000
+
+
+def test_a_long_dialogue_that_meets_the_end_of_the_context_is_not_tokenized_again_and_again() -> None:
+    turns = 200
+    talk, engine = conversation([*b'a', EOS] * (turns + 2), context_length=8 * turns)
+    calls = 0
+    encode = engine.tokenizer.encode_chat
+
+    def counted(messages: Sequence[Mapping[str, str]]) -> list[int]:
+        nonlocal calls
+        calls += 1
+        return encode(messages)
+
+    engine.tokenizer.encode_chat = counted
+    while talk.dropped_turns == 0:
+        calls = 0
+        ask(talk, 'one', 8)
+    assert calls < 2 * math.log2(turns)

@@ -17,6 +17,14 @@ BAD = {
     'empty prompt': ({'prompt': ''}, 'both are empty'),
     'blank prompt': ({'prompt': ' \n'}, 'both are empty'),
     'prompt and messages': ({'messages': [Message(role='user', content='a')]}, 'not both'),
+    'role that forges a log line': (
+        {'prompt': '', 'messages': [Message(role='x\n[ERROR] fire' * 10**5, content='a')]}, "'x\\n[ERROR] firex"),
+    'too many characters': ({'prompt': 'x' * (2**23 + 1)}, 'more than the 8388608 that are taken'),
+    'too many messages': ({'prompt': '', 'messages': [Message(role='user', content='a')] * 10_001},
+                          'messages: 10001 messages'),
+    'long conversation id': ({'conversation_id': 'x' * 257}, 'conversation_id: 257 characters'),
+    'too many stop texts': ({'stop': ['x'] * 65}, 'stop: 65 texts'),
+    'long stop text': ({'stop': ['x' * 1025]}, 'a text of stop: 1025 characters'),
     'unknown role': ({'prompt': '', 'messages': [Message(role='robot', content='a')]}, "'robot'"),
     'no new tokens': ({'max_new_tokens': 0}, 'max_new_tokens'),
     'negative new tokens': ({'max_new_tokens': -2}, 'max_new_tokens'),
@@ -43,6 +51,8 @@ BAD = {
 def test_a_bad_goal_is_rejected_with_its_reason(robot: Robot, fields: dict[str, Any], reason: str) -> None:
     assert not robot.send(**fields).handle.accepted
     wait_for(lambda: reason in robot.states[-1].last_rejection)
+    told = robot.states[-1].last_rejection
+    assert told.isprintable() and len(told) < 1100
     assert robot.states[-1].rejected_goals == 1
     assert robot.send().result()[1].finish_reason == 'stop'
 
