@@ -27,6 +27,7 @@ from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.core_log import CoreLog
 from tinychat_ros.default_model import default_model
 from tinychat_ros.diagnostics import Diagnostics
+from tinychat_ros.guard import guard_services
 from tinychat_ros.heap import give_freed_memory_back
 from tinychat_ros.interfaces import State
 from tinychat_ros.process import run
@@ -94,6 +95,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._diagnostics = Diagnostics(self, self._status, group, board or Board())
         parameters.warn_of_unknown(self)
         self._give_up = give_up
+        guard_services(self)
         if self._value('autostart'):
             # It fires once, however long a model takes to load.
             self._autostart = self.create_timer(0.001, self._start, transitions,

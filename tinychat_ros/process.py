@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import os
 import signal
 import sys
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from time import sleep
 from typing import Any
 
@@ -17,9 +18,20 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
 QUOTED = """-p "NAME:='a: b'" or -p "NAME:=''\""""
+
+
+LONGEST_END = 4.0  # [s] from a signal to the end of the process
+
+
+def _exit_now() -> None:
+    """End the process: something that cannot be interrupted does not end by itself."""
+    print(f'tinychat_ros: what runs has not ended within {LONGEST_END:g} s of the signal; the process ends without it',
+          file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
@@ -28,7 +40,8 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
 
     rclpy's own signal handlers would end the context first, and no client would get its result. `make_node`
     gets a function to call where the node gives up. Returns the exit code: 2 for what the user can mend,
-    after one line that says what, 1 where the executor has failed.
+    after one line that says what, 1 where the executor has failed. Exits the process with 1 where it does not end
+    within LONGEST_END of a signal.
     """
     stop, over = Event(), Event()
     exit_code = 0
@@ -42,9 +55,16 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         if not stop.is_set():  # a signal that interrupts loading is a clean end
             end(2)
 
+    def on_signal() -> None:
+        if not stop.is_set():
+            last_resort = Timer(LONGEST_END, _exit_now)
+            last_resort.daemon = True
+            last_resort.start()
+        stop.set()
+
     share_one_heap()  # before DDS starts its threads
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: on_signal())
     try:
         _refuse_others(args or sys.argv)
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -57,15 +77,13 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
     executor = MultiThreadedExecutor(num_threads=4)
     executor.add_node(node)
 
-    def spin() -> None:
-        try:
-            executor.spin()
-        except Exception as error:  # a launch file may start the process again
-            if not over.is_set():  # rclpy destroys what the executor waits for without waiting for it
-                node.get_logger().fatal(f'the executor has failed: {error!r}')
-                end(1)
+    def spin_on() -> None:
+        error = spin(executor, node, over.is_set)
+        if error is not None:  # a launch file may start the process again
+            node.get_logger().fatal(f'the executor has failed: {error!r}')
+            end(1)
 
-    spinning = Thread(target=spin, name='executor', daemon=True)
+    spinning = Thread(target=spin_on, name='executor', daemon=True)
     spinning.start()
     stop.wait()
     if exit_code != 1:
