@@ -20,9 +20,15 @@ from tinychat_core.checkpoint.memory_plan import cache_numbers, fitting_plan, po
 from tinychat_core.checkpoint.placement import Device, Machine, place, Way
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.checkpoint.staging import reads_directly
-from tinychat_core.checkpoint.system_memory import available_memory
+from tinychat_core.checkpoint.system_memory import available_memory, free_swap
 from tinychat_core.cores import usable_cores
-from tinychat_core.errors import BackendFailedError, CheckpointError, InvalidParameterError, PromptTooLongError
+from tinychat_core.errors import (
+    BackendFailedError,
+    CheckpointError,
+    DoesNotFitError,
+    InvalidParameterError,
+    PromptTooLongError,
+)
 from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
 from tinychat_core.sampling import SamplingParams
@@ -112,8 +118,8 @@ class Engine:
     def open(cls, path: str | os.PathLike[str], precision: str | None = None, backend: str = 'auto',
              threads: int | None = None, max_seq_len: int | None = None,
              progress: Callable[[float], None] | None = None, cancel: CancelFlag | None = None, *,
-             kv_cache: str = 'auto', caches: int = 1, verify: str = 'full', early: bool = False, staged: bool = False,
-             lock: bool = False) -> Engine:
+             kv_cache: str = 'auto', caches: int = 1, memory: int | None = None, verify: str = 'full',
+             early: bool = False, staged: bool = False, lock: bool = False) -> Engine:
         """
         Plan the memory, then map a split checkpoint and verify its checksums.
 
@@ -121,6 +127,7 @@ class Engine:
         the process may use. `max_seq_len`: positions of a KV cache; None or 0 is the model's context length, or less
         where that has no room. `progress` is told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
         `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches that will be used at once, for the plan.
+        `memory`: the bytes that may be used; None: what the system or the device has left, without swap.
         `verify`: full, or size: do not look at the weights. `early`: return while they are still verified; no logits
         come before all of them are. `staged`: an own copy of the weights instead of the mapping. `lock`: keep the
         mapping in memory. Raises DoesNotFitError before anything is read, CheckpointError, InvalidParameterError,
@@ -139,8 +146,19 @@ class Engine:
         library = cuda.usable_library(backend, manifest.weights, precision)
         backend = 'cpu' if library is None else 'cuda'
         machine = Machine(Device.CPU, available_memory()) if library is None else cuda.machine(library)
-        needs = fitting_plan(manifest, machine.room, max_seq_len or 0, Request(precision, kv_cache, caches, backend))
+        left = machine.room
+        if memory is not None:
+            machine = machine.with_room(memory)
+        try:
+            needs = fitting_plan(manifest, machine.room, max_seq_len or 0,
+                                 Request(precision, kv_cache, caches, backend))
+        except DoesNotFitError as error:
+            raise DoesNotFitError(f'{error}; {_way_round(backend)}' if memory is None else str(error)) from None
         _LOG.info('%s: %s of %.0f MiB', path, needs, machine.room / 2**20)
+        if needs.total_bytes > left:
+            _LOG.warning('%.0f MiB are planned, as `memory` allows, and %.0f MiB are left: unless something else gives '
+                         'memory back, the system swaps, slows down or ends processes', needs.total_bytes / 2**20,
+                         left / 2**20)
         if not max_seq_len and needs.max_seq_len < manifest.model['context_length']:
             _LOG.warning("the context is %d positions instead of the model's %d: more have no room in memory",
                          needs.max_seq_len, manifest.model['context_length'])
@@ -279,6 +297,13 @@ class Engine:
                 cache.truncate(0)  # what was computed with it is worth nothing
                 raise
         return found
+
+
+def _way_round(backend: str) -> str:
+    """Return what to do where more may be used than is left, as the end of a sentence."""
+    swap = free_swap() if backend == 'cpu' else 0
+    counted = f' ({swap / 2**20:,.0f} MiB of swap are free and not counted)' if swap else ''
+    return f'if more may be used than is left now{counted}, say how much with `memory`'
 
 
 def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:

@@ -70,7 +70,7 @@ class Tokenizer:
         if not file.is_file():
             raise CheckpointError(f'{directory} has no tokenizer.json; import the model again')
         try:
-            library = Library.from_file(str(file))
+            library = Library.from_buffer(file.read_bytes())  # a path that is not UTF-8 is none to the library
         except Exception as error:  # The library raises nothing narrower.
             raise CheckpointError(f'{file} is not a tokenizer: {error}') from None
         # Some models have their template in a file of its own.

@@ -33,6 +33,7 @@ class Answering:
         """Take an open engine, to be closed with this, and how many KV caches there may be."""
         self.engine = engine
         self.figures = Figures()
+        self.kv_caches = kv_caches
         self.conversations = Conversations(engine, kv_caches)
 
     def close(self) -> None:

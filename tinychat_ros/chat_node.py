@@ -20,16 +20,17 @@ from rclpy.parameter import Parameter
 
 from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import one_line, TinyChatError
+from tinychat_core.sizes import parse_size
 from tinychat_ros import parameters
 from tinychat_ros.answering import Answering
 from tinychat_ros.board import Board
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.core_log import CoreLog
-from tinychat_ros.default_model import default_model
 from tinychat_ros.diagnostics import Diagnostics
 from tinychat_ros.guard import guard_services
 from tinychat_ros.heap import give_freed_memory_back
 from tinychat_ros.interfaces import State
+from tinychat_ros.model_path import model_path
 from tinychat_ros.process import run
 from tinychat_ros.services import Services
 from tinychat_ros.status import Status
@@ -143,12 +144,14 @@ class ChatNode(LifecycleNodeMixin, Node):
         """Load the model; FAILURE, with the reason in ~/state, for what the user can mend."""
         model = ''
         try:
-            model = str(self._value('model') or default_model())
-            self._status.loading(model, 0.0)
+            model = model_path(self._value('model'))
+            self._status.loading(one_line(model), 0.0)
+            memory = self._value('memory')
             engine = self._open_engine(
                 model, self._value('precision') or None, self._value('backend'),
                 self._value('threads') or None, self._value('max_seq_len') or None,
                 progress=self._on_progress, cancel=self._interrupt, kv_cache=self._value('kv_cache_dtype'),
+                memory=parse_size(memory, 'memory') if memory else None,
                 caches=self._value('kv_caches'), verify=self._value('verify'))
         except (TinyChatError, MemoryError) as error:
             return self._fail(str(error) or 'there is not enough memory')
@@ -157,7 +160,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._use(Answering(engine, self._value('kv_caches')))
         give_freed_memory_back()  # reading a tokenizer leaves as much as its size
         self._status.loaded(engine.backend)
-        self.get_logger().info(f'loaded {model}: {engine.precision} on {engine.backend}, '
+        self.get_logger().info(f'loaded {one_line(model)}: {engine.precision} on {engine.backend}, '
                                f'{engine.threads} threads, context {engine.context_length}')
         return super().on_configure(state)
 

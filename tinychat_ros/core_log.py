@@ -7,6 +7,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from tinychat_core.errors import one_line
+
 RUNTIME = logging.getLogger('tinychat_core')
 
 
@@ -22,13 +24,14 @@ class CoreLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record."""
+        message = one_line(record.getMessage())
         # A line of its own for each severity: rclpy lets a line have one only.
         if record.levelno >= logging.ERROR:
-            self._logger.error(record.getMessage())
+            self._logger.error(message)
         elif record.levelno >= logging.WARNING:
-            self._logger.warning(record.getMessage())
+            self._logger.warning(message)
         else:
-            self._logger.info(record.getMessage())
+            self._logger.info(message)
 
     def close(self) -> None:
         """End."""

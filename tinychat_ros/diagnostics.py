@@ -55,7 +55,8 @@ class Diagnostics:
             values |= {'precision': engine.precision, 'threads': engine.threads,
                        'context length': engine.context_length,
                        'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
-                       'KV cache, full [MB]': f'{engine.kv_cache_bytes / 1e6:.0f}',
+                       'KV caches': answering.kv_caches,
+                       'KV caches, full [MB]': f'{answering.kv_caches * engine.kv_cache_bytes / 1e6:.0f}',
                        'answers': figures.answers, 'failed goals': figures.failed,
                        'tokens/s': f'{figures.tokens_per_second:.1f}',
                        'time to first token [ms]': f'{1e3 * figures.time_to_first_token:.1f}'}

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import math
 from typing import Any
 
+from tinychat_core.errors import shown
+
 Value = str | int | float | bool
 
 # YAML 1.1's truth values, for a text that was quoted.
@@ -92,4 +94,4 @@ def _shown(value: Any) -> str:
         return f'the truth value {str(value).lower()}'
     if isinstance(value, (list, tuple)) or not isinstance(value, (int, float, str)):
         return 'a list'
-    return repr(value[:100]) if isinstance(value, str) else f'the number {value}'
+    return shown(value) if isinstance(value, str) else f'the number {shown(value)}'

@@ -14,6 +14,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from tinychat_core.errors import shown
 from tinychat_ros.parameter_values import convert, Value
 
 # When a parameter may change.
@@ -68,6 +69,8 @@ PARAMETERS = (
              UNCONFIGURED, low=0, high=BIG),
     Declared('kv_cache_dtype', 'auto', 'What the KV cache holds; int8: half of the memory of 16 bits.', UNCONFIGURED,
              choices=('auto', 'int8')),
+    Declared('memory', '', 'What the model may take, such as 6GiB; empty: what is left when it loads, without swap.',
+             UNCONFIGURED),
     Declared('verify', 'full', 'What is compared when a model is loaded: the checksums of everything, or sizes only.',
              UNCONFIGURED, choices=('full', 'size')),
     Declared('kv_caches', 2,
@@ -120,7 +123,7 @@ def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
                 continue
             if declared.choices and parameter.value not in declared.choices:
                 return SetParametersResult(successful=False, reason=(
-                    f"{declared.name} must be {' or '.join(declared.choices)}, not '{parameter.value}'"))
+                    f"{declared.name} must be {' or '.join(declared.choices)}, not {shown(parameter.value)}"))
             if declared.changes == UNCONFIGURED and not is_unconfigured():
                 return SetParametersResult(successful=False, reason=(
                     f'{declared.name} changes only {UNCONFIGURED}: deactivate and clean up first'))
@@ -151,7 +154,7 @@ def warn_of_unknown(node: Node) -> None:
         names = {known: known for known in TABLE} | {known.rpartition('.')[2]: known for known in TABLE}
         close = get_close_matches(name, names, 1)
         node.get_logger().warning(
-            f'there is no parameter {name[:100]!r}, and its value is ignored' +
+            f'there is no parameter {shown(name)}, and its value is ignored' +
             (f'; did you mean {names[close[0]]}?' if close else ''))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
-from tinychat_core.errors import TinyChatError
+from tinychat_core.errors import one_line, TinyChatError
 from tinychat_ros.answering import Answering
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
 
@@ -49,7 +49,7 @@ class Services:
             return response
         engine = answering.engine
         response.success = True
-        response.path, response.family, response.precision = str(engine.path), engine.family, engine.precision
+        response.path, response.family, response.precision = one_line(str(engine.path)), engine.family, engine.precision
         response.group_size, response.backend = engine.group_size, engine.backend
         response.context_length, response.vocabulary_size = engine.context_length, engine.vocab_size
         response.weights_bytes, response.kv_cache_bytes = engine.weights_bytes, engine.kv_cache_bytes

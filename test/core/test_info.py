@@ -13,9 +13,9 @@ import small_checkpoint as small
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.memory_plan import plan, PRECISIONS
 from tinychat_core.cli import main
-from tinychat_core.commands.info import size
 from tinychat_core.engine import Engine, PRECISIONS as engine_precisions
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.sizes import parse_size
 
 
 @pytest.fixture(scope='module')
@@ -119,13 +119,13 @@ def test_what_is_out_of_range_is_one_line(capsys: pytest.CaptureFixture[str], mo
     ('8GiB', 8 << 30), ('500MB', 500_000_000), ('1.5 KiB', 1536), ('64gib', 64 << 30), ('2G', 2_000_000_000),
     ('1048576', 1 << 20), ('3TiB', 3 << 40), ('10B', 10)])
 def test_sizes(text: str, expected: int) -> None:
-    assert size(text) == expected
+    assert parse_size(text, '--memory') == expected
 
 
 @pytest.mark.parametrize('text', ['', '.', '8 GiBi', '-1GiB', '1e9', 'GiB', 'nan'])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(InvalidParameterError):
-        size(text)
+        parse_size(text, '--memory')
 
 
 def test_llama_2_70b_for_a_board_of_64_gb() -> None:

@@ -106,7 +106,7 @@ def test_what_there_is_not(directory: Path) -> None:
 
 def test_a_context_that_has_no_room_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: 100_000)
-    with pytest.raises(DoesNotFitError, match='0 MiB are left'):
+    with pytest.raises(DoesNotFitError, match='0 MiB may be used'):
         Engine.open(directory, max_seq_len=64)
 
 
@@ -118,3 +118,24 @@ def test_without_a_wish_the_context_is_what_fits(directory: Path, monkeypatch: p
     total = plan(Manifest.read(directory), None, Request('W4A16')).total_bytes
     monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: total - 10 * position)
     assert Engine.open(directory, precision='W4A16', threads=1).context_length == whole - 10
+
+
+def test_more_than_is_left_may_be_used_where_that_is_said(directory: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: 100_000)
+    monkeypatch.setattr('tinychat_core.engine.free_swap', lambda: 3 << 30)
+    with pytest.raises(DoesNotFitError) as caught:
+        Engine.open(directory, max_seq_len=64)
+    assert str(caught.value).endswith('if more may be used than is left now (3,072 MiB of swap are free and not '
+                                      'counted), say how much with `memory`')
+    assert Engine.open(directory, max_seq_len=64, memory=1 << 30).context_length == 64
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
+    assert 'as `memory` allows, and 0 MiB are left' in warning
+
+
+def test_less_than_is_left_may_be_used(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DoesNotFitError) as caught:
+        Engine.open(directory, max_seq_len=64, memory=100_000)
+    assert 'say how much' not in str(caught.value)
+    Engine.open(directory, max_seq_len=64, memory=1 << 30)
+    assert not [record for record in caplog.records if record.levelname == 'WARNING']

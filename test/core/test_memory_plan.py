@@ -52,7 +52,7 @@ def test_cuda_keeps_the_activations_of_512_tokens() -> None:
 
 
 def test_it_does_not_fit_a_board_of_32_gb() -> None:
-    with pytest.raises(DoesNotFitError, match='are left; use a smaller model') as caught:
+    with pytest.raises(DoesNotFitError, match='may be used; use a smaller model') as caught:
         fitting_plan(SEVENTY, 32 * GIB)
     assert '\n' not in str(caught.value)
 
@@ -105,3 +105,8 @@ def test_a_cache_of_bytes_takes_at_most_0_54_of_fp16(dim: int) -> None:
 def test_what_there_is_not() -> None:
     with pytest.raises(InvalidParameterError, match="there is no kv_cache 'int4'; use auto or int8"):
         plan(SEVEN, None, Request(kv_cache='int4'))
+
+
+def test_the_line_for_the_log_counts_the_caches() -> None:
+    assert ', KV cache 64 MiB for 128 positions' in str(plan(SEVEN, 128))
+    assert ', 3 KV caches 192 MiB for 128 positions' in str(plan(SEVEN, 128, Request(caches=3)))

@@ -8,7 +8,7 @@ import resource
 
 import pytest
 
-from tinychat_core.checkpoint.system_memory import available_memory
+from tinychat_core.checkpoint.system_memory import available_memory, free_swap
 
 GIB = 1 << 30
 
@@ -52,3 +52,10 @@ def test_the_groups_around_the_process(tmp_path: Path, files: dict[str, str], le
 def test_the_process_own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, 'getrlimit', lambda _: (2 * GIB + (512 << 20), resource.RLIM_INFINITY))
     assert available_memory(machine(tmp_path, {'proc/self/status': f'VmSize:\t{1 << 20} kB\n'})) == GIB
+
+
+def test_swap_is_known_and_not_counted(tmp_path: Path) -> None:
+    root = machine(tmp_path, {'proc/meminfo': f'MemAvailable: {1 << 20} kB\nSwapTotal: 9 kB\nSwapFree: {2 << 20} kB\n',
+                              'proc/swaps': 'Filename Type Size\n/dev/zram0 partition 2097152\n'})
+    assert (available_memory(root), free_swap(root)) == (GIB, 2 * GIB)
+    assert free_swap(machine(tmp_path / 'other', {})) == 0

@@ -111,7 +111,7 @@ class ScriptedEngine:
         self.is_closed = False
         self.context_length, self.vocab_size, self.threads = context_length, VOCABULARY, 2
         self.path, self.family, self.precision, self.backend = 'scripted', 'llama', 'W4A8', 'cpu'
-        self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 1000, 2000
+        self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 300_000_000, 2000
         self.tokenizer: Any = WordTokenizer(self)
         self._step = 0
         self._sampler: Any = None

@@ -41,7 +41,15 @@ def test_model_backend_and_memory(start: Any, tmp_path: Path) -> None:
     assert (told['threads'], told['context length']) == ('2', '128')
     assert float(told['resident memory [MB]']) > 10
     assert told['available memory [MB]'] == '2048'
-    assert told.keys() >= {'weights [MB]', 'KV cache, full [MB]'}
+    assert told['weights [MB]'] == '300'
+
+
+def test_all_kv_caches_are_counted_as_in_the_log(start: Any, engine: ScriptedEngine) -> None:
+    engine.kv_cache_bytes = 200_000_000
+    heard = reports(start(kv_caches=3))
+    wait_for(lambda: heard)
+    told = values(heard[-1])
+    assert (told['KV caches'], told['KV caches, full [MB]']) == ('3', '600')
 
 
 def test_figures_of_the_last_answer(robot: Robot, engine: ScriptedEngine) -> None:

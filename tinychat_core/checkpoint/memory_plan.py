@@ -37,12 +37,13 @@ class Request:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes of each part; each of the KV caches has `max_seq_len` positions."""
+    """Bytes of each part; `kv_cache_bytes` of all `caches`, of which each has `max_seq_len` positions."""
 
     max_seq_len: int
     weights_bytes: int
     kv_cache_bytes: int
     buffers_bytes: int
+    caches: int = 1
 
     @property
     def total_bytes(self) -> int:
@@ -51,7 +52,8 @@ class MemoryPlan:
 
     def __str__(self) -> str:
         """Return it as one line for a log."""
-        return (f'weights {_mib(self.weights_bytes)}, KV cache {_mib(self.kv_cache_bytes)} for {self.max_seq_len} '
+        caches = 'KV cache' if self.caches == 1 else f'{self.caches} KV caches'
+        return (f'weights {_mib(self.weights_bytes)}, {caches} {_mib(self.kv_cache_bytes)} for {self.max_seq_len} '
                 f'positions, buffers {_mib(self.buffers_bytes)}: {_mib(self.total_bytes)}')
 
 
@@ -68,7 +70,7 @@ def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = 
     positions = max_seq_len or limit
     return MemoryPlan(positions, manifest.weights_bytes,
                       request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request)),
-                      _buffers_bytes(manifest.model, request.backend))
+                      _buffers_bytes(manifest.model, request.backend), request.caches)
 
 
 def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
@@ -93,7 +95,7 @@ def fitting_plan(manifest: Manifest, memory: int, max_seq_len: int = 0, request:
     if needs.total_bytes <= memory:
         return needs
     raise DoesNotFitError(f'the model needs {_mib(needs.total_bytes)} for a context of {needs.max_seq_len} and '
-                          f'{_mib(memory)} are left; {advice(manifest, memory, needs.max_seq_len, request)}')
+                          f'{_mib(memory)} may be used; {advice(manifest, memory, needs.max_seq_len, request)}')
 
 
 def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request = Request()) -> str:

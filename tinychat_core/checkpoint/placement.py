@@ -9,7 +9,7 @@ copy of the model in the same memory, and the kernel gives it back too late.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from tinychat_core.errors import InvalidParameterError
@@ -51,6 +51,11 @@ class Machine:
     def room(self) -> int:
         """Bytes that a model may take where its kernels read it."""
         return self.device_memory if self.device is Device.DISCRETE else self.available
+
+    def with_room(self, room: int) -> Machine:
+        """Return the machine with so many bytes of room instead."""
+        return (replace(self, device_memory=room) if self.device is Device.DISCRETE else
+                replace(self, available=room))
 
 
 @dataclass(frozen=True)

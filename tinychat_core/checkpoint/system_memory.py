@@ -23,6 +23,16 @@ def available_memory(root: Path = Path('/')) -> int:
     return max(0, min([_system(root), *_control_groups(root), *_address_space(root)]))
 
 
+def free_swap(root: Path = Path('/')) -> int:
+    """
+    Return the bytes of swap that are free, zram included.
+
+    No plan counts them: weights are pages of files, which do not go there, and what decoding reads for every token
+    must not. Of zram the number is what would go in, not the memory that this takes.
+    """
+    return _fields(root / 'proc/meminfo').get('SwapFree:', 0) * 1024
+
+
 def _system(root: Path) -> int:
     found = _fields(root / 'proc/meminfo').get('MemAvailable:')
     # Not Linux: what the machine has is the best that is known.

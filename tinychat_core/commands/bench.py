@@ -12,6 +12,7 @@ from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import BackendFailedError, InvalidParameterError
+from tinychat_core.sizes import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', help='W4A8, W4A16, W8A8, W8A16 or W16A16 (default: as the weights are stored; '
                                             'a shape: W4A8)')
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+    parser.add_argument('--memory', metavar='SIZE',
+                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens of the prompt (default: 4)')
     parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (200)')
@@ -66,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
             engine = Engine(listed.model, tensors, weights=weights, precision=args.precision,
                             backend=args.backend, threads=threads, max_seq_len=length, kv_cache=args.kv_cache)
         else:
-            engine = Engine.open(args.model, args.precision, args.backend, threads, length, kv_cache=args.kv_cache)
+            engine = Engine.open(args.model, args.precision, args.backend, threads, length, kv_cache=args.kv_cache,
+                                 memory=parse_size(args.memory, '--memory') if args.memory else None)
         if not args.json and not results:
             print(f'{args.shape or args.model}: {engine.token_bytes / 1e6:.1f} MB a token, {engine.precision} on '
                   f'{engine.isa}')
@@ -114,7 +118,8 @@ def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: P
     from tinychat_core.checkpoint.system_memory import available_memory
     from tinychat_core.cuda import machine
 
-    has = available_memory() if library is None else machine(library).room
+    has = (parse_size(args.memory, '--memory') if args.memory else
+           available_memory() if library is None else machine(library).room)
     backend = 'cpu' if library is None else 'cuda'
     needs = plan(listed, positions, Request(args.precision, args.kv_cache, backend=backend))
     fits = needs.total_bytes <= has

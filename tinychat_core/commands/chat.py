@@ -19,6 +19,7 @@ from tinychat_core.checkpoint.checksums import VERIFY
 from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import TinyChatError
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.sizes import parse_size
 
 if TYPE_CHECKING:
     from tinychat_core.conversation import Conversation
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-seq-len', type=int, metavar='N',
                         help="context to keep (default: the model's, or what fits)")
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+    parser.add_argument('--memory', metavar='SIZE',
+                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
     parser.add_argument('--verify', choices=VERIFY, default='full',
                         help='size: do not compare the checksums of the weights (default: %(default)s)')
     parser.add_argument('--lock', action='store_true', help='keep the weights in memory (mlock)')
@@ -78,8 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
     early = args.prompt is not None  # the prompt is read while the files are still verified
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
-                         None if early else _show_loading, kv_cache=args.kv_cache, verify=args.verify, early=early,
-                         lock=args.lock)
+                         None if early else _show_loading, kv_cache=args.kv_cache,
+                         memory=parse_size(args.memory, '--memory') if args.memory else None, verify=args.verify,
+                         early=early, lock=args.lock)
     try:
         conversation = Conversation(engine, args.system)
         for prompt in _prompts(args.prompt):

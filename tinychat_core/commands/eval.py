@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import InvalidParameterError, TinyChatError
+from tinychat_core.sizes import parse_size
 
 if TYPE_CHECKING:
     from tinychat_core.engine import Engine
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+    parser.add_argument('--memory', metavar='SIZE',
+                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
     parser.add_argument('--threads', type=int, metavar='N')
     parser.add_argument('--json', action='store_true', help='print the figures as JSON')
 
@@ -52,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if args.max_windows is not None and args.max_windows < 1:
         raise InvalidParameterError('--max-windows must be at least 1')
     # A cache of one window: how long it is decides about the positions of some models, here and in the reference.
-    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.window, kv_cache=args.kv_cache)
+    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.window, kv_cache=args.kv_cache,
+                         memory=parse_size(args.memory, '--memory') if args.memory else None)
     parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
     bar = ProgressBar(f'eval {Path(args.model).name}')
     if args.compare is not None:

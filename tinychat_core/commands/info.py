@@ -7,10 +7,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-import re
 
 from tinychat_core.checkpoint.memory_plan import KV_CACHES
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.sizes import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.checkpoint.system_memory import available_memory
 
     manifest = Manifest.read(args.model)
-    memory = size(args.memory) if args.memory else available_memory()
+    memory = parse_size(args.memory, '--memory') if args.memory else available_memory()
     request = Request(args.precision, args.kv_cache)
     largest = largest_context(manifest, memory, request)
     needs = plan(manifest, (largest or 1) if args.max_seq_len == 0 else args.max_seq_len, request)
@@ -60,12 +59,3 @@ def run(args: argparse.Namespace) -> int:
         print(f'  {name:<30} {value / 2**20:10,.1f} MiB')
     print('  it fits' if fits else f'  it does not fit; {facts["advice"]}')
     return 0
-
-
-def size(text: str, option: str = '--memory') -> int:
-    """Return the bytes of a size like 8GiB (1024) or 500MB (1000); else InvalidParameterError."""
-    match = re.fullmatch(r'(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?', text.strip(), re.IGNORECASE)
-    if not match:
-        raise InvalidParameterError(f"{option} takes a size like 8GiB or 500MB, not '{text}'")
-    number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** ' KMGT'.index(prefix.upper() or ' '))

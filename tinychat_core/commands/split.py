@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from tinychat_core.checkpoint.layouts import LAYOUTS
-from tinychat_core.commands.info import size
+from tinychat_core.sizes import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.checkpoint.split import split
     from tinychat_core.progress import ProgressBar
 
-    limit = None if args.max_shard_size is None else size(args.max_shard_size, '--max-shard-size')
+    limit = None if args.max_shard_size is None else parse_size(args.max_shard_size, '--max-shard-size')
     split(args.model, args.out, limit, args.layout, ProgressBar(f'split {args.out.name}'))
     print(f'{args.out}: ready, {len(Manifest.read(args.out).shards)} shards')
     return 0
