@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.generation import Decoder, Generation
 from tinychat_core.prefix_cache import CachePool
+from tinychat_core.prompt_size import check_size
 from tinychat_core.sampling import SamplingParams
 
 
@@ -26,6 +27,17 @@ class Turn:
     text: str
     lead: array[int] | None
     ids: array[int]  # 4 bytes each, where Python's own numbers take 36
+
+
+@dataclass(frozen=True)
+class Question:
+    """The next question, as the tokens of the whole prompt; `dropped`: how many of the oldest turns it leaves out."""
+
+    text: str
+    system_prompt: str
+    tokens: Sequence[int]
+    lead: array[int] | None  # as a Turn's
+    dropped: int = 0
 
 
 class Conversation:
@@ -52,40 +64,50 @@ class Conversation:
         self._system_prompt = system_prompt
         self._turns: list[Turn] = []
         self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: to be made again
-        self._prompt: list[int] = []
-        self._asked = ''
-        self._lead: array[int] | None = None
+        self._asked: Question | None = None
         self._answer: Generation | None = None
         self.dropped_turns = 0
 
-    @property
-    def system_prompt(self) -> str:
-        """What all turns are read under; a new one holds from the next question on."""
-        return self._system_prompt
+    def prepare(self, text: str, params: SamplingParams, system_prompt: str | None = None,
+                cancel: CancelFlag | None = None) -> Question:
+        """
+        Return the next question, ready to be asked; nothing of the conversation is changed.
 
-    @system_prompt.setter
-    def system_prompt(self, text: str) -> None:
-        if text != self._system_prompt:
-            self.settle()
-            self._system_prompt = text
+        `system_prompt` None: as before. Raises like `ask`, and Canceled.
+        """
+        system = self._system_prompt if system_prompt is None else system_prompt
+        check_size((system, text), self._engine, cancel)
+        turns, context = self._turns, self._engine.context_length
+        ids = self._ids if system == self._system_prompt else None
+        question = self._following(self._joined(turns, system) if ids is None else ids, turns, system, text)
+        if len(question.tokens) + min(params.max_new_tokens, context // 4) > context:
+            dropped = self._needless(system, text, context // 2)
+            turns = turns[dropped:]
+            question = replace(self._following(self._joined(turns, system), turns, system, text), dropped=dropped)
+        return question
+
+    def start(self, question: Question, params: SamplingParams, cancel: CancelFlag | None = None) -> Generation:
+        """Return the answer to a question that `prepare` returned, nothing having been asked in between."""
+        answer = self._pool.answer(self, question.tokens, params, cancel)
+        if question.dropped or question.system_prompt != self._system_prompt:
             self._ids = None
+        self._system_prompt = question.system_prompt
+        self._turns = self._turns[question.dropped:]
+        self.dropped_turns += question.dropped
+        self._asked, self._answer = question, answer
+        return answer
 
-    def ask(self, question: str, params: SamplingParams, cancel: CancelFlag | None = None) -> Generation:
+    def ask(self, text: str, params: SamplingParams, cancel: CancelFlag | None = None,
+            system_prompt: str | None = None) -> Generation:
         """
         Return the answer to the next question; the one before must not be asked for more tokens.
 
         What that one has given until now is its turn, however it ended; where it gave nothing, it leaves none.
-        `dropped_turns` then tells how many have been left out so far. Raises like Engine.generate, and then the
-        question leaves no trace.
+        `dropped_turns` then tells how many have been left out so far. Another `system_prompt` holds for all turns from
+        now on. Raises like Engine.generate, and then the question leaves no trace.
         """
         self.settle()
-        tokens, dropped = self._fitting(question, params)
-        answer = self._pool.answer(self, tokens, params, cancel)
-        if dropped:
-            del self._turns[:dropped]
-            self.dropped_turns += dropped
-        self._prompt, self._asked, self._answer = tokens, question, answer
-        return answer
+        return self.start(self.prepare(text, params, system_prompt), params, cancel)
 
     def close(self) -> None:
         """Give the cache back to the pool; nothing can be asked any more."""
@@ -94,12 +116,12 @@ class Conversation:
     def settle(self) -> None:
         """Make a turn of the last answer, which must not be asked for more tokens, and let go of what it keeps."""
         answer, self._answer = self._answer, None
-        prompt, self._prompt = self._prompt, []
-        if answer is None or not answer.text:
+        asked, self._asked = self._asked, None
+        if answer is None or asked is None or not answer.text:
             return
-        turn = Turn(self._asked, answer.text, self._lead, _ids_of_text(answer, self._engine))
-        self._turns.append(turn)
-        self._ids = array('i', [*prompt, *turn.ids])
+        turn = Turn(asked.text, answer.text, asked.lead, _ids_of_text(answer, self._engine))
+        self._turns = [*self._turns, turn]
+        self._ids = array('i', [*asked.tokens, *turn.ids])
 
     @property
     def nbytes(self) -> int:
@@ -107,35 +129,23 @@ class Conversation:
         numbers = sum(len(turn.ids) + len(turn.lead or ()) for turn in self._turns) + len(self._ids or ())
         return 4 * (numbers + sum(len(turn.question) + len(turn.text) for turn in self._turns))
 
-    def _fitting(self, question: str, params: SamplingParams) -> tuple[list[int], int]:
-        """Return the prompt's tokens and how many of the oldest turns they leave out."""
-        context = self._engine.context_length
-        room = min(params.max_new_tokens, context // 4)
-        ids = self._joined(self._turns) if self._ids is None else self._ids
-        tokens = self._follow(ids, self._turns, question)
-        dropped = 0
-        if len(tokens) + room > context:
-            dropped = self._needless(question, context // 2)
-            turns = self._turns[dropped:]
-            tokens = self._follow(self._joined(turns), turns, question)
-        return tokens, dropped
-
-    def _needless(self, question: str, most: int) -> int:
+    def _needless(self, system: str, text: str, most: int) -> int:
         """Return how many of the oldest turns have to go for a prompt of at most `most` tokens, or all."""
         fewest, enough = 1, len(self._turns)
         while fewest < enough:
             middle = (fewest + enough) // 2
-            if len(self._engine.tokenizer.encode_chat(self._messages(self._turns[middle:], question))) <= most:
+            messages = _messages(system, self._turns[middle:], text)
+            if len(self._engine.tokenizer.encode_chat(messages)) <= most:
                 enough = middle
             else:
                 fewest = middle + 1
         return enough
 
-    def _joined(self, turns: Sequence[Turn]) -> Sequence[int] | None:
+    def _joined(self, turns: Sequence[Turn], system: str) -> Sequence[int] | None:
         """Return the tokens up to the end of these turns, answers as drawn; None where the template forbids."""
         if not turns:
-            return []
-        ids = array('i', self._engine.tokenizer.encode_chat(self._messages((), turns[0].question)))
+            return ()
+        ids = array('i', self._engine.tokenizer.encode_chat(_messages(system, (), turns[0].question)))
         ids += turns[0].ids
         for turn in turns[1:]:
             if turn.lead is None:
@@ -144,19 +154,21 @@ class Conversation:
             ids += turn.ids
         return ids
 
-    def _follow(self, ids: Sequence[int] | None, turns: Sequence[Turn], question: str) -> list[int]:
-        """Return the tokens of a question, where `ids` are those up to the end of the turns before."""
-        messages = self._messages(turns, question)
+    def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], system: str, text: str) -> Question:
+        """Return a question after these turns, where `ids` are the tokens up to their end."""
+        messages = _messages(system, turns, text)
         tokenizer = self._engine.tokenizer
-        between = tokenizer.encode_after_answer(messages) if turns and ids is not None else None
-        self._lead = None if between is None else array('i', between)
-        return tokenizer.encode_chat(messages) if between is None or ids is None else [*ids, *between]
+        lead = tokenizer.encode_after_answer(messages) if turns and ids is not None else None
+        if lead is None or ids is None:
+            return Question(text, system, tokenizer.encode_chat(messages), None)
+        return Question(text, system, [*ids, *lead], array('i', lead))
 
-    def _messages(self, turns: Sequence[Turn], question: str) -> list[dict[str, str]]:
-        messages = [{'role': 'system', 'content': self._system_prompt}] if self._system_prompt else []
-        for turn in turns:
-            messages += [{'role': 'user', 'content': turn.question}, {'role': 'assistant', 'content': turn.text}]
-        return [*messages, {'role': 'user', 'content': question}]
+
+def _messages(system: str, turns: Sequence[Turn], text: str) -> list[dict[str, str]]:
+    messages = [{'role': 'system', 'content': system}] if system else []
+    for turn in turns:
+        messages += [{'role': 'user', 'content': turn.question}, {'role': 'assistant', 'content': turn.text}]
+    return [*messages, {'role': 'user', 'content': text}]
 
 
 def _ids_of_text(answer: Generation, engine: Decoder) -> array[int]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import monotonic
 
-from tinychat_core.engine import Engine
+from tinychat_core.engine import Canceled, Engine
 from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
 from tinychat_ros.conversations import Conversations
 from tinychat_ros.interfaces import Chat
+from tinychat_ros.interruptible import interruptible
 
 
 @dataclass
@@ -59,8 +60,12 @@ class Answering:
         try:
             if goal.cancel.is_set():
                 return goal.early_ending
-            generation, goal.result.dropped_turns = self.conversations.begin(goal.request, goal.cancel)
+            self.conversations.claim(goal.request.conversation_id)
+            prepared = interruptible(lambda: self.conversations.prepare(goal.request, goal.cancel), goal.cancel)
+            generation, goal.result.dropped_turns = self.conversations.begin(goal.request, prepared, goal.cancel)
             return self._stream(goal, generation, start)
+        except Canceled:
+            return goal.early_ending
         except PromptTooLongError as error:
             return Ending(Chat.Result.ABORTED, Chat.Result.PROMPT_TOO_LONG, str(error))
         except (BackendFailedError, CheckpointError) as error:

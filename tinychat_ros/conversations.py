@@ -5,18 +5,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock
 
-from tinychat_core.conversation import Conversation
+from tinychat_core.conversation import Conversation, Question
 from tinychat_core.engine import CancelFlag, Engine
-from tinychat_core.errors import TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_core.prefix_cache import CachePool
+from tinychat_core.prompt_size import check_size
 from tinychat_ros.goal_check import Request
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
 MOST = 1000
 MOST_BYTES = 2**26  # of all turns together
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The tokens of a request; of a conversation also who asks what."""
+
+    tokens: Sequence[int]
+    talk: Conversation | None = None
+    question: Question | None = None
 
 
 class Conversations:
@@ -34,28 +45,38 @@ class Conversations:
         self._talks: OrderedDict[str, Conversation] = OrderedDict()  # who came last is last
         self._running = ''
 
-    def begin(self, request: Request, cancel: CancelFlag) -> tuple[Generation, int]:
+    def claim(self, conversation_id: str) -> None:
+        """Keep a conversation from being reset while a goal of it runs; `end` must follow."""
+        with self._lock:
+            self._running = conversation_id
+
+    def prepare(self, request: Request, cancel: CancelFlag) -> Prepared:
+        """
+        Return the tokens of a request; nothing is changed, so that nobody has to wait for the end of this.
+
+        Raises like Engine.generate, and Canceled.
+        """
+        if not request.conversation_id:
+            check_size((message['content'] for message in request.messages), self._engine, cancel)
+            return Prepared(self._engine.tokenizer.encode_chat(request.messages))
+        with self._lock:
+            talk = self._talks.get(request.conversation_id)
+        if talk is None:
+            talk = Conversation(self._engine, request.system_prompt, self._pool)
+        question = talk.prepare(request.messages[-1]['content'], request.params,
+                                request.system_prompt if request.has_own_system_prompt else None, cancel)
+        return Prepared(question.tokens, talk, question)
+
+    def begin(self, request: Request, prepared: Prepared, cancel: CancelFlag) -> tuple[Generation, int]:
         """
         Return the answer to a request, and how many turns of its conversation it leaves out; `end` must follow.
 
         Raises like Engine.generate, and then leaves no trace.
         """
-        if not request.conversation_id:
-            tokens = self._engine.tokenizer.encode_chat(request.messages)
-            return self._pool.answer(None, tokens, request.params, cancel), 0
-        with self._lock:
-            self._running = request.conversation_id
-            talk = self._talks.get(request.conversation_id)
-        if talk is None:
-            talk = Conversation(self._engine, request.system_prompt, self._pool)
-        system_prompt = talk.system_prompt
-        if request.has_own_system_prompt:
-            talk.system_prompt = request.system_prompt
-        try:
-            answer = talk.ask(request.messages[-1]['content'], request.params, cancel)
-        except TinyChatError:
-            talk.system_prompt = system_prompt
-            raise
+        talk, question = prepared.talk, prepared.question
+        if talk is None or question is None:
+            return self._pool.answer(None, prepared.tokens, request.params, cancel), 0
+        answer = talk.start(question, request.params, cancel)
         with self._lock:
             self._talks[request.conversation_id] = talk
             self._talks.move_to_end(request.conversation_id)

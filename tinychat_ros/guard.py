@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""No callback ends the node: its error is logged once, its caller gets an answer that says so, and the executor goes on."""
+"""No callback ends the node: its error is logged, its caller gets an answer that says so, the executor goes on."""
 
 from __future__ import annotations
 

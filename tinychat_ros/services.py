@@ -11,6 +11,7 @@ from tinychat_core.errors import one_line, TinyChatError
 from tinychat_ros.answering import Answering
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
 
+MOST_CHARACTERS = 2**18  # of ~/tokenize: some tenths of a second, for which goals may have to wait
 NO_MODEL = 'no model is loaded'
 
 
@@ -33,6 +34,9 @@ class Services:
         try:
             if bool(request.text) == bool(request.messages):
                 raise TinyChatError('give either text or messages')
+            characters = len(request.text) + sum(len(m.content) for m in request.messages)
+            if characters > MOST_CHARACTERS:
+                raise TinyChatError(f'{characters} characters are more than the {MOST_CHARACTERS} that are taken')
             messages = [{'role': m.role, 'content': m.content} for m in request.messages]
             tokenizer = answering.engine.tokenizer
             response.tokens = tokenizer.encode_chat(messages) if messages else tokenizer.encode(request.text)

@@ -104,8 +104,7 @@ def test_answers_are_kept_as_drawn_when_turns_are_dropped() -> None:
 def test_a_new_system_prompt_is_read_before_all_turns() -> None:
     talk, engine = conversation([*b'a', EOS] * 2, 'old')
     ask(talk, 'q')
-    talk.system_prompt = 'new'
-    ask(talk, 'r')
+    list(talk.ask('r', SamplingParams(8), system_prompt='new'))
     assert engine.prefilled[1] == [*b'new', EOS, USER, *b'q', EOS, ASSISTANT, *b'a', EOS, USER, *b'r', EOS,
                                    ASSISTANT]
 

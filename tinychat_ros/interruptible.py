@@ -1,0 +1,37 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Work that cannot be interrupted, and is not waited for once nobody wants it. Knows nothing of ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import TypeVar
+
+from tinychat_core.engine import Canceled, CancelFlag
+
+Result = TypeVar('Result')
+
+LOOK_PERIOD = 0.01  # [s]
+
+
+def interruptible(work: Callable[[], Result], cancel: CancelFlag) -> Result:
+    """
+    Return work(), or raise what it raises; Canceled as soon as `cancel` is set.
+
+    The work goes on in its thread then until it ends by itself: it must take a bounded time and change nothing.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name='prompt', daemon=True).start()
+    while not wait([future], LOOK_PERIOD).done:
+        if cancel.is_set():
+            raise Canceled('canceled')
+    return future.result()
