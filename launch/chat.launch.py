@@ -1,20 +1,36 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the chat node: `ros2 launch tinychat_ros chat.launch.py model:=DIRECTORY`."""
+"""
+Start the chat node: `ros2 launch tinychat_ros chat.launch.py model:=DIRECTORY`.
+
+Made to be included in a robot's bringup as well: whatever happens to the node, the rest of the launch goes on, and
+an argument counts only where it is passed to this file.
+"""
 
 from __future__ import annotations
 
+from inspect import currentframe
 from pathlib import Path
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
-from launch.conditions import UnlessCondition
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.logging import get_logger
+from launch.substitutions import TextSubstitution
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.parameter_descriptions import ParameterFile, ParameterValue
+from rclpy.validate_namespace import validate_namespace
+from rclpy.validate_node_name import validate_node_name
 
 CONFIG = str(Path(__file__).resolve().parents[1] / 'config' / 'chat.yaml')
 
@@ -24,46 +40,115 @@ PARAMETERS = {
     'precision': (str, 'W4A8, W4A16, W8A8, W8A16 or W16A16; without one, as the weights are stored'),
     'backend': (str, 'what decodes: auto, cpu or cuda'),
     'threads': (int, 'threads that decode; 0: every physical core that the process may use'),
+    'nice': (int, 'added to the niceness of the node, so that control loops go first: 0 to 19'),
     'max_seq_len': (int, "positions of the KV cache; 0: the model's context length"),
+    'system_prompt': (str, 'the system prompt of goals that bring none'),
+    'max_new_tokens': (int, 'the longest answer of goals that set none [tokens]'),
+    'busy_policy': (str, 'what a goal meets while another runs: queue, reject or preempt'),
+    'sentence_topic': (str, 'topic for whole sentences of the answers, for a node that speaks'),
     'use_sim_time': (bool, 'true: take time stamps from /clock'),
     'autostart': (bool, 'false: a lifecycle manager configures and activates the node'),
+    'exit_on_failure': (bool, 'true: the node ends if autostart fails; false: it stays, unconfigured'),
 }
-# name: default, description
+# name: type, default, description
 OTHERS = {
-    'namespace': ('', 'namespace of the node'),
-    'params_file': (CONFIG, 'YAML file with parameters; arguments that are given win'),
-    'log_level': ('info', 'debug, info, warn or error'),
-    'use_respawn': ('false', 'true: start the node again when it ends'),
+    'name': (str, 'tinychat', 'name of the node'),
+    'namespace': (str, '', 'namespace of the node'),
+    'remaps': (str, '', "remapping rules, separated by spaces: '~/prompt:=/speech/heard ~/tokens:=/speech/tokens'"),
+    'params_file': (str, CONFIG, 'YAML file with parameters, with substitutions such as $(env HOME); arguments win'),
+    'log_level': (str, 'info', 'debug, info, warn or error'),
+    'use_respawn': (bool, 'false', 'true: start the node again when it ends'),
+    'shutdown_on_exit': (bool, 'false', 'true: end the whole launch when the node ends'),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments and the node."""
+    """Declare the arguments and the node, in a scope of their own: no default of theirs reaches another launch file."""
     parameters = [DeclareLaunchArgument(name, default_value='', description=description)
                   for name, (_, description) in PARAMETERS.items()]
     others = [DeclareLaunchArgument(name, default_value=default, description=description)
-              for name, (default, description) in OTHERS.items()]
-    return LaunchDescription([*parameters, *others, OpaqueFunction(function=start)])
+              for name, (_, default, description) in OTHERS.items()]
+    return LaunchDescription([GroupAction([*parameters, *others, OpaqueFunction(function=start)])])
 
 
 def start(context: LaunchContext) -> list[Any]:
-    """Return the node, and the end of the launch with it."""
-    values = {name: LaunchConfiguration(name) for name in (*PARAMETERS, *OTHERS)}
-    params_file = Path(values['params_file'].perform(context)).resolve()
+    """Return the node; an argument that is wrong ends only this, unless the launch is to end with the node."""
+    passed = arguments_passed(context)
+    try:
+        return node_actions(context, passed)
+    except Exception as error:  # whatever it is, it must not stop a robot
+        if passed.get('shutdown_on_exit', '').lower() == 'true':
+            raise
+        get_logger('chat.launch.py').error(f'the chat node is not started: {error}')
+        return []
+
+
+def arguments_passed(context: LaunchContext) -> dict[str, str]:
+    """
+    Return the arguments that the command line or the including launch file passes to this file.
+
+    A launch file sees every argument of the files that include it, too, such as a URDF called `model`. launch keeps
+    no record of which are passed, but the action that includes this file is still on the stack.
+    """
+    values = context.launch_configurations
+    frame = currentframe()
+    while frame is not None:
+        entity = frame.f_locals.get('entity')
+        if isinstance(entity, IncludeLaunchDescription):
+            passed = {perform_substitutions(context, normalize_to_list_of_substitutions(name))
+                      for name, _ in entity.launch_arguments}
+            defaults = dict.fromkeys(PARAMETERS, '') | {name: default for name, (_, default, _) in OTHERS.items()}
+            foreign = [f'{name}:={values[name]}' for name in defaults
+                       if name not in passed and values[name] != defaults[name]]
+            if foreign:
+                get_logger('chat.launch.py').info(
+                    f'not taken from the including launch file: {" ".join(foreign)}; pass in launch_arguments '
+                    'what is meant for the chat node')
+            return {name: values[name] for name in defaults if name in passed}
+        frame = frame.f_back
+    return dict(values)
+
+
+def node_actions(context: LaunchContext, passed: dict[str, str]) -> list[Any]:
+    """Return the node, and the end of the launch with it where that is asked for; ValueError for a bad argument."""
+    def typed(name: str, kind: type, text: str) -> ParameterValue:
+        value = ParameterValue([TextSubstitution(text=text)], value_type=kind)
+        try:
+            value.evaluate(context)
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from None
+        return value
+
+    given = {name: typed(name, kind, passed[name]) for name, (kind, _) in PARAMETERS.items() if passed.get(name)}
+    others = {name: typed(name, kind, passed.get(name, default)).value for name, (kind, default, _) in OTHERS.items()}
+    validate_node_name(others['name'])
+    validate_namespace(f"/{others['namespace'].strip('/')}")
+    params_file = Path(others['params_file']).expanduser().resolve()
     if not params_file.is_file():  # launch would warn and start the node without it
-        raise FileNotFoundError(f'params_file: {params_file} is not a file')
-    given = {name: ParameterValue(values[name], value_type=kind)
-             for name, (kind, _) in PARAMETERS.items() if values[name].perform(context)}
+        raise ValueError(f'params_file: {params_file} is not a file')
+    parameters = ParameterFile(str(params_file), allow_substs=True)
+    parameters.evaluate(context)
+    if others['use_respawn'] and others['shutdown_on_exit']:
+        raise ValueError('use_respawn and shutdown_on_exit exclude each other')
     # Not launch_ros's LifecycleNode: the node starts itself, and the ROS context that LifecycleNode brings into
     # the launch process makes every Ctrl-C an error.
     node = Node(
-        package='tinychat_ros', executable='chat_node', name='tinychat', namespace=values['namespace'],
-        parameters=[str(params_file), given], output='screen',
-        arguments=['--ros-args', '--log-level', values['log_level']],
-        respawn=values['use_respawn'], respawn_delay=2.0,
+        package='tinychat_ros', executable='chat_node', name=others['name'], namespace=others['namespace'],
+        parameters=[parameters, given], remappings=[rule(text) for text in others['remaps'].split()],
+        output='screen', arguments=['--ros-args', '--log-level', others['log_level']],
+        respawn=others['use_respawn'], respawn_delay=2.0,
         sigterm_timeout='15')  # on a busy board it takes longer than launch's 5 s to end all goals
-    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end),
-                                       condition=UnlessCondition(values['use_respawn']))]
+    if not others['shutdown_on_exit']:
+        return [node]
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end))]
+
+
+def rule(text: str) -> tuple[str, str]:
+    """Return both names of a remapping rule."""
+    old, _, new = text.partition(':=')
+    if not old or not new:
+        raise ValueError(f"remaps: '{text}' is not FROM:=TO")
+    return old, new
 
 
 def end(event: Any, _: LaunchContext) -> EmitEvent:

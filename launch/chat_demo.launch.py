@@ -31,10 +31,15 @@ def generate_launch_description() -> LaunchDescription:
     """Declare the prompt, and start the client beside what chat.launch.py starts."""
     prompt = DeclareLaunchArgument('prompt', default_value='Why do robots need maps?',
                                    description='what the client asks')
-    # Included before the client, so that the arguments it declares have their defaults.
-    chat = IncludeLaunchDescription(PythonLaunchDescriptionSource(CHAT))
+    source = PythonLaunchDescriptionSource(CHAT)
+    declared = source.try_get_launch_description_without_context().get_launch_arguments()
+    arguments = {argument.name: LaunchConfiguration(argument.name, default=argument.default_value)
+                 for argument in declared}
+    # Nobody is to wait for an answer of a node that cannot give one.
+    chat = IncludeLaunchDescription(source, launch_arguments={
+        **arguments, 'name': 'tinychat', 'exit_on_failure': 'true', 'shutdown_on_exit': 'true'}.items())
     client = Node(
-        package='tinychat_ros', executable='chat_client', namespace=LaunchConfiguration('namespace'),
+        package='tinychat_ros', executable='chat_client', namespace=arguments['namespace'],
         arguments=['--timeout', '60', '--', LaunchConfiguration('prompt')], output='screen')
     return LaunchDescription([prompt, chat, client, RegisterEventHandler(
         OnProcessExit(target_action=client, on_exit=end))])

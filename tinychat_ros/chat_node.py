@@ -69,7 +69,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         Create the node; with autostart it configures and activates itself once it is spun.
 
         `open_engine` takes the arguments of Engine.open; `give_up` is called where autostart has
-        failed; `board` is what /diagnostics watches, None: this machine.
+        failed and exit_on_failure is set; `board` is what /diagnostics watches, None: this machine.
         Raises rclpy's ParameterException for a bad start value.
         """
         Node.__init__(self, 'tinychat', **node_options)
@@ -201,7 +201,8 @@ class ChatNode(LifecycleNodeMixin, Node):
 
     def _start(self) -> None:
         self._autostart.cancel()
-        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+        has_failed = self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS
+        if has_failed and self._value('exit_on_failure'):
             self._give_up()
 
     def _fail(self, error: str) -> TransitionCallbackReturn:

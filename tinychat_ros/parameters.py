@@ -56,6 +56,9 @@ BIG = 2**31 - 1
 
 PARAMETERS = (
     Declared('autostart', True, 'Configure and activate at once; false: a lifecycle manager does it.', NEVER),
+    Declared('exit_on_failure', False,
+             'End the process, with exit code 2, when autostart fails; false: it stays, unconfigured, and /diagnostics '
+             'says why.', NEVER),
     Declared('model', '', 'Directory of a split checkpoint; empty: the default model, where there is one.',
              UNCONFIGURED),
     Declared('precision', '', 'W4A8, W4A16, W8A8, W8A16 or W16A16; empty: as the weights are stored.',

@@ -65,8 +65,9 @@ def run(model: str, prompt: str) -> int:
             open(Path(scratch, 'node.txt'), 'wb+') as log:
         env = environment(scratch)
         try:
-            node = subprocess.Popen([BIN / 'chat_node', '--ros-args', '-p', f'model:={model}'], env=env,
-                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ends_with_us)
+            command = [BIN / 'chat_node', '--ros-args', '-p', f'model:={model}', '-p', 'exit_on_failure:=true']
+            node = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                    preexec_fn=ends_with_us)
             started.append(node)
             client = subprocess.Popen([BIN / 'chat_client', '--timeout', '60', '--', prompt], env=env,
                                       preexec_fn=ends_with_us)

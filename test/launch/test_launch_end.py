@@ -11,17 +11,32 @@ from launched import LAUNCH
 import pytest
 
 SOURCE = LAUNCH / 'chat.launch.py'
-
-
-@pytest.mark.parametrize(('argument', 'reason'), [
-    ('model:=/nonexistent', '/nonexistent is not a directory'),
+WRONG = [
     ('backend:=abacus', 'backend must be auto or cpu or cuda'),
     ('params_file:=/nonexistent.yaml', 'params_file: /nonexistent.yaml is not a file'),
     ('use_respawn:=flase', "Cannot convert value 'flase'"),
-])
-def test_what_the_user_can_mend_ends_the_launch_with_an_error(argument: str, reason: str) -> None:
-    done = subprocess.run(['ros2', 'launch', str(SOURCE), argument], env=os.environ, timeout=60,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    ('name:=my-robot', 'Invalid node name'),
+]
+
+
+def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return what a launch printed that ends by itself."""
+    return subprocess.run(['ros2', 'launch', str(SOURCE), *arguments], env=os.environ, timeout=60, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize(('argument', 'reason'), WRONG)
+def test_what_the_user_can_mend_is_one_line(argument: str, reason: str) -> None:
+    done = launch(argument)
+    assert done.stdout.count(reason) == 1
+    assert 'Traceback' not in done.stdout
+    assert 'Caught exception' not in done.stdout  # it would end a robot's whole launch
+
+
+@pytest.mark.parametrize(('argument', 'reason'), [
+    *WRONG, ('exit_on_failure:=true model:=/nonexistent', '/nonexistent is not a directory')])
+def test_the_launch_ends_with_an_error_where_it_is_to_end_with_the_node(argument: str, reason: str) -> None:
+    done = launch('shutdown_on_exit:=true', *argument.split())
     assert done.returncode == 1
     assert done.stdout.count(reason) == 1
     assert 'Traceback' not in done.stdout

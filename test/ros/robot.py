@@ -110,7 +110,7 @@ class Robot:
         wait_for(lambda: self.client_node.count_publishers('tinychat/tokens'))
         if awaits_idle and parameters.get('autostart', True):
             # The node serves a moment before the transition is over, and only its services wait for that.
-            wait_for(lambda: self.gave_up or (
+            wait_for(lambda: self.gave_up or self.is_in(State.ERROR) or (
                 self.is_in(State.IDLE) and self.node._state_machine.current_state[1] == 'active'))
 
     def _on_give_up(self) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import re
 import runpy
 import sys
 from types import ModuleType
@@ -16,10 +17,11 @@ from tinychat_ros.parameters import PARAMETERS
 
 LAUNCH = Path(__file__).parents[2] / 'launch' / 'chat.launch.py'
 NAMES = {'launch': ['LaunchContext', 'LaunchDescription'],
-         'launch.actions': ['DeclareLaunchArgument', 'EmitEvent', 'OpaqueFunction', 'RegisterEventHandler'],
-         'launch.conditions': ['UnlessCondition'], 'launch.event_handlers': ['OnProcessExit'],
-         'launch.events': ['Shutdown'], 'launch.substitutions': ['LaunchConfiguration'], 'launch_ros': [],
-         'launch_ros.actions': ['Node'], 'launch_ros.parameter_descriptions': ['ParameterValue']}
+         'launch.actions': ['DeclareLaunchArgument', 'EmitEvent', 'GroupAction', 'IncludeLaunchDescription',
+                            'OpaqueFunction', 'RegisterEventHandler'],
+         'launch.event_handlers': ['OnProcessExit'], 'launch.events': ['Shutdown'], 'launch.logging': [],
+         'launch.substitutions': ['TextSubstitution'], 'launch.utilities': [], 'launch_ros': [],
+         'launch_ros.actions': ['Node'], 'launch_ros.parameter_descriptions': ['ParameterFile', 'ParameterValue']}
 
 
 class Noted:
@@ -29,34 +31,64 @@ class Noted:
         """Note them."""
         self.args, self.kwargs = args, kwargs
 
-    def perform(self, values: dict[str, str]) -> str:
-        """Return the value of a LaunchConfiguration."""
-        return values[self.args[0]]
+    def evaluate(self, _: Any) -> None:
+        """Take a value, as ParameterValue does, or a file."""
+        if 'value_type' in self.kwargs:
+            text, kind = self.args[0][0].kwargs['text'], self.kwargs['value_type']
+            if kind is bool and text not in ('true', 'false'):
+                raise ValueError(text)
+            self.value = text == 'true' if kind is bool else kind(text)
+
+
+class Context:
+    """A launch's arguments."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        """Note them."""
+        self.launch_configurations = values
 
 
 @pytest.fixture
 def launch_file(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return the names of the launch file."""
+    """Return the names of the launch file; what it logs is in `logged`."""
+    logged: list[str] = []
     for name, classes in NAMES.items():
         module = ModuleType(name)
         for cls in classes:
             setattr(module, cls, type(cls, (Noted,), {}))
         monkeypatch.setitem(sys.modules, name, module)
-    return runpy.run_path(str(LAUNCH))
+    logger: Any = type('Logger', (), {'info': logged.append, 'error': logged.append})
+    sys.modules['launch.logging'].get_logger = lambda _: logger  # type: ignore[attr-defined]
+    utilities: Any = sys.modules['launch.utilities']
+    utilities.normalize_to_list_of_substitutions = lambda text: [text]
+    utilities.perform_substitutions = lambda _, texts: ''.join(texts)
+    return runpy.run_path(str(LAUNCH)) | {'logged': logged}
 
 
-def started(launch_file: dict[str, Any], **given: str) -> tuple[Any, Any, dict[str, str]]:
-    """Return the node, the handler of its end, and the values of all arguments."""
-    *arguments, function = launch_file['generate_launch_description']().args[0]
+def declared(launch_file: dict[str, Any]) -> tuple[list[Any], Any]:
+    """Return the declared arguments, and what starts the node; both are in a scope of their own."""
+    (group,) = launch_file['generate_launch_description']().args[0]
+    assert type(group).__name__ == 'GroupAction' and not group.kwargs  # whose default is a scope
+    *arguments, function = group.args[0]
+    return arguments, function.kwargs['function']
+
+
+def started(launch_file: dict[str, Any], **given: str) -> list[Any]:
+    """Return the actions."""
+    arguments, start = declared(launch_file)
     values = {argument.args[0]: argument.kwargs['default_value'] for argument in arguments} | given
     assert len(values) == len(arguments), 'an argument that the launch file does not know'
-    node, handler = function.kwargs['function'](values)
-    return node, handler, values
+    return start(Context(values))
+
+
+def given_to(node: Any) -> dict[str, Any]:
+    """Return the parameters that come behind the file."""
+    return {name: value.value for name, value in node.kwargs['parameters'][1].items()}
 
 
 def test_every_argument_is_described(launch_file: dict[str, Any]) -> None:
-    *arguments, _ = launch_file['generate_launch_description']().args[0]
-    assert len(arguments) == 11
+    arguments, _ = declared(launch_file)
+    assert {argument.args[0] for argument in arguments} == {*launch_file['PARAMETERS'], *launch_file['OTHERS']}
     assert all(argument.kwargs['description'] for argument in arguments)
 
 
@@ -66,36 +98,73 @@ def test_every_parameter_is_one_of_the_node_with_its_type(launch_file: dict[str,
 
 
 def test_what_is_not_given_is_left_to_the_parameter_file(launch_file: dict[str, Any]) -> None:
-    node, _, _ = started(launch_file)
-    assert node.kwargs['parameters'] == [str(LAUNCH.parents[1] / 'config' / 'chat.yaml'), {}]
+    (node,) = started(launch_file)
+    file, overrides = node.kwargs['parameters']
+    assert file.args == (str(LAUNCH.parents[1] / 'config' / 'chat.yaml'),)
+    assert overrides == {}
 
 
 def test_what_is_given_comes_behind_the_parameter_file(launch_file: dict[str, Any], tmp_path: Path) -> None:
     mine = tmp_path / 'mine.yaml'
     mine.touch()
-    given = {'model': '1234', 'threads': '2', 'autostart': 'false'}
-    node, _, values = started(launch_file, params_file=str(mine), **given)
-    file, overrides = node.kwargs['parameters']
-    assert file == str(mine)
-    assert {name: value.args[0].perform(values) for name, value in overrides.items()} == given
-    assert {name: value.kwargs['value_type'] for name, value in overrides.items()} == {
-        'model': str, 'threads': int, 'autostart': bool}
+    (node,) = started(launch_file, params_file=str(mine), model='1234', threads='2', autostart='false')
+    assert node.kwargs['parameters'][0].args == (str(mine),)
+    assert given_to(node) == {'model': '1234', 'threads': 2, 'autostart': False}
 
 
-def test_a_parameter_file_that_is_missing_is_an_error(launch_file: dict[str, Any]) -> None:
-    with pytest.raises(FileNotFoundError, match=r'missing\.yaml is not a file'):
-        started(launch_file, params_file='missing.yaml')
+def test_the_parameter_file_may_have_substitutions(launch_file: dict[str, Any]) -> None:
+    (node,) = started(launch_file)
+    assert node.kwargs['parameters'][0].kwargs == {'allow_substs': True}
 
 
-def test_namespace_and_log_level(launch_file: dict[str, Any]) -> None:
-    node, _, values = started(launch_file, namespace='kitchen', log_level='debug')
-    assert node.kwargs['namespace'].perform(values) == 'kitchen'
-    *options, level = node.kwargs['arguments']
-    assert (options, level.perform(values)) == (['--ros-args', '--log-level'], 'debug')
+def test_name_namespace_remaps_and_log_level(launch_file: dict[str, Any]) -> None:
+    (node,) = started(launch_file, name='butler', namespace='kitchen', log_level='debug',
+                      remaps='~/prompt:=/speech/heard  ~/tokens:=/tokens')
+    assert (node.kwargs['name'], node.kwargs['namespace']) == ('butler', 'kitchen')
+    assert node.kwargs['remappings'] == [('~/prompt', '/speech/heard'), ('~/tokens', '/tokens')]
+    assert node.kwargs['arguments'] == ['--ros-args', '--log-level', 'debug']
 
 
-def test_the_launch_ends_with_its_node_unless_it_respawns(launch_file: dict[str, Any]) -> None:
-    node, handler, _ = started(launch_file)
+def test_the_launch_ends_with_its_node_only_where_that_is_asked_for(launch_file: dict[str, Any]) -> None:
+    assert len(started(launch_file)) == 1
+    assert started(launch_file, use_respawn='true')[0].kwargs['respawn'] is True
+    node, handler = started(launch_file, shutdown_on_exit='true')
     assert handler.args[0].kwargs['target_action'] is node
-    for argument in (node.kwargs['respawn'], handler.kwargs['condition'].args[0]):
-        assert argument.args == ('use_respawn',)
+    assert node.kwargs['respawn'] is False
+
+
+WRONG = [
+    ({'params_file': 'missing.yaml'}, r'params_file: .*missing\.yaml is not a file'),
+    ({'threads': 'two'}, 'threads: invalid literal'),
+    ({'use_respawn': 'flase'}, 'use_respawn: '),
+    ({'remaps': '/speech/heard'}, "remaps: '/speech/heard' is not FROM:=TO"),
+    ({'name': 'my-robot'}, 'Invalid node name'),
+    ({'namespace': 'my robot'}, 'Invalid namespace'),
+]
+
+
+@pytest.mark.parametrize(('given', 'reason'), WRONG)
+def test_a_wrong_argument_stops_nothing_but_the_node(launch_file: dict[str, Any], given: dict[str, str],
+                                                     reason: str) -> None:
+    assert started(launch_file, **given) == []
+    (line,) = launch_file['logged']
+    assert line.startswith('the chat node is not started: ')
+    assert re.search(reason, line)
+
+
+@pytest.mark.parametrize(('given', 'reason'), [*WRONG, ({'use_respawn': 'true'}, 'exclude each other')])
+def test_a_wrong_argument_ends_the_launch_where_the_end_of_the_node_would(
+        launch_file: dict[str, Any], given: dict[str, str], reason: str) -> None:
+    with pytest.raises(Exception, match=reason):
+        started(launch_file, shutdown_on_exit='true', **given)
+
+
+def test_only_what_is_passed_counts_where_another_launch_file_includes_this_one(launch_file: dict[str, Any]) -> None:
+    """Its including action is visited as a variable of this name."""
+    entity = sys.modules['launch.actions'].IncludeLaunchDescription()  # type: ignore[attr-defined]
+    entity.launch_arguments = [('threads', '2')]
+    (node,) = started(launch_file, model='/robot.urdf', name='turtlebot', threads='2')
+    assert given_to(node) == {'threads': 2}
+    assert node.kwargs['name'] == 'tinychat'
+    (line,) = launch_file['logged']
+    assert 'model:=/robot.urdf name:=turtlebot;' in line

@@ -129,13 +129,31 @@ def test_a_transition_asked_for_during_another_waits_for_its_turn(start: Any, en
     assert state_of(robot) == 'inactive'
 
 
-def test_autostart_gives_up_where_there_is_no_model(start: Any) -> None:
+def test_a_node_without_its_model_stays_until_it_has_one(start: Any, engine: ScriptedEngine) -> None:
+    has_come = False
+
+    def open_engine(*_: Any, **__: Any) -> Any:
+        if not has_come:
+            raise CheckpointError('there is no such model')
+        return engine
+
+    robot = start(open_engine)
+    wait_for(lambda: robot.is_in(State.ERROR))
+    assert robot.states[-1].error == 'there is no such model'
+    assert state_of(robot) == 'unconfigured'
+    assert not robot.gave_up
+    has_come = True
+    assert change(robot, CONFIGURE)
+    assert change(robot, ACTIVATE)
+    assert robot.send().result()[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_without_its_model_a_node_ends_where_that_is_asked_for(start: Any) -> None:
     def open_engine(*_: Any, **__: Any) -> Any:
         raise CheckpointError('there is no such model')
 
-    robot = start(open_engine)
-    assert robot.gave_up
-    wait_for(lambda: robot.states and robot.states[-1].error == 'there is no such model')
+    robot = start(open_engine, awaits_idle=False, exit_on_failure=True)
+    wait_for(lambda: robot.gave_up)
 
 
 def test_an_error_in_a_transition_is_recovered_from(start: Any, engine: ScriptedEngine,

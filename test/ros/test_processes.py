@@ -8,7 +8,7 @@ from pathlib import Path
 import signal
 from typing import Any
 
-from processes import BIN, client_process as client, Process, STORY
+from processes import BIN, client_process as client, new_namespace, Process, STORY
 import pytest
 
 
@@ -75,7 +75,7 @@ def test_the_memory_plan_is_in_the_log(start_node: Any) -> None:
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: Path, parameter: str,
                                                             reason: str) -> None:
     node = Process(str(BIN / 'chat_node'), '--ros-args', '-p', f'model:={smollm2_checkpoint}',
-                   '-p', parameter)
+                   '-p', 'exit_on_failure:=true', '-p', parameter)
     assert node.ends() == 2
     assert reason in node.output
     assert node.output.count('\n') == 1
@@ -91,6 +91,20 @@ def test_arguments_that_ros_would_not_read_as_they_are_meant(arguments: list[Any
     assert node.ends() == 2
     # rcl may have a line of its own before.
     assert reason in node.output.splitlines()[-1]
+
+
+def test_a_node_without_its_model_stays_and_tells_clients_why() -> None:
+    namespace = new_namespace()
+    node = Process(str(BIN / 'chat_node'), '--ros-args', '-p', 'model:=/nonexistent', '-r', f'__ns:={namespace}')
+    try:
+        node.says('/nonexistent is not a directory')
+        asking = client(namespace, 'Hello')
+        assert asking.ends() == 1
+        assert '/nonexistent is not a directory' in asking.output
+        assert node.process.poll() is None
+    finally:
+        node.send_signal(signal.SIGINT)
+        assert node.ends() == 0
 
 
 def test_the_parameter_file_of_the_launch_file_starts_the_node(start_node: Any) -> None:
