@@ -17,6 +17,8 @@ from tinychat_core.tokenizer import Tokenizer
 NO_TOKEN = -1
 # A prompt is read in parts, to tell how far it is; a multiple of what the decoder does at once.
 PART = 512
+# Tokens of a prompt whose text tells how it ends.
+PROMPT_END = 16
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,12 @@ class Generation(Iterator[Token]):
     def text(self) -> str:
         """The answer so far."""
         return ''.join(self._texts)
+
+    @property
+    def prompt_end(self) -> str:
+        """The last characters of the prompt; control tokens have none."""
+        bytes_of = self._engine.tokenizer.bytes_of
+        return b''.join(bytes_of(token) for token in self._prompt[-PROMPT_END:]).decode(errors='replace')
 
     @property
     def is_complete(self) -> bool:

@@ -11,9 +11,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from tinychat_core.engine import CancelFlag
+from tinychat_core.speech.spoken_text import SpokenText
 from tinychat_ros.goal_check import Request
 from tinychat_ros.interfaces import Chat
-from tinychat_ros.sentences import Sentences
 from tinychat_ros.token_stream import Piece, TokenStream
 
 CLIENT = -1  # the reason for an end that a client asked for; all others are error codes of Chat's result
@@ -45,7 +45,7 @@ class AcceptedGoal:
         self.accepted_at = monotonic()
         self.cancel = CancelFlag()
         self.stream = TokenStream(lambda piece: emit(self, piece), request.publish_period)
-        self.sentences = Sentences()
+        self.speech = SpokenText()
         self.result = Chat.Result()
         self._lock = Lock()
         self._early: Ending | None = None

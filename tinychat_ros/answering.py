@@ -10,6 +10,8 @@ from time import monotonic
 from tinychat_core.engine import Canceled, Engine
 from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
+from tinychat_core.speech.spoken_text import SpokenText
+from tinychat_core.speech.thoughts import begins_thought
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
 from tinychat_ros.conversations import Conversations
 from tinychat_ros.interfaces import Chat
@@ -82,6 +84,7 @@ class Answering:
         result.prompt_tokens, result.seed = generation.prompt_tokens, generation.seed
         result.reused_tokens = generation.reused_tokens
         generation.on_prefill = goal.show_prefill
+        goal.speech = SpokenText(begins_thought(generation.prompt_end))
         texts: list[str] = []
         first = last = start
         try:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the pieces of an answer go: ~/tokens, the feedback of the goal, and sentences for a node that speaks."""
+"""Where the pieces of an answer go: ~/tokens, the feedback of the goal, and what a node that speaks says of it."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Outlets:
                 delta=piece.delta))
         # Nobody wants to hear JSON.
         if self._sentences is not None and not goal.request.params.json_schema:
-            sentences = goal.sentences.push(piece.delta)
+            sentences = goal.speech.push(piece.delta)
             # Who has stopped the robot does not want to hear half a sentence more.
             if piece.finish_reason in (Chat.Result.STOP, Chat.Result.LENGTH):
-                sentences += goal.sentences.finish()
+                sentences += goal.speech.finish()
             for sentence in sentences:
                 self._sentences.publish(String(data=sentence))

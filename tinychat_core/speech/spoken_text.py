@@ -1,0 +1,44 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences as a person would say them, from an answer that arrives in pieces."""
+
+from __future__ import annotations
+
+from tinychat_core.speech.inline import Inline
+from tinychat_core.speech.markdown import Markdown
+from tinychat_core.speech.sentences import Sentences
+from tinychat_core.speech.thoughts import Thoughts
+
+
+class SpokenText:
+    """
+    Turns an answer into sentences for speech; how it is cut into pieces does not matter.
+
+    Said: text, headings, items of lists, quotations, cells of tables (with commas between them), inline code, the texts
+    of links, the host of a URL. Not said: thoughts and tool calls, code blocks, emoji, emoticons, footnote marks, the
+    targets of links. Every stage takes a character at a time and keeps no more than a bounded number of them, so the
+    work is linear in the text.
+    """
+
+    def __init__(self, is_thinking: bool = False) -> None:
+        """Begin an answer; `is_thinking`: the prompt has begun the answer with a thought."""
+        self._thoughts = Thoughts(is_thinking)
+        self._sentences = Sentences()
+        self._markdown = Markdown(Inline(self._sentences))
+
+    def push(self, piece: str) -> list[str]:
+        """Return the sentences whose end is sure with this piece."""
+        for character in piece:
+            said = self._thoughts.push(character)
+            if self._thoughts.is_stray_end:
+                self._markdown.forget()
+            for sure in said:
+                self._markdown.push(sure)
+        return self._sentences.take()
+
+    def finish(self) -> list[str]:
+        """Return what is left: the text is over."""
+        for character in self._thoughts.finish():
+            self._markdown.push(character)
+        self._markdown.finish()
+        return self._sentences.take()
