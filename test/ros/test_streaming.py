@@ -87,6 +87,26 @@ def test_json_is_not_spoken(speaker: Robot, engine: ScriptedEngine) -> None:
     assert spoken == ['true']
 
 
+def test_markdown_and_thoughts_are_not_spoken(speaker: Robot, engine: ScriptedEngine) -> None:
+    engine.words = ['<thi', 'nk>Hm. Yes', '</think>', '\n\n**Step 1', ':** See No', '. 5', ' at https://ros.org/',
+                    'x.\n', '```\nls', '\n```\n', 'Done']
+    spoken = sentences(speaker)
+    speaker.send().result()
+    wait_for(lambda: len(spoken) > 1)
+    assert spoken == ['Step 1: See No. 5 at ros.org.', 'Done']
+
+
+def test_a_thought_that_the_template_begins_is_not_spoken(speaker: Robot, engine: ScriptedEngine) -> None:
+    engine.words = ['I must. Think', '</think>', 'Hello.']
+    encode = engine.tokenizer.encode_chat
+    engine.tokenizer.encode_chat = lambda messages: [*encode(messages), *b'<think>\n']
+    engine.tokenizer.bytes_of = lambda token: bytes([token]) if token < 256 else b''
+    spoken = sentences(speaker)
+    speaker.send().result()
+    wait_for(lambda: spoken)
+    assert spoken == ['Hello.']
+
+
 def test_without_the_parameter_there_is_no_such_topic(robot: Robot) -> None:
     strings = [name for name, types in robot.node.get_publisher_names_and_types_by_node(
         'tinychat', robot.node.get_namespace()) if 'std_msgs/msg/String' in types]

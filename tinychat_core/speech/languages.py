@@ -60,11 +60,11 @@ ENGLISH = Words(
         'assn mt ft ave blvd rd hwy oz lb lbs tsp tbsp hr hrs mins avg ph ph.d'),
     starters=word_set(
         "the a an this that these those it it's its he he's she she's we we're they they're you i i'm i'll his her "
-        "our their my your there here then when where if but and or so in on at for with after before however also "
-        "yesterday today tomorrow now what who why how please do does did is are was can could would to as while "
-        "although because since by from one some many most all both each every next finally first second third "
-        "meanwhile later instead no not yes okay well thus therefore once until during despite another other such "
-        "only even just maybe perhaps"),
+        'our their my your there here then when where if but and or so in on at for with after before however also '
+        'yesterday today tomorrow now what who why how please do does did is are was can could would to as while '
+        'although because since by from one some many most all both each every next finally first second third '
+        'meanwhile later instead no not yes okay well thus therefore once until during despite another other such '
+        'only even just maybe perhaps'),
     labels=word_set(
         'vitamin plan group option type class grade part appendix point hepatitis exhibit step gate terminal answer '
         'choice team section level line track phase category letter note zone room block unit'),
@@ -100,7 +100,7 @@ FRENCH = Words(
     starters=word_set(
         "le la les un une il elle ils elles nous vous je j'ai tu on c'est ce cette ces mais et puis ensuite dans en à "
         "pour avec si quand que qui quel quelle pourquoi comment où voici voilà aujourd'hui demain hier après avant "
-        "ça"),
+        'ça'),
     particles=word_set('le la les de du'))
 
 SPANISH = Words(
