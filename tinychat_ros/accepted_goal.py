@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from threading import Lock
 from time import monotonic, sleep
 from typing import Any
+from uuid import UUID
 
 from tinychat_core.engine import CancelFlag
 from tinychat_core.speech.spoken_text import SpokenText
@@ -16,6 +17,9 @@ from tinychat_ros.goal_check import Request
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.token_stream import Piece, TokenStream
 
+ERROR_NAMES = {getattr(Chat.Result, name): name for name in (
+    'INVALID_GOAL', 'PROMPT_TOO_LONG', 'PREEMPTED', 'TIME_LIMIT', 'DEACTIVATED', 'STRUCTURE_INCOMPLETE',
+    'OUT_OF_MEMORY', 'BACKEND_FAILED', 'CLIENT_LOST', 'UNKNOWN')}
 CLIENT = -1  # the reason for an end that a client asked for; all others are error codes of Chat's result
 
 
@@ -83,6 +87,15 @@ class AcceptedGoal:
             self.handle.canceled()
         else:
             self.handle.succeed()
+
+    def summary(self) -> str:
+        """Return one line about the goal's end, without a word of what was said."""
+        result = self.result
+        goal_id = UUID(bytes=bytes(self.goal_id.uuid))
+        reason = f' ({ERROR_NAMES[result.error_code]})' if result.error_code else ''
+        return (f'goal {goal_id}: {result.finish_reason}{reason}, {result.prompt_tokens} tokens of prompt '
+                f'({result.reused_tokens} reused), {result.new_tokens} new, {monotonic() - self.accepted_at:.2f} s '
+                f'({result.queue_time:.2f} s waiting)')
 
     @staticmethod
     def _await_cancel(handle: Any) -> None:

@@ -20,11 +20,13 @@ from unique_identifier_msgs.msg import UUID
 
 from tinychat_ros.accepted_goal import AcceptedGoal, CLIENT
 from tinychat_ros.answering import Answering
+from tinychat_ros.distribution import result_timeout
 from tinychat_ros.goal_check import check_goal, Rejection, Request
 from tinychat_ros.goal_queue import GoalQueue
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.listeners import Listeners
 from tinychat_ros.outlets import Outlets, TOKEN_QOS
+from tinychat_ros.prompt_topic import PromptTopic
 from tinychat_ros.status import Status
 from tinychat_ros.time_limits import TimeLimits
 
@@ -56,15 +58,15 @@ class ChatServer:
         self._outlets = Outlets(node)
         self._server = ActionServer(
             node, Chat, '~/chat', self._unused, callback_group=group, goal_callback=self._on_goal,
-            handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel, result_timeout=10,
+            handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel,
+            result_timeout=result_timeout(),
             goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
             cancel_service_qos_profile=SERVICE_QOS, feedback_pub_qos_profile=TOKEN_QOS)
         self._listeners: Listeners[AcceptedGoal] = Listeners()
         self._feedback_topic = node.resolve_topic_name('~/chat/_action/feedback')
-        node.create_timer(LOOK_PERIOD, self._look_for_clients, MutuallyExclusiveCallbackGroup(),
+        node.create_timer(LOOK_PERIOD, self._look_around, MutuallyExclusiveCallbackGroup(),
                           Clock(clock_type=ClockType.STEADY_TIME))
-        node.create_subscription(String, '~/prompt', self._on_prompt, QoSProfile(depth=10),
-                                 callback_group=group)
+        self._prompts = PromptTopic(node, self._on_prompt, group)
 
     def open(self, answering: Answering) -> None:
         """Serve."""
@@ -133,6 +135,14 @@ class ChatServer:
 
     def _on_time_limit(self, goal: AcceptedGoal) -> None:
         self._end(goal, Chat.Result.TIME_LIMIT, f'the time limit of {goal.request.time_limit:g} s is over')
+
+    def _look_around(self) -> None:
+        if self._alive:
+            # rclpy's client drops a status that comes before the answer to its goal, and then `ros2 action send_goal`
+            # does not know that there is anything to cancel. Told again, it does.
+            with self._server._lock:
+                self._server._handle.publish_status()
+        self._look_for_clients()
 
     def _look_for_clients(self) -> None:
         if self._listeners:
@@ -240,6 +250,7 @@ class ChatServer:
             goal.handle.execute(lambda _: callback(goal))
 
     def _forget(self, goal: AcceptedGoal) -> None:
+        self._node.get_logger().info(goal.summary())
         self._limits.forget(goal)
         self._listeners.forget(goal)
         with self._changed:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import math
 from typing import Any
 
+import numpy as np
+
 from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_ros.interfaces import Chat
@@ -107,7 +109,10 @@ def _messages(goal: Chat.Goal, default_system: str) -> list[dict[str, str]]:
 
 
 def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> Any:
+    # A message's float32 in the digits that were written: 0.01 is not a little less.
     value = getattr(goal.sampling, name)
+    if isinstance(value, float):
+        value = float(str(np.float32(value)))
     if value == -1:
         return parameter(f'sampling.{name}')
     if not math.isfinite(value) or value < 0:

@@ -15,7 +15,6 @@ from tinychat_ros.token_stream import Piece
 
 # As deep as an answer is long: who stalls for a moment misses nothing.
 TOKEN_QOS = QoSProfile(depth=1000)
-SENTENCE_QOS = QoSProfile(depth=100)
 
 
 class Outlets:
@@ -29,7 +28,8 @@ class Outlets:
         self._tokens = node.create_publisher(Token, '~/tokens', QoSProfile(depth=TOKEN_QOS.depth),
                                              qos_overriding_options=options)
         topic = node.get_parameter('sentence_topic').value
-        self._sentences = node.create_publisher(String, topic, SENTENCE_QOS) if topic else None
+        self._sentences = node.create_publisher(String, topic, QoSProfile(depth=100),
+                                                qos_overriding_options=options) if topic else None
 
     def emit(self, goal: AcceptedGoal, piece: Piece) -> None:
         """Send a piece of a goal's answer."""

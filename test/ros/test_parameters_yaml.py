@@ -131,7 +131,7 @@ def test_of_what_the_node_has_nothing_is_told(node: Callable[..., ChatNode], cap
     config = Path(__file__).parents[2] / 'config'
     node('--params-file', str(config / 'chat.yaml'), '--params-file', str(config / 'qos_overrides.yaml'),
          '-p', 'use_sim_time:=false')
-    assert 'WARN' not in capfd.readouterr().err
+    assert 'there is no parameter' not in capfd.readouterr().err
 
 
 def test_types_are_declared(robot: Robot) -> None:

@@ -53,3 +53,8 @@ def test_they_hold_for_the_one_node(qos: Callable[..., QoSProfile]) -> None:
 def test_every_publisher_can_be_overridden(qos: Callable[..., QoSProfile], topic: str) -> None:
     override = f'qos_overrides.{topic}.publisher.reliability:=best_effort'
     assert qos(topic, '-p', override).reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_that_of_sentences_too(qos: Callable[..., QoSProfile]) -> None:
+    assert qos('/say', '-p', 'sentence_topic:=/say').depth == 100
+    assert qos('/say', '-p', 'sentence_topic:=/say', '-p', 'qos_overrides./say.publisher.depth:=1').depth == 1

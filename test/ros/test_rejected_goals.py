@@ -62,3 +62,10 @@ def test_without_llguidance_a_structured_goal_is_told_how_to_get_it(
     monkeypatch.setitem(sys.modules, 'llguidance', None)
     assert not robot.send(regex='yes|no').handle.accepted
     wait_for(lambda: 'pip install llguidance' in robot.states[-1].last_rejection)
+
+
+@pytest.mark.parametrize('sampling', [
+    {'repetition_penalty': 0.01}, {'repetition_penalty': 100.0}, {'temperature': 100.0}, {'temperature': 1e-4},
+    {'top_p': 1.0}, {'top_p': 0.0}, {'min_p': 1.0}, {'min_p': 0.0}])
+def test_the_ends_of_every_range_are_in_it(robot: Robot, sampling: dict[str, float]) -> None:
+    assert robot.send(sampling=SamplingParams(**sampling)).handle.accepted
