@@ -10,7 +10,7 @@ import os
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks  # type: ignore[import-not-found,no-redef]
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 __all__ = ['SubscriptionEventCallbacks', 'result_timeout']
 
