@@ -24,6 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from tinychat_core.terminal_input import turns
 from tinychat_ros.interfaces import Chat, State
 
 # As deep as the node's: a deep queue at one end alone loses what the other cannot hold.
@@ -250,17 +251,8 @@ def prompts(given: list[str]) -> Iterator[str]:
     """Yield the one prompt that was given, or the lines of stdin that say something."""
     if given:
         yield ' '.join(given)
-        return
-    is_terminal = sys.stdin.isatty()
-    if is_terminal:
-        import readline  # noqa: F401  (input() edits lines with it)
-    while True:
-        try:
-            line = input('> ' if is_terminal else '')
-        except EOFError:
-            return
-        if line.strip():
-            yield line
+    else:
+        yield from turns()
 
 
 def ask_all(args: list[str] | None) -> bool:

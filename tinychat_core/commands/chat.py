@@ -20,6 +20,7 @@ from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.sizes import parse_size
+from tinychat_core.terminal_input import turns
 
 if TYPE_CHECKING:
     from tinychat_core.conversation import Conversation
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.description = ('Talk with a model. Answers go to stdout as they arrive, figures to stderr. Ctrl-C '
-                          'stops an answer, a second one or Ctrl-D ends. From a pipe, every line is a turn.')
+                          'stops an answer, a second one or Ctrl-D ends. From a pipe, every line is a turn; what is '
+                          'pasted into a terminal is one, until Enter.')
     parser.add_argument('model', help='directory of a split checkpoint')
     parser.add_argument('--prompt', metavar='TEXT', help='answer this and end; - takes all of stdin')
     parser.add_argument('--system', default='', metavar='TEXT',
@@ -104,17 +106,8 @@ def _prompts(given: str | None) -> Iterator[str]:
         sys.stdin.reconfigure(encoding='utf-8', errors='surrogateescape')
     if given is not None:
         yield sys.stdin.read() if given == '-' else given
-        return
-    is_terminal = sys.stdin.isatty()
-    if is_terminal:
-        import readline  # noqa: F401  (input() edits lines with it)
-    while True:
-        try:
-            line = input('> ' if is_terminal else '')
-        except EOFError:
-            return
-        if line.strip():
-            yield line
+    else:
+        yield from turns()
 
 
 def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> None:
