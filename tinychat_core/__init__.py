@@ -30,11 +30,11 @@ _MODULES = {
     'Tokenizer': 'tokenizer',
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module(f'{__name__}.{_MODULES[name]}'), name)
+if not TYPE_CHECKING:  # to a type checker every unknown name would be Any, submodules included
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        return getattr(import_module(f'{__name__}.{_MODULES[name]}'), name)
 
 
 def __dir__() -> list[str]:
