@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from tinychat_core.sampling import SamplingParams
 from tinychat_core.stop import StopText
 from tinychat_core.structure import Structure
 from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.worker import WorkerCanceledError
 
 NO_TOKEN = -1
 # A prompt is read in parts, to tell how far it is; a multiple of what the decoder does at once.
@@ -107,8 +109,12 @@ class Generation(Iterator[Token]):
         if params.repetition_penalty != 1.0:
             for token in (*earlier, *tokens):
                 self._sampler.accept(token)
-        self._structure = (Structure(params.json_schema, params.regex, engine.tokenizer, engine.vocab_size)
-                           if params.json_schema or params.regex else None)
+        self._structure = None
+        if params.json_schema or params.regex:
+            # One that is canceled meanwhile is not needed: the first step ends the answer.
+            with suppress(WorkerCanceledError):
+                self._structure = Structure(params.json_schema, params.regex, engine.tokenizer, engine.vocab_size,
+                                            cancel)
         self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=self._structure is not None)
         self._stop_ids = engine.tokenizer.stop_ids
         self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
@@ -149,11 +155,19 @@ class Generation(Iterator[Token]):
         if token in self._stop_ids:
             return self._end(token, '', 'stop')
         text = self._stop_text.push(self._detokenizer.push(token))
-        if self._stop_text.is_complete or (self._structure is not None and self._structure.accept(token)):
+        if self._stop_text.is_complete or self._completes(token):
             return self._end(token, text, 'stop')
         if len(self.ids) == self._limit:
             return self._end(token, text, 'length')
         return self._token(token, text)
+
+    def _completes(self, token: int) -> bool:
+        """Return whether the structure is complete with a token; what is canceled meanwhile ends at the next one."""
+        if self._structure is None:
+            return False
+        with suppress(WorkerCanceledError):
+            return self._structure.accept(token)
+        return False
 
     def _last_of_prompt(self) -> Sequence[int]:
         """Read the prompt but for its last part, and return that."""

@@ -3,23 +3,43 @@
 """
 Answers that match a JSON schema or a regular expression, token by token, through llguidance.
 
-llguidance (https://github.com/guidance-ai/llguidance) is optional, and imported where it is used. It tells before each
-token which ones could still lead to a match; the sampler draws among those.
+llguidance (https://github.com/guidance-ai/llguidance) is optional. It tells before each token which ones could still
+lead to a match; the sampler draws among those. It works in a process of its own, because some schemas and expressions
+of a single line take it hours or gigabytes, and it cannot be interrupted.
 """
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
+from importlib.util import find_spec
+from itertools import count
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import finalize, WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.json_schema.rewriting import rewrite
+from tinychat_core.worker import Flag, Worker, WorkerFailedError
 
 # What is longer takes tens of milliseconds to check.
 MAX_CHARACTERS = 20_000
-# JSON on one line, as Python writes it: free white space is where small models lose themselves.
-_JSON: Any = {'whitespace_flexible': False, 'item_separator': ', ', 'key_separator': ': '}
+# CPU time to compile a schema, and for each token. The largest schemas that are allowed take 0.03 s on a PC.
+SECONDS = 0.5
+MEMORY = 256 << 20
+# CPU time for the first look at a goal, which others wait for; what takes longer is looked at when the goal runs.
+_CHECK_SECONDS = 0.05
+# To read a vocabulary, once.
+_VOCABULARY_SECONDS = 60.0
+_VOCABULARY_MEMORY = 1 << 30
+
+_CHECKER = Worker('tinychat_core.workers.grammar', MEMORY)
+_MATCHER = Worker('tinychat_core.workers.grammar', MEMORY)
+_SESSIONS = count()
+_ENDED: deque[int] = deque()  # sessions whose Structure is gone
 
 
 class Vocabulary(Protocol):
@@ -39,109 +59,150 @@ class Vocabulary(Protocol):
 class Structure:
     """What one answer has to match, and how far it has come."""
 
-    def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int) -> None:
+    def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int,
+                 cancel: Flag | None = None) -> None:
         """
         Begin an answer; exactly one of `json_schema` and `regex` is not empty.
 
-        `vocab_size`: logits a token. Raises InvalidParameterError like `check`.
+        `vocab_size`: logits a token. Raises InvalidParameterError like `check`, and where compiling takes more than
+        SECONDS or MEMORY; WorkerCanceledError once `cancel` is set, here and below.
         """
-        import llguidance
-
-        tokenizer = _TOKENIZERS.get(vocabulary)
-        if tokenizer is None:
-            tokenizer = _TOKENIZERS[vocabulary] = _tokenizer(vocabulary)
-        self._tokenizer = tokenizer
-        self._matcher = llguidance.LLMatcher(tokenizer, _grammar(json_schema, regex), log_level=0)
+        self._name = 'json_schema' if json_schema else 'regex'
+        self._pattern = _pattern(json_schema, regex)
+        self._vocabulary = vocabulary
+        self._cancel = cancel
+        self._session = next(_SESSIONS)
+        finalize(self, _ENDED.append, self._session)
+        self._tokens: list[int] = []
         # A model may have more logits than there are tokens: the rest is never allowed.
         self._mask = np.zeros((max(vocab_size, vocabulary.vocab_size) + 31) // 32, np.uint32)
-        self._known_bytes = (vocabulary.vocab_size + 31) // 32 * self._mask.itemsize
-        self._check()
+        self._is_stopped = False
+        self._begin()
 
     def allowed(self) -> npt.NDArray[np.uint32]:
-        """
-        Return the tokens that may come next, as a bit mask [ceil(vocab/32)] that the next call overwrites.
-
-        Raises InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.
-        """
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._known_bytes)
-        self._check()
+        """Return the tokens that may come next, as a bit mask [ceil(vocab/32)] that `accept` overwrites."""
         return self._mask
 
     def accept(self, token: int) -> bool:
-        """Take note of a token that was allowed; return whether the answer is complete, and nothing can follow."""
-        self._matcher.consume_token(token)
-        self._check()
-        return bool(self._matcher.is_stopped())
+        """
+        Take note of a token that was allowed; return whether the answer is complete, and nothing can follow.
+
+        Raises InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.
+        """
+        self._tokens.append(token)
+        reply, mask = self._ask({'do': 'accept', 'session': self._session, 'token': token})
+        if 'unknown' in reply:  # the process is another one
+            self._begin()
+        else:
+            self._take(reply, mask)
+        return self._is_stopped
 
     def matches(self, text: str) -> bool:
         """Return whether a whole text matches; afterwards no token can be accepted any more."""
-        self._matcher.reset()
-        tokens = self._tokenizer.greedy_tokenize(text)
-        return self._matcher.try_consume_tokens(tokens) == len(tokens) and bool(self._matcher.is_accepting())
+        request = {'do': 'matches', 'session': self._session, 'text': text}
+        reply, _ = self._ask(request)
+        if 'unknown' in reply:
+            self._begin()
+            reply, _ = self._ask(request)
+        return bool(reply['matches'])
 
-    def _check(self) -> None:
-        if self._matcher.is_error():
-            raise InvalidParameterError(f'the structure is refused: {_line(self._matcher.get_error())}')
+    def _begin(self) -> None:
+        request = {'do': 'begin', 'session': self._session, 'vocabulary': _name(self._vocabulary),
+                   'tokens': self._tokens, **self._pattern}
+        reply, mask = self._ask(request)
+        if 'unknown' in reply:
+            description = _description(self._vocabulary)
+            _MATCHER.ask(description, _VOCABULARY_SECONDS, self._cancel, _VOCABULARY_MEMORY, self._encode)
+            reply, mask = self._ask(request)
+        self._take(reply, mask)
+
+    def _ask(self, request: Mapping[str, Any]) -> tuple[Any, bytes]:
+        ended = []
+        with suppress(IndexError):
+            while True:
+                ended.append(_ENDED.popleft())
+        try:
+            return _MATCHER.ask({**request, 'ended': ended}, SECONDS, self._cancel, answer=self._encode)
+        except WorkerFailedError as error:
+            raise InvalidParameterError(f'the {self._name} is too complex: to follow it {error}') from None
+
+    def _encode(self, question: Mapping[str, str]) -> list[int]:
+        return self._vocabulary.encode_within(question['encode'])
+
+    def _take(self, reply: Mapping[str, Any], mask: bytes) -> None:
+        if reply['error']:
+            raise InvalidParameterError(f'the structure is refused: {_line(reply["error"])}')
+        self._is_stopped = reply['stopped']
+        words = np.frombuffer(mask, '<u4')[:len(self._mask)]  # it may have one word more than the vocabulary
+        self._mask[:len(words)] = words
 
 
 def check(json_schema: str, regex: str) -> None:
-    """Raise InvalidParameterError, saying why, where no answer can be made to match; '' is nothing to match."""
+    """
+    Raise InvalidParameterError, saying why, where no answer can be made to match; '' is nothing to match.
+
+    What takes long to be seen is seen by Structure.
+    """
     if not json_schema and not regex:
         return
     if json_schema and regex:
         raise InvalidParameterError('give json_schema or regex, not both')
     name, text = ('json_schema', json_schema) if json_schema else ('regex', regex)
+    if not isinstance(text, str):
+        raise InvalidParameterError(f'{name} must be a text, not a {type(text).__name__}')
     if len(text) > MAX_CHARACTERS:
         raise InvalidParameterError(f'{name} has {len(text)} characters, and may have {MAX_CHARACTERS}')
-    try:
-        import llguidance
-    except ImportError:
-        raise InvalidParameterError(f'{name} needs llguidance: pip install llguidance') from None
-    try:
-        error = llguidance.LLMatcher.validate_grammar(_grammar(json_schema, regex))
-    except ValueError as no_json:
-        error = str(no_json)
+    if find_spec('llguidance') is None:
+        raise InvalidParameterError(f'{name} needs llguidance: pip install llguidance')
+    error = _error_of(name, _pattern(json_schema, regex)[name])
     if error:
         raise InvalidParameterError(f'{name} is refused: {_line(error)}')
 
 
-def _grammar(json_schema: str, regex: str) -> str:
-    from llguidance import LLMatcher
-
-    grammar: str = (LLMatcher.grammar_from_json_schema(json_schema, defaults=_JSON) if json_schema else
-                    LLMatcher.grammar_from_regex(regex))
-    return grammar
-
-
-_TOKENIZERS: WeakKeyDictionary[Vocabulary, Any] = WeakKeyDictionary()
+@lru_cache(maxsize=64)
+def _error_of(name: str, text: str) -> str:
+    try:
+        return str(_CHECKER.ask({'do': 'check', name: text}, _CHECK_SECONDS)[0]['error'])
+    except WorkerFailedError:
+        return ''
 
 
-def _tokenizer(vocabulary: Vocabulary) -> Any:
+def _pattern(json_schema: str, regex: str) -> dict[str, str]:
+    """Return what has to be matched, as the worker takes it."""
+    return {'json_schema': _rewritten(json_schema)} if json_schema else {'regex': regex}
+
+
+_rewritten = lru_cache(maxsize=64)(rewrite)
+
+
+_NAMES: WeakKeyDictionary[Vocabulary, str] = WeakKeyDictionary()
+_VOCABULARIES = count()
+
+
+def _name(vocabulary: Vocabulary) -> str:
+    name = _NAMES.get(vocabulary)
+    if name is None:
+        name = _NAMES[vocabulary] = f'v{next(_VOCABULARIES)}'
+        finalize(vocabulary, _MATCHER.stop_if_idle)  # and what it keeps of the vocabulary with it
+    return name
+
+
+def _description(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return llguidance's view of a vocabulary, with the bytes that our detokenizer gives a token."""
-    from llguidance import LLTokenizer, TokenizerWrapper
-
     ends = sorted(vocabulary.stop_ids)
     if not ends:
         raise InvalidParameterError('this model has no token that ends an answer; a structured one needs it')
-
-    class Wrapped:
-        """As TokenizerWrapper wants it."""
-
-        def __init__(self) -> None:
-            self.eos_token_id = ends[0]
-            self.bos_token_id = None
-            self.special_token_ids = sorted(vocabulary.control_ids)
-            # A control token has no text, but must not be empty here: what its bytes are does not matter.
-            self.tokens = [vocabulary.bytes_of(id_) or (b'<%d>' % id_ if id_ in vocabulary.control_ids else b'')
-                           for id_ in range(vocabulary.vocab_size)]
-
-        def __call__(self, text: str | bytes) -> list[int]:
-            return vocabulary.encode_within(text if isinstance(text, str) else text.decode())
-
-    return LLTokenizer(TokenizerWrapper(Wrapped()), n_vocab=vocabulary.vocab_size, eos_token=ends)
+    # A control token has no text, but must not be empty there: what its bytes are does not matter.
+    tokens = [vocabulary.bytes_of(id_) or (b'<%d>' % id_ if id_ in vocabulary.control_ids else b'')
+              for id_ in range(vocabulary.vocab_size)]
+    return {'do': 'vocabulary', 'name': _name(vocabulary), 'ends': ends, 'special': sorted(vocabulary.control_ids),
+            'tokens': [token.decode('latin-1') for token in tokens]}
 
 
 def _line(error: str) -> str:
-    """Return the line of an error message that says what is wrong."""
+    """Return the line of an error message that says what is wrong, no longer than a line should be."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith('error: ')), lines[0]).removeprefix('error: ')
+    line = next((line for line in lines if line.startswith('error: ')), lines[0]).removeprefix('error: ')
+    if line.startswith('NoExtension'):
+        return 'nothing can match it'
+    return line if len(line) <= 200 else f'{line[:197]}...'

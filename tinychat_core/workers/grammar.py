@@ -1,0 +1,140 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The worker that compiles and follows grammars, with llguidance (https://github.com/guidance-ai/llguidance).
+
+Where a schema forces a text, it asks for the model's own tokens of it: `encode` → ids.
+
+Requests (`do`):
+- check: `json_schema` or `regex` → `error`, without a vocabulary and without compiling the lexer;
+- vocabulary: `name`, `tokens` (each Latin-1 for bytes), `special`, `ends` → {};
+- begin: `session`, `vocabulary`, `json_schema` or `regex`, `tokens` (to be taken at once) → as accept;
+- accept: `session`, `token` → `error`, `stopped`, and the mask of what may follow as raw bytes;
+- matches: `session`, `text` → `matches`; the session is at its beginning then.
+A session or vocabulary that this process has not heard of → `unknown`. `ended` in any request: sessions that nobody
+asks about any more.
+"""
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from tinychat_core.workers.serving import Ask, Reply, serve
+
+# JSON on one line, as Python writes it: free white space is where small models lose themselves. Without \uXXXX a text,
+# and so the name of a property, can be written in one way only.
+_JSON: Any = {'whitespace_flexible': False, 'item_separator': ', ', 'key_separator': ': ',
+              'json_allowed_escapes': 'nrbtf\\"'}
+
+
+_MOST_KNOWN = 1000  # texts that a schema forces, with their tokens
+
+
+class _Vocabulary:
+    """What TokenizerWrapper wants of a tokenizer; the parent process tokenizes, what it said is kept."""
+
+    bos_token_id = None
+
+    def __init__(self, request: dict[str, Any], ask: Ask) -> None:
+        self._ask = ask
+        self._known: dict[str, list[int]] = {}
+        self.eos_token_id = request['ends'][0]
+        self.special_token_ids = request['special']
+        self.tokens = [token.encode('latin-1') for token in request['tokens']]
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        if isinstance(text, bytes):
+            raise TypeError('only str')  # TokenizerWrapper tries
+        if text not in self._known:
+            if len(self._known) == _MOST_KNOWN:
+                self._known.clear()
+            self._known[text] = self._ask({'encode': text})
+        return self._known[text]
+
+
+_UNKNOWN: Reply = {'unknown': True}, b''
+
+
+class _Grammars:
+    def __init__(self) -> None:
+        self._tokenizers: dict[str, Any] = {}
+        self._matchers: dict[int, tuple[Any, Any]] = {}
+        self._ask: Ask = list
+
+    def answer(self, request: dict[str, Any], ask: Ask) -> Reply:
+        self._ask = ask
+        ended = [self._matchers.pop(session, None) for session in request.get('ended', ())]
+        if any(ended):
+            ended.clear()
+            _trim()
+        reply: Reply = getattr(self, f"_{request['do']}")(request)
+        return reply
+
+    def _check(self, request: dict[str, Any]) -> Reply:
+        from llguidance import LLMatcher
+
+        return {'error': LLMatcher.validate_grammar(_grammar(request))}, b''
+
+    def _vocabulary(self, request: dict[str, Any]) -> Reply:
+        from llguidance import LLTokenizer, TokenizerWrapper
+
+        wrapper = TokenizerWrapper(_Vocabulary(request, self._ask))
+        self._tokenizers[request['name']] = LLTokenizer(wrapper, n_vocab=len(request['tokens']),
+                                                        eos_token=request['ends'])
+        return {}, b''
+
+    def _begin(self, request: dict[str, Any]) -> Reply:
+        from llguidance import LLMatcher
+
+        tokenizer = self._tokenizers.get(request['vocabulary'])
+        if tokenizer is None:
+            return _UNKNOWN
+        matcher = LLMatcher(tokenizer, _grammar(request), log_level=0)
+        if request['tokens']:
+            matcher.consume_tokens(request['tokens'])
+        self._matchers[request['session']] = matcher, tokenizer
+        return self._state(matcher)
+
+    def _accept(self, request: dict[str, Any]) -> Reply:
+        if request['session'] not in self._matchers:
+            return _UNKNOWN
+        matcher, _ = self._matchers[request['session']]
+        matcher.consume_token(request['token'])
+        return self._state(matcher)
+
+    def _matches(self, request: dict[str, Any]) -> Reply:
+        if request['session'] not in self._matchers:
+            return _UNKNOWN
+        matcher, tokenizer = self._matchers[request['session']]
+        matcher.reset()
+        tokens = tokenizer.greedy_tokenize(request['text'])
+        return {'matches': matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()}, b''
+
+    @staticmethod
+    def _state(matcher: Any) -> Reply:
+        stopped = matcher.is_error() or matcher.is_stopped()
+        mask = b'' if stopped else matcher.compute_bitmask()
+        return {'error': matcher.get_error(), 'stopped': stopped}, mask
+
+
+def _grammar(request: dict[str, Any]) -> str:
+    from llguidance import LLMatcher
+
+    schema = request.get('json_schema')
+    grammar: str = (LLMatcher.grammar_from_regex(request['regex']) if schema is None else
+                    LLMatcher.grammar_from_json_schema(schema, defaults=_JSON))
+    return grammar
+
+
+def _trim() -> None:
+    """Give the memory of what was freed back to the system."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
+
+
+def main() -> None:
+    """Serve, with llguidance loaded before a clock runs."""
+    import llguidance  # noqa: F401
+
+    serve(_Grammars().answer)
