@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import json
 from typing import Any, NoReturn
 
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.errors import InvalidParameterError, shown
 
 _TYPES = ('null', 'boolean', 'integer', 'number', 'string', 'array', 'object')
 # Keywords that are kept, and the types on which they have an effect.
@@ -57,14 +57,8 @@ def parsed(text: str) -> Any:
 
 def refuse(path: str, why: str) -> NoReturn:
     """Raise InvalidParameterError: why, and where in the schema."""
-    where = path if len(path) <= 100 else f'{path[:97]}...'
-    raise InvalidParameterError(f'json_schema is refused: {why}, at {ascii(where)[1:-1]}')
-
-
-def quoted(value: Any) -> str:
-    """Return a value for a message: one short line."""
-    text = ascii(value)
-    return text if len(text) <= 100 else f'{text[:97]}...'
+    where = path if len(path) <= 100 else f'{path[:99]}…'
+    raise InvalidParameterError(f'json_schema is refused: {why}, at {where}')
 
 
 def check_keywords(schema: dict[str, Any], path: str) -> None:
@@ -72,7 +66,8 @@ def check_keywords(schema: dict[str, Any], path: str) -> None:
     types = schema.get('type', [])
     for name in types if isinstance(types, list) else [types]:
         if name not in _TYPES:
-            refuse(path, f"Invalid type: {name if isinstance(name, str) else quoted(name)}; there are {', '.join(_TYPES)}")
+            known = ', '.join(_TYPES)
+            refuse(path, 'Invalid type: ' + shown(name).strip("'") + f'; there are {known}')
     declared = {*types} if isinstance(types, list) else {types}
     for keyword, value in schema.items():
         if keyword in _KEPT:
@@ -82,12 +77,12 @@ def check_keywords(schema: dict[str, Any], path: str) -> None:
             refuse(path, f"'{keyword}' cannot be kept; {_INSTEAD[keyword]}")
         elif keyword == '$schema':
             if not isinstance(value, str) or value.rstrip('#').partition('://')[2] not in _DRAFTS:
-                refuse(path, f'the draft {quoted(value)} is unknown')
+                refuse(path, f'the draft {shown(value)} is unknown')
         elif keyword in ('$id', 'id', '$anchor'):
             if path != '#':
                 refuse(path, f"'{keyword}' within a schema cannot be followed; use $ref with #/$defs/…")
         elif keyword not in ANNOTATIONS and not keyword.startswith('x-'):
-            refuse(path, f'the keyword {quoted(keyword)} is unknown{_meant(keyword)}')
+            refuse(path, f'the keyword {shown(keyword)} is unknown{_meant(keyword)}')
 
 
 def _no_number(name: str) -> NoReturn:
@@ -99,7 +94,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidParameterError(f'json_schema is refused: {quoted(twice)} stands twice in one object')
+        raise InvalidParameterError(f'json_schema is refused: {shown(twice)} stands twice in one object')
     return found
 
 
@@ -121,7 +116,7 @@ def _unwrapped(schema: Any) -> Any:
 def _only(wrapper: dict[str, Any], known: set[str]) -> None:
     for name in wrapper:
         if name not in known:
-            refuse('#', f'{quoted(name)} is unknown beside a wrapped schema')
+            refuse('#', f'{shown(name)} is unknown beside a wrapped schema')
 
 
 def _meant(keyword: str) -> str:

@@ -18,10 +18,10 @@ from math import comb
 from typing import Any
 from urllib.parse import unquote
 
-from tinychat_core.errors import InvalidParameterError
+from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.json_schema.choices import Choices
 from tinychat_core.json_schema.formats import format_schema, NUMBERS
-from tinychat_core.json_schema.keywords import ANNOTATIONS, check_keywords, parsed, quoted, refuse
+from tinychat_core.json_schema.keywords import ANNOTATIONS, check_keywords, parsed, refuse
 from tinychat_core.json_schema.values import a_list, a_text, check_multiples, check_values, put_counts
 
 _MOST_SUBSETS = 256  # arrays that an array of unique items is written as
@@ -78,7 +78,7 @@ class _Rewriter:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
-            refuse(path, f'expecting object schema, true or false, not {quoted(schema)}')
+            refuse(path, f'expecting object schema, true or false, not {shown(schema)}')
         check_keywords(schema, path)
         new: dict[str, Any] = {}
         all_of: list[Any] = []
@@ -126,7 +126,7 @@ class _Rewriter:
                     new[keyword] = new.pop(limit)
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                refuse(path, f'{keyword} must be a number, not {quoted(value)}')
+                refuse(path, f'{keyword} must be a number, not {shown(value)}')
             check_values([value], path)
             if keyword == 'multipleOf' and not value > 0:
                 refuse(path, f'multipleOf must be above 0, not {value}')
@@ -146,11 +146,11 @@ class _Rewriter:
             name = a_text(schema['format'], 'format', path)
             known = format_schema(name)
             if known is None:
-                refuse(path, f'format {quoted(name)} cannot be kept; write a pattern, or leave it out for any text')
+                refuse(path, f'format {shown(name)} cannot be kept; write a pattern, or leave it out for any text')
             wanted = {'integer', 'number'} if name in NUMBERS else {'string'}
             types = schema.get('type', [*wanted])
             if not wanted & {*(types if isinstance(types, list) else [types])}:
-                refuse(path, f'format {quoted(name)} has no effect on type {quoted(types)}; leave it out')
+                refuse(path, f'format {shown(name)} has no effect on type {shown(types)}; leave it out')
             if known.keys() & new.keys() or 'anyOf' in known:
                 all_of.append(known)
             else:
@@ -173,7 +173,7 @@ class _Rewriter:
             new['items'] = self._schema(items, f'{path}/{places[0]}')
         unique = schema.get('uniqueItems', False)
         if not isinstance(unique, bool):
-            refuse(path, f'uniqueItems must be true or false, not {quoted(unique)}')
+            refuse(path, f'uniqueItems must be true or false, not {shown(unique)}')
         if unique and new.get('maxItems', 2) > 1:
             all_of.append(self._unique(items, prefix, path, new))
 
@@ -259,9 +259,9 @@ class _Rewriter:
         seen = []
         while True:
             if not isinstance(reference, str) or not (reference == '#' or reference.startswith('#/')):
-                refuse(path, f'$ref {quoted(reference)} is not present in the schema; only #/… can be followed')
+                refuse(path, f'$ref {shown(reference)} is not present in the schema; only #/… can be followed')
             if reference in seen:
-                refuse(path, f'$ref {quoted(reference)} leads only to itself')
+                refuse(path, f'$ref {shown(reference)} leads only to itself')
             seen.append(reference)
             target = self._root
             for step in reference.split('/')[1:]:
@@ -271,7 +271,7 @@ class _Rewriter:
                 elif isinstance(target, dict) and step in target:
                     target = target[step]
                 else:
-                    refuse(path, f'$ref {quoted(reference)} is not present in the schema')
+                    refuse(path, f'$ref {shown(reference)} is not present in the schema')
             if not isinstance(target, dict) or '$ref' not in target or not target.keys() - {'$ref'} <= ANNOTATIONS:
                 return target
             reference = target['$ref']

@@ -8,7 +8,8 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from tinychat_core.json_schema.keywords import quoted, refuse
+from tinychat_core.errors import shown
+from tinychat_core.json_schema.keywords import refuse
 
 _EXACT = 2**53  # llguidance computes with doubles
 
@@ -17,9 +18,9 @@ def check_values(values: Iterable[Any], path: str) -> None:
     """Refuse values that an answer could not be held to."""
     for value in values:
         if isinstance(value, (int, float)) and not abs(value) <= _EXACT:
-            refuse(path, f'the number {quoted(value)} is beyond {_EXACT}, which cannot be kept exactly')
+            refuse(path, f'the number {shown(value)} is beyond {_EXACT}, which cannot be kept exactly')
         if isinstance(value, str) and any(ord(c) < 32 and c not in '\b\f\n\r\t' for c in value):
-            refuse(path, f'the text {quoted(value)} has control characters')
+            refuse(path, f'the text {shown(value)} has control characters')
         if isinstance(value, (list, dict)):
             check_values([*value, *value.values()] if isinstance(value, dict) else value, path)
 
@@ -45,19 +46,19 @@ def put_counts(schema: dict[str, Any], keywords: Iterable[str], path: str, new: 
         if keyword in schema:
             value = schema[keyword]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
-                refuse(path, f'{keyword} must be a whole number from 0, not {quoted(value)}')
+                refuse(path, f'{keyword} must be a whole number from 0, not {shown(value)}')
             new[keyword] = int(value)
 
 
 def a_list(value: Any, keyword: str, path: str) -> list[Any]:
     """Return a value that has to be a list."""
     if not isinstance(value, list):
-        refuse(path, f'{keyword} must be a list, not {quoted(value)}')
+        refuse(path, f'{keyword} must be a list, not {shown(value)}')
     return value
 
 
 def a_text(value: Any, keyword: str, path: str) -> str:
     """Return a value that has to be a text."""
     if not isinstance(value, str):
-        refuse(path, f'{keyword} must be a text, not {quoted(value)}')
+        refuse(path, f'{keyword} must be a text, not {shown(value)}')
     return value
