@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 
 PAGE = 4096
 ALIGNMENT = 64
+_LARGEST_HEADER = 100_000_000  # as the format's own library has it
 
 _TYPES = {'U8': np.uint8, 'I8': np.int8, 'I16': np.int16, 'I32': np.int32, 'I64': np.int64, 'F16': np.float16,
           'F32': np.float32, 'F64': np.float64, 'BF16': np.uint16}
@@ -82,12 +83,14 @@ class ShardFile:
             raise CheckpointError(f'cannot read {path}: {error}; {advice}') from None
         try:
             self._data = 8 + int.from_bytes(self.mapping[:8], 'little')
+            if self._data > min(len(self.mapping), _LARGEST_HEADER):
+                raise ValueError('the header is longer than the file')
             header = json.loads(self.mapping[8:self._data])
             header.pop('__metadata__', None)
-            self.shapes: dict[str, tuple[int, ...]] = {
-                name: tuple(entry['shape']) for name, entry in header.items()}
+            tensors = {name: _entry(**entry) for name, entry in header.items()}
+            self.shapes: dict[str, tuple[int, ...]] = {name: shape for name, (_, shape, _, _) in tensors.items()}
             self._tensors: dict[str, tuple[str, int, int]] = {
-                name: (entry['dtype'], *entry['data_offsets']) for name, entry in header.items()}
+                name: (kind, begin, end) for name, (kind, _, begin, end) in tensors.items()}
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise self._damaged('its header is not readable') from None
 
@@ -137,6 +140,14 @@ class ShardFile:
 
     def _damaged(self, reason: str) -> CheckpointError:
         return CheckpointError(f'{self.path} is damaged ({reason}); {self._advice}')
+
+
+def _entry(dtype: str, shape: list[int], data_offsets: list[int]) -> tuple[str, tuple[int, ...], int, int]:
+    """Return type, shape, begin and end of a tensor; TypeError or ValueError where the header has something else."""
+    begin, end = data_offsets
+    if type(dtype) is not str or any(type(number) is not int or number < 0 for number in (*shape, begin, end)):
+        raise TypeError('a tensor is described by something else than numbers')
+    return dtype, tuple(shape), begin, end
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

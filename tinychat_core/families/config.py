@@ -26,6 +26,10 @@ _DECISIVE: dict[str, Any] = {
 # Parts of the names of options that belong to other kinds of models: experts, states, compressed caches.
 _FOREIGN = ('expert', 'moe', 'mamba', 'ssm', 'lora_rank', 'num_kv_shared')
 
+# No model has larger sizes, and more layers or heads: a damaged count would fill the memory with a list of them.
+_LARGEST, _MOST = 1 << 24, 1 << 12
+_LARGEST_NUMBER = 1e15  # NaN and infinity are not below it
+
 _ACTIVATIONS = {
     'silu': 'silu', 'swish': 'silu', 'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_fast': 'gelu_tanh',
     'gelu_pytorch_tanh': 'gelu_tanh', 'relu': 'relu'}
@@ -49,14 +53,14 @@ class Config:
     def size(self, name: str, default: int | None = None) -> int:
         """Return a positive whole number; UnsupportedModelError where it is missing or anything else."""
         value = self.get(name, default)
-        if type(value) is not int or value < 1:
+        if type(value) is not int or not 0 < value <= (_MOST if 'layers' in name or 'heads' in name else _LARGEST):
             raise self.unsupported(name)
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
         """Return a number; UnsupportedModelError where it is missing or anything else."""
         value = self.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGEST_NUMBER:
             raise self.unsupported(name)
         return value
 

@@ -21,6 +21,8 @@ import numpy.typing as npt
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.config import Config
 
+_LARGEST = 1e15  # above any base, factor or context; NaN and infinity are not below it
+
 Frequencies = npt.NDArray[np.float64]
 
 # Every parameter that one of the ways reads, and those that say nothing more.
@@ -186,7 +188,7 @@ def _floats(inverse: Frequencies) -> list[float]:
 
 def _number(scaling: Mapping[str, Any], name: str, default: float | None = None) -> float:
     value = scaling.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < _LARGEST:
         raise _unsupported(name, value)
     return float(value)
 

@@ -77,7 +77,10 @@ class Assembly:
     def _shape_of(self, name: str) -> tuple[int, ...]:
         if name not in self._source.names:
             raise UnsupportedModelError(f'{self._source.label} has no tensor {name}')
-        return self._source.shape(name)
+        shape = self._source.shape(name)
+        if not shape:
+            raise UnsupportedModelError(f'{self._source.label}: {name} is a single number')
+        return shape
 
     def _tensors(self, ours: str, theirs: tuple[str, ...]) -> Content:
         """Return a matrix or a norm of ours, with its bias where there is one."""
