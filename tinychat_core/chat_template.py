@@ -63,12 +63,13 @@ def load_template(directory: Path, tokenizer_config: Mapping[str, Any], model_na
     """
     Return a checkpoint's template, or None.
 
-    It is chat_template.jinja, else `chat_template` of tokenizer_config.json; of several named ones there, the
-    one named `default`. A model without any gets the one of ours that belongs to its name, if there is one.
+    It is additional_chat_templates/default.jinja, else chat_template.jinja, else `chat_template` of
+    tokenizer_config.json; of several named ones there, the one named `default`. A model without any gets the one of
+    ours that belongs to its name, if there is one.
     """
-    file = directory / 'chat_template.jinja'
-    if file.is_file():
-        return file.read_text(encoding='utf-8')
+    for file in (directory / 'additional_chat_templates' / 'default.jinja', directory / 'chat_template.jinja'):
+        if file.is_file():
+            return file.read_text(encoding='utf-8')
     template = tokenizer_config.get('chat_template')
     if isinstance(template, list):
         template = {entry.get('name'): entry.get('template')

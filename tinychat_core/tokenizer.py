@@ -15,10 +15,10 @@ from tinychat_core.control_text import ControlText
 from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
 from tinychat_core.special_tokens import ends_of_answers, MARKUP
+from tinychat_core.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
 
 # Private use: joins with nothing to one token.
 _OTHER = '\U000f0000'
-_SPECIAL_NAMES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token')
 
 
 class Tokenizer:
@@ -30,20 +30,20 @@ class Tokenizer:
     from what a text spells.
     """
 
-    def __init__(self, library: Any, *, config: Mapping[str, Any], template: ChatTemplate | None,
-                 eos_ids: Iterable[int]) -> None:
-        """Take a `tokenizers.Tokenizer` and what the checkpoint says beside it; use `Tokenizer.open`."""
-        self._library = library
+    def __init__(self, files: TokenizerFiles, *, template: ChatTemplate | None, eos_ids: Iterable[int]) -> None:
+        """Take what the files of a checkpoint say; use `Tokenizer.open`."""
+        self._library = library = files.library
         # `encode_special_tokens` is a switch of the library's tokenizer, not of a call.
         self._lock = threading.Lock()
         self._template = template
         self.vocab_size: int = library.get_vocab_size(with_added_tokens=True)
-        eos = _content(config.get('eos_token'))
+        eos = files.named.get('eos_token')
         named = [] if eos is None else [library.token_to_id(eos)]
         stop_ids = {id_ for id_ in [*eos_ids, *named] if id_ is not None and 0 <= id_ < self.vocab_size}
         stop_ids.update(_ends_by_name(library))
+        special = {*files.named.values(), *files.extra}
         self._control = {id_: token.content for id_, token in library.get_added_tokens_decoder().items()
-                         if token.special or id_ in stop_ids}
+                         if token.special or id_ in stop_ids or token.content in special}
         self.control_ids = frozenset(self._control)
         self._make_special()
         self.stop_texts: tuple[str, ...] = ()
@@ -58,37 +58,25 @@ class Tokenizer:
     @classmethod
     def open(cls, directory: str | os.PathLike[str]) -> Tokenizer:
         """
-        Read tokenizer.json, the chat template and the ids that end an answer from a checkpoint's directory.
+        Read the tokenizer, the chat template and the ids that end an answer from a checkpoint's directory.
 
         Raises CheckpointError where tokenizer.json is missing or a file is corrupt, UnsupportedModelError for
         a kind of tokenizer that is not known.
         """
-        from tokenizers import Tokenizer as Library
-
         directory = Path(directory)
-        file = directory / 'tokenizer.json'
-        if not file.is_file():
-            raise CheckpointError(f'{directory} has no tokenizer.json; import the model again')
-        try:
-            library = Library.from_buffer(file.read_bytes())  # a path that is not UTF-8 is none to the library
-        except Exception as error:  # The library raises nothing narrower.
-            raise CheckpointError(f'{file} is not a tokenizer: {error}') from None
-        # Some models have their template in a file of its own.
-        config = {**_read_json(directory / 'chat_template.json'), **_read_json(directory / 'tokenizer_config.json')}
-        variables = {name: text for name in _SPECIAL_NAMES
-                     if (text := _content(config.get(name))) is not None}
-        model = _read_json(directory / 'config.json')
+        files = read_tokenizer(directory)
+        model = files.model
         eos_ids: list[int] = []
-        for source in (_read_json(directory / 'generation_config.json'), model):
+        for source in (read_json(directory / 'generation_config.json'), model):
             eos = source.get('eos_token_id')
             eos_ids += eos if isinstance(eos, list) else [] if eos is None else [eos]
         if not all(isinstance(id_, int) for id_ in eos_ids):
             raise CheckpointError(f'{directory}: eos_token_id is {eos_ids}, which are no tokens')
         # The name that a model was published under, or that of its directory.
         name = f'{model.get("_name_or_path", "")} {directory.resolve().name}'
-        jinja = load_template(directory, config, name)
-        template = None if jinja is None else ChatTemplate(jinja, variables)
-        return cls(library, config=config, template=template, eos_ids=eos_ids)
+        jinja = load_template(directory, files.config, name)
+        template = None if jinja is None else ChatTemplate(jinja, files.named)
+        return cls(files, template=template, eos_ids=eos_ids)
 
     def encode(self, text: str, *, parse_special: bool = False, add_bos: bool = True) -> list[int]:
         """
@@ -274,21 +262,3 @@ def _ends_by_name(library: Any) -> list[int]:
     ids = {token: id_ for token in ends_of_answers(library.get_vocab(with_added_tokens=True))
            if (id_ := library.token_to_id(token)) is not None}
     return [id_ for token, id_ in ids.items() if token not in MARKUP or (id_ in added and added[id_].special)]
-
-
-def _content(token: Any) -> str | None:
-    """Return the text of a special token in tokenizer_config.json, which is plain or {'content': text, …}."""
-    text = token.get('content') if isinstance(token, dict) else token
-    return text if isinstance(text, str) else None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise CheckpointError(f'{file} is not valid JSON: {error}') from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{file} is not a JSON object')
-    return content

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ def gguf(**changes: Any) -> Case:
     return case
 
 
+def edited(name: str, **changes: Any) -> Case:
+    """Return a directory after a change of a JSON file."""
+    def change(made: Path) -> None:
+        content = json.loads((made / name).read_text())
+        (made / name).write_text(json.dumps({**content, **changes}))
+
+    return directory(change)
+
+
 TOKENS: list[str] = tiny_llama.metadata()['tokenizer.ggml.tokens']
 SCORES = {'model': 'llama', 'tokens': ['<unk>', '<s>', '</s>', *'abcde', *(f'<{i}>' for i in range(249)), 'ab', 'bc'],
           'token_type': [2, 3, 3] + [1] * 256, 'bos_token_id': 1, 'eos_token_id': 2}
@@ -47,5 +57,14 @@ CASES: dict[str, list[Case]] = {
     'GGUF: a token twice, ids outside the vocabulary, tokens of hundreds of characters': [
         gguf(tokens=[*TOKENS[:-1], TOKENS[0]]), gguf(eos_token_id=259),
         gguf(**{**SCORES, 'tokens': [*SCORES['tokens'][:-1], 'x' * 300]}, scores=[-float(i) for i in range(259)])],
+    'a `tokenizer_class` that cuts text another way than tokenizer.json': [
+        edited('tokenizer_config.json', tokenizer_class='Qwen2Tokenizer')],
+    'a `tokenizer_class` that is not known': [edited('tokenizer_config.json', tokenizer_class='CodeLlamaTokenizer')],
+    'special tokens with other ids than tokenizer_config.json gives them': [
+        edited('tokenizer_config.json', added_tokens_decoder={'9999': {'content': '<|far|>', 'special': True}})],
+    'an ordinary word as `pad_token`': [edited('tokenizer_config.json', pad_token='a')],
+    "a decoder that is neither byte level nor SentencePiece's": [
+        edited('tokenizer.json', decoder={'type': 'WordPiece', 'prefix': '##', 'cleanup': False})],
+    "a tokenizer.json that transformers' library does not read": [edited('tokenizer.json', model={'type': 'Magic'})],
     'a directory without `tokenizer.json`': [directory(lambda made: (made / 'tokenizer.json').unlink())],
 }

@@ -40,8 +40,10 @@ def _import_model(source: str, out: Path, layout: str | None, progress: Callable
     from tinychat_core.checkpoint.writer import CheckpointWriter
     from tinychat_core.importers.assembly import Assembly
     from tinychat_core.importers.recipe import Recipe
+    from tinychat_core.importers.tokenizer_check import check_tokenizer
 
     opened = open_source(source, packed)
+    check_tokenizer(opened.files, source)
     recipe = Recipe(weights, group_size)
     recipe.check(opened.model)
     parts = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).parts

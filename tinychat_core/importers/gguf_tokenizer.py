@@ -56,8 +56,8 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
     except Exception as error:  # the library knows no narrower one
         raise TinyChatError(f'the tokenizer of the GGUF file is damaged: {error}') from None
     template = metadata.get('tokenizer.chat_template')
-    config = {'tokenizer_class': 'PreTrainedTokenizerFast', **special.named, 'add_bos_token': frame[0] != '$A',
-              **({} if template is None else {'chat_template': template})}
+    config = {'tokenizer_class': 'PreTrainedTokenizerFast', 'tokenizer_json': 'complete', **special.named,
+              'add_bos_token': frame[0] != '$A', **({} if template is None else {'chat_template': template})}
     return {'tokenizer.json': tokenizer.to_str(), 'tokenizer_config.json': json.dumps(config, indent=1)}
 
 

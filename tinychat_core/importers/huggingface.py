@@ -56,6 +56,9 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
         raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
                             'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
     files = {name: read_file(directory / name) for name in _FILES if lexists(directory / name)}
+    template = directory / 'additional_chat_templates' / 'default.jinja'
+    if lexists(template):
+        files['chat_template.jinja'] = read_file(template)
     files_of_weights: list[TensorFile]
     if packed is None:
         shards = weight_files(directory, {**config, 'quantization_config': options})

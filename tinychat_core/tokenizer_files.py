@@ -1,0 +1,173 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The tokenizer that the files of a directory make together, as AutoTokenizer of transformers 5 reads them.
+
+tokenizer.json has the vocabulary. Special tokens stand in it, in tokenizer_config.json, and where that has no
+`added_tokens_decoder`, in special_tokens_map.json and added_tokens.json.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tinychat_core.errors import CheckpointError
+from tinychat_core.special_tokens import is_mark
+from tinychat_core.tokenizer_class import class_of, default_tokens, rebuilt
+
+_log = logging.getLogger(__name__)
+
+_NAMES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token')
+_FLAGS = ('lstrip', 'rstrip', 'single_word', 'normalized', 'special')
+_OLD = ('vocab.json', 'merges.txt', 'tokenizer.model', 'spiece.model', 'tekken.json', 'vocab.txt', 'tiktoken.model')
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """
+    What the files say.
+
+    `library`: a `tokenizers.Tokenizer`. `named`: special tokens as templates call them (`bos_token`, …). `extra`: other
+    special tokens. `config`: tokenizer_config.json, with chat_template.json. `model`: config.json.
+    """
+
+    library: Any
+    named: Mapping[str, str]
+    extra: frozenset[str]
+    config: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+
+def read_tokenizer(directory: Path) -> TokenizerFiles:
+    """Read a directory; CheckpointError where a file is missing or damaged."""
+    file = directory / 'tokenizer.json'
+    if not file.is_file():
+        raise CheckpointError(_missing(directory))
+    config, model = read_json(directory / 'tokenizer_config.json'), read_json(directory / 'config.json')
+    try:
+        library, named, extra = _built(directory, file, config, model)
+    except CheckpointError:
+        raise
+    except Exception as error:  # The library raises nothing narrower.
+        raise CheckpointError(f'{file} is not a tokenizer, or does not go with the files beside it: {error}') from None
+    if config.get('split_special_tokens'):
+        _log.warning('tokenizer_config.json: split_special_tokens is left out; chat templates write special tokens')
+    # A prompt is neither cut nor filled up.
+    library.no_truncation()
+    library.no_padding()
+    # Some models have their template in a file of its own.
+    return TokenizerFiles(library, named, extra, {**read_json(directory / 'chat_template.json'), **config}, model)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the options of a file, none where it is missing; CheckpointError where it holds something else."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f'{file} is not valid JSON: {error}') from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{file} is not a JSON object')
+    return content
+
+
+def token_text(token: Any) -> str | None:
+    """Return the text of a special token in a file, which is plain or {'content': text, …}."""
+    text = token.get('content') if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _built(directory: Path, file: Path, config: Mapping[str, Any],
+           model: Mapping[str, Any]) -> tuple[Any, dict[str, str], frozenset[str]]:
+    from tokenizers import AddedToken, Tokenizer as Library
+
+    text = file.read_text(encoding='utf-8')
+    name = class_of(config, model, '"ByteLevel"' in text)
+    options = dict(config)
+    if 'added_tokens_decoder' in config:
+        added = {int(id_): _added(token) for id_, token in config['added_tokens_decoder'].items()}
+    else:
+        options |= read_json(directory / 'special_tokens_map.json')
+        special = {*_named(options).values(), *_extra(options)}
+        added = {id_: _added({'content': token, 'special': token in special})
+                 for token, id_ in read_json(directory / 'added_tokens.json').items()}
+    parsed = json.loads(text) if name or 'added_tokens_decoder' not in config else None
+    if parsed is not None and 'added_tokens_decoder' not in config:
+        added |= {token['id']: _added(token) for token in parsed.get('added_tokens', [])}
+    if parsed is not None and name and parsed['model'].get('type', 'BPE') == 'BPE' and 'merges' in parsed['model']:
+        library = Library.from_str(json.dumps(rebuilt(name, parsed, options)))
+    else:
+        library = Library.from_str(text)
+    named = {**default_tokens(name), **_named(options)}
+    pad = named.get('pad_token')
+    if pad is not None and not is_mark(pad) and library.token_to_id(pad) is not None and not any(
+            token.content == pad for token in (*added.values(), *library.get_added_tokens_decoder().values())):
+        _log.warning('the pad_token %a of tokenizer_config.json is an ordinary token, and stays text', pad)
+        del named['pad_token']
+    extra = _extra(options)
+    _add(library, [token for _, token in sorted(added.items())], list(named.values()), extra, options)
+    if name == 'Qwen2Tokenizer':  # It adds its special tokens once more, without their flags.
+        library.add_tokens([AddedToken(content, special=True) for content in (*named.values(), *extra)])
+    _compare(library, added)
+    return library, named, frozenset(extra)
+
+
+def _add(library: Any, added: Iterable[Any], named: Collection[str], extra: Iterable[str],
+         options: Mapping[str, Any]) -> None:
+    """Add the tokens that are never cut; of one that comes twice the library keeps the first id and the last flags."""
+    from tokenizers import AddedToken
+
+    tokens = []
+    known = {token.content for token in library.get_added_tokens_decoder().values()}
+    for token in added:
+        if token.content in named:
+            token.special = True
+        tokens.append(token)
+        known.add(token.content)
+    details = {text: value for key, value in options.items() if key.endswith('_token') and isinstance(value, dict)
+               and (text := token_text(value)) is not None}
+    tokens += [_added({**details.get(content, {}), 'content': content, 'special': True})
+               for content in named if content not in known]
+    tokens += [AddedToken(content, special=True) for content in extra if content not in known]
+    library.add_tokens(tokens)
+
+
+def _added(token: Mapping[str, Any]) -> Any:
+    from tokenizers import AddedToken
+
+    return AddedToken(token['content'], **{flag: bool(token[flag]) for flag in _FLAGS if flag in token})
+
+
+def _named(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens that have a name, also those of one model alone (`image_token`)."""
+    found = {name: text for name in (*_NAMES, *(key for key in options if key.endswith('_token') and key not in _NAMES))
+             if (text := token_text(options.get(name))) is not None}
+    extra = options.get('extra_special_tokens')
+    more = extra.items() if isinstance(extra, dict) else ()
+    return {**found, **{name: text for name, token in more if (text := token_text(token)) is not None}}
+
+
+def _extra(options: Mapping[str, Any]) -> list[str]:
+    tokens = options.get('extra_special_tokens') or options.get('additional_special_tokens')
+    return [text for token in tokens if (text := token_text(token)) is not None] if isinstance(tokens, list) else []
+
+
+def _compare(library: Any, added: Mapping[int, Any]) -> None:
+    """Say where a token has another id than its entry gives it: transformers counts on, too."""
+    wrong = [token.content for id_, token in added.items() if library.token_to_id(token.content) != id_]
+    if wrong:
+        _log.warning('%d special tokens have other ids than tokenizer_config.json gives them, %a first: the next free '
+                     'ones, as in transformers', len(wrong), wrong[0])
+
+
+def _missing(directory: Path) -> str:
+    old = [name for name in _OLD if (directory / name).is_file()]
+    if not old:
+        return f'{directory} has no tokenizer.json; import the model again'
+    return (f'{directory} has {" and ".join(old)}, but no tokenizer.json; make one with '
+            'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
