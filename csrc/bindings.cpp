@@ -11,6 +11,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bindings_cuda.h"
 #include "bindings_model.h"
@@ -115,12 +117,18 @@ int32_t sample(Sampler& sampler, const py::array_t<float, py::array::c_style>& l
 
 void bind_sampler(py::module_& m) {
   py::class_<Sampler>(m, "Sampler")
-      .def(
-          py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty) {
-            return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty});
-          }),
-          "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
-          "repetition_penalty"_a = 1.0f)
+      .def(py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty,
+                       float dry_multiplier, float dry_base, int dry_allowed_length, int dry_penalty_last_n,
+                       const Mask& dry_breakers) {
+             std::vector<uint32_t> breakers;
+             if (dry_breakers) breakers.assign(dry_breakers->data(), dry_breakers->data() + dry_breakers->size());
+             const DryParams dry{dry_multiplier, dry_base, dry_allowed_length, dry_penalty_last_n};
+             return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty, dry}, std::move(breakers));
+           }),
+           "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
+           "repetition_penalty"_a = 1.0f, "dry_multiplier"_a = 0.0f, "dry_base"_a = 1.75f, "dry_allowed_length"_a = 2,
+           "dry_penalty_last_n"_a = -1, "dry_breakers"_a = py::none(),
+           "`dry_breakers`: uint32 bit mask of the tokens over which no repetition reaches.")
       .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");

@@ -24,6 +24,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+DEMO = str(Path(__file__).resolve().parents[1] / 'config' / 'demo.yaml')
 CHAT = str(Path(__file__).resolve().with_name('chat.launch.py'))
 
 
@@ -32,6 +33,8 @@ def generate_launch_description() -> LaunchDescription:
     prompt = DeclareLaunchArgument('prompt', default_value='Why do robots need maps?',
                                    description='what the client asks')
     source = PythonLaunchDescriptionSource(CHAT)
+    params_file = DeclareLaunchArgument('params_file', default_value=DEMO,
+                                        description='YAML file with parameters of the node; arguments win')
     declared = source.try_get_launch_description_without_context().get_launch_arguments()
     arguments = {argument.name: LaunchConfiguration(argument.name, default=argument.default_value)
                  for argument in declared}
@@ -41,7 +44,7 @@ def generate_launch_description() -> LaunchDescription:
     client = Node(
         package='tinychat_ros', executable='chat_client', namespace=arguments['namespace'],
         arguments=['--timeout', '60', '--', LaunchConfiguration('prompt')], output='screen')
-    return LaunchDescription([prompt, chat, client, RegisterEventHandler(
+    return LaunchDescription([prompt, params_file, chat, client, RegisterEventHandler(
         OnProcessExit(target_action=client, on_exit=end))])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tinychat_core._tinychat import Cache, Canceled, CancelFlag, Sampler
+from tinychat_core.dry import breakers
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.stop import StopText
@@ -88,7 +89,7 @@ class Generation(Iterator[Token]):
         Check that the prompt fits behind what the cache holds.
 
         `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds,
-        which only the repetition penalty looks at. Raises InvalidParameterError for no tokens or one outside
+        which only the repetition penalty and DRY look at. Raises InvalidParameterError for no tokens or one outside
         the vocabulary, PromptTooLongError where there is no room.
         """
         check_prompt(engine, tokens, 0 if cache is None else cache.length)
@@ -104,13 +105,18 @@ class Generation(Iterator[Token]):
         self._prompt = tokens
         self._cancel = cancel
         self._limit = min(params.max_new_tokens, engine.context_length - self.prompt_tokens + 1)
-        self._sampler = Sampler(self.seed, params.temperature, params.top_k, params.top_p, params.min_p,
-                                params.repetition_penalty)
-        if params.repetition_penalty != 1.0:
+        is_structured = bool(params.json_schema or params.regex)
+        # A structure repeats what it must.
+        has_dry = params.dry_multiplier > 0 and params.dry_penalty_last_n != 0 and not is_structured
+        self._sampler = Sampler(
+            self.seed, params.temperature, params.top_k, params.top_p, params.min_p, params.repetition_penalty,
+            params.dry_multiplier if has_dry else 0.0, params.dry_base, params.dry_allowed_length,
+            params.dry_penalty_last_n, breakers(engine.tokenizer) if has_dry else None)
+        if has_dry or params.repetition_penalty != 1.0:
             for token in (*earlier, *tokens):
                 self._sampler.accept(token)
         self._structure = None
-        if params.json_schema or params.regex:
+        if is_structured:
             # One that is canceled meanwhile is not needed: the first step ends the answer.
             with suppress(WorkerCanceledError):
                 self._structure = Structure(params.json_schema, params.regex, engine.tokenizer, engine.vocab_size,

@@ -21,13 +21,20 @@ class SamplingParams:
     """
     What one answer is generated with; every "off" value leaves the distribution as it is.
 
-    The sampler (`_tinychat.Sampler`) applies, in this order: `repetition_penalty` r: the logit of each token
-    that the prompt or the answer already has becomes l/r where l > 0 and l*r elsewhere, once however often it
-    occurred (CTRL, Keskar et al. 2019). `temperature` t: logits / t; 0 is greedy, the lowest id among equals,
-    and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the smallest set of the
-    likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at least m
-    times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens,
-    and None is a fresh seed, which the generation tells.
+    The sampler (`_tinychat.Sampler`) applies, in this order: `repetition_penalty` r: the logit of each token that
+    the prompt or the answer already has becomes l/r where l > 0 and l*r elsewhere, once however often it occurred
+    (CTRL, Keskar et al. 2019). DRY, as below. `temperature` t: logits / t; 0 is greedy, the lowest id among
+    equals, and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the smallest set of
+    the likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at least m
+    times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens, and
+    None is a fresh seed, which the generation tells.
+
+    DRY ("don't repeat yourself", p-e-w, text-generation-webui #5677, 2024; names as in llama.cpp): a
+    token that would go on a repetition loses `dry_multiplier` * `dry_base`^(n - `dry_allowed_length`) from its
+    logit. n is how many tokens before it, among the last `dry_penalty_last_n` of prompt and answer (-1: all, 0:
+    off), are equal to the last n ones; below `dry_allowed_length` nothing is lost. No repetition reaches over a
+    control token or one with a line end, colon, quotation mark or asterisk in it, and these are never penalized.
+    A multiplier of 0 is off, and so is DRY wherever there is a `json_schema` or a `regex`.
 
     `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer
     and are not part of it. `json_schema`, `regex`: the answer matches the one that is given, unless it ends early
@@ -42,6 +49,10 @@ class SamplingParams:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: str = ''
@@ -57,6 +68,10 @@ class SamplingParams:
         self._put('top_p', _number('top_p', self.top_p, 0.0, 1.0))
         self._put('min_p', _number('min_p', self.min_p, 0.0, 1.0))
         self._put('repetition_penalty', _number('repetition_penalty', self.repetition_penalty, 0.01, 100.0))
+        self._put('dry_multiplier', _number('dry_multiplier', self.dry_multiplier, 0.0, 100.0))
+        self._put('dry_base', _number('dry_base', self.dry_base, 1.0, 100.0))
+        self._put('dry_allowed_length', _integer('dry_allowed_length', self.dry_allowed_length, 1, 2**31 - 1))
+        self._put('dry_penalty_last_n', _integer('dry_penalty_last_n', self.dry_penalty_last_n, -1, 2**31 - 1))
         if self.seed is not None:
             self._put('seed', _integer('seed', self.seed, 0, MAX_SEED))
         if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):

@@ -15,6 +15,9 @@ from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_ros.interfaces import Chat
 
+# Each a field of the goal's sampling and a parameter of the node.
+NAMES = ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'dry_multiplier', 'dry_base',
+         'dry_allowed_length', 'dry_penalty_last_n', 'seed')
 ROLES = ('system', 'user', 'assistant')
 
 # What a goal may bring. What the context has no room for is refused later, with an error code; these keep what is no
@@ -64,7 +67,7 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
         raise Rejection(f'[invalid goal] max_new_tokens must be 1 .. {context_length}, or -1 for the '
                         f'parameter, not {goal.max_new_tokens}')
     sampling = {name: _sampling(goal, name, parameter) for name in
-                ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed')}
+                NAMES}
     sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
     try:
         params = SamplingParams(max_new_tokens=min(limit, context_length), stop=tuple(goal.stop),
@@ -118,4 +121,5 @@ def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> An
     if not math.isfinite(value) or value < 0:
         raise Rejection(f'[invalid goal] sampling.{name} must be a number from 0, or -1 for the parameter, '
                         f'not {value}')
-    return value
+    # What was written as 0.01 comes as the float32 below it.
+    return float(f'{value:.7g}') if isinstance(value, float) else value

@@ -21,6 +21,7 @@ import time
 from types import FrameType
 
 BIN = Path(sys.executable).parent
+PARAMETERS = Path(__file__).resolve().parents[1] / 'config' / 'demo.yaml'
 PR_SET_PDEATHSIG = 1
 PATIENCE = 10.0  # [s] for a process to end by itself
 
@@ -65,7 +66,8 @@ def run(model: str, prompt: str) -> int:
             open(Path(scratch, 'node.txt'), 'wb+') as log:
         env = environment(scratch)
         try:
-            command = [BIN / 'chat_node', '--ros-args', '-p', f'model:={model}', '-p', 'exit_on_failure:=true']
+            command = [BIN / 'chat_node', '--ros-args', '--params-file', PARAMETERS, '-p', f'model:={model}',
+                       '-p', 'exit_on_failure:=true']
             node = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                     preexec_fn=ends_with_us)
             started.append(node)

@@ -9,6 +9,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace tinychat {
 namespace {
@@ -76,7 +77,8 @@ void check_range(const char* name, float value, float low, float high) {
 
 } // namespace
 
-Sampler::Sampler(uint64_t seed, const SamplingParams& params) : params_(params), random_(seed) {
+Sampler::Sampler(uint64_t seed, const SamplingParams& params, std::vector<uint32_t> dry_breakers)
+    : params_(params), dry_(params.dry, std::move(dry_breakers)), random_(seed) {
   check_range("temperature", params.temperature, 0, kMaxFloat);
   // 1/t must not overflow.
   if (params.temperature > 0) check_range("temperature", params.temperature, 1e-30f, kMaxFloat);
@@ -84,11 +86,16 @@ Sampler::Sampler(uint64_t seed, const SamplingParams& params) : params_(params),
   check_range("top_p", params.top_p, 0, 1);
   check_range("min_p", params.min_p, 0, 1);
   check_range("repetition_penalty", params.repetition_penalty, std::numeric_limits<float>::min(), kMaxFloat);
+  check_range("dry_multiplier", params.dry.multiplier, 0, kMaxFloat);
+  check_range("dry_base", params.dry.base, 1, kMaxFloat);
+  check_range("dry_allowed_length", static_cast<float>(params.dry.allowed_length), 1, kMaxFloat);
+  check_range("dry_penalty_last_n", static_cast<float>(params.dry.penalty_last_n), -1, kMaxFloat);
 }
 
 void Sampler::accept(int32_t token) {
   if (token < 0 || token >= kLargestVocabulary)
     throw std::invalid_argument("token " + std::to_string(token) + " is in no vocabulary");
+  dry_.accept(token);
   if (params_.repetition_penalty == 1) return;
   const auto word = static_cast<size_t>(token) / 32;
   const uint32_t bit = 1u << token % 32;
@@ -98,9 +105,16 @@ void Sampler::accept(int32_t token) {
   seen_.push_back(token);
 }
 
-int Sampler::candidates(int vocab) const {
+int Sampler::drawn_from(int vocab) const {
   if (params_.temperature <= 0) return 1;
   return params_.top_k < vocab ? params_.top_k : 0;
+}
+
+int Sampler::candidates(int vocab) {
+  const int count = drawn_from(vocab);
+  if (count == 0) return 0;
+  const int64_t more = count + static_cast<int64_t>(dry_.penalties().size());
+  return more < vocab ? static_cast<int>(more) : 0;
 }
 
 Choice Sampler::choice(int count, int vocab, const uint32_t* allowed) {
@@ -116,19 +130,31 @@ float* Sampler::row(int vocab) {
 int32_t Sampler::sample(const std::vector<Candidate>& likeliest) {
   const float highest = likeliest.empty() ? kForbidden : likeliest[0].logit;
   check_highest(highest);
-  if (params_.temperature <= 0) return likeliest[0].token;
   candidates_ = likeliest;
-  return draw(highest);
+  if (const auto& penalties = dry_.penalties(); !penalties.empty()) {
+    for (Candidate& c : candidates_) {
+      const auto found = std::lower_bound(penalties.begin(), penalties.end(), c.token,
+                                          [](const DryPenalty& p, int32_t token) { return p.token < token; });
+      if (found != penalties.end() && found->token == c.token) c.logit -= found->penalty;
+    }
+    std::sort(candidates_.begin(), candidates_.end(), likelier);
+    candidates_.resize(std::min(candidates_.size(), static_cast<size_t>(drawn_from(std::numeric_limits<int>::max()))));
+  }
+  if (params_.temperature <= 0) return candidates_[0].token;
+  return draw(candidates_[0].logit);
 }
 
 int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed) {
-  if (!seen_.empty() || allowed != nullptr) {
+  const auto& penalties = dry_.penalties();
+  if (!seen_.empty() || !penalties.empty() || allowed != nullptr) {
     logits_.assign(logits, logits + vocab);
     for (const int32_t token : seen_) {
       if (token >= vocab) continue;
       float& logit = logits_[token];
       logit = logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
     }
+    for (const DryPenalty& p : penalties)
+      if (p.token < vocab) logits_[p.token] -= p.penalty;
     if (allowed != nullptr)
       for (int i = 0; i < vocab; ++i)
         if ((allowed[i / 32] >> (i % 32) & 1) == 0) logits_[i] = kForbidden;
@@ -140,7 +166,7 @@ int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed)
   if (params_.temperature <= 0) return static_cast<int32_t>(std::find(logits, logits + vocab, highest) - logits);
 
   candidates_.clear();
-  if (const auto top_k = static_cast<size_t>(candidates(vocab)); top_k > 0) {
+  if (const auto top_k = static_cast<size_t>(drawn_from(vocab)); top_k > 0) {
     // A heap of the k best so far, the worst of them on top: most logits end at one comparison.
     for (int i = 0; i < vocab; ++i) {
       if (!(logits[i] > (candidates_.size() == top_k ? candidates_.front().logit : kForbidden))) continue;

@@ -22,11 +22,15 @@ DECODER = {'type': 'Sequence', 'decoders': [{'type': 'Replace', 'pattern': {'Str
 class ByteTokenizer:
     """One token for each byte; in a dialogue a turn is its role, its bytes and EOS."""
 
-    stop_ids = frozenset({EOS})
+    vocab_size = VOCAB
+    stop_ids = control_ids = frozenset({EOS})
     stop_texts: tuple[str, ...] = ()
 
     def detokenizer(self, keep_leading_space: bool = False) -> Detokenizer:
         return Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
+
+    def bytes_of(self, token: int) -> bytes:
+        return b'' if token == EOS else bytes([token])
 
     def encode(self, text: str, add_bos: bool = True) -> list[int]:
         return [*text.encode()]

@@ -24,6 +24,9 @@ from tinychat_core.sampling import MAX_SEED, SamplingParams
     ('min_p', -0.01), ('min_p', 1.01), ('min_p', math.nan),
     ('repetition_penalty', 0.0), ('repetition_penalty', -1.0), ('repetition_penalty', math.nan),
     ('repetition_penalty', math.inf), ('repetition_penalty', 10**400),
+    ('dry_multiplier', -0.1), ('dry_multiplier', math.nan), ('dry_multiplier', 101.0),
+    ('dry_base', 0.9), ('dry_base', math.inf), ('dry_base', '2'),
+    ('dry_allowed_length', 0), ('dry_allowed_length', 1.5), ('dry_penalty_last_n', -2), ('dry_penalty_last_n', 2**31),
     ('seed', -1), ('seed', MAX_SEED + 1), ('seed', 0.5),
     ('stop', 'one text'), ('stop', ('',)), ('stop', (1,)), ('stop', None),
 ])
@@ -36,6 +39,8 @@ def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     ('max_new_tokens', 1), ('max_new_tokens', 2**31 - 1), ('temperature', 0.0), ('temperature', 100.0),
     ('top_k', 0), ('top_p', 0.0), ('top_p', 1.0),
     ('min_p', 0.0), ('min_p', 1.0), ('repetition_penalty', 0.01), ('seed', 0),
+    ('dry_multiplier', 0.0), ('dry_multiplier', 100.0), ('dry_base', 1.0), ('dry_base', 100.0),
+    ('dry_allowed_length', 1), ('dry_penalty_last_n', -1), ('dry_penalty_last_n', 2**31 - 1),
     ('seed', MAX_SEED), ('stop', ('a', 'b')),
 ])
 def test_the_ends_of_each_range_are_accepted(name: str, value: Any) -> None:

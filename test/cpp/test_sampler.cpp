@@ -50,6 +50,34 @@ int main() {
   penalized.accept(1);
   CHECK(penalized.sample(logits.data(), 5, nullptr) == 3, "repetition penalty");
 
+  SamplingParams dry;
+  dry.dry = {2 * ln2, 2, 2, -1};
+  Sampler guarded(1, dry, {1u << 4});
+  const auto accept = [&guarded](const std::vector<int32_t>& tokens) {
+    for (const int32_t token : tokens) guarded.accept(token);
+  };
+  const auto next = [&] { return guarded.sample(logits.data(), 5, nullptr); };
+  accept({0, 2, 1, 2, 0, 2}); // 1 goes on a repetition of two tokens: its weight 8 becomes 2, while 3 has 8
+  CHECK(next() == 3, "DRY");
+  CHECK(guarded.candidates(5) == 2, "the likeliest, and as many as DRY may move down");
+  CHECK(guarded.sample({{3 * ln2, 1}, {3 * ln2, 3}}) == 3, "DRY among candidates");
+  accept({1, 3, 4, 3, 1, 3}); // 4 breaks: it is never penalized, and 1 3 is as long as it is since
+  CHECK(guarded.candidates(5) == 1, "breakers are never penalized");
+  accept({4});
+  CHECK(guarded.candidates(5) == 1 && next() == 1, "no repetition reaches over a breaker");
+
+  for (const DryParams& bad : {DryParams{-1, 2, 2, -1}, DryParams{1, 0.5f, 2, -1}, DryParams{1, 2, 0, -1}}) {
+    SamplingParams params;
+    params.dry = bad;
+    bool is_refused = false;
+    try {
+      Sampler(1, params);
+    } catch (const std::invalid_argument&) {
+      is_refused = true;
+    }
+    CHECK(is_refused, "DRY out of range");
+  }
+
   const uint32_t mask = 0b10101;
   CHECK(Sampler(1, greedy).sample(logits.data(), 5, &mask) == 2, "mask");
   const uint32_t nothing = 0;

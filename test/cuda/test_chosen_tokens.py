@@ -21,8 +21,14 @@ SETTINGS: list[dict[str, Any]] = [
     {'temperature': 2.0, 'top_k': 64, 'min_p': 0.05, 'repetition_penalty': 1.3},
     {'temperature': 1.5, 'top_k': 100},  # more than the device finds: a row is read
     {'temperature': 1.0, 'top_p': 0.9},
+    {'dry_multiplier': 2.0, 'dry_allowed_length': 1},
+    {'dry_multiplier': 0.8, 'repetition_penalty': 1.2},
+    {'temperature': 2.0, 'top_k': 40, 'top_p': 0.95, 'dry_multiplier': 3.0, 'dry_allowed_length': 1},
+    {'temperature': 2.0, 'top_k': 64, 'dry_multiplier': 3.0, 'dry_allowed_length': 1},  # more than the device finds
 ]
 TOKENS = 12
+# What was said before: repetitions of one token and of many, so that there is something to penalize.
+SAID = [*range(40, 60), 5, 6, 7, 5, 8, *range(40, 60), 5, 9, 5]
 
 
 @pytest.fixture(scope='module')
@@ -45,6 +51,9 @@ def test_the_same_tokens_as_of_a_row(settings: dict[str, Any], masked: bool, eng
     chosen, drawn = [5, 6, 7], [5, 6, 7]
     on_device, of_row = Sampler(3, **settings), Sampler(3, **settings)
     caches = engine.new_cache(), engine.new_cache()
+    for token in SAID:
+        on_device.accept(token)
+        of_row.accept(token)
     read = 0
     for step in range(TOKENS):
         allowed = mask(engine, step) if masked else None

@@ -35,6 +35,9 @@ BAD = {
     'negative top_k': ({'sampling': SamplingParams(top_k=-7)}, 'sampling.top_k'),
     'top_p above one': ({'sampling': SamplingParams(top_p=1.5)}, 'top_p'),
     'negative seed': ({'sampling': SamplingParams(seed=-2)}, 'sampling.seed'),
+    'negative DRY': ({'sampling': SamplingParams(dry_multiplier=-0.5)}, 'sampling.dry_multiplier'),
+    'DRY that shrinks': ({'sampling': SamplingParams(dry_base=0.5)}, 'dry_base'),
+    'DRY of nothing': ({'sampling': SamplingParams(dry_allowed_length=0)}, 'dry_allowed_length'),
     'penalty of zero': ({'sampling': SamplingParams(repetition_penalty=0.0)}, 'repetition_penalty'),
     'empty stop text': ({'stop': ['']}, 'stop'),
     'negative time limit': ({'time_limit': Duration(sec=-1)}, 'time_limit'),
@@ -55,6 +58,14 @@ def test_a_bad_goal_is_rejected_with_its_reason(robot: Robot, fields: dict[str, 
     assert told.isprintable() and len(told) < 1100
     assert robot.states[-1].rejected_goals == 1
     assert robot.send().result()[1].finish_reason == 'stop'
+
+
+@pytest.mark.parametrize('sampling', [
+    {'repetition_penalty': 0.01}, {'repetition_penalty': 100.0}, {'min_p': 1.0}, {'temperature': 100.0},
+    {'dry_multiplier': 100.0, 'dry_base': 1.0, 'dry_allowed_length': 1, 'dry_penalty_last_n': 0}], ids=str)
+def test_the_ends_of_each_range_are_accepted(robot: Robot, sampling: dict[str, float]) -> None:
+    """Also those that no float32 of a message is equal to."""
+    assert robot.send(sampling=SamplingParams(**sampling)).handle.accepted
 
 
 def test_without_llguidance_a_structured_goal_is_told_how_to_get_it(

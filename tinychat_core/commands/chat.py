@@ -63,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           help='only what is P times as likely as the best; 0: off (default: %(default)s)')
     sampling.add_argument('--repetition-penalty', type=float, default=default.repetition_penalty, metavar='R',
                           help='above 1: fewer repetitions; 1: off (default: %(default)s)')
+    sampling.add_argument('--dry-multiplier', type=float, default=default.dry_multiplier, metavar='M',
+                          help='end repetitions of several tokens, 0.8 is usual; 0: off (default: %(default)s)')
+    sampling.add_argument('--dry-base', type=float, default=default.dry_base, metavar='B',
+                          help='grows with each repeated token (default: %(default)s)')
+    sampling.add_argument('--dry-allowed-length', type=int, default=default.dry_allowed_length, metavar='N',
+                          help='longest repetition that is left alone (default: %(default)s)')
+    sampling.add_argument('--dry-penalty-last-n', type=int, default=default.dry_penalty_last_n, metavar='N',
+                          help='tokens that are looked at; -1: all (default: %(default)s)')
     sampling.add_argument('--seed', type=int, metavar='N',
                           help='the same seed gives the same answer (default: a new one)')
     sampling.add_argument('--stop', action='append', default=[], metavar='TEXT',
