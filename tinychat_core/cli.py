@@ -11,7 +11,7 @@ import os
 import sys
 
 from tinychat_core import __version__
-from tinychat_core.errors import TinyChatError
+from tinychat_core.errors import one_line, TinyChatError
 
 # command -> (module, one line of help)
 COMMANDS = {
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             import_module(f'tinychat_core.commands.{module}').add_arguments(subparser)
     args = parser.parse_args(arguments)
     try:
+        from tinychat_core.boundary import is_defect
+
         run = import_module(f'tinychat_core.commands.{COMMANDS[args.command][0]}').run
         code = int(run(args))
         sys.stdout.flush()  # here, where a reader that has gone can still be caught
@@ -51,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has gone; keep the interpreter from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BaseException as error:
+        if not is_defect(error) or os.environ.get('TINYCHAT_TRACEBACK'):
+            raise
+        what = one_line(f'{type(error).__name__}: {error}')
+        print(f'tinychat: internal error: {what}; TINYCHAT_TRACEBACK=1 shows where', file=sys.stderr)
         return 1
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import monotonic
 
+from tinychat_core.boundary import is_defect
 from tinychat_core.engine import Canceled, Engine
 from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
@@ -76,7 +77,9 @@ class Answering:
             return Ending(Chat.Result.ABORTED, Chat.Result.INVALID_GOAL, str(error))
         except MemoryError:
             return Ending(Chat.Result.ABORTED, Chat.Result.OUT_OF_MEMORY, 'there is not enough memory')
-        except Exception as error:
+        except BaseException as error:
+            if not is_defect(error):
+                raise
             return Ending(Chat.Result.ABORTED, Chat.Result.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
 
     def _stream(self, goal: AcceptedGoal, generation: Generation, start: float) -> Ending:

@@ -18,6 +18,7 @@ from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallba
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from tinychat_core.boundary import foreseen, is_defect
 from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import one_line, TinyChatError
 from tinychat_core.sizes import parse_size
@@ -47,7 +48,9 @@ def logged(transition: Transition) -> Transition:
     def call(node: ChatNode, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(node, state)
-        except Exception as error:
+        except BaseException as error:
+            if not is_defect(error):
+                raise
             node.get_logger().error(one_line(f'{transition.__name__}: {error!r}'))
             return ERROR
 
@@ -147,14 +150,15 @@ class ChatNode(LifecycleNodeMixin, Node):
             model = model_path(self._value('model'))
             self._status.loading(one_line(model), 0.0)
             memory = self._value('memory')
-            engine = self._open_engine(
-                model, self._value('precision') or None, self._value('backend'),
-                self._value('threads') or None, self._value('max_seq_len') or None,
-                progress=self._on_progress, cancel=self._interrupt, kv_cache=self._value('kv_cache_dtype'),
-                memory=parse_size(memory, 'memory') if memory else None,
-                caches=self._value('kv_caches'), verify=self._value('verify'))
-        except (TinyChatError, MemoryError) as error:
-            return self._fail(str(error) or 'there is not enough memory')
+            with foreseen('open', model):
+                engine = self._open_engine(
+                    model, self._value('precision') or None, self._value('backend'),
+                    self._value('threads') or None, self._value('max_seq_len') or None,
+                    progress=self._on_progress, cancel=self._interrupt, kv_cache=self._value('kv_cache_dtype'),
+                    memory=parse_size(memory, 'memory') if memory else None,
+                    caches=self._value('kv_caches'), verify=self._value('verify'))
+        except TinyChatError as error:
+            return self._fail(str(error))
         except Canceled:
             return self._fail('interrupted while loading')
         self._use(Answering(engine, self._value('kv_caches')))

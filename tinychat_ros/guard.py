@@ -14,6 +14,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from tinychat_core.boundary import is_defect
 from tinychat_core.errors import one_line, shown
 
 # Errors within so many seconds that make the executor itself the culprit.
@@ -49,7 +50,7 @@ class OnceLog:
             self._node.get_logger().error(message)
 
 
-def spin(executor: Any, node: Node, is_over: Callable[[], bool]) -> Exception | None:
+def spin(executor: Any, node: Node, is_over: Callable[[], bool]) -> BaseException | None:
     """
     Spin until `is_over`, or the executor is shut down; what a callback raises does not end it.
 
@@ -61,7 +62,9 @@ def spin(executor: Any, node: Node, is_over: Callable[[], bool]) -> Exception | 
         try:
             executor.spin()
             return None
-        except Exception as error:
+        except BaseException as error:
+            if not is_defect(error):
+                raise
             if is_over():  # rclpy destroys what the executor waits for without waiting for it
                 return None
             log.error(f'a callback has failed: {error!r}')
@@ -77,7 +80,9 @@ def _guarded(callback: Callable[[Any, Any], Any], name: str, log: OnceLog) -> Ca
         try:
             refusal = _unknown_type(request)
             return _failed(request, response, refusal) if refusal else callback(request, response)
-        except Exception as error:
+        except BaseException as error:
+            if not is_defect(error):
+                raise
             log.error(f'{name}: {error!r}')
             return _failed(request, response, one_line(f'internal error: {error!r}'))
 

@@ -17,10 +17,10 @@ from test_import_packed import AWQ, GPTQ, W4A16
 import tiny_llama
 import torch
 
+from tinychat_core.boundary import foreseen
 from tinychat_core.errors import TinyChatError
 from tinychat_core.importers import open_source
 from tinychat_core.importers.assembly import Assembly
-from tinychat_core.importers.boundary import foreseen
 from tinychat_core.importers.recipe import Recipe
 
 
@@ -110,11 +110,11 @@ def test_a_long_header_of_safetensors_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize('error', [KeyError('x'), RecursionError(), type('PanicException', (BaseException,), {})('a')])
 def test_what_was_not_foreseen_becomes_one_line(error: BaseException) -> None:
     with pytest.raises(TinyChatError, match=r'cannot import a/b: the files are damaged, or of a kind .* \(.*\)'), \
-            foreseen('a/b'):
+            foreseen('import', 'a/b'):
         raise error
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), SystemExit(1)])
 def test_who_stops_an_import_is_not_held(error: BaseException) -> None:
-    with pytest.raises(type(error)), foreseen('a/b'):
+    with pytest.raises(type(error)), foreseen('import', 'a/b'):
         raise error

@@ -29,9 +29,9 @@ def import_model(source: str, out: Path, layout: str | None = None,
     `layout` None is each format's default. `progress` is told the fraction done. Raises TinyChatError for what
     cannot be imported; then `out` does not exist.
     """
-    from tinychat_core.importers.boundary import foreseen
+    from tinychat_core.boundary import foreseen
 
-    with foreseen(source):
+    with foreseen('import', source):
         _import_model(source, out, layout, progress, weights, group_size, packed)
 
 
