@@ -165,18 +165,20 @@ class Tokenizer:
 
     def _ids(self, text: str, guard: ControlText) -> list[int]:
         """Return the ids of a template's text, the marks read as what they stand for."""
-        encoding = self._encode(text, parse_special=True, add_bos=False)
+        encoding = self._encode(text, parse_special=True, add_bos=False, offsets=guard.is_used)
         ids: list[int] = self._restore(text, encoding, guard) if guard.is_used else encoding.ids
         return ids
 
-    def _encode(self, text: str, parse_special: bool, add_bos: bool) -> Any:
+    def _encode(self, text: str, parse_special: bool, add_bos: bool, offsets: bool = False) -> Any:
         try:
             text.encode()
         except UnicodeEncodeError:
             raise InvalidParameterError('the text is not valid Unicode: half of a surrogate pair') from None
         with self._lock:
             self._library.encode_special_tokens = not parse_special
-            return self._library.encode(text, add_special_tokens=add_bos)
+            # A batch, because only that releases the GIL; without offsets it takes a fifth of the time.
+            encode = self._library.encode_batch if offsets else self._library.encode_batch_fast
+            return encode([text], add_special_tokens=add_bos)[0]
 
     def _restore(self, text: str, encoding: Any, guard: ControlText) -> list[int]:
         """
