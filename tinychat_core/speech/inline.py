@@ -155,7 +155,7 @@ class Inline:
             self._code = 0 if ticks == self._code else self._code
         elif ticks == 1 and self._previous.isalnum() and following.isalnum():
             self._text("'")
-        else:
+        elif not following.isspace():
             self._code = ticks
 
     def _continue_span(self, span: Span, character: str) -> None:

@@ -57,7 +57,7 @@ ENGLISH = Words(
         'october november december'),
     usually=word_set(
         'st sr jr esq gen sen gov capt cmdr col lt sgt maj adm pres rep supt inc ltd co corp llc plc bros dept univ '
-        'assn mt ft ave blvd rd hwy oz lb lbs tsp tbsp hr hrs mins avg ph ph.d'),
+        'assn mt ft ave blvd rd hwy oz lb lbs tsp tbsp hr hrs mins avg ph ph.d mr mrs dr prof'),
     starters=word_set(
         "the a an this that these those it it's its he he's she she's we we're they they're you i i'm i'll his her "
         'our their my your there here then when where if but and or so in on at for with after before however also '
@@ -67,17 +67,17 @@ ENGLISH = Words(
         'only even just maybe perhaps'),
     labels=word_set(
         'vitamin plan group option type class grade part appendix point hepatitis exhibit step gate terminal answer '
-        'choice team section level line track phase category letter note zone room block unit'),
+        'choice team section level line track phase category letter note zone room block unit is are was be equals'),
     particles=word_set('van von'))
 
 GERMAN = Words(
-    titles=word_set('Hr Fr Frl Dipl Ing Mag Hrsg'),
+    titles=word_set('Hr Fr Frl Dipl Ing Mag Hrsg Dr.-Ing Dipl.-Ing'),
     never=word_set(
         'z.b d.h u.a i.d.r s.o s.u o.ä u.ä m.e z.t z.zt u.u v.a o.g v.chr n.chr bzw ca vgl sog inkl exkl ggf evtl '
         'bspw bzgl'),
     before_number=word_set('nr abb kap abs bd aufl tab s z jan feb mär apr jun jul aug sep okt nov dez'),
     before_capital=word_set('usw usf u.s.w'),
-    usually=word_set('str fa med phil rer nat jur geb gest tel jh jhd std sek gmbh mio mrd'),
+    usually=word_set('str fa med phil rer nat jur geb gest tel jh jhd std sek gmbh mio mrd abt tsd ehem hl'),
     starters=word_set(
         'der die das ein eine er sie es wir ihr ich du dann danach heute morgen gestern wenn aber und im am auf mit '
         'nach vor bei zu dieser diese dieses was wer wie wo warum hier dort doch denn seit jetzt bitte auch nun '
@@ -94,9 +94,9 @@ GERMAN = Words(
 FRENCH = Words(
     titles=word_set('M MM Mme Mmes Mlle Mlles Mgr Me Pr'),
     never=word_set('p.ex c.-à-d'),
-    before_number=word_set('n nº vol fig p pp chap art env min max tél éd janv févr avr juil sept oct nov déc'),
+    before_number=word_set('n nº vol fig p pp chap art env min max tél éd janv févr avr juil sept oct nov déc réf al'),
     before_capital=word_set('etc'),
-    usually=word_set('st ste av bd boul apr env ex'),
+    usually=word_set('st ste av bd boul apr env cie'),
     starters=word_set(
         "le la les un une il elle ils elles nous vous je j'ai tu on c'est ce cette ces mais et puis ensuite dans en à "
         "pour avec si quand que qui quel quelle pourquoi comment où voici voilà aujourd'hui demain hier après avant "
@@ -104,11 +104,11 @@ FRENCH = Words(
     particles=word_set('le la les de du'))
 
 SPANISH = Words(
-    titles=word_set('Sr Sra Srta Sres Dña Dra Ud Uds Vd Vds Lic Arq D'),
+    titles=word_set('Sr Sra Srta Sres Dña Dra Ud Uds Vd Vds Lic Arq'),
     never=word_set('p.ej'),
     before_number=word_set('n núm nro pág págs cap vol fig art tel ene feb mar abr ago sept oct nov dic'),
     before_capital=word_set('etc a.m p.m'),
-    usually=word_set('ee ee.uu avda av ej aprox a.c d.c'),
+    usually=word_set('ee ee.uu avda av ej aprox a.c d.c cía gral hnos'),
     starters=word_set(
         'el la los las un una él ella ellos ellas nosotros yo tú esto este esta estos y pero luego después hoy ayer '
         'en con para por si cuando qué quién cómo dónde también entonces además ahora aquí allí sí su sus mi se hay '

@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import auto, Enum
 import re
 
-from tinychat_core.speech.languages import AFTER_QUOTATION, ALL, NAMES_WITH_MARK
+from tinychat_core.speech.languages import AFTER_QUOTATION, ALL, ENGLISH, NAMES_WITH_MARK
 
 # Longer ones are cut where a speaker takes a breath.
 MAX_LENGTH = 400
@@ -90,7 +90,7 @@ class Sentences:
                 self._words += [*self._after, spaced]
                 self._after = []
                 self._grow(len(spaced))
-                self._see_marks(core, body[len(core):], len(body) < len(text))
+                self._see_marks(core, body[len(core):], text[len(body):])
                 return
             elif self._end is _End.ALONE:
                 self._publish()
@@ -104,7 +104,7 @@ class Sentences:
         if quoted_code:
             self._end = _End.NONE
         else:
-            self._see_marks(core, body[len(core):], len(body) < len(text), is_word)
+            self._see_marks(core, body[len(core):], text[len(body):], is_word)
         self._grow(len(spaced))
 
     def add_comma(self) -> None:
@@ -154,14 +154,14 @@ class Sentences:
             return False  # it opens
         return not space or (self._end is not _End.ALONE and not core and text[0] in '!?؟»›)]”')
 
-    def _see_marks(self, core: str, marks: str, is_closed: bool, is_word: bool = False) -> None:
+    def _see_marks(self, core: str, marks: str, closing: str, is_word: bool = False) -> None:
         if core and core[-1] in FULL_STOPS and not marks:
             self._end = _End.ALONE
         elif '!' in marks or '?' in marks or '؟' in marks:
             is_name = (core + marks).lower() in NAMES_WITH_MARK
-            self._end = _End.LOWER if is_closed or is_name else _End.SURE
+            self._end = _End.LOWER if closing or is_name else _End.SURE
         elif marks:
-            is_full_stop = marks == '.' and is_word and not is_closed
+            is_full_stop = marks == '.' and is_word and not closing.strip(')]')
             self._end = _End.WORD if is_full_stop and self._needs_word(core) else _End.LOWER
         elif not core and self._end is not _End.NONE:  # closing quotation marks behind a mark
             self._end = _End.LOWER if self._end is _End.SURE else self._end
@@ -172,7 +172,7 @@ class Sentences:
         """Tell whether a full stop behind this word may belong to the word."""
         word = core.lstrip(_OPENING).rstrip(CLOSING)
         lower = _abbreviation(word)
-        return (len(word) == 1 or word in ALL.titles or lower in _ABBREVIATIONS
+        return (len(word) == 1 or _is_title(word) or lower in _ABBREVIATIONS
                 or self._compound(lower) in _ABBREVIATIONS
                 or any(pattern.fullmatch(word) for pattern in (_DOTTED, _NUMBER, _ROMAN)))
 
@@ -197,7 +197,7 @@ class Sentences:
 
     def _ends_before(self, following: str) -> bool:
         """Tell whether the full stop behind the last word, which may belong to it, also ends the sentence."""
-        word = self._last.rstrip('.').lstrip(_OPENING).rstrip(CLOSING)
+        word = self._last.rstrip(CLOSING).rstrip('.').lstrip(_OPENING).rstrip(CLOSING)
         lower = _abbreviation(word)
         compound = self._compound(lower)
         before = self._before_last.rstrip(':').lower()
@@ -206,7 +206,7 @@ class Sentences:
         is_starter = bare.lower() in ALL.starters and not _INITIAL.fullmatch(following)
         if _begins_small(following):
             return False
-        if word in ALL.titles or compound in ALL.never or (lower in ALL.never and not word.isupper()):
+        if _is_title(word) or compound in ALL.never or (lower in ALL.never and not word.isupper()):
             return False
         is_label = (len(word) == 1 and word.isalpha()) or _NUMBER.fullmatch(word) or _ROMAN.fullmatch(word)
         if is_label and len(self._words) == 1:  # the number of what follows: 1. or IV. or B.
@@ -271,6 +271,10 @@ class Sentences:
 
 
 _ABBREVIATIONS = ALL.never | ALL.before_number | ALL.before_capital | ALL.usually
+
+
+def _is_title(word: str) -> bool:
+    return word in ALL.titles or (word.isupper() and word.capitalize() in ENGLISH.titles)
 
 
 def _abbreviation(word: str) -> str:

@@ -11,11 +11,14 @@ Seed-OSS (`<seed:think>`), Hermes and Qwen (`<tool_call>`), Mistral (`[TOOL_CALL
 from __future__ import annotations
 
 _NAMES = ('think', 'thinking', 'thought', 'thoughts', 'reasoning', 'reflection', 'scratchpad', 'analysis',
-          'inner_monologue', 'seed:think', 'tool_call', 'tool_calls', 'tool_response', 'function_call')
+          'inner_monologue', 'antthinking', 'seed:think', 'think_fast', 'think_faster',
+          'tool_call', 'tool_calls', 'tool_response', 'function_call')
 # An opening mark, and what ends what it opens; '': nothing does.
 _PAIRS = {
     **{f'<{name}>': (f'</{name}>',) for name in _NAMES},
-    '[think]': ('[/think]',),
+    **{f'[{name}]': (f'[/{name}]',) for name in ('think', 'thinking', 'thought', 'reasoning')},
+    **{f'<|{name}|>': (f'<|/{name}|>', f'<|end_{name}|>', f'<|end_of_{name}|>')
+       for name in ('think', 'thinking', 'thought', 'reasoning')},
     '[tool_calls]': ('',),
     '<|python_tag|>': ('',),
     '◁think▷': ('◁/think▷',),

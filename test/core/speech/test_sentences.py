@@ -33,6 +33,7 @@ TEXTS = {
         '1. Open the door.| 2. Close it.| IV. Results are here.| B. Second.| (1) First.',
         'He was born in 1995.| 20 people came.| Louis XIV. was king.| I am 5.| Then I am 30.| Robots are 60.',
         'Meet Prof. Dr. He and Ms. You, M.D.| Then call ext. 12, approx. at noon, cf. Smith et al. 2019.',
+        'MR. SMITH and mr. Smith take NO. 5.| The answer is C.| Robots know the (U.S.) Army.| (It is 5.)| Yes.',
         'No end',
     ],
     'de': [

@@ -25,6 +25,7 @@ CASES = {
     'Seed': '<seed:think>x</seed:think>Hello.',
     'OpenThinker': '<|begin_of_thought|>x<|end_of_thought|>Hello.',
     'tools': '<tool_call>{"name": "x"}</tool_call>Hello.',
+    'with bars': '<|thinking|>x<|/thinking|><|think|>y<|end_think|>Hello.',
     'two': '<think>x</think>Hel<think>y</think>lo.',
     'an open one': 'Hello.<think>I am. Not done',
     'an open channel': 'Hello.<|channel|>analysis<|message|>I am. Not done',
