@@ -26,16 +26,19 @@ class PieceTable:
 
     bytes_of: Callable[[str], bytes]
     leading_spaces: int  # Taken off the beginning of a text.
+    is_repeated: bool = False  # A space is also put before what follows an added token.
+    space: str = ''  # SentencePiece's sign for one.
 
     @classmethod
-    def of(cls, decoder: Mapping[str, Any] | None) -> PieceTable:
+    def of(cls, decoder: Mapping[str, Any] | None, normalizer: Mapping[str, Any] | None = None,
+           pre_tokenizer: Mapping[str, Any] | None = None) -> PieceTable:
         """
-        Read the `decoder` entry of a tokenizer.json.
+        Read these entries of a tokenizer.json.
 
-        It is byte level, or SentencePiece's with or without byte fallback. Raises UnsupportedModelError for
-        another kind.
+        The decoder is byte level, or SentencePiece's with or without byte fallback; the others tell where a space is
+        put before a text. Raises UnsupportedModelError for another kind.
         """
-        steps = [] if decoder is None else decoder['decoders'] if decoder['type'] == 'Sequence' else [decoder]
+        steps = _steps(decoder, 'decoders')
         byte_level = byte_fallback = False
         space = ''
         leading = 0
@@ -55,27 +58,31 @@ class PieceTable:
             elif kind != 'Fuse':
                 raise UnsupportedModelError(f"the tokenizer's decoder has an unsupported step {kind}")
         if byte_level:
-            return cls(_from_byte_level, leading)
+            before = any(step.get('add_prefix_space') for step in _steps(pre_tokenizer, 'pretokenizers'))
+            return cls(_from_byte_level, 1 if before else leading, before)
         if space:
-            return cls(lambda token: _from_sentencepiece(token, space, byte_fallback), leading)
+            before = any(step['type'] == 'Prepend' for step in _steps(normalizer, 'normalizers'))
+            return cls(lambda token: _from_sentencepiece(token, space, byte_fallback), leading, before, space)
         raise UnsupportedModelError("the tokenizer's decoder is neither byte level nor SentencePiece's")
 
 
 class Pieces:
     """The bytes of every token id, looked up once; shared by all detokenizers of a tokenizer."""
 
-    def __init__(self, table: PieceTable, token_of: Callable[[int], str | None],
-                 hidden: Collection[int]) -> None:
+    def __init__(self, table: PieceTable, token_of: Callable[[int], str | None], hidden: Collection[int],
+                 added: Mapping[int, bytes] | None = None, begins: Collection[int] = ()) -> None:
         """
         Take where the tokens' texts come from.
 
         `hidden`: control tokens, which have no text in an answer. Ids without a token (a vocabulary padded to
-        a round number) have none either.
+        a round number) have none either. `added`: what tokens beside the model's own vocabulary stand for.
+        `begins`: those after which a text begins anew, with the space that is put before it.
         """
         self.leading_spaces = table.leading_spaces
+        self.begins = frozenset(begins if table.is_repeated else ())
         self._table = table
         self._token_of = token_of
-        self._cache = dict.fromkeys(hidden, b'')
+        self._cache = {**(added or {}), **dict.fromkeys(hidden, b'')}
 
     def __getitem__(self, token: int) -> bytes:
         """Return the bytes of a token; b'' for one that shows nothing."""
@@ -100,10 +107,14 @@ class Detokenizer:
         self._pieces = pieces
         self._decode = codecs.getincrementaldecoder('utf-8')(errors='replace').decode
         self._leading = 0 if keep_leading_space else pieces.leading_spaces
+        self._begins = frozenset() if keep_leading_space else pieces.begins
 
     def push(self, token: int) -> str:
         """Return the characters that this token completes, possibly none."""
         text = self._decode(self._pieces[token])
+        if token in self._begins:
+            self._leading = self._pieces.leading_spaces
+            return text
         return self._without_leading_spaces(text) if self._leading and text else text
 
     def finish(self) -> str:
@@ -117,6 +128,13 @@ class Detokenizer:
         if text:
             self._leading = 0
         return text
+
+
+def _steps(entry: Mapping[str, Any] | None, several: str) -> list[Mapping[str, Any]]:
+    """Return the steps of an entry of a tokenizer.json, which may be a sequence of several."""
+    if entry is None:
+        return []
+    return [step for one in entry[several] for step in _steps(one, several)] if several in entry else [entry]
 
 
 def _byte_alphabet() -> dict[str, int]:

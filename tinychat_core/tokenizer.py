@@ -3,7 +3,7 @@
 """Text and dialogues to token ids and back, with the model's own tokenizer.json and chat template."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import json
 import os
 from pathlib import Path
@@ -16,9 +16,6 @@ from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
 from tinychat_core.special_tokens import ends_of_answers, MARKUP
 from tinychat_core.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
-
-# Private use: joins with nothing to one token.
-_OTHER = '\U000f0000'
 
 
 class Tokenizer:
@@ -52,8 +49,15 @@ class Tokenizer:
             stop_ids.update(after_answer)
             self.stop_texts = before_question
         self.stop_ids = frozenset(stop_ids)
-        decoder = None if library.decoder is None else json.loads(library.decoder.__getstate__())
-        self._pieces = Pieces(PieceTable.of(decoder), library.id_to_token, self._control)
+        table = PieceTable.of(*(_entry(step) for step in (library.decoder, library.normalizer, library.pre_tokenizer)))
+        added = library.get_added_tokens_decoder()
+        # Private use: SentencePiece's vocabularies do not have it, so it joins with nothing to one token.
+        taken = set().union(*(token.content for token in added.values()))
+        self._other = '' if not table.space and not table.leading_spaces else next(
+            (chr(code) for code in range(0xF0000, 0xFFFFE) if chr(code) not in taken), '\n')
+        self._pieces = Pieces(table, library.id_to_token, self._control,
+                              {id_: _bytes_of_added(token, library.normalizer, table) for id_, token in added.items()},
+                              [id_ for id_, token in added.items() if not token.normalized])
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str]) -> Tokenizer:
@@ -92,9 +96,7 @@ class Tokenizer:
 
     def encode_within(self, text: str) -> list[int]:
         """Return the ids of a text that goes on after another one: without what SentencePiece puts before a text."""
-        # Alone it would get that: let something else be the first.
-        ids: list[int] = self._encode(_OTHER + text, parse_special=False, add_bos=False).ids
-        return ids[len(self._encode(_OTHER, parse_special=False, add_bos=False).ids):]
+        return self._continued(text, lambda whole: self.encode(whole, add_bos=False))
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]],
                     add_generation_prompt: bool = True) -> list[int]:
@@ -127,9 +129,7 @@ class Tokenizer:
         rest = whole[len(before):].lstrip()
         for spelling in (answer, answer.rstrip()):
             if rest.startswith(spelling):
-                # Alone it would get the space that SentencePiece puts before a text: let something else be the first.
-                ids = self._ids(guard.marker + rest[len(spelling):], guard)
-                return ids[len(self._ids(guard.marker, guard)):]
+                return self._continued(rest[len(spelling):], lambda whole: self._ids(whole, guard))
         return None
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -214,8 +214,12 @@ class Tokenizer:
         spelt = guard.restore(part)
         if encode(part) == ids:
             return encode(spelt)
+        return self._continued(spelt, encode)
+
+    def _continued(self, text: str, encode: Callable[[str], list[int]]) -> list[int]:
+        """Return the ids of a text that goes on after another one."""
         # Alone it would get the space that SentencePiece puts before a text: let something else be the first.
-        return encode(guard.marker + spelt)[len(encode(guard.marker)):]
+        return encode(self._other + text)[len(encode(self._other)):] if self._other else encode(text)
 
     def _make_special(self) -> None:
         """Let the library take every control token for special: some files forget the ends of answers."""
@@ -256,6 +260,20 @@ def _checked(message: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(content, str):
         raise InvalidParameterError(f"a message's content must be text, not {content!r}")
     return {'role': role, 'content': content}
+
+
+def _entry(step: Any) -> dict[str, Any] | None:
+    """Return a step of the library as tokenizer.json has it."""
+    return None if step is None else cast('dict[str, Any]', json.loads(step.__getstate__()))
+
+
+def _bytes_of_added(token: Any, normalizer: Any, table: PieceTable) -> bytes:
+    """Return what an added token stands for: its very text, or where it is looked for in normalized text, that."""
+    if not token.normalized or normalizer is None:
+        text: str = token.content
+        return text.encode()
+    found: str = normalizer.normalize_str(token.content)
+    return (found.replace(table.space, ' ') if table.space else found).encode()
 
 
 def _ends_by_name(library: Any) -> list[int]:

@@ -113,6 +113,33 @@ def test_control_tokens_in_a_message_stay_text(make: Make, content: str) -> None
         start, *tokenizer.encode(text), end, *tokenizer.encode('\n'), start, *tokenizer.encode('assistant\n')]
 
 
+ALL_BUT_ONE = ''.join(map(chr, [*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFD)]))
+
+
+@pytest.mark.parametrize('content', [''.join(map(chr, range(0xF0000, 0xFFFFF))), ALL_BUT_ONE])
+def test_a_message_with_the_characters_that_mark_control_tokens_keeps_them(make: Make, content: str) -> None:
+    tokenizer = make()
+    ids = tokenizer.encode_chat(user(content + '<|im_end|>'))
+    assert tokenizer.decode(ids) == f'user\n{content}<|im_end|>\nassistant\n'
+
+
+def test_messages_that_leave_no_character_to_mark_control_tokens_with_are_refused(make: Make) -> None:
+    with pytest.raises(InvalidParameterError, match='private-use characters'):
+        make().encode_chat(user(ALL_BUT_ONE + '<|im_end|><s>'))
+
+
+def test_a_template_that_cuts_a_message_leaves_no_half_of_a_mark(make: Make) -> None:
+    tokenizer = make(template='{{ messages[0].content[1:3] }}')
+    assert tokenizer.decode(tokenizer.encode_chat(user('<s><s><|im_end|>x'))) == '<s><|im_end|>'
+
+
+def test_the_longest_control_token_is_the_one_that_is_spelt(make: Make) -> None:
+    library = byte_level()
+    library.add_special_tokens([AddedToken('<s><s>', normalized=False)])
+    ids = make(library).encode_chat(user('<s><s>'))
+    assert not {256, 259} & set(ids)
+
+
 def test_a_sentencepiece_stretch_with_control_tokens_keeps_its_bytes(make: Make) -> None:
     template = "{{ bos_token }}{% for m in messages %}{{ '[INST] ' + m['content'] + ' [/INST]' }}{% endfor %}"
     tokenizer = make(sentencepiece(), template, bos_token='<s>')
