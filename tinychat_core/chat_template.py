@@ -1,16 +1,23 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model's own chat template: jinja in a sandbox, with the functions that Hugging Face's templates use."""
+"""
+A model's own chat template, and what is done where it has no place for what a dialogue has.
+
+A template is a program that came with a model. It runs in a process of its own (`tinychat_core.workers.template`), with
+a limit of time and memory.
+"""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-import json
+import logging
 from pathlib import Path
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError
+from tinychat_core.worker import Worker, WorkerFailedError
+
+_LOG = logging.getLogger(__name__)
 
 # Models that were released before checkpoints had templates; a base model of the same family gets none.
 _BUILT_IN = {
@@ -20,43 +27,129 @@ _BUILT_IN = {
     'falcon': r'falcon-.*(instruct|chat)',
 }
 ROLES = ('system', 'user', 'assistant', 'tool')
+# CPU time for a dialogue; a template takes a few milliseconds.
+SECONDS = 1.0
+MEMORY = 256 << 20
+_WORKER = Worker('tinychat_core.workers.template', MEMORY)
+# Follows the text that an answer goes on from. Where a template strips what it is given, the space is missing.
+_TAG = 'THE ANSWER GOES ON HERE '
+_NONE = -1
+_MOST_SHAPES = 100  # of dialogues that are not questions and answers in turn
 
 
 class ChatTemplate:
-    """Renders messages to the text that the model was trained on."""
+    """
+    Renders messages to the text that the model was trained on.
+
+    A template may refuse a system prompt (Gemma 2), or leave it out without a word: then it goes before the first
+    question. What else a template leaves out is an error. An assistant's message at the end of a dialogue is continued.
+    """
 
     def __init__(self, source: str, variables: Mapping[str, str]) -> None:
         """
-        Compile the template.
+        Compile the template, and see whether it has a place for a system prompt.
 
         `variables`: the texts of special tokens by name (`bos_token`, …), as templates use them. Raises
-        CheckpointError for a template that is not valid jinja.
+        CheckpointError for a template that is not valid jinja, or takes more than SECONDS or MEMORY.
         """
-        # Imported here: a program that only looks at a checkpoint does not need jinja.
-        from jinja2 import TemplateError
-
         self.source = source
         self._variables = dict(variables)
+        self._left_out: dict[tuple[str, ...], int | None] = {}
         try:
-            self._template = _environment().from_string(source)
-        except TemplateError as error:
-            raise CheckpointError(f'the chat template is not valid jinja: {error}') from None
+            error = _WORKER.ask({'source': source}, SECONDS)[0]['error']
+        except WorkerFailedError as failure:
+            raise CheckpointError(f'the chat template is too complex: to compile it {failure}') from None
+        if error:
+            raise CheckpointError(f'the chat template is not valid jinja: {error}')
+        # One that does not even show a question is no chat template, and nothing is asked of it.
+        self._shows_messages = self._first_left_out(('user',)) == _NONE
+        self.folds_system = self._shows_messages and self._first_left_out(('system', 'user')) != _NONE
+        if self.folds_system:
+            _LOG.warning('the chat template has no place for a system prompt: it goes before the first question')
 
     def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
         """
         Return the text of the dialogue, with the beginning of an answer where `add_generation_prompt`.
 
-        Raises InvalidParameterError where the template refuses the messages or cannot do with them.
+        An assistant's message at the end is that beginning: the text ends with it, and with its spaces where the
+        template keeps them. Raises InvalidParameterError where the template refuses the messages, cannot do with them,
+        leaves one out, or takes more than SECONDS or MEMORY.
         """
-        from jinja2 import TemplateError
+        dialogue = [dict(message) for message in messages]
+        if self.folds_system:
+            dialogue = _folded(dialogue)
+        roles = _shape([message['role'] for message in dialogue])
+        left_out = self._first_left_out(roles) if self._shows_messages else _NONE
+        if left_out is not None and left_out != _NONE:
+            raise InvalidParameterError(f"the chat template leaves out the message of role '{roles[left_out]}' in a "
+                                        f"dialogue of {', '.join(roles)}; write the dialogue in another way")
+        if add_generation_prompt and dialogue and dialogue[-1]['role'] == 'assistant':
+            return self._continued(dialogue)
+        return self._rendered(dialogue, add_generation_prompt)
 
+    def _continued(self, dialogue: list[dict[str, str]]) -> str:
+        """Return the text up to the end of the last message, as transformers does for continue_final_message."""
+        last = dialogue[-1]['content']
+        tag = _TAG
+        while any(tag.strip() in message['content'] for message in dialogue):
+            tag = f'_{tag}'
+        text = self._rendered([*dialogue[:-1], {**dialogue[-1], 'content': last + tag}], False)
+        before, found, _ = text.rpartition(tag.strip())
+        if not found or last.strip() not in before:
+            raise InvalidParameterError('the chat template changes the last message, so that it cannot be continued; '
+                                        'end with a user message')
+        return before if text[len(before):].startswith(tag) else before.rstrip()
+
+    def _first_left_out(self, roles: tuple[str, ...]) -> int | None:
+        """Return which of messages of these roles the template does not show, _NONE for none; None: it refuses them."""
+        if roles not in self._left_out:
+            contents = [f'content{i}of{role}' for i, role in enumerate(roles)]
+            messages = [{'role': role, 'content': content} for role, content in zip(roles, contents, strict=True)]
+            if len(self._left_out) == _MOST_SHAPES:
+                self._left_out.clear()
+            try:
+                text = self._rendered(messages, False)
+                self._left_out[roles] = next((i for i, content in enumerate(contents) if content not in text), _NONE)
+            except InvalidParameterError:
+                self._left_out[roles] = None
+        return self._left_out[roles]
+
+    def _rendered(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        variables = {'messages': messages, 'tools': None, 'documents': None,
+                     'add_generation_prompt': add_generation_prompt, **self._variables}
         try:
-            text: str = self._template.render(
-                messages=[dict(message) for message in messages], tools=None, documents=None,
-                add_generation_prompt=add_generation_prompt, **self._variables)
-            return text
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-            raise InvalidParameterError(f'the chat template refuses these messages: {error}') from None
+            reply, _ = _WORKER.ask({'source': self.source, 'variables': variables}, SECONDS)
+        except WorkerFailedError as failure:
+            raise InvalidParameterError(f'the chat template is too complex for these messages: it {failure}') from None
+        if reply['error']:
+            raise InvalidParameterError(f"the chat template refuses these messages: {reply['error']}")
+        return str(reply['text'])
+
+
+def _folded(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the messages with each system prompt before the next question."""
+    folded: list[dict[str, str]] = []
+    prompts: list[str] = []
+    for message in messages:
+        if message['role'] == 'system':
+            prompts.append(message['content'])
+            continue
+        if message['role'] == 'user' and prompts:
+            message = {**message, 'content': '\n\n'.join([*prompts, message['content']])}
+            prompts = []
+        folded.append(message)
+    if prompts:
+        raise InvalidParameterError('the chat template has no place for a system prompt, and no user message follows '
+                                    'that could begin with it')
+    return folded
+
+
+def _shape(roles: Sequence[str]) -> tuple[str, ...]:
+    """Return the roles, of questions and answers in turn only so many as make a difference."""
+    begin = 1 if roles[:1] == ['system'] else 0
+    turns = roles[begin:]
+    regular = all(role == ('user', 'assistant')[i % 2] for i, role in enumerate(turns))
+    return (*roles[:begin], *(turns[:2 + len(turns) % 2] if regular else turns))
 
 
 def load_template(directory: Path, tokenizer_config: Mapping[str, Any], model_name: str = '') -> str | None:
@@ -82,39 +175,3 @@ def _built_in(model_name: str) -> str | None:
         if re.search(pattern, model_name, re.IGNORECASE):
             return (Path(__file__).parent / 'templates' / f'{name}.jinja').read_text(encoding='utf-8')
     return None
-
-
-def _environment() -> Any:
-    from jinja2 import nodes
-    from jinja2.ext import Extension, loopcontrols
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}` marks what the model wrote, for training; its contents stay as they are."""
-
-        tags = {'generation'}  # noqa: RUF012 (jinja's own way)
-
-        def parse(self, parser: Any) -> list[nodes.Node]:
-            next(parser.stream)
-            body: list[nodes.Node] = parser.parse_statements(('name:endgeneration',), drop_needle=True)
-            return body
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True,
-                                                extensions=[Generation, loopcontrols])
-    environment.filters['tojson'] = _to_json
-    environment.globals['raise_exception'] = _raise_exception
-    environment.globals['strftime_now'] = lambda form: datetime.now().strftime(form)
-    return environment
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None,
-             separators: tuple[str, str] | None = None, sort_keys: bool = False) -> str:
-    """Return plain JSON: jinja's own filter would escape <, >, & and ' as HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
-                      sort_keys=sort_keys)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)

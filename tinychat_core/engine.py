@@ -250,18 +250,21 @@ class Engine:
         """
         Return an iterator of Token.
 
-        `prompt`: raw text, chat messages ({'role', 'content'}, through the model's template) or tokens; appended to
-        `cache` (None: a fresh one). Raises PromptTooLongError or InvalidParameterError at the call, not at the first
-        token.
+        `prompt`: raw text, chat messages ({'role', 'content'}, through the model's template; an assistant's message at
+        the end is continued) or tokens; appended to `cache` (None: a fresh one). Raises PromptTooLongError or
+        InvalidParameterError at the call, not at the first token.
         """
+        continues = False
         if isinstance(prompt, str):
             # What frames a text, like LLaMA's BOS, belongs only at its beginning.
             tokens = self.tokenizer.encode(prompt, add_bos=cache is None or cache.length == 0)
         elif prompt and isinstance(prompt[0], Mapping):
-            tokens = self.tokenizer.encode_chat(cast('Sequence[Mapping[str, str]]', prompt))
+            messages = cast('Sequence[Mapping[str, str]]', prompt)
+            tokens = self.tokenizer.encode_chat(messages)
+            continues = messages[-1]['role'] == 'assistant'
         else:
             tokens = list(cast('Sequence[int]', prompt))
-        return Generation(self, tokens, params or SamplingParams(), cache, cancel)
+        return Generation(self, tokens, params or SamplingParams(), cache, cancel, continues=continues)
 
     def step_seconds(self) -> dict[str, float]:
         """Return where the decoder's time since opening went, in seconds, by fused step."""

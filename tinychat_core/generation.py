@@ -84,12 +84,13 @@ class Generation(Iterator[Token]):
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
                  cache: Cache | None = None, cancel: CancelFlag | None = None, *,
-                 earlier: Sequence[int] = ()) -> None:
+                 earlier: Sequence[int] = (), continues: bool = False) -> None:
         """
         Check that the prompt fits behind what the cache holds.
 
         `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds,
-        which only the repetition penalty and DRY look at. Raises InvalidParameterError for no tokens or one outside
+        which only the repetition penalty and DRY look at. `continues`: the prompt ends with the beginning of the
+        answer, so that a space at its start belongs to it. Raises InvalidParameterError for no tokens or one outside
         the vocabulary, PromptTooLongError where there is no room.
         """
         check_prompt(engine, tokens, 0 if cache is None else cache.length)
@@ -121,7 +122,7 @@ class Generation(Iterator[Token]):
             with suppress(WorkerCanceledError):
                 self._structure = Structure(params.json_schema, params.regex, engine.tokenizer, engine.vocab_size,
                                             cancel)
-        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=self._structure is not None)
+        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=continues or self._structure is not None)
         self._stop_ids = engine.tokenizer.stop_ids
         self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
         self._texts: list[str] = []

@@ -23,18 +23,20 @@ class PrefixCache:
         self._tokens: list[int] = []
         self._answer: Generation | None = None
 
-    def answer(self, tokens: Sequence[int], params: SamplingParams, cancel: CancelFlag | None = None) -> Generation:
+    def answer(self, tokens: Sequence[int], params: SamplingParams, cancel: CancelFlag | None = None,
+               continues: bool = False) -> Generation:
         """
         Return the answer to a whole prompt; the answer before must not be asked for more tokens.
 
         Of the prompt only what comes after the longest common beginning with what the cache holds is computed, at least
-        its last token. Raises like Engine.generate.
+        its last token. `continues`: as Generation's. Raises like Engine.generate.
         """
         self.settle()
         kept = _common_prefix(self._tokens, tokens[:-1])
         self._cache.truncate(kept)
         self._tokens = list(tokens[:kept])
-        self._answer = Generation(self._engine, tokens[kept:], params, self._cache, cancel, earlier=self._tokens)
+        self._answer = Generation(self._engine, tokens[kept:], params, self._cache, cancel, earlier=self._tokens,
+                                  continues=continues)
         self._tokens = list(tokens)
         return self._answer
 
@@ -64,10 +66,10 @@ class CachePool:
         self._free: list[PrefixCache] = []
 
     def answer(self, owner: Hashable, tokens: Sequence[int], params: SamplingParams,
-               cancel: CancelFlag | None = None) -> Generation:
+               cancel: CancelFlag | None = None, continues: bool = False) -> Generation:
         """Return the answer to a whole prompt; raises like Engine.generate, before a cache changes hands."""
         check_prompt(self._engine, tokens)
-        return self.take(owner).answer(tokens, params, cancel)
+        return self.take(owner).answer(tokens, params, cancel, continues)
 
     def take(self, owner: Hashable) -> PrefixCache:
         """Return the owner's cache, or another one that is now his."""

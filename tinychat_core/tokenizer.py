@@ -103,9 +103,9 @@ class Tokenizer:
         """
         Return the ids of a dialogue of {'role', 'content'}, through the model's chat template.
 
-        With `add_generation_prompt` the beginning of an answer follows it. Raises InvalidParameterError for
-        messages that are none, or that the template refuses; TinyChatError where the model has no chat
-        template.
+        With `add_generation_prompt` the beginning of an answer follows it, or an assistant's message at the end is
+        that beginning. Raises InvalidParameterError for messages that are none, or that the template refuses;
+        TinyChatError where the model has no chat template.
         """
         template = self._template_or_error()
         dialogue, guard = self._guarded(messages, template)

@@ -75,7 +75,8 @@ class Conversations:
         """
         talk, question = prepared.talk, prepared.question
         if talk is None or question is None:
-            return self._pool.answer(None, prepared.tokens, request.params, cancel), 0
+            continues = request.messages[-1]['role'] == 'assistant'
+            return self._pool.answer(None, prepared.tokens, request.params, cancel, continues), 0
         answer = talk.start(question, request.params, cancel)
         with self._lock:
             self._talks[request.conversation_id] = talk

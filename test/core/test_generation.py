@@ -169,3 +169,13 @@ def test_a_prompt_of_one_part_is_read_at_once() -> None:
     engine = ScriptEngine([ord('a')], context_length=2000)
     next(generate(engine, [1] * 512))
     assert [len(part) for part in engine.prefilled] == [512]
+
+
+@pytest.mark.parametrize('continues, keeps', [(False, False), (True, True)])
+def test_a_space_at_the_beginning_belongs_to_an_answer_that_is_continued(continues: bool, keeps: bool) -> None:
+    engine: Any = ScriptEngine([EOS])
+    asked: list[bool] = []
+    detokenizer = engine.tokenizer.detokenizer
+    engine.tokenizer.detokenizer = lambda keep_leading_space=False: asked.append(keep_leading_space) or detokenizer()
+    Generation(engine, [1], SamplingParams(), continues=continues)
+    assert asked == [keeps]

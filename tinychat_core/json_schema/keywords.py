@@ -58,7 +58,7 @@ def parsed(text: str) -> Any:
 def refuse(path: str, why: str) -> NoReturn:
     """Raise InvalidParameterError: why, and where in the schema."""
     where = path if len(path) <= 100 else f'{path[:99]}…'
-    raise InvalidParameterError(f'json_schema is refused: {why}, at {where}')
+    raise InvalidParameterError(f'json_schema is refused: {why}' + (f', at {where}' if path != '#' else ''))
 
 
 def check_keywords(schema: dict[str, Any], path: str) -> None:
@@ -66,8 +66,7 @@ def check_keywords(schema: dict[str, Any], path: str) -> None:
     types = schema.get('type', [])
     for name in types if isinstance(types, list) else [types]:
         if name not in _TYPES:
-            known = ', '.join(_TYPES)
-            refuse(path, 'Invalid type: ' + shown(name).strip("'") + f'; there are {known}')
+            refuse(path, 'Invalid type: ' + shown(name).strip("'"))
     declared = {*types} if isinstance(types, list) else {types}
     for keyword, value in schema.items():
         if keyword in _KEPT:
