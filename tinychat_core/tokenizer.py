@@ -15,6 +15,7 @@ from tinychat_core.control_text import ControlText
 from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
 from tinychat_core.special_tokens import ends_of_answers, MARKUP
+from tinychat_core.speech.thoughts import is_thought_mark
 from tinychat_core.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
 
 
@@ -55,7 +56,9 @@ class Tokenizer:
         taken = set().union(*(token.content for token in added.values()))
         self._other = '' if not table.space and not table.leading_spaces else next(
             (chr(code) for code in range(0xF0000, 0xFFFFE) if chr(code) not in taken), '\n')
-        self._pieces = Pieces(table, library.id_to_token, self._control,
+        # A model's thoughts would run into its answer.
+        hidden = [id_ for id_, content in self._control.items() if not is_thought_mark(content)]
+        self._pieces = Pieces(table, library.id_to_token, hidden,
                               {id_: _bytes_of_added(token, library.normalizer, table) for id_, token in added.items()},
                               [id_ for id_, token in added.items() if not token.normalized])
 
@@ -133,7 +136,7 @@ class Tokenizer:
         return None
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of the ids; control tokens have none."""
+        """Return the text of the ids; control tokens have none, but for marks of thoughts."""
         stream = self.detokenizer()
         return ''.join([stream.push(id_) for id_ in ids]) + stream.finish()
 
@@ -142,7 +145,7 @@ class Tokenizer:
         return Detokenizer(self._pieces, keep_leading_space)
 
     def bytes_of(self, token: int) -> bytes:
-        """Return the bytes that a token stands for; none for a control token."""
+        """Return the bytes that a token stands for; none for a control token, but for a mark of thoughts."""
         return self._pieces[token]
 
     def _template_or_error(self) -> ChatTemplate:

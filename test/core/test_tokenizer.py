@@ -133,6 +133,17 @@ def test_a_template_that_cuts_a_message_leaves_no_half_of_a_mark(make: Make) -> 
     assert tokenizer.decode(tokenizer.encode_chat(user('<s><s><|im_end|>x'))) == '<s><|im_end|>'
 
 
+def test_marks_of_thoughts_are_shown_though_they_are_control_tokens(make: Make) -> None:
+    """Or nobody could tell what the model thinks from what it says."""
+    library = byte_level()
+    library.add_special_tokens([AddedToken(mark, normalized=False) for mark in ('[THINK]', '[/THINK]', '[INST]')])
+    tokenizer = make(library)
+    ids = tokenizer.encode('[INST][THINK]a[/THINK]b', parse_special=True)
+    assert tokenizer.control_ids >= {259, 260, 261} <= {*ids}
+    assert tokenizer.decode(ids) == '[THINK]a[/THINK]b'
+    assert not {259, 260} & {*tokenizer.encode_chat(user('[THINK]a[/THINK]'))}
+
+
 def test_the_longest_control_token_is_the_one_that_is_spelt(make: Make) -> None:
     library = byte_level()
     library.add_special_tokens([AddedToken('<s><s>', normalized=False)])

@@ -45,6 +45,11 @@ def begins_thought(prompt_end: str) -> bool:
     return prompt_end.rstrip().lower().endswith(tuple(_PAIRS))
 
 
+def is_thought_mark(token: str) -> bool:
+    """Tell whether a token opens or closes what is not said."""
+    return token.lower() in _PAIRS or token.lower() in _CLOSING
+
+
 class Thoughts:
     """Lets through what is said to the user; `push` takes one character."""
 
