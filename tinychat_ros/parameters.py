@@ -13,6 +13,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+import yaml
 
 from tinychat_core.errors import shown
 from tinychat_ros.parameter_values import convert, Value
@@ -178,11 +179,32 @@ def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[
     """
     new = []
     for parameter in parameters:
+        if _is_unchanged(node, parameter):
+            continue
         declared = TABLE.get(parameter.name)
         if declared is not None:
             value = convert(parameter.name, parameter.value, type(declared.default), node.get_logger().warning)
             parameter = Parameter(parameter.name, value=value)
-        is_known = node.has_parameter(parameter.name)
-        if not is_known or node.get_parameter(parameter.name).get_parameter_value() != parameter.get_parameter_value():
+        if not _is_unchanged(node, parameter):
             new.append(parameter)
     return new
+
+
+def _is_unchanged(node: Node, parameter: Parameter[Any]) -> bool:
+    """Tell whether a node has this value, also where `ros2 param load` takes a dump's text 'yes' for a truth value."""
+    if not node.has_parameter(parameter.name):
+        return False
+    old = node.get_parameter(parameter.name)
+    if isinstance(old.value, str) and isinstance(parameter.value, (bool, int, float)):
+        return _reads_as(old.value, parameter.value)
+    return bool(old.get_parameter_value() == parameter.get_parameter_value())
+
+
+def _reads_as(text: str, value: Value) -> bool:
+    if len(text) > 100:  # neither a number nor a word
+        return False
+    try:
+        read = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return False
+    return type(read) is type(value) and bool(read == value)

@@ -112,3 +112,24 @@ def test_a_second_ctrl_c_ends_the_command(run: Run) -> None:
         run(InterruptedEngine(b'abcdef', step=2, times=2), stdin='first\nsecond\n')
     assert signal.getsignal(signal.SIGINT) is before
     assert 'generation' not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize(('arguments', 'memory'), [((), None), (('--memory', '6GiB'), 6 << 30)])
+def test_how_much_may_be_used(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], memory: int | None) -> None:
+    told = []
+
+    def open_engine(*_: Any, memory: int | None, **__: Any) -> Any:
+        told.append(memory)
+        raise InvalidParameterError('enough')
+
+    monkeypatch.setattr(tinychat_core.engine.Engine, 'open', open_engine)
+    with pytest.raises(InvalidParameterError, match='enough'):
+        parser = argparse.ArgumentParser()
+        chat.add_arguments(parser)
+        chat.run(parser.parse_args(['model', '--prompt', 'Hi', *arguments]))
+    assert told == [memory]
+
+
+def test_an_amount_that_is_none_is_refused(run: Run) -> None:
+    with pytest.raises(InvalidParameterError, match="--memory takes a size like 8GiB or 500MB, not 'much'"):
+        run(None, '--prompt', 'Hi', '--memory', 'much')

@@ -12,9 +12,10 @@ import pytest
 from rcl_interfaces.msg import Parameter as ParameterMessage, ParameterType
 from rcl_interfaces.srv import ListParameters, SetParameters, SetParametersAtomically
 from rclpy.exceptions import ParameterException
-from rclpy.parameter import get_parameter_value, Parameter
+from rclpy.parameter import get_parameter_value, Parameter, parameter_dict_from_yaml_file
 from robot import Robot
 from scripted_engine import ScriptedEngine
+import yaml
 
 from tinychat_ros.chat_node import ChatNode
 
@@ -101,13 +102,18 @@ def test_several_at_once_are_all_or_none(robot: Robot) -> None:
     assert robot.node.get_parameter('time_limit').value == 7.0
 
 
-def test_an_active_node_takes_all_that_it_has(robot: Robot) -> None:
+@pytest.mark.parametrize('text', ['You are a robot.', 'yes', '1.10', '007', '', '~', '[a, b', "it's"])
+def test_an_active_node_takes_its_own_dump(start: Any, tmp_path: Path, text: str) -> None:
+    robot = start(system_prompt=text)
     names = robot.call(ListParameters, 'list_parameters', ListParameters.Request()).result.names
     assert {'autostart', 'model', 'use_sim_time', 'qos_overrides./diagnostics.publisher.depth'} <= set(names)
-    messages = [robot.node.get_parameter(name).to_parameter_msg() for name in names]
+    dump = tmp_path / 'dump.yaml'
+    dump.write_text(yaml.safe_dump({'/tinychat': {'ros__parameters': {
+        name: robot.node.get_parameter(name).value for name in names}}}))
+    messages = [*parameter_dict_from_yaml_file(str(dump), True, ['/tinychat']).values()]
     results = robot.call(SetParameters, 'set_parameters', SetParameters.Request(parameters=messages)).results
-    assert [result.reason for result in results] == [''] * len(names)
-    assert all(result.successful for result in results)
+    assert [(result.successful, result.reason) for result in results] == [(True, '')] * len(names)
+    assert robot.node.get_parameter('system_prompt').value == ('' if text == '~' else text)
 
 
 def test_what_is_fixed_changes_no_more_than_before(robot: Robot) -> None:
