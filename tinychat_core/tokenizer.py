@@ -181,7 +181,10 @@ class Tokenizer:
             self._library.encode_special_tokens = not parse_special
             # A batch, because only that releases the GIL; without offsets it takes a fifth of the time.
             encode = self._library.encode_batch if offsets else self._library.encode_batch_fast
-            return encode([text], add_special_tokens=add_bos)[0]
+            try:
+                return encode([text], add_special_tokens=add_bos)[0]
+            except Exception as error:  # The library raises nothing narrower.
+                raise CheckpointError(f'tokenizer.json is damaged, it does not take this text: {error}') from None
 
     def _restore(self, text: str, encoding: Any, guard: ControlText) -> list[int]:
         """

@@ -96,6 +96,13 @@ def test_the_frame_of_a_text_can_be_left_out(make: Make) -> None:
     assert tokenizer.encode('ab') == bos + tokenizer.encode('ab', add_bos=False)
 
 
+def test_a_vocabulary_that_does_not_take_a_text_says_so(make: Make) -> None:
+    library = Library(models.Unigram([('▁', -1.0), ('a', -2.0)], unk_id=None))
+    library.decoder = decoders.Metaspace('▁')
+    with pytest.raises(CheckpointError, match='does not take this text'):
+        make(library).encode('b')
+
+
 def test_half_a_surrogate_pair_is_refused(make: Make) -> None:
     with pytest.raises(InvalidParameterError, match='surrogate'):
         make().encode('a\ud800b')
