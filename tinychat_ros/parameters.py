@@ -181,9 +181,10 @@ def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[
     for parameter in parameters:
         if _is_unchanged(node, parameter):
             continue
-        declared = TABLE.get(parameter.name)
-        if declared is not None:
-            value = convert(parameter.name, parameter.value, type(declared.default), node.get_logger().warning)
+        # Those that rclpy has declared, such as use_sim_time, are texts, numbers and truth values as well.
+        if node.has_parameter(parameter.name):
+            kind = type(node.get_parameter(parameter.name).value)
+            value = convert(parameter.name, parameter.value, kind, node.get_logger().warning)
             parameter = Parameter(parameter.name, value=value)
         if not _is_unchanged(node, parameter):
             new.append(parameter)
