@@ -74,7 +74,8 @@ def set_as_ros2_param_does(robot: Robot, name: str, text: str) -> Any:
 
 @pytest.mark.parametrize(('name', 'text', 'value'), [
     ('sampling.temperature', '0', 0.0), ('time_limit', '30', 30.0), ('publish_period', '1e-3', 0.001),
-    ('queue_depth', '1e2', 100), ('use_sim_time', '0', False), ('use_sim_time', "'off'", False), ('system_prompt', '7', '7'), ('system_prompt', "'off'", 'off'),
+    ('queue_depth', '1e2', 100), ('use_sim_time', '0', False), ('use_sim_time', "'off'", False),
+    ('system_prompt', '7', '7'), ('system_prompt', "'off'", 'off'),
     ('system_prompt', '', '')])
 def test_ros2_param_set(robot: Robot, name: str, text: str, value: Any) -> None:
     assert set_as_ros2_param_does(robot, name, text).successful
