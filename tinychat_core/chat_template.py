@@ -11,21 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import logging
 from pathlib import Path
-import re
 from typing import Any
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError
+from tinychat_core.named_templates import named_template, template_of_model
 from tinychat_core.worker import Worker, WorkerFailedError
 
 _LOG = logging.getLogger(__name__)
 
-# Models that were released before checkpoints had templates; a base model of the same family gets none.
-_BUILT_IN = {
-    'vicuna': r'vicuna',
-    'llama-2': r'llama-?2.*chat',
-    'mpt': r'mpt-\d+b-chat',
-    'falcon': r'falcon-.*(instruct|chat)',
-}
 ROLES = ('system', 'user', 'assistant', 'tool')
 # CPU time for a dialogue; a template takes a few milliseconds.
 SECONDS = 1.0
@@ -167,11 +160,5 @@ def load_template(directory: Path, tokenizer_config: Mapping[str, Any], model_na
     if isinstance(template, list):
         template = {entry.get('name'): entry.get('template')
                     for entry in template if isinstance(entry, dict)}.get('default')
-    return template if isinstance(template, str) else _built_in(model_name)
-
-
-def _built_in(model_name: str) -> str | None:
-    for name, pattern in _BUILT_IN.items():
-        if re.search(pattern, model_name, re.IGNORECASE):
-            return (Path(__file__).parent / 'templates' / f'{name}.jinja').read_text(encoding='utf-8')
-    return None
+    name = template_of_model(model_name)
+    return template if isinstance(template, str) else None if name is None else named_template(name)

@@ -36,7 +36,8 @@ def save(directory: Path, made: dict[str, torch.Tensor], config: dict[str, Any] 
     directory.mkdir(parents=True, exist_ok=True)
     (directory / 'config.json').write_text(json.dumps({**CONFIG, **(config or {})}))
     (directory / 'tokenizer.json').write_text(json.dumps(small.tokenizer()))
-    (directory / 'tokenizer_config.json').write_text('{"eos_token": "<|end|>"}')
+    (directory / 'tokenizer_config.json').write_text(json.dumps({
+        'eos_token': '<|end|>', 'chat_template': '{% for m in messages %}{{ m.content }}{% endfor %}'}))
     if shards == 1:
         save_file(made, directory / 'model.safetensors')
         return directory

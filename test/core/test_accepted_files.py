@@ -16,6 +16,7 @@ import re
 import accepted_directories
 import accepted_gguf
 import accepted_quantized
+import accepted_templates
 import accepted_tokenizers
 import pytest
 
@@ -27,7 +28,8 @@ CASES: Mapping[str, Mapping[str, Sequence[Case]]] = {
     'GGUF files': accepted_gguf.CASES,
     'Hugging Face directories': accepted_directories.CASES,
     'Quantized directories': accepted_quantized.CASES,
-    'Tokenizers and chat templates': accepted_tokenizers.CASES,
+    'Tokenizers': accepted_tokenizers.CASES,
+    'Chat templates': accepted_templates.CASES,
 }
 
 

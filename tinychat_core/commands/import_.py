@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from tinychat_core.checkpoint.layouts import LAYOUTS
+from tinychat_core.named_templates import template_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of W4: columns that share a scale (default: %(default)s)')
     parser.add_argument('--load-quant', type=Path, metavar='FILE.pt',
                         help='weights that llm-awq packed (--dump_quant) from the Hugging Face directory SOURCE')
+    parser.add_argument('--chat-template', metavar='FILE|NAME',
+                        help=f'instead of the one of the model: a jinja file, or {", ".join(template_names())}')
     parser.add_argument('--layout', choices=sorted(LAYOUTS),
                         help='order of the weights (default: the one that the kernels read in place)')
     parser.epilog = ('A run that was cut off is taken up by the next one. OUT appears when it is whole; until then '
@@ -33,6 +36,6 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.progress import ProgressBar
 
     import_model(args.source, args.out, args.layout, ProgressBar(f'import {args.out.name}'), args.weights,
-                 args.group_size, args.load_quant)
+                 args.group_size, args.load_quant, args.chat_template)
     print(f'{args.out}: ready; try `tinychat chat {args.out}`')
     return 0

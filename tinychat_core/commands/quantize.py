@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from tinychat_core.errors import TinyChatError
+from tinychat_core.named_templates import template_names
 from tinychat_core.quantize.method import Method, METHODS, PRECISIONS
 
 
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--text', type=Path, metavar='FILE',
                         help='text that calibrates, plain or chats as .jsonl with "messages"; 40000 tokens or more are '
                              'best, and what the model will be used for (default: a short one that comes along)')
+    parser.add_argument('--chat-template', metavar='FILE|NAME',
+                        help=f'instead of the one of the model: a jinja file, or {", ".join(template_names())}')
     parser.add_argument('--save-search', type=Path, metavar='FILE', help='keep scales and clipping as .safetensors')
     parser.add_argument('--load-search', type=Path, metavar='FILE',
                         help="use what --save-search kept, or llm-awq's .pt, instead of searching")
@@ -47,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         summary = quantize_model(args.source, args.out, method, args.text, save_search=args.save_search,
-                                 load_search=args.load_search, progress=ProgressBar(f'quantize {args.out.name}'))
+                                 load_search=args.load_search, chat_template=args.chat_template,
+                                 progress=ProgressBar(f'quantize {args.out.name}'))
     except KeyboardInterrupt:
         raise TinyChatError(f'stopped before {args.out} was whole; the same command goes on where it was') from None
     if summary.reports:

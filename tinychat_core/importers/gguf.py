@@ -20,18 +20,23 @@ from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.importers.source import Opened
 
 
-def open_model(path: Path) -> Opened:
-    """Return the model of a GGUF file, or of all parts from one of them; TinyChatError where it is not served."""
+def open_model(path: Path, chat_template: str | None = None) -> Opened:
+    """
+    Return the model of a GGUF file, or of all parts from one of them; TinyChatError where it is not served.
+
+    `chat_template` instead of the file's own also tells which tokens are control tokens.
+    """
     file = GgufModel(path)
     family, config, model = read_config(file)
     assert family.gguf is not None
-    texts = {**tokenizer_files(file.metadata), 'config.json': json.dumps(config, indent=1),
+    metadata = {**file.metadata, **({} if chat_template is None else {'tokenizer.chat_template': chat_template})}
+    texts = {**tokenizer_files(metadata), 'config.json': json.dumps(config, indent=1),
              'generation_config.json': json.dumps(generation_config(file.metadata), indent=1)}
     sizes = [f'{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}' for part in file.paths]
     return Opened(
         source=GgufSource(file, model, family.gguf.interleaved), family=family.in_gguf(),
         names=family.gguf.tensors, model=model, files={name: text.encode() for name, text in texts.items()},
-        identity={'model': file.name, 'files': checksum('\n'.join(sizes).encode())})
+        identity={'model': file.name, 'files': checksum('\n'.join(sizes).encode())}, name=file.name)
 
 
 class GgufSource:

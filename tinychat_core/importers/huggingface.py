@@ -72,7 +72,8 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     plain = HuggingFaceSource(directory, files_of_weights)
     source: Source = plain if packing is None else PackedSource(plain, packing)
     return Opened(source=source, family=family, names=in_file(family.names(Config(config)), source.names),
-                  model=model, files=files, identity=identity)
+                  model=model, files=files, identity=identity,
+                  name=f'{config.get("_name_or_path", "")} {directory.resolve().name}')
 
 
 def _quantization(directory: Path, config: dict[str, Any]) -> Any:

@@ -45,7 +45,7 @@ class Opened:
     A model that can be imported.
 
     `names` are the source's for our tensors, `model` is the description, `files` are the small ones by name.
-    `identity` tells this source from another one.
+    `identity` tells this source from another one. `name` is what the model was published as, as far as it is known.
     """
 
     source: Source
@@ -54,3 +54,4 @@ class Opened:
     model: dict[str, Any]
     files: Mapping[str, bytes]
     identity: Mapping[str, str]
+    name: str

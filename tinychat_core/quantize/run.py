@@ -59,15 +59,15 @@ class Summary:
 
 
 def quantize_model(source: str, out: Path, method: Method, text: Path | None = None, *,
-                   save_search: Path | None = None, load_search: Path | None = None,
+                   save_search: Path | None = None, load_search: Path | None = None, chat_template: str | None = None,
                    progress: Callable[[float], None] = lambda _: None) -> Summary:
     """
     Write the split checkpoint `out` from `source`: a Hugging Face directory, an id of its hub or a GGUF file.
 
-    `text` calibrates (plain, or chats as .jsonl). Raises TinyChatError for what cannot be quantized; then `out` does
-    not exist.
+    `text` calibrates (plain, or chats as .jsonl). `chat_template`: see import_model. Raises TinyChatError for what
+    cannot be quantized; then `out` does not exist.
     """
-    opened = open_source(source)
+    opened = open_source(source, chat_template=chat_template)
     recipe = Recipe('W8' if method.format == 'w8c' else 'W4', method.group_size)
     recipe.check(opened.model)
     parts = [partial(_read, opened.source, part) for part in Assembly(
