@@ -49,6 +49,11 @@ class Inline:
             self._hide(character)
         elif self._span is not None:
             self._continue_span(self._span, character)
+        elif self._is_exclamation:
+            self._is_exclamation = False
+            if character != '[':  # of a picture
+                self._text('!')
+            self.push(character)
         elif self._run and character != self._run[0]:
             self._end_run(character)
             self.push(character)
@@ -63,11 +68,6 @@ class Inline:
             self._push_code(character)
         elif self._is_escaped:
             self._push_escaped(character)
-        elif self._is_exclamation:
-            self._is_exclamation = False
-            if character != '[':
-                self._text('!')
-            self.push(character)
         else:
             self._push_text(character)
 

@@ -33,6 +33,7 @@ _NUMBER = re.compile(r'\d{1,3}')
 _DOTTED = re.compile(r'(?:[^\W\d_]\.-?)+[^\W\d_]|'
                      r'(?:[A-Z]\w{0,3}\.)*[A-Z]\.(?:[A-Z]\w{0,3}\.)*[A-Z]\w{0,3}|[A-Z]\w{1,2}\.[A-Z]')
 _OPENING = '("\'„“«»‹¿¡[‘「『'
+_LEADING_MARKS = re.compile(r'^(?:[.…,;:!?]+\s+)+')
 _INITIAL = re.compile(r'[^\W\d_]\.')
 _SHORT = re.compile(r'[^\W\d_]{1,3}\.')
 
@@ -148,7 +149,7 @@ class Sentences:
 
     def _goes_on(self, text: str, core: str, space: bool) -> bool:
         """Tell whether signs behind a possible end belong to it: more marks, closing quotation marks."""
-        if core.strip(FULL_STOPS):
+        if core.strip(FULL_STOPS) or (self._end is _End.ALONE and not core and text[0] not in CLOSING + MARKS):
             return False
         if text[0] == '"' and not space and sum(word.count('"') for word in self._words) % 2 == 0:
             return False  # it opens
@@ -222,7 +223,7 @@ class Sentences:
                         and bare[:1].isupper()) or (self._before_last.endswith(':') and not is_starter))
         if len(word) == 1 and word.isalpha():
             if word.islower():
-                return not _SHORT.fullmatch(following)
+                return not (_SHORT.fullmatch(following) or bare[:1].isdigit())
             if (word == 'I' and self._before_last[:1].islower()) or before in ALL.labels:
                 return True
             return is_starter and bare.lower() not in ALL.particles
@@ -265,7 +266,7 @@ class Sentences:
         self._before_last = self._last = ''
 
     def _say(self, words: list[str]) -> None:
-        text = ''.join(words).lstrip(' .…,;:!').rstrip()
+        text = _LEADING_MARKS.sub('', ''.join(words).strip())
         if any(character.isalnum() for character in text):
             self._ready.append(text)
 

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     'inline code': ('Run `ros2 run x`. Then ``a `b` c``! See `config.d/a. B`.',
                     ['Run ros2 run x.', 'Then a b c!', 'See config.d/a. B.']),
     'a tick for an apostrophe': ('It`s a dog. I don`t.', ["It's a dog.", "I don't."]),
+    'exclamation marks': ('Go !\nStop !\n!`x` and ![y](z) !', ['Go !', 'Stop !', '!x and y !']),
     'a tick alone': ('Type ` here. Then **go**.', ['Type here.', 'Then go.']),
     'a code block': ('Do this:\n```python\nprint("Hello. World")\n\n# x\n```\nDone.', ['Do this:', 'Done.']),
     'code without a language': ('```\ncode. Code\n```\nText', ['Text']),

@@ -27,6 +27,7 @@ TEXTS = {
         'You and I.| We go.| Take plan B.| Then vitamin C.| Robots need none.',
         'Version v2.0 is out.| The IP is 10.0.0.1, the file a.txt.| Done.| See example.com.| Node.js is there.',
         'Wait... what?| Wait...| I think so.| …| Well… maybe.| Hm . . . yes.',
+        'It is .5 m.| .NET is old.| ...And then?',
         'What?!| Really!!!| Yes.',
         '"Stop!" he said.| He said "Stop!" and left.| She asked, “Why?”| Then she left.| (Really.)| Yes.| No.',
         'Yahoo! is a company.| I use it.| iPhone is another name.',
@@ -46,7 +47,7 @@ TEXTS = {
     ],
     'fr': [
         'M. Dupont et Mme Durand sont là.| M. Le Pen aussi.| MM. Martin et J.-P. Sartre.',
-        'Ça va ?| Oui !| « Oui. »| Il dit : « Non ! » et part.| Peut-être…| Bien.',
+        'Ça va ?| Oui !| « Oui. »| Il dit : « Non ! » et part.| Peut-être…| À 9 h. 30.| Merci !',
         'P. ex. le no. 5, n° 6, p. 12, chap. 3.| Av. J.-C. il y avait env. 3,5 % etc.| Puis rien.',
     ],
     'es': [
@@ -57,7 +58,7 @@ TEXTS = {
     'zh': [
         '我去厨房。|然后我拿杯子！|好吗？',
         '我有3.5公斤。|第1.5节。|他是Dr. Smith。|网址是example.com。|真的吗？！|是。',
-        '他说：“你好！”|然后走了。|《三国演义》很好。|省略号……。|"好。"|他走了。|你好……|再见。',
+        '他说：“你好！”|然后走了。|《三国演义》很好。|省略号……。|"好。"|他走了。|太好了！|“真的吗？”|她问。|你好……|再见。',
         '你好吗?|我很好!|他用GPT-4.|然后走。|1. 打开门。|2. 关门。',
     ],
     'ja': [
