@@ -182,8 +182,8 @@ def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[
         if _is_unchanged(node, parameter):
             continue
         # Those that rclpy has declared, such as use_sim_time, are texts, numbers and truth values as well.
-        if node.has_parameter(parameter.name):
-            kind = type(node.get_parameter(parameter.name).value)
+        kind = type(node.get_parameter(parameter.name).value) if node.has_parameter(parameter.name) else None
+        if kind in (str, int, float, bool):
             value = convert(parameter.name, parameter.value, kind, node.get_logger().warning)
             parameter = Parameter(parameter.name, value=value)
         if not _is_unchanged(node, parameter):
