@@ -4,6 +4,7 @@
 #   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
 #   make test                every test, Python and C++            make test-large   what takes long
 #   make soak                two thousand goals of all kinds: none gets lost, and no memory
+#   make attack              twenty thousand mutated files and five thousand hostile goals: no crash, no hang
 #   make lint                ruff, mypy, flake8, clang-format      make format       mends what can be mended
 #   make setup               only the environment: .venv           make clean        remove all that was built
 #   make lock                tools/wheels.lock anew: the newest wheels, each file with its SHA-256
@@ -31,7 +32,7 @@ export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: demo setup test test-large soak lint format clean lock model native-tests
+.PHONY: attack demo setup test test-large soak lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -104,6 +105,9 @@ test-large: setup $(GGUF) $(MADE)/test
 
 soak: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large test/soak
+
+attack: setup $(GGUF) $(MADE)/test
+	@$(PY) -m pytest -m large test/attack
 
 # Style
 $(MADE)/lint: tools/lint-requirements.txt | $(MADE)/package

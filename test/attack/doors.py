@@ -3,14 +3,16 @@
 """
 Every way that a file of somebody else comes in, and how each is attacked.
 
-`python doors.py DOOR SEED CASES DIRECTORY` mutates valid files again and again, and prints one line of JSON: how many were
-taken, how many were refused by one line of a TinyChatError, each other outcome with the number of its case, and how much
-memory the second half of the cases left behind.
+`python doors.py DOOR SEED CASES DIRECTORY` mutates valid files again and again, and prints one line of JSON: how many
+were taken, how many were refused by one line of TinyChatError, each other outcome with the number of its case, and how
+much memory the second half of the cases left behind.
 """
+
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 import ctypes
 import faulthandler
 import gc
@@ -83,7 +85,7 @@ def shards(directory: Path) -> Attack:
 
     def attack(random: Random) -> None:
         changed = mutations.of_bytes(data, end, random)
-        changed = changed[:len(data)] + data[len(changed):]  # of the length that the manifest has
+        changed = changed[: len(data)] + data[len(changed) :]  # of the length that the manifest has
         shard.write_bytes(changed)
         engine = Engine.open(whole, threads=1, verify='size')
         try:
@@ -100,10 +102,15 @@ def tokenizer(directory: Path) -> Attack:
 
     files = {
         'tokenizer.json': json.dumps(small.tokenizer()).encode(),
-        'tokenizer_config.json': json.dumps({
-            'eos_token': '<|end|>', 'bos_token': {'content': '<|end|>', 'special': True}, 'add_bos_token': False,
-            'added_tokens_decoder': {'256': {'content': '<|end|>', 'special': True, 'lstrip': False}},
-            'chat_template': '{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}'}).encode(),
+        'tokenizer_config.json': json.dumps(
+            {
+                'eos_token': '<|end|>',
+                'bos_token': {'content': '<|end|>', 'special': True},
+                'add_bos_token': False,
+                'added_tokens_decoder': {'256': {'content': '<|end|>', 'special': True, 'lstrip': False}},
+                'chat_template': '{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}',
+            }
+        ).encode(),
         'special_tokens_map.json': b'{"eos_token": "<|end|>", "additional_special_tokens": ["<|end|>"]}',
         'added_tokens.json': b'{"<|end|>": 256}',
         'generation_config.json': b'{"eos_token_id": [256], "bos_token_id": 256}',
@@ -122,20 +129,44 @@ def tokenizer(directory: Path) -> Attack:
     return attack
 
 
-_JINJA = ('{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}', '{{ "x" * 10**9 }}',
-          '{{ messages * 10**8 }}', '{{ [1] * 10**9 }}', '{{ raise_exception("no") }}', '{% set x = x %}', '{{ 10**10**8 }}',
-          '{{ "%0999999999d" % 1 }}', '{{ "{:>999999999}".format(1) }}', '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}',
-          '{{ messages | tojson(indent=10**7) }}', '{{ "x".center(10**9) }}', '{% include "a" %}', '{{ self }}', '{{ 1/0 }}',
-          '{{ messages[99].content }}', '{{ "a".join(["b" * 10**6] * 10**4) }}', '{% if', '}}', '{#', '{{ namespace() }}',
-          '{{ range(10**9) | list }}', '{{ "" | replace("", "x" * 10**8) }}', '{{ (messages | string) * 10**6 }}',
-          '{{ cycler.__init__.__globals__ }}', '{{ "x" | indent(10**9) }}', '{{ "{0.__class__}".format(1) }}',
-          '(' * 5000, '{{ ' + '-' * 20000 + '1 }}', '{{ ' + '[' * 5000 + ']' * 5000 + ' }}')
+_JINJA = (
+    '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}',
+    '{{ "x" * 10**9 }}',
+    '{{ messages * 10**8 }}',
+    '{{ [1] * 10**9 }}',
+    '{{ raise_exception("no") }}',
+    '{% set x = x %}',
+    '{{ 10**10**8 }}',
+    '{{ "%0999999999d" % 1 }}',
+    '{{ "{:>999999999}".format(1) }}',
+    '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}',
+    '{{ messages | tojson(indent=10**7) }}',
+    '{{ "x".center(10**9) }}',
+    '{% include "a" %}',
+    '{{ self }}',
+    '{{ 1/0 }}',
+    '{{ messages[99].content }}',
+    '{{ "a".join(["b" * 10**6] * 10**4) }}',
+    '{% if',
+    '}}',
+    '{#',
+    '{{ namespace() }}',
+    '{{ range(10**9) | list }}',
+    '{{ "" | replace("", "x" * 10**8) }}',
+    '{{ (messages | string) * 10**6 }}',
+    '{{ cycler.__init__.__globals__ }}',
+    '{{ "x" | indent(10**9) }}',
+    '{{ "{0.__class__}".format(1) }}',
+    '(' * 5000,
+    '{{ ' + '-' * 20000 + '1 }}',
+    '{{ ' + '[' * 5000 + ']' * 5000 + ' }}',
+)
 
 
 def template(directory: Path) -> Attack:
     """Mutate chat templates; then compile and render them."""
-    from tinychat_core.chat_template import ChatTemplate
     import tinychat_core.chat_template as module
+    from tinychat_core.chat_template import ChatTemplate
 
     sources = [path.read_text() for path in sorted((Path(module.__file__).parent / 'templates').glob('*.jinja'))]
 
@@ -146,7 +177,7 @@ def template(directory: Path) -> Attack:
             if kind < 0.4:
                 source = source[:at] + random.choice(_JINJA) + source[at:]
             elif kind < 0.7:
-                source = source[:at] + source[at + random.randrange(1, 12):]
+                source = source[:at] + source[at + random.randrange(1, 12) :]
             else:
                 source = source[:at] + random.choice('{}%#|()[]"\'\\.~+*- \0\ud800') + source[at:]
         ChatTemplate(source, {'bos_token': '<s>', 'eos_token': '</s>'}).render(DIALOGUE, True)
@@ -177,8 +208,12 @@ def huggingface(directory: Path) -> Attack:
     from test_import_packed import AWQ, GPTQ, W4A16
     import torch
 
-    kinds: dict[str, tuple[Any, Any]] = {'plain': (None, None), 'awq': (AWQ, packed.awq_gemm), 'gptq': (GPTQ, packed.gptq),
-                                         'compressed-tensors': (W4A16, packed.compressed_packed)}
+    kinds: dict[str, tuple[Any, Any]] = {
+        'plain': (None, None),
+        'awq': (AWQ, packed.awq_gemm),
+        'gptq': (GPTQ, packed.gptq),
+        'compressed-tensors': (W4A16, packed.compressed_packed),
+    }
     sources = []
     for kind, (config, pack) in kinds.items():
         made = tensors(torch.float16) if pack is None else packed.model(pack, group_size=32)[0]
@@ -213,10 +248,8 @@ def notes(directory: Path) -> Attack:
         if index == 2:
             raise Stop
 
-    try:
+    with suppress(Stop):
         small.write(out, between=stop)
-    except Stop:
-        pass
     left = {path.name: path.read_bytes() for path in partial.iterdir()}
     precious = directory / 'precious.safetensors'
     precious.write_bytes(b'precious')
@@ -244,8 +277,13 @@ def search(directory: Path) -> Attack:
     from tinychat_core.quantize.llm_awq_search import load_llm_awq
 
     path = directory / 'search.pt'
-    torch.save({'scale': [('model.layers.0.input_layernorm', ('model.layers.0.self_attn.q_proj',), torch.ones(64))],
-                'clip': [('model.layers.0.mlp.up_proj', torch.ones(96, 2, 1))]}, path)
+    torch.save(
+        {
+            'scale': [('model.layers.0.input_layernorm', ('model.layers.0.self_attn.q_proj',), torch.ones(64))],
+            'clip': [('model.layers.0.mlp.up_proj', torch.ones(96, 2, 1))],
+        },
+        path,
+    )
     data = path.read_bytes()
     names = family_of({'model_type': 'llama'}).names(Config({'model_type': 'llama'}))
 
@@ -256,10 +294,29 @@ def search(directory: Path) -> Attack:
     return attack
 
 
-_SCHEMA = {'type': 'object', 'properties': {'name': {'type': 'string', 'maxLength': 5, 'pattern': '[a-z]+'}, 'n': {
-    'type': 'integer', 'minimum': 0, 'multipleOf': 3}, 'all': {'type': 'array', 'items': {'enum': ['a', 1]}, 'minItems': 1}},
-    'required': ['name'], 'additionalProperties': False, '$defs': {'x': {'anyOf': [{'type': 'null'}, {'const': 'x'}]}}}
-_EXPRESSIONS = ('(a+)+$', 'a{1000}{1000}', '(' * 500, '[', '(?=x)', '\\1', '(a|a)*b', '.{0,99999}', '\\p{L}*', 'x' * 9000)
+_SCHEMA = {
+    'type': 'object',
+    'properties': {
+        'name': {'type': 'string', 'maxLength': 5, 'pattern': '[a-z]+'},
+        'n': {'type': 'integer', 'minimum': 0, 'multipleOf': 3},
+        'all': {'type': 'array', 'items': {'enum': ['a', 1]}, 'minItems': 1},
+    },
+    'required': ['name'],
+    'additionalProperties': False,
+    '$defs': {'x': {'anyOf': [{'type': 'null'}, {'const': 'x'}]}},
+}
+_EXPRESSIONS = (
+    '(a+)+$',
+    'a{1000}{1000}',
+    '(' * 500,
+    '[',
+    '(?=x)',
+    '\\1',
+    '(a|a)*b',
+    '.{0,99999}',
+    '\\p{L}*',
+    'x' * 9000,
+)
 
 
 def schema(directory: Path) -> Attack:
@@ -286,8 +343,16 @@ def _import(source: Path, out: Path) -> None:
 
 
 DOORS: dict[str, Callable[[Path], Attack]] = {
-    'checkpoint': checkpoint, 'shards': shards, 'tokenizer': tokenizer, 'template': template, 'gguf': gguf,
-    'huggingface': huggingface, 'notes': notes, 'search': search, 'schema': schema}
+    'checkpoint': checkpoint,
+    'shards': shards,
+    'tokenizer': tokenizer,
+    'template': template,
+    'gguf': gguf,
+    'huggingface': huggingface,
+    'notes': notes,
+    'search': search,
+    'schema': schema,
+}
 
 
 def resident() -> int:
@@ -321,8 +386,11 @@ def main(door: str, seed: int, cases: int, directory: Path) -> None:
         except BaseException as error:
             wrong[case] = f'{type(error).__name__}: {error}'[:300]
     faulthandler.cancel_dump_traceback_later()
-    print(json.dumps({'door': door, 'cases': cases, **counts, 'wrong': wrong,
-                      'grown': round((resident() - settled) / 1e6, 1)}))
+    print(
+        json.dumps(
+            {'door': door, 'cases': cases, **counts, 'wrong': wrong, 'grown': round((resident() - settled) / 1e6, 1)}
+        )
+    )
 
 
 if __name__ == '__main__':
