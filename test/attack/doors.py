@@ -85,7 +85,7 @@ def shards(directory: Path) -> Attack:
 
     def attack(random: Random) -> None:
         changed = mutations.of_bytes(data, end, random)
-        changed = changed[: len(data)] + data[len(changed) :]  # of the length that the manifest has
+        changed = changed[:len(data)] + data[len(changed):]  # of the length that the manifest has
         shard.write_bytes(changed)
         engine = Engine.open(whole, threads=1, verify='size')
         try:
@@ -177,7 +177,7 @@ def template(directory: Path) -> Attack:
             if kind < 0.4:
                 source = source[:at] + random.choice(_JINJA) + source[at:]
             elif kind < 0.7:
-                source = source[:at] + source[at + random.randrange(1, 12) :]
+                source = source[:at] + source[at + random.randrange(1, 12):]
             else:
                 source = source[:at] + random.choice('{}%#|()[]"\'\\.~+*- \0\ud800') + source[at:]
         ChatTemplate(source, {'bos_token': '<s>', 'eos_token': '</s>'}).render(DIALOGUE, True)

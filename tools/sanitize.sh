@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# The native runtime under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer: the C++ tests, then the
+# extension under the Python tests that give it the worst input and several threads. sanitize.sh PYTHON
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$1
+# Names of the sanitizers, the library that must be there before Python, and what they are told.
+run() {
+  local name=$1 flags=$2 library=$3
+  # -O1: at -O3 the kernels of seven instruction sets take an hour to compile with checks in them.
+  cmake -S csrc -B "build/$name" -DPython_EXECUTABLE="$python" -DTINYCHAT_TESTS=ON -DCMAKE_BUILD_TYPE=Sanitize \
+    -DCMAKE_CXX_FLAGS_SANITIZE="-O1 -g1 -fno-omit-frame-pointer $flags" \
+    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/build/$name/tinychat_core" > /dev/null
+  cmake --build "build/$name" --parallel "$(nproc)" > "build/$name/log" 2>&1 || { tail -30 "build/$name/log"; exit 1; }
+  echo "-- C++ tests, $name"
+  ctest --test-dir "build/$name" --output-on-failure --no-tests=error -E cuda
+  echo "-- Python tests, $name"
+  # The package with the other extension in it; Python's own allocations at exit are no leak of ours.
+  rm -rf "build/$name/site" && mkdir -p "build/$name/site/tinychat_core"
+  cp -r tinychat_core/. "build/$name/site/tinychat_core/"
+  rm -f "build/$name/site/tinychat_core"/_tinychat*.so
+  cp "build/$name"/tinychat_core/_tinychat*.so "build/$name/site/tinychat_core/"
+  LD_PRELOAD="$(g++ -print-file-name="$library") $(g++ -print-file-name=libstdc++.so)" PYTHONPATH="build/$name/site" \
+    ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS='halt_on_error=1 exitcode=66' UBSAN_OPTIONS='halt_on_error=1 print_stacktrace=1' \
+    "$python" -m pytest -q -p no:cacheprovider test/core/test_native_guards.py test/core/test_kv_cache.py \
+      test/core/test_sampler.py test/core/test_prefix_cache.py
+}
+mkdir -p build
+run asan '-fsanitize=address,undefined -fno-sanitize-recover=undefined' libasan.so
+run tsan '-fsanitize=thread' libtsan.so
