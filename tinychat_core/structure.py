@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import count
+from threading import Thread
 from typing import Any, Protocol
 from weakref import finalize, WeakKeyDictionary
 
@@ -99,6 +100,7 @@ class Structure:
 
     def matches(self, text: str) -> bool:
         """Return whether a whole text matches; afterwards no token can be accepted any more."""
+        self._tokens = []
         request = {'do': 'matches', 'session': self._session, 'text': text}
         reply, _ = self._ask(request)
         if 'unknown' in reply:
@@ -162,8 +164,9 @@ def check(json_schema: str, regex: str) -> None:
 @lru_cache(maxsize=64)
 def _error_of(name: str, text: str) -> str:
     try:
-        return str(_CHECKER.ask({'do': 'check', name: text}, _CHECK_SECONDS)[0]['error'])
+        return str(_CHECKER.ask({'do': 'check', name: text}, _CHECK_SECONDS, wait=_CHECK_SECONDS)[0]['error'])
     except WorkerFailedError:
+        Thread(target=_CHECKER.start, name='checker', daemon=True).start()  # the next one shall not wait for it
         return ''
 
 

@@ -7,6 +7,7 @@ import atexit
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 import json
+import math
 import os
 from pathlib import Path
 import select
@@ -65,18 +66,22 @@ class Worker:
         atexit.register(self.stop_if_idle)
 
     def ask(self, request: Mapping[str, Any], seconds: float, cancel: Flag | None = None,
-            memory: int | None = None, answer: Callable[[Any], Any] | None = None) -> tuple[Any, bytes]:
+            memory: int | None = None, answer: Callable[[Any], Any] | None = None,
+            wait: float = math.inf) -> tuple[Any, bytes]:
         """
         Return the reply and its raw bytes.
 
-        `answer`: what answers the worker's own questions meanwhile.
+        `answer`: what answers the worker's own questions meanwhile. `wait`: seconds to wait while it is busy.
 
         `seconds`: CPU time that the request may take; ten times that of a busy clock. `memory`: instead of that of all
         requests. Raises WorkerFailedError, WorkerCanceledError.
         """
+        end = time.monotonic() + wait
         while not self._lock.acquire(timeout=_TICK):
             if cancel is not None and cancel.is_set():
                 raise WorkerCanceledError
+            if time.monotonic() > end:
+                raise WorkerFailedError('is busy')
         try:
             message = {**request, 'seconds': seconds, 'memory': memory or self._memory}
             try:
@@ -101,6 +106,11 @@ class Worker:
             self._send(process, {'answer': answer(reply['question'])})
             reply, raw = self._read(process, patience)
         return reply, raw
+
+    def start(self) -> None:
+        """Start the process where there is none; return when it is ready."""
+        with self._lock:
+            self._running()
 
     def stop_if_idle(self) -> None:
         """End the process where nobody asks it now; for finalizers, which may run within a request."""

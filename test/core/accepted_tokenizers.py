@@ -43,6 +43,12 @@ def edited(name: str, **changes: Any) -> Case:
     return directory(change)
 
 
+def template(source: str) -> Case:
+    """Return a directory with a chat template."""
+    return directory(lambda made: (made / 'chat_template.jinja').write_text(source))
+
+
+MESSAGES = '{% for m in messages %}{{ m.content }}{% endfor %}'
 TOKENS: list[str] = tiny_llama.metadata()['tokenizer.ggml.tokens']
 SCORES = {'model': 'llama', 'tokens': ['<unk>', '<s>', '</s>', *'abcde', *(f'<{i}>' for i in range(249)), 'ab', 'bc'],
           'token_type': [2, 3, 3] + [1] * 256, 'bos_token_id': 1, 'eos_token_id': 2}
@@ -66,5 +72,9 @@ CASES: dict[str, list[Case]] = {
     "a decoder that is neither byte level nor SentencePiece's": [
         edited('tokenizer.json', decoder={'type': 'WordPiece', 'prefix': '##', 'cleanup': False})],
     "a tokenizer.json that transformers' library does not read": [edited('tokenizer.json', model={'type': 'Magic'})],
+    'a chat template that has no place for a system prompt': [
+        template("{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + MESSAGES),
+        template(MESSAGES.replace('%}{{', "%}{% if m.role != 'system' %}{{").replace('}}{%', '}}{% endif %}{%'))],
+    'a chat template that is not valid jinja': [template('{% if %}')],
     'a directory without `tokenizer.json`': [directory(lambda made: (made / 'tokenizer.json').unlink())],
 }

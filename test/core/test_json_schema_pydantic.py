@@ -12,7 +12,7 @@ from itertools import islice
 import json
 from pathlib import Path
 import re
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from constrained import random_answer, structure
@@ -34,6 +34,8 @@ from pydantic import (
 import pytest
 
 from tinychat_core.errors import InvalidParameterError
+
+T = TypeVar('T')
 
 
 class Colour(Enum):
@@ -84,10 +86,32 @@ class Handle(BaseModel):
 
 
 class Plan(BaseModel):
-    steps: Annotated[
-        list[Annotated[Go | Handle, Field(discriminator='action')]], Field(min_length=1, max_length=3)
-    ]
+    steps: Annotated[list[Annotated[Go | Handle, Field(discriminator='action')]], Field(min_length=1, max_length=3)]
     note: Annotated[str, Field(max_length=10)] | None = None
+
+
+class BlackCat(BaseModel):
+    pet: Literal['cat'] = 'cat'
+    colour: Literal['black'] = 'black'
+
+
+class WhiteCat(BaseModel):
+    pet: Literal['cat'] = 'cat'
+    colour: Literal['white'] = 'white'
+    deaf: bool
+
+
+class Lizard(BaseModel):
+    pet: Literal['lizard', 'reptile'] = 'lizard'
+
+
+Nested = Annotated[Annotated[BlackCat | WhiteCat, Field(discriminator='colour')] | Lizard, Field(discriminator='pet')]
+
+
+class Measured(BaseModel, Generic[T]):
+    value: T
+    at: Annotated[datetime.date, Field(title='when')]
+    about: tuple[Nested, bool]
 
 
 Dog.model_rebuild()
@@ -132,6 +156,8 @@ TYPES: dict[str, Any] = {
     'dict of short names': dict[Annotated[str, Field(min_length=1, max_length=3)], bool],
     'discriminated union': Animal,
     'list of discriminated unions': Annotated[list[Animal], Field(max_length=2)],
+    'nested discriminated unions': Nested,
+    'generic': Measured[Annotated[int, Field(ge=0, lt=10)]],
     'recursive': Tree,
     'commands': Plan,
     'Any': Any,

@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 
 from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Duration
 import pytest
 from robot import Robot
 from scripted_engine import ScriptedEngine
 
+from tinychat_core import structure
 from tinychat_ros.interfaces import Chat, SamplingParams
 
 SCHEMA = json.dumps({'type': 'object', 'properties': {'go': {'enum': ['hall', 'kitchen']}}, 'required': ['go'],
@@ -64,3 +66,23 @@ def test_turns_of_a_conversation_may_each_have_a_structure(robot: Robot, engine:
     robot.send('Where to?', json_schema=SCHEMA, conversation_id='kitchen').result()
     assert robot.send('Sure?', regex='[{]"', conversation_id='kitchen').result()[1].text == '{"'
     assert engine.dialogues[-1][1]['content'] == ANSWER
+
+
+HOURS = '{"allOf":[{"type":"integer","multipleOf":9973},{"multipleOf":9967}]}'  # to compile
+
+
+def test_a_schema_that_takes_hours_ends_its_goal_and_no_other(robot: Robot, engine: ScriptedEngine) -> None:
+    goal = robot.send(json_schema=HOURS, time_limit=Duration(sec=60))
+    other = robot.send(prompt='Hi')
+    status, result = goal.result()
+    assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, Chat.Result.INVALID_GOAL)
+    assert 'json_schema is too complex' in result.error_msg
+    assert other.result()[0] == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_a_cancel_ends_a_goal_whose_schema_is_compiled(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure, 'SECONDS', 1000.0)
+    goal = robot.send(json_schema=HOURS)
+    goal.told(1)
+    goal.cancel()
+    assert goal.result()[0] == GoalStatus.STATUS_CANCELED

@@ -27,7 +27,8 @@ from tinychat_core.json_schema.values import a_list, a_text, check_multiples, ch
 _MOST_SUBSETS = 256  # arrays that an array of unique items is written as
 _MOST_CHARACTERS = 400_000
 _MOST_DEFINITIONS = 1000
-_MOST_CHOICES = 100  # of a oneOf: each is compared with each
+_MOST_CHOICES = 50  # of a oneOf: each is compared with each
+_MOST_SCHEMAS = 5000  # each counted as often as it is written
 # As pydantic begins the pattern of a Decimal: not of signs and points alone.
 _DECIMAL = '^(?!^[-+.]*$)'
 
@@ -58,6 +59,7 @@ class _Rewriter:
         self._choices = Choices(self._target)
         self._shared: dict[str, Any] = {}  # rewritten ones that stand in several places
         self._multiples: list[float] = []
+        self._written = 0
         self._joins = False  # whether two schemas may have to hold at once
 
     def rewritten(self) -> Any:
@@ -75,6 +77,9 @@ class _Rewriter:
 
     def _schema(self, schema: Any, path: str, must: tuple[str, ...] = ()) -> Any:
         """Return one schema anew; `must`: properties that are required beside its own."""
+        self._written += 1
+        if self._written > _MOST_SCHEMAS:
+            refuse('#', f'it has more than {_MOST_SCHEMAS} schemas when its references are written out')
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
@@ -183,6 +188,7 @@ class _Rewriter:
         if values is not None:
             low, high = new.get('minItems', 0), min(new.get('maxItems', len(values)), len(values))
             if sum(comb(len(values), count) for count in range(low, high + 1)) <= _MOST_SUBSETS:
+                self._written += 2 ** len(values)
                 subsets = [subset for count in range(low, high + 1) for subset in combinations(values, count)]
                 return {'anyOf': [{'const': [*subset]} for subset in subsets] or [False]}
         refuse(path, "'uniqueItems' is kept only for items of few choices (enum, at most eight); write an array (in "

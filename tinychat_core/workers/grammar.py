@@ -10,13 +10,14 @@ Requests (`do`):
 - vocabulary: `name`, `tokens` (each Latin-1 for bytes), `special`, `ends` → {};
 - begin: `session`, `vocabulary`, `json_schema` or `regex`, `tokens` (to be taken at once) → as accept;
 - accept: `session`, `token` → `error`, `stopped`, and the mask of what may follow as raw bytes;
-- matches: `session`, `text` → `matches`; the session is at its beginning then.
+- matches: `session`, `text` → `matches`; it is the end of the session.
 A session or vocabulary that this process has not heard of → `unknown`. `ended` in any request: sessions that nobody
 asks about any more.
 """
 from __future__ import annotations
 
 import ctypes
+import resource
 from typing import Any
 
 from tinychat_core.workers.serving import Ask, Reply, serve
@@ -27,6 +28,7 @@ _JSON: Any = {'whitespace_flexible': False, 'item_separator': ', ', 'key_separat
               'json_allowed_escapes': 'nrbtf\\"'}
 
 
+_MUCH = 64 << 20
 _MOST_KNOWN = 1000  # texts that a schema forces, with their tokens
 
 
@@ -100,15 +102,20 @@ class _Grammars:
             return _UNKNOWN
         matcher, _ = self._matchers[request['session']]
         matcher.consume_token(request['token'])
+        if matcher.is_error():
+            self._matchers.pop(request['session'])
         return self._state(matcher)
 
     def _matches(self, request: dict[str, Any]) -> Reply:
         if request['session'] not in self._matchers:
             return _UNKNOWN
-        matcher, tokenizer = self._matchers[request['session']]
+        matcher, tokenizer = self._matchers.pop(request['session'])
         matcher.reset()
         tokens = tokenizer.greedy_tokenize(request['text'])
-        return {'matches': matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()}, b''
+        matches = matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
+        del matcher
+        _trim()
+        return {'matches': matches}, b''
 
     @staticmethod
     def _state(matcher: Any) -> Reply:
@@ -127,7 +134,10 @@ def _grammar(request: dict[str, Any]) -> str:
 
 
 def _trim() -> None:
-    """Give the memory of what was freed back to the system."""
+    """Give the memory of what was freed back to the system, where it may be much."""
+    with open('/proc/self/statm', encoding='ascii') as file:
+        if int(file.read().split()[1]) * resource.getpagesize() < _MUCH:
+            return
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
     if trim is not None:
         trim(0)
