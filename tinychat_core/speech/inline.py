@@ -105,8 +105,7 @@ class Inline:
         elif character == '\\':
             self._is_escaped = True
         elif character in _RUNS:
-            self._before_run = self._before_run if self._run else self._previous
-            self._run += character if len(self._run) < 3 else ''
+            self._push_run(character)
         elif character == '!' and self._previous.isspace():
             self._is_exclamation = True
         elif character == '|' and (self.is_table or self._previous.isspace()):
@@ -115,13 +114,12 @@ class Inline:
             self._text(character)
 
     def _push_code(self, character: str) -> None:
-        if character == '_' and self._previous.isalnum():
-            self._end_word()
-            self._space = True
-        elif character != '_':
+        if character == '_':
+            self._push_run(character)
+        else:
             self._text(character)
             self._is_code_end = True
-        self._previous = character
+            self._previous = character
 
     def _push_escaped(self, character: str) -> None:
         self._is_escaped = False
@@ -133,14 +131,20 @@ class Inline:
             self._text('\\')
             self.push(character)
 
+    def _push_run(self, character: str) -> None:
+        self._before_run = self._before_run if self._run else self._previous
+        self._run += character if len(self._run) < 3 else ''
+
     def _end_run(self, following: str) -> None:
         """Decide what a run of * _ ~ or = is: emphasis says nothing."""
         run, self._run = self._run, ''
         before = self._before_run
         is_apart = before.isspace() and following.isspace()
         if run[0] == '*':
-            if (is_apart and self._solid.isalnum()) or (before.isdigit() and following.isdigit()):
-                self._text('×' if run == '*' else '^')
+            if run == '**' and before.isalnum() and following.isdigit():
+                self._text('^')
+            elif run == '*' and ((is_apart and self._solid.isalnum()) or (before.isdigit() and following.isdigit())):
+                self._text('×')
         elif run[0] == '_':
             if before.isalnum() and following.isalnum():
                 self._text(' ')

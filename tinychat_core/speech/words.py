@@ -16,7 +16,7 @@ _BARE_URL = re.compile(r'(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|ai|edu|gov|de|fr
 _AROUND_URL = '.,;:!?)]}>"\'*_'
 _EMOTICON = re.compile(r"[<>]?[:;][-'o^]?[)(\]\[dDpPoO3/\\|]+|=[)(D]+|<3+|\^[_.-]?\^")
 _SHORTCODE = re.compile(r':[a-z][a-z0-9]*(?:_[a-z0-9]+)*:')
-_DECORATION = re.compile(r'[-=_*#~|+^<>\\/`.:]{2,}|[*#~|_`\\^]')
+_DECORATION = re.compile(r'[-_*#~|+`.:/\\]{2,}|={3,}|<?[-=]+>|[*#~|_`\\^]')
 _ELLIPSIS = re.compile(r'\.{2,}|:')
 _SPACELESS = (('\u3000', '\u30ff'), ('\u3400', '\u4dbf'), ('\u4e00', '\u9fff'), ('\uf900', '\ufaff'),
               ('\uff00', '\uff65'), ('\U00020000', '\U0003ffff'))
