@@ -14,7 +14,8 @@ from tinychat_core.named_templates import template_names
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('source', help='a GGUF file, a Hugging Face directory with safetensors (AWQ, GPTQ and '
-                                       'compressed-tensors, too), or an id of its hub')
+                                       'compressed-tensors, too), or an id of its hub: OWNER/NAME, or '
+                                       'OWNER/NAME:FILE.gguf')
     parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
     parser.add_argument('--weights', choices=['W4', 'W8', 'W16'],
                         help='round to the nearest of 4, 8 or 16 bits (default: W16; what is quantized stays as it is)')

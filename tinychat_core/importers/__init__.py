@@ -8,15 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-import re
 from typing import Any, TYPE_CHECKING
 
 from tinychat_core.errors import TinyChatError
 
 if TYPE_CHECKING:
     from tinychat_core.importers.source import Opened
-
-_HUB_ID = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
 
 
 def import_model(source: str, out: Path, layout: str | None = None,
@@ -25,6 +22,7 @@ def import_model(source: str, out: Path, layout: str | None = None,
     """
     Write the split checkpoint `out` from `source`: a GGUF file, a Hugging Face directory, or an id of its hub.
 
+    An id is OWNER/NAME, or OWNER/NAME:FILE.gguf for a GGUF file there.
     `weights` W4, W8 or W16 rounds to the nearest; None keeps what is quantized, and 16-bit numbers otherwise.
     `packed` is a .pt file of llm-awq with the weights of a Hugging Face directory.
     `chat_template` is a file's or a name's (see named_templates) instead of the model's own.
@@ -63,6 +61,7 @@ def open_source(source: str, packed: Path | None = None, chat_template: str | No
 
     `chat_template` is a file's or a name's, instead of its own; where it has none, a warning says it.
     """
+    from tinychat_core.importers.hub import is_hub_id, local_copy
     from tinychat_core.importers.source_template import chosen_template, with_template
 
     path, module = Path(source), 'huggingface'
@@ -70,8 +69,9 @@ def open_source(source: str, packed: Path | None = None, chat_template: str | No
         pass
     elif path.exists():
         module = 'gguf'
-    elif re.fullmatch(_HUB_ID, source) and path.suffix != '.gguf':
-        path = import_module('tinychat_core.importers.hub').local_copy(source)
+    elif is_hub_id(source):
+        path = local_copy(source)
+        module = 'huggingface' if path.is_dir() else 'gguf'
     else:
         raise TinyChatError(f'{source} does not exist; give a GGUF file, a Hugging Face directory or a hub id')
     if packed is not None and module == 'gguf':
