@@ -39,14 +39,18 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
   qkv_.resize(rows * c.qkv_width());
   attention_.resize(rows * c.attention_width());
   hidden_.resize(rows * c.intermediate_size);
+  const auto apart = [](const Layer& l) { return !l.up_blocks.empty(); };
+  if (std::any_of(model_.layers.begin(), model_.layers.end(), apart)) up_.resize(hidden_.size());
   cos_.resize(rows * c.rope_inv_freq.size());
   sin_.resize(cos_.size());
   local_cos_.resize(rows * c.rope_local_inv_freq.size());
   local_sin_.resize(local_cos_.size());
 
   const size_t widest = std::max({c.hidden_size, c.embedding_width(), c.attention_width(), c.intermediate_size});
+  const bool ordered = has_input_orders(model_);
   const auto allocate = [&](Input& buffer, size_t count) {
     buffer.values.resize(count * widest);
+    if (ordered) buffer.ordered.resize(count * widest);
     buffer.quantized.resize(count * widest);
     buffer.scales.resize(count * (widest / 32 + 1));
     buffer.scaled_sums.resize(buffer.scales.size());
@@ -106,13 +110,18 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
     const float* values = prepare(row, own);
     if (values != own && (w.input_scale != nullptr || !bytes)) values = std::copy_n(values, w.cols, own) - w.cols;
     if (w.input_scale != nullptr) kernels_.scale(own, w.input_scale, w.cols);
+    if (w.input_order != nullptr) {
+      float* ordered = &buffer.ordered[static_cast<size_t>(slot) * w.cols];
+      for (int i = 0; i < w.cols; ++i) ordered[i] = values[static_cast<int>(w.input_order[i])];
+      values = ordered;
+    }
     const size_t group = static_cast<size_t>(slot) * groups;
     if (bytes)
       kernels_.quantize(values, w.cols, w.group, &buffer.quantized[static_cast<size_t>(slot) * w.cols],
                         &buffer.scales[group], &buffer.sums[group], &buffer.scaled_sums[group]);
   };
   const auto view = [&](const Input& buffer) {
-    return Activations{buffer.values.data(),
+    return Activations{w.input_order != nullptr ? buffer.ordered.data() : buffer.values.data(),
                        buffer.quantized.data(),
                        buffer.scales.data(),
                        buffer.sums.data(),
@@ -180,11 +189,17 @@ void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
 
 void CpuBackend::norm_qkv(int layer) {
   const Layer& l = model_.layers[layer];
-  multiply(
-      l.qkv, rows_, l.qkv.tiles(), [&](int row, float* out) { return norm_row(l.attn_norm, row, out); },
-      [&](Tiles tiles, const Activations& x) {
-        multiply_tiles(l.qkv, tiles, x, rows_, {&qkv_[16 * tiles.begin], static_cast<size_t>(l.qkv.rows)});
-      });
+  float* out = qkv_.data();
+  const auto multiply_block = [&](const Linear& w) {
+    multiply(
+        w, rows_, w.tiles(), [&](int row, float* to) { return norm_row(l.attn_norm, row, to); },
+        [&](Tiles tiles, const Activations& x) {
+          multiply_tiles(w, tiles, x, rows_, {out + 16 * tiles.begin, static_cast<size_t>(l.qkv.rows)});
+        });
+    out += w.rows;
+  };
+  if (l.qkv_blocks.empty()) multiply_block(l.qkv);
+  for (const Linear& w : l.qkv_blocks) multiply_block(w);
 }
 
 // residual = norm?(residual + norm?(W·input))
@@ -218,6 +233,7 @@ void CpuBackend::down(int layer) {
 void CpuBackend::norm_up(int layer) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];
+  if (!l.up_blocks.empty()) return norm_up_in_blocks(layer);
   const int half = c.intermediate_size / 16; // tiles of the gate, where there is one
   // A tile of the gate, the same of the rest. For one token many of each: memory is read faster in long stretches.
   const int at_once = rows_ == 1 ? kMaxRows : 1;
@@ -236,6 +252,22 @@ void CpuBackend::norm_up(int layer) {
                             &hidden_[16 * tile], stride);
         }
       });
+}
+
+// Gate and up one after the other, as each takes its input in an order of its own.
+void CpuBackend::norm_up_in_blocks(int layer) {
+  const ModelConfig& c = model_.config;
+  const Layer& l = model_.layers[layer];
+  const auto width = static_cast<size_t>(c.intermediate_size);
+  for (int i = 0; i < 2; ++i) {
+    const Linear& w = l.up_blocks[i];
+    float* to = i == 0 ? hidden_.data() : up_.data();
+    multiply(
+        w, rows_, w.tiles(),
+        [&](int row, float* out) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
+        [&](Tiles tiles, const Activations& x) { multiply_tiles(w, tiles, x, rows_, {to + 16 * tiles.begin, width}); });
+  }
+  kernels_.activate(c.activation, hidden_.data(), up_.data(), static_cast<int>(rows_ * width / 16), hidden_.data(), 16);
 }
 
 void CpuBackend::norm_head(float* logits) {

@@ -40,6 +40,7 @@ class CpuBackend : public Backend {
   // computing a norm twice is cheaper than waiting for the other thread to have done it.
   struct Input {
     std::vector<float> values, scales, scaled_sums;
+    std::vector<float> ordered; // values in the order of a matrix that has one of its own
     std::vector<int32_t> sums;
     std::vector<int8_t> quantized;
   };
@@ -58,6 +59,7 @@ class CpuBackend : public Backend {
   // thread's share of `tiles`.
   template <typename Prepare, typename Part>
   void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Part& part);
+  void norm_up_in_blocks(int layer);
   void multiply_rows(const Linear& w, int rows, const float* input, const Output& out);
   void add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
@@ -84,6 +86,7 @@ class CpuBackend : public Backend {
   int position_ = 0; // of its first row
   // [kMaxRows][…]
   std::vector<float> residual_, qkv_, attention_, hidden_, step_;
+  std::vector<float> up_; // where it takes its input in another order than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
   std::vector<Input> own_;                // a thread

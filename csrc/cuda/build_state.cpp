@@ -56,8 +56,14 @@ void CudaBackend::build() {
   numbers(state->normed, rows * row);
   numbers(state->attention, rows * c.attention_width());
   numbers(state->hidden, rows * inner);
+  const size_t widest = std::max({row, inner, static_cast<size_t>(c.attention_width())});
+  if (has_input_orders(state->model)) {
+    numbers(state->ordered, rows * widest);
+    const auto in_blocks = [](const Layer& l) { return !l.qkv_blocks.empty() || !l.up_blocks.empty(); };
+    if (std::any_of(state->model.layers.begin(), state->model.layers.end(), in_blocks))
+      floats(state->blocks, rows * std::max(static_cast<size_t>(c.qkv_width()), 2 * inner));
+  }
   if (byte_activations_) {
-    const size_t widest = std::max({row, inner, static_cast<size_t>(c.attention_width())});
     state->bytes = device_array<int8_t>(rows * widest, "the decoder's buffers");
     state->byte_scales = device_array<float>(rows * ceil_div(static_cast<int>(widest), 32), "the decoder's buffers");
   }

@@ -51,7 +51,9 @@ class CudaBackend : public Backend {
     // [kMaxRows][…]
     DeviceArray<float> residual, part, qkv;
     DeviceArray<uint16_t> normed, attention, hidden;
-    DeviceArray<int8_t> bytes; // of what is multiplied next
+    DeviceArray<uint16_t> ordered; // an input in the order of a matrix that has one of its own; and of its products
+    DeviceArray<float> blocks;     // those that take it in another order than their neighbours
+    DeviceArray<int8_t> bytes;     // of what is multiplied next
     DeviceArray<float> byte_scales;
     DeviceArray<float> frequencies, cosines, sines, local_cosines, local_sines;
     DeviceArray<float> slopes, partials;
@@ -72,7 +74,7 @@ class CudaBackend : public Backend {
   void run_recorded(bool chooses, const std::function<void()>& steps);
   void prepare(const Pass& pass);
   void hand_over(const Pass& pass) const;
-  void product(const Linear& w, const uint16_t* x, float* out, bool add);
+  void product(const Linear& w, const uint16_t* x, int rows, float* out, bool add, const Activated& activated = {});
   template <typename Number>
   void move_up(Number* rows, int first, int width);
   void add_to_residual(const Linear& w, const uint16_t* x, const NormVectors& post_norm, const NormVectors& sum_norm);

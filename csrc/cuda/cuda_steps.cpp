@@ -28,7 +28,7 @@ void CudaBackend::embed(const int32_t*, int rows, int) {
   e.local_angles = {s.frequencies.get() + half, local_half, s.local_cosines.get(), s.local_sines.get()};
   e.angle_scale = config_.rope_scale;
   cuda::embed(queue_, e, rows);
-  if (s.model.project_in.present()) product(s.model.project_in, s.normed.get(), s.residual.get(), true);
+  if (s.model.project_in.present()) product(s.model.project_in, s.normed.get(), rows, s.residual.get(), true);
 }
 
 NormWeights CudaBackend::norm_weights(const NormVectors& norm) const {
@@ -52,6 +52,10 @@ void CudaBackend::normed_product(const Linear& w, const float* x, const NormVect
                                  const Activated& activated) {
   State& s = *state_;
   const Normed normed = {x, norm_weights(vectors), w.input_scale};
+  if (w.input_order != nullptr) {
+    norm(queue_, normed, rows, w.cols, number_, s.normed.get());
+    return product(w, s.normed.get(), rows, out, false, activated);
+  }
   if (takes_bytes(w)) {
     const Bytes bytes = bytes_for(w);
     norm_to_bytes(queue_, normed, rows, w.cols, bytes);
@@ -65,7 +69,13 @@ void CudaBackend::normed_product(const Linear& w, const float* x, const NormVect
 
 void CudaBackend::norm_qkv(int layer) {
   const Layer& l = state_->model.layers[layer];
-  normed_product(l.qkv, residual_row(0), l.attn_norm, rows_, state_->qkv.get());
+  float* out = state_->qkv.get();
+  if (l.qkv_blocks.empty()) return normed_product(l.qkv, residual_row(0), l.attn_norm, rows_, out);
+  for (const Linear& w : l.qkv_blocks) {
+    normed_product(w, residual_row(0), l.attn_norm, rows_, state_->blocks.get());
+    place(queue_, state_->blocks.get(), rows_, w.rows, out, l.qkv.rows);
+    out += w.rows;
+  }
 }
 
 void CudaBackend::attend(int layer, KvCache&, int first) {
@@ -112,12 +122,17 @@ void CudaBackend::move_up(Number* rows, int first, int width) {
         "a pass");
 }
 
-// out = W·x, or added to what is there
-void CudaBackend::product(const Linear& w, const uint16_t* x, float* out, bool add) {
-  Product product = {w, x, number_, rows_, out, add};
+// out = W·x, or added to what is there; or `activated` of it
+void CudaBackend::product(const Linear& w, const uint16_t* x, int rows, float* out, bool add,
+                          const Activated& activated) {
+  if (w.input_order != nullptr) {
+    order(queue_, x, rows, w.cols, w.input_order, state_->ordered.get());
+    x = state_->ordered.get();
+  }
+  Product product = {w, x, number_, rows, out, add, activated};
   if (takes_bytes(w)) {
     const Bytes bytes = bytes_for(w);
-    to_bytes(queue_, x, number_, rows_, w.cols, bytes);
+    to_bytes(queue_, x, number_, rows, w.cols, bytes);
     product.x = bytes.bytes;
     product.x_scales = bytes.scales;
     product.number = Number::kBytes;
@@ -131,10 +146,10 @@ void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const Norm
   State& s = *state_;
   const int hidden = config_.hidden_size;
   if (post_norm.present()) {
-    product(w, x, s.part.get(), false);
+    product(w, x, rows_, s.part.get(), false);
     add_normed(queue_, {s.part.get(), norm_weights(post_norm), nullptr}, rows_, hidden, s.residual.get());
   } else {
-    product(w, x, s.residual.get(), true);
+    product(w, x, rows_, s.residual.get(), true);
   }
   if (sum_norm.present()) norm_residual(queue_, norm_weights(sum_norm), rows_, hidden, s.residual.get());
 }
@@ -146,8 +161,14 @@ void CudaBackend::output(int layer) {
 
 void CudaBackend::norm_up(int layer) {
   const Layer& l = state_->model.layers[layer];
-  normed_product(l.up, residual_row(0), l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, rows_, nullptr,
-                 {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get(), number_});
+  const NormVectors& vectors = l.mlp_norm.present() ? l.mlp_norm : l.attn_norm;
+  const Activated activated = {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get(), number_};
+  if (l.up_blocks.empty()) return normed_product(l.up, residual_row(0), vectors, rows_, nullptr, activated);
+  float* gate = state_->blocks.get();
+  float* rest = gate + static_cast<size_t>(rows_) * config_.intermediate_size;
+  normed_product(l.up_blocks[0], residual_row(0), vectors, rows_, gate);
+  normed_product(l.up_blocks[1], residual_row(0), vectors, rows_, rest);
+  activate(queue_, gate, rest, rows_, config_.intermediate_size, activated);
 }
 
 void CudaBackend::down(int layer) {

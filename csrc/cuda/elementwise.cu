@@ -8,6 +8,7 @@
 #include "cuda/cap.cuh"
 #include "cuda/embed.cuh"
 #include "cuda/kernels.h"
+#include "cuda/order.cuh"
 #include "cuda/rows.cuh"
 #include "cuda/sample.cuh"
 
@@ -38,6 +39,18 @@ void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const B
 
 void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to) {
   launch(queue, rows_to_bytes, dim3(rows), row_threads(n), x, n, number, to);
+}
+
+void order(const Queue& queue, const uint16_t* x, int rows, int n, const float* order, uint16_t* out) {
+  launch(queue, order_rows, dim3(rows), kOrderThreads, x, n, order, out);
+}
+
+void place(const Queue& queue, const float* x, int rows, int n, float* out, int stride) {
+  launch(queue, place_rows, dim3(rows), kOrderThreads, x, n, out, stride);
+}
+
+void activate(const Queue& queue, const float* gate, const float* rest, int rows, int n, const Activated& to) {
+  launch(queue, activate_rows, dim3(rows), kOrderThreads, gate, rest, n, to);
 }
 
 void cap(const Queue& queue, float* x, int count, float softcap) {

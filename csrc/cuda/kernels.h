@@ -45,6 +45,11 @@ void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* 
 void norm_residual(const Queue& queue, const NormWeights& weights, int rows, int n, float* residual);
 void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to);
 
+// out[row][j] = x[row][order[j]]
+void order(const Queue& queue, const uint16_t* x, int rows, int n, const float* order, uint16_t* out);
+// out[row][0 … n) = x[row][0 … n); rows of `out` are `stride` apart.
+void place(const Queue& queue, const float* x, int rows, int n, float* out, int stride);
+
 // x = softcap * tanh(x / softcap)
 void cap(const Queue& queue, float* x, int count, float softcap);
 
@@ -84,6 +89,9 @@ inline void multiply(const Queue& queue, const Product& product) {
     case Number::kBytes: return multiply_bytes(queue, product);
   }
 }
+
+// to.out [rows][n] = act(gate) * rest, both [rows][n]
+void activate(const Queue& queue, const float* gate, const float* rest, int rows, int n, const Activated& to);
 
 // Parts in which attend_one() reads a cache of up to `reach` positions: a block a multiprocessor, but none with little to do.
 int attention_splits(const Attention& a, int reach, int multiprocessors);

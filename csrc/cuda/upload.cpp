@@ -91,6 +91,7 @@ void Upload::move(Linear& w) {
   move(w.channel_scales, bytes.channel_scales / 4);
   move(w.bias, w.rows);
   move(w.input_scale, w.cols);
+  move(w.input_order, w.cols);
 }
 
 void Upload::move(NormVectors& norm, size_t count) {
@@ -110,6 +111,8 @@ Model Upload::model(const Model& host) {
     move(layer.q_norm, head);
     move(layer.k_norm, head);
     for (Linear* w : {&layer.qkv, &layer.o, &layer.up, &layer.down}) move(*w);
+    for (std::vector<Linear>* blocks : {&layer.qkv_blocks, &layer.up_blocks})
+      for (Linear& w : *blocks) move(w); // they lie in what is there already
   }
   return model;
 }

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <set>
 #include <stdexcept>
+#include <vector>
 
 namespace tinychat {
 namespace {
@@ -31,7 +32,7 @@ class Lookup {
     return {vector(name + ".weight", size, required), vector(name + ".bias", size, false)};
   }
 
-  Linear linear(const std::string& name, int rows, int cols) {
+  Linear linear(const std::string& name, int rows, int cols, std::vector<Linear>* several = nullptr) {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) throw std::invalid_argument("the checkpoint has no tensor " + name);
     Linear linear = found->second.linear;
@@ -41,7 +42,19 @@ class Lookup {
     read_.insert(name);
     linear.bias = vector(name + ".bias", rows, false);
     linear.input_scale = vector(name + ".input_scale", cols, false);
+    // One order for all rows; several are for who can take them in blocks.
+    const std::vector<Linear> blocks = blocks_of(linear, name);
+    if (blocks.size() > 1 && several == nullptr)
+      throw std::invalid_argument("tensor " + name + " has several input orders");
+    if (blocks.size() > 1) *several = blocks;
+    if (blocks.size() == 1) linear.input_order = blocks[0].input_order;
     return linear;
+  }
+
+  // A table whose rows are read, and not multiplied.
+  Linear table(const std::string& name, int rows, int cols) {
+    if (has(name + ".input_order")) throw std::invalid_argument("tensor " + name + " has an input order");
+    return linear(name, rows, cols);
   }
 
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
@@ -55,6 +68,38 @@ class Lookup {
   }
 
  private:
+  // What NAME.input_order says: for each block of rows their number, and then its columns; each column once.
+  std::vector<Linear> blocks_of(const Linear& w, const std::string& name) {
+    const auto found = tensors_.find(name + ".input_order");
+    if (found == tensors_.end()) return {};
+    read_.insert(found->first);
+    const auto invalid = [&] {
+      return std::invalid_argument("tensor " + name + ".input_order is no order of columns");
+    };
+    const float* values = found->second.vector;
+    const size_t size = values == nullptr ? 0 : found->second.size, block = size_t{1} + w.cols;
+    if (size == 0 || size % block != 0) throw invalid();
+    std::vector<Linear> blocks;
+    int begin = 0;
+    for (const float* end = values + size; values != end; values += block) {
+      const int rows = values[0] >= 1 && values[0] <= w.rows - begin ? static_cast<int>(values[0]) : 0;
+      if (rows == 0 || begin % 16 != 0) throw invalid();
+      std::vector<bool> there(w.cols);
+      for (int i = 1; i <= w.cols; ++i) {
+        const float value = values[i];
+        if (!(value >= 0 && value < w.cols) || static_cast<float>(static_cast<int>(value)) != value ||
+            there[static_cast<int>(value)])
+          throw invalid();
+        there[static_cast<int>(value)] = true;
+      }
+      blocks.push_back(rows_of(w, begin, rows));
+      blocks.back().input_order = values + 1;
+      begin += rows;
+    }
+    if (begin != w.rows) throw invalid();
+    return blocks;
+  }
+
   const std::map<std::string, Tensor>& tensors_;
   std::set<std::string> read_;
 };
@@ -90,6 +135,21 @@ void check_config(const ModelConfig& c) {
 
 } // namespace
 
+Linear rows_of(const Linear& w, int begin, int rows) {
+  const bool four_bits = w.format == WeightFormat::kW4Zero || w.format == WeightFormat::kW4Min;
+  const bool floats = w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16;
+  const size_t tile = begin / 16, groups = w.group > 0 ? w.cols / w.group : 0;
+  Linear block = w;
+  block.rows = rows;
+  block.weight += tile * w.cols * (four_bits ? 8 : floats ? 32 : 16);
+  if (w.scales != nullptr) block.scales += tile * groups * 16;
+  if (w.mins != nullptr) block.mins += tile * groups * 16;
+  if (w.zeros != nullptr) block.zeros += tile * groups * 8;
+  if (w.channel_scales != nullptr) block.channel_scales += tile * 16;
+  if (w.bias != nullptr) block.bias += begin;
+  return block;
+}
+
 Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int positions) {
   check_config(config);
   Lookup find(tensors);
@@ -97,13 +157,13 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
 
   Model model;
   model.config = config;
-  model.embedding = find.linear("embedding", config.vocab_size, width);
+  model.embedding = find.table("embedding", config.vocab_size, width);
   if (width != hidden) {
     model.project_in = find.linear("project_in", hidden, width);
     model.project_out = find.linear("project_out", width, hidden);
   }
   if (find.has("positions")) {
-    model.positions = find.linear("positions", find.at("positions").linear.rows, hidden);
+    model.positions = find.table("positions", find.at("positions").linear.rows, hidden);
     check(model.positions.rows - config.position_offset >= positions,
           "there are fewer learned positions than the context");
   }
@@ -121,10 +181,14 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
     layer.mlp_post_norm = find.norm(prefix + "mlp_post_norm", hidden, false);
     layer.q_norm = find.vector(prefix + "attn.q_norm.weight", config.head_dim, false);
     layer.k_norm = find.vector(prefix + "attn.k_norm.weight", config.head_dim, false);
-    layer.qkv = find.linear(prefix + "attn.qkv", config.qkv_width(), hidden);
+    layer.qkv = find.linear(prefix + "attn.qkv", config.qkv_width(), hidden, &layer.qkv_blocks);
     layer.o = find.linear(prefix + "attn.o", hidden, config.attention_width());
-    layer.up = config.gated ? find.linear(prefix + "mlp.gate_up", 2 * config.intermediate_size, hidden)
-                            : find.linear(prefix + "mlp.up", config.intermediate_size, hidden);
+    layer.up = config.gated
+                   ? find.linear(prefix + "mlp.gate_up", 2 * config.intermediate_size, hidden, &layer.up_blocks)
+                   : find.linear(prefix + "mlp.up", config.intermediate_size, hidden);
+    if (!layer.up_blocks.empty() &&
+        (layer.up_blocks.size() != 2 || layer.up_blocks[0].rows != config.intermediate_size))
+      throw std::invalid_argument("the input orders of " + prefix + "mlp.gate_up are not those of gate and up");
     layer.down = find.linear(prefix + "mlp.down", hidden, config.intermediate_size);
     model.layers.push_back(layer);
   }

@@ -69,6 +69,9 @@ struct Linear {
   const float* channel_scales = nullptr; // kW8Channel: [tiles*16]
   const float* bias = nullptr;           // [rows] or null
   const float* input_scale = nullptr;    // [cols], multiplies the input; or null
+  // [cols] whole numbers: column j multiplies number input_order[j] of the (scaled) input; null: number j. (GPTQ's desc_act:
+  // columns that share a scale lie together.)
+  const float* input_order = nullptr;
 
   bool present() const { return weight != nullptr; }
   int tiles() const { return (rows + 15) / 16; }
@@ -95,6 +98,9 @@ struct Layer {
   Linear o;
   Linear up; // rows gate | up where gated
   Linear down;
+  // Blocks of rows of qkv, and of up, that take their input in different orders, one after the other; empty where all of the
+  // matrix takes it in one. They share the memory of the matrix.
+  std::vector<Linear> qkv_blocks, up_blocks;
 };
 
 struct Model {
@@ -115,9 +121,23 @@ struct Tensor {
   int size = 0;
 };
 
+// The rows [begin, begin + rows) of a matrix; `begin` is a multiple of 16.
+Linear rows_of(const Linear& w, int begin, int rows);
+
 // A model whose caches have up to `positions` positions. Throws std::invalid_argument, naming the field or the tensor, where a
 // field is out of range, a list has another length than the kernels rely on, or a tensor is missing, has another shape than
 // the config says, or is one that no layer of the config reads.
 Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int positions);
+
+// Whether a matrix takes its input in an order of its own: backends have buffers for that only then.
+inline bool has_input_orders(const Model& model) {
+  bool found = false;
+  for (const Linear* w : {&model.project_in, &model.project_out, &model.head}) found |= w->input_order != nullptr;
+  for (const Layer& l : model.layers) {
+    for (const Linear* w : {&l.qkv, &l.o, &l.up, &l.down}) found |= w->input_order != nullptr;
+    found |= !l.qkv_blocks.empty() || !l.up_blocks.empty();
+  }
+  return found;
+}
 
 } // namespace tinychat

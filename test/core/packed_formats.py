@@ -3,6 +3,7 @@
 """Matrices in other tools' layouts, packed one number at a time as their documents say; and what they mean."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,28 +17,36 @@ Array = npt.NDArray[Any]
 
 @dataclass
 class Grid:
-    """`s * (q - z)`: q [rows, cols], s and z [rows, groups]."""
+    """`s * (q - z)`: q [rows, cols], s and z [rows, groups]; `group_of` [cols] is each column's group."""
 
     q: Array
     scales: Array
     zeros: Array
+    group_of: Array
 
     @property
     def values(self) -> Array:
-        """Return what the numbers mean, as a straight loop says it."""
-        size = self.q.shape[1] // self.scales.shape[1]
-        s, z = (np.repeat(part.astype(np.float32), size, axis=1) for part in (self.scales, self.zeros))
+        """Return what the numbers mean."""
+        s, z = (part.astype(np.float32)[:, self.group_of] for part in (self.scales, self.zeros))
         return s * (self.q.astype(np.float32) - z)
 
 
-def grid(shape: tuple[int, int], group_size: int, seed: int, bits: int = 4, symmetric: bool = False) -> Grid:
-    """Return a random grid whose values have about the size of weights."""
+def grid(shape: tuple[int, int], group_size: int, seed: int, bits: int = 4, symmetric: bool = False,
+         ordered: int | None = None) -> Grid:
+    """
+    Return a random grid whose values have about the size of weights.
+
+    The last group is what the others leave. `ordered`: the columns of a group lie anywhere, as this seed says.
+    """
     rows, cols = shape
     random = np.random.default_rng(seed)
-    groups = cols // group_size if group_size > 0 else 1
+    group_of = np.arange(cols) // (group_size if group_size > 0 else cols)
+    groups = int(group_of[-1]) + 1
+    if ordered is not None:
+        group_of = group_of[np.random.default_rng(ordered).permutation(cols)]
     zeros = random.integers(0, 1 << bits, (rows, groups)) if not symmetric else np.full((rows, groups), 1 << (bits - 1))
     return Grid(random.integers(0, 1 << bits, (rows, cols)),
-                random.uniform(0.001, 0.1, (rows, groups)).astype(np.float16), zeros)
+                random.uniform(0.001, 0.1, (rows, groups)).astype(np.float16), zeros, group_of)
 
 
 def words(numbers: Array, bits: int, order: tuple[int, ...] | None = None) -> Array:
@@ -59,7 +68,7 @@ _AWQ = (0, 2, 4, 6, 1, 3, 5, 7)
 def padded(numbers: Array, group_size: int) -> Array:
     """Return scales or zeros [rows, groups] with the columns of zeros that AutoAWQ's gemv appends."""
     rows, groups = numbers.shape
-    multiple = {128: 1, 64: 2, 32: 4}[group_size]
+    multiple = {64: 2, 32: 4}.get(group_size, 1)
     width = (groups + 8 * multiple - 1) // (8 * multiple) * 8 * multiple
     wide = np.zeros((rows, width), dtype=numbers.dtype)
     wide[:, :groups] = numbers
@@ -71,7 +80,7 @@ def awq_gemm(g: Grid) -> dict[str, Array]:
 
 
 def awq_gemv(g: Grid) -> dict[str, Array]:
-    size = g.q.shape[1] // g.scales.shape[1]
+    size = int(np.count_nonzero(g.group_of == 0))
     return {'qweight': words(g.q, 4), 'qzeros': words(padded(g.zeros, size), 4), 'scales': padded(g.scales, size)}
 
 
@@ -91,23 +100,23 @@ def awq_fast(g: Grid) -> dict[str, Array]:
                     stored += [int(g.q[quad * 4 + row, first + places[place]]) for place in within]
             for word in range(64):
                 packed[quad, stretch * 64 + word] = sum(stored[4 * word + i] << 4 * i for i in range(4))
-    size = cols // g.scales.shape[1]
+    size = int(np.count_nonzero(g.group_of == 0))
     mins = -(g.scales.astype(np.float32) * g.zeros).astype(np.float16)
     return {'qweight': packed.view(np.int16), 'scales': padded(g.scales, size).T, 'scaled_zeros': padded(mins, size).T}
 
 
-def gptq(g: Grid, bits: int = 4, less_one: bool = True, order: Array | None = None) -> dict[str, Array]:
-    """`order`: the group of each column, where it is not the obvious one."""
-    cols = g.q.shape[1]
+def gptq(g: Grid, bits: int = 4, less_one: bool = True, index: bool = True) -> dict[str, Array]:
+    """`index`: with g_idx."""
     zeros = (g.zeros - less_one) & ((1 << bits) - 1)
-    group_of = np.arange(cols) // (cols // g.scales.shape[1]) if order is None else order
-    return {'qweight': words(g.q, bits).T, 'qzeros': words(zeros.T, bits), 'scales': g.scales.T,
-            'g_idx': group_of.astype(np.int32)}
+    parts = {'qweight': words(g.q, bits).T, 'qzeros': words(zeros.T, bits), 'scales': g.scales.T}
+    return {**parts, 'g_idx': g.group_of.astype(np.int32)} if index else parts
 
 
-def compressed_packed(g: Grid, bits: int = 4, zero_points: bool = True) -> dict[str, Array]:
+def compressed_packed(g: Grid, bits: int = 4, zero_points: bool = True, index: bool = False) -> dict[str, Array]:
     parts = {'weight_packed': words(g.q, bits), 'weight_scale': g.scales,
              'weight_shape': np.array(g.q.shape, dtype=np.int64)}
+    if index:
+        parts['weight_g_idx'] = g.group_of.astype(np.int32)
     return {**parts, 'weight_zero_point': words(g.zeros.T, bits).T} if zero_points else parts
 
 
@@ -116,8 +125,13 @@ def compressed_int(g: Grid) -> dict[str, Array]:
 
 
 def model(pack: Any, group_size: int, shapes: dict[str, tuple[int, ...]] | None = None, plain: tuple[str, ...] = (),
+          order: Callable[[str], int] | None = None,
           **options: Any) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Return a LLaMA's tensors with each matrix of the decoder layers packed, and what they mean, in float32."""
+    """
+    Return a LLaMA's tensors with each matrix of the decoder layers packed, and what they mean, in float32.
+
+    `pack` gets a grid of `options`; `order`: the seed of a matrix's order of columns, by its name.
+    """
     made = {name: (tensor * 0.1).half() for name, tensor in tensors().items()} if shapes is None else {
         name: torch.randn(shape, generator=torch.Generator().manual_seed(len(name))).half()
         for name, shape in shapes.items()}
@@ -125,7 +139,7 @@ def model(pack: Any, group_size: int, shapes: dict[str, tuple[int, ...]] | None 
     for seed, (name, shape) in enumerate((shapes or SHAPES).items()):
         if '_proj' not in name or name.removesuffix('.weight').endswith(plain or ('?',)):
             continue
-        g = grid(shape, group_size, seed, **options)
+        g = grid(shape, group_size, seed, **({'ordered': order(name)} if order else {}), **options)
         del made[name]
         base = name.removesuffix('.weight')
         made |= {f'{base}.{part}': torch.from_numpy(np.ascontiguousarray(array)) for part, array in pack(g).items()}

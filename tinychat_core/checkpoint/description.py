@@ -100,8 +100,9 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 # Names of tensors: whatever else a checkpoint holds would change what it means, and be ignored.
 _TENSOR = re.compile(
-    r'(embedding|project_in|positions|project_out|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))'
-    r'(\.bias|\.input_scale)?'
+    r'(embedding|positions)(\.bias|\.input_scale)?'
+    r'|(project_in|project_out|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))'
+    r'(\.bias|\.input_scale|\.input_order)?'
     r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm|sum_norm)|attn\.[qk]_norm))\.(weight|bias)')
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.formats import FORMATS
+from tinychat_core.checkpoint.input_order import InputOrder
 from tinychat_core.checkpoint.layouts import LAYOUTS, pack, pack_zeros, unpack, unpack_zeros
 
 Array = npt.NDArray[Any]
@@ -25,7 +26,7 @@ class Linear:
     `format` says what a number means (see `formats`), or is f32 on the way to one of those. `weight` holds q
     or the number itself (bf16 as uint16); `scales`, `mins` and `zeros` one for each group of `group_size`
     columns (w8c: one a row). In the layout None all are matrices [rows, …]; in a named layout each is flat,
-    in stored order.
+    in stored order. `order`: which number of the input each column takes; None: the j-th column takes the j-th.
     """
 
     format: str
@@ -37,6 +38,7 @@ class Linear:
     scales: Array | None = None
     mins: Array | None = None
     zeros: Array | None = None
+    order: InputOrder | None = None
 
     @property
     def groups(self) -> int:
@@ -67,11 +69,17 @@ class Linear:
         """Return the rows of these indices, in their order; the matrix must be unpacked."""
         assert self.layout is None
         return replace(self._each(lambda array: array[rows]), rows=len(rows), weight=self.weight[rows],
-                       zeros=None if self.zeros is None else self.zeros[rows])
+                       zeros=None if self.zeros is None else self.zeros[rows],
+                       order=None if self.order is None else self.order.take(rows))
 
     def dequantized(self) -> npt.NDArray[np.float32]:
-        """Return what the stored numbers mean, float32 [rows, cols]."""
+        """Return what the stored numbers mean, float32 [rows, cols], the columns as the input has its numbers."""
         plain = self.unpacked()
+        values = plain._in_stored_order()
+        return values if self.order is None else self.order.in_input_order(values)
+
+    def _in_stored_order(self) -> npt.NDArray[np.float32]:
+        plain = self
         if self.format == 'bf16':
             return (plain.weight.astype(np.uint32) << 16).view(np.float32)
         values = plain.weight.astype(np.float32)
@@ -116,7 +124,8 @@ def stack(matrices: list[Linear]) -> Linear:
     """
     Return one unpacked matrix of all rows, converted to the first format that holds each of them exactly.
 
-    Raises ValueError where there is none, or widths differ.
+    Where group sizes differ, the smallest one is that of all. Raises ValueError where that does not divide the others,
+    where there is no such format, or where widths differ.
     """
     for matrix in matrices:
         try:
@@ -126,6 +135,8 @@ def stack(matrices: list[Linear]) -> Linear:
             continue
     else:
         raise ValueError(f'no format holds {", ".join(m.format for m in matrices)} exactly')
+    smallest = min(matrix.group_size for matrix in alike)
+    alike = [_in_groups(matrix, smallest) for matrix in alike]
     first = alike[0]
     if len({(m.cols, m.group_size, m.layout) for m in alike}) != 1:
         raise ValueError('widths or groups differ')
@@ -137,7 +148,18 @@ def stack(matrices: list[Linear]) -> Linear:
         return None if arrays[0] is None else np.concatenate(arrays)
 
     return replace(first, rows=sum(m.rows for m in alike), weight=np.concatenate([m.weight for m in alike]),
-                   scales=joined('scales'), mins=joined('mins'), zeros=joined('zeros'))
+                   scales=joined('scales'), mins=joined('mins'), zeros=joined('zeros'),
+                   order=InputOrder.joined([m.order for m in alike], [m.rows for m in alike], first.cols))
+
+
+def _in_groups(matrix: Linear, size: int) -> Linear:
+    """Return the unpacked matrix in groups of `size` columns, exactly; as it is where those do not divide its own."""
+    if not size or matrix.group_size == size or matrix.group_size % size:
+        return matrix
+    times = matrix.group_size // size
+    wide = matrix._each(lambda array: np.repeat(array, times, axis=1))
+    return replace(wide, group_size=size,
+                   zeros=None if matrix.zeros is None else np.repeat(matrix.zeros, times, axis=1))
 
 
 def converted(matrix: Linear, format_: str) -> Linear:

@@ -70,12 +70,12 @@ def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = 
     positions = max_seq_len or limit
     return MemoryPlan(positions, manifest.weights_bytes,
                       request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request)),
-                      _buffers_bytes(manifest.model, request.backend), request.caches)
+                      _buffers_bytes(manifest, request.backend), request.caches)
 
 
 def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
     """Return the positions that `memory` bytes have room for beside the weights, within the context."""
-    left = memory - manifest.weights_bytes - _buffers_bytes(manifest.model, request.backend)
+    left = memory - manifest.weights_bytes - _buffers_bytes(manifest, request.backend)
     position = request.caches * position_bytes(manifest.model, _numbers(manifest, request))
     return int(max(0, min(left // position, manifest.model['context_length'])))
 
@@ -158,8 +158,9 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
         name: smaller(entry) if name.startswith('layers.') else entry for name, entry in manifest.tensors.items()})
 
 
-def _buffers_bytes(model: Mapping[str, Any], backend: str) -> int:
+def _buffers_bytes(manifest: Manifest, backend: str) -> int:
     """Return the bytes of the activations of a chunk of a prompt, fp32 (CUDA: some in 16 bits), and of the logits."""
+    model = manifest.model
     hidden, inner = max(model['hidden_size'], model.get('embedding_size', 0)), model['intermediate_size']
     attention = model['heads'] * model['head_dim']
     qkv = attention + 2 * model['kv_heads'] * model['head_dim']
@@ -167,6 +168,12 @@ def _buffers_bytes(model: Mapping[str, Any], backend: str) -> int:
         row, logits = 4 * (3 * hidden + qkv + attention + 3 * inner), model['vocab_size']
     else:
         row, logits = 10 * hidden + 4 * qkv + 2 * attention + 2 * inner, _CUDA_LOGIT_ROWS * model['vocab_size']
+    orders = [entry.cols for name, entry in manifest.tensors.items() if name.endswith('.input_order')]
+    widest = max(hidden, inner, attention)
+    if orders:  # an input is put into a matrix's own order
+        row += (4 if backend == 'cpu' else 2) * widest
+    if any(cols > 1 + widest for cols in orders):  # gate and up, or q, k and v, each in an order of its own
+        row += 4 * inner if backend == 'cpu' else 4 * max(qkv, 2 * inner)
     return int(_PASS_ROWS[backend] * row + 4 * logits)
 
 

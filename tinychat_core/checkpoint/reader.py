@@ -16,6 +16,7 @@ from tinychat_core.checkpoint.background import BackgroundCheck
 from tinychat_core.checkpoint.checksums import checksum, VERIFY, verify as verify_files
 from tinychat_core.checkpoint.copies import copy_to_device, host_copies, ignored, Progress
 from tinychat_core.checkpoint.formats import FORMATS, stored
+from tinychat_core.checkpoint.input_order import InputOrder
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.mapped_pages import lock_pages
@@ -172,7 +173,17 @@ class Checkpoint:
                                       'import the model again')
             parts[part] = array.reshape(-1)
         weight = parts.pop(FORMATS[entry.format].weight_name)
-        return Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts)
+        return Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts,
+                      order=self._order(name, entry))
+
+    def _order(self, name: str, entry: TensorEntry) -> InputOrder | None:
+        if f'{name}.input_order' not in self.manifest.tensors:
+            return None
+        try:
+            return InputOrder.read(self.array(f'{name}.input_order'), entry.rows, entry.cols)
+        except ValueError as error:
+            raise CheckpointError(f'{self.path}: {name}.input_order is damaged ({error}); '
+                                  'import the model again') from None
 
     def close(self) -> None:
         """Let go of the shards; a mapping ends with the last array that looks into it."""

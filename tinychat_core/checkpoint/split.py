@@ -44,7 +44,8 @@ def split(source: Path, out: Path, max_shard_size: int | None = None, layout: st
         for index, names in enumerate(shards):
             def content(names: Sequence[str] = names) -> Content:
                 return {name: checkpoint.array(name) if manifest.tensors[name].format == 'f32'
-                        else checkpoint.stored_linear(name) for name in names}
+                        # Its order is a tensor of its own here.
+                        else replace(checkpoint.stored_linear(name), order=None) for name in names}
 
             writer.add(content)
             progress(0.5 + (index + 1) / len(shards) / 2)

@@ -135,7 +135,9 @@ class CheckpointWriter:
     def _write(self, content: Content) -> dict[str, Any]:
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         entries: dict[str, TensorEntry] = {}
-        for name, tensor in content.items():
+        orders = {f'{name}.input_order': tensor.order.stored() for name, tensor in content.items()
+                  if isinstance(tensor, Linear) and tensor.order is not None}
+        for name, tensor in {**content, **orders}.items():
             if isinstance(tensor, Linear):
                 packed = tensor.packed(self._layout or FORMATS[tensor.format].layout)
                 arrays.update({f'{name}.{part}': array for part, array in packed.parts().items()})

@@ -20,6 +20,8 @@ from tinychat_core.quantize.rtn import eight_bits
 
 _log = logging.getLogger(__name__)
 
+_READ_BY_ROW = ('embedding', 'positions')
+
 # What becomes of a matrix, by our name: quantized, rounded, or left as it is.
 Convert = Callable[[str, Linear], Linear]
 
@@ -100,6 +102,9 @@ class Assembly:
         if rounded and kind not in self._said:
             self._said.add(kind)
             _log.warning('%s: %s, in other layers as well', ours, rounded)
+        if matrix.order is not None and ours in _READ_BY_ROW:
+            raise UnsupportedModelError(f'{source.label}: {theirs[0]} is ordered by activation (desc_act), which an '
+                                        'embedding cannot be')
         order = self._family.row_order.get(ours.rpartition('.')[2])
         if order is not None:
             rows = order(self._model)

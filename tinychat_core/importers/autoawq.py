@@ -15,33 +15,45 @@ The last two pad their scales with zeros.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.importers.column_groups import column_groups, ColumnGroups
 from tinychat_core.importers.integer_grid import four_bits, four_bits_and_minimum, unpacked
-from tinychat_core.importers.packed_source import Packing, Parts
+from tinychat_core.importers.options import Options
+from tinychat_core.importers.packed_source import Parts
 
 _WORD = (0, 2, 4, 6, 1, 3, 5, 7)
+# What stands for the layout in a configuration; the shapes say which of the three it is.
+_VERSIONS = ('gemm', 'gemv', 'gemv_fast', 'exllama', 'exllamav2', 'ipex', 'llm-awq')
 
 
-def packing(config: Mapping[str, Any], label: str) -> Packing:
+def packing(config: Options) -> Awq:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
-    bits = config.get('bits', config.get('w_bit'))
+    bits = config.whole('bits', config.whole('w_bit'))
     if bits != 4:
-        raise UnsupportedModelError(f'{label}: AWQ with bits = {bits} is not supported; 4 is')
-    return Awq()
+        raise UnsupportedModelError(f'{config.label}: AWQ with bits = {bits} is not supported; 4 is')
+    for name in ('version', 'checkpoint_format', 'format'):
+        if config.text(name, 'gemm').lower() not in _VERSIONS:
+            raise config.refused(name, f'{", ".join(_VERSIONS)} are')
+    name = 'group_size' if 'group_size' in config else 'q_group_size'
+    size = config.group_size(name)
+    return Awq(None if size is None else [size], symmetric=not config.flag('zero_point', True))
 
 
 class Awq:
-    """Matrices in any of the three layouts."""
+    """Matrices in any of the three layouts, in groups of one of `group_sizes` columns (None: not said)."""
 
     marker = 'qweight'
     parts = ('qweight', 'qzeros', 'scaled_zeros', 'scales')
+
+    def __init__(self, group_sizes: Collection[int] | None = None, symmetric: bool = False) -> None:
+        """Hold what the configuration says."""
+        self._group_sizes, self._symmetric = group_sizes, symmetric
 
     def shape(self, parts: Parts) -> tuple[int, int]:
         """Return rows and columns."""
@@ -56,15 +68,20 @@ class Awq:
         if parts.dtype('qweight') == 'I16':
             return self._fast(parts, rows, cols)
         if self._gemm(parts):
-            groups = parts.shape('scales')[0]
-            return four_bits(parts, np.ascontiguousarray(
-                unpacked(parts.integers('qweight', 'I32'), 4, _WORD).T), parts.numbers('scales', (groups, rows)).T,
-                unpacked(parts.integers('qzeros', 'I32', (groups, rows // 8)), 4, _WORD).T)
+            count = parts.shape('scales')[0]
+            groups = column_groups(parts, cols, count, self._group_sizes)
+            zeros = unpacked(parts.integers('qzeros', 'I32', (count, rows // 8)), 4, _WORD).T
+            self._check_zeros(parts, zeros)
+            q = np.ascontiguousarray(unpacked(parts.integers('qweight', 'I32'), 4, _WORD).T)
+            return four_bits(parts, q, parts.numbers('scales', (count, rows)).T, zeros, groups)
         padded = parts.shape('scales')[1]
         scales = parts.numbers('scales', (rows, padded))
-        groups = _groups(parts, scales, cols)
-        zeros = unpacked(parts.integers('qzeros', 'I32', (rows, padded // 8)), 4)
-        return four_bits(parts, unpacked(parts.integers('qweight', 'I32'), 4), scales[:, :groups], zeros[:, :groups])
+        count, groups = self._padded_groups(parts, scales, cols)
+        if padded % 8:
+            raise parts.error(f'scales have {padded} columns, which 8 does not divide')
+        zeros = unpacked(parts.integers('qzeros', 'I32', (rows, padded // 8)), 4)[:, :count]
+        self._check_zeros(parts, zeros)
+        return four_bits(parts, unpacked(parts.integers('qweight', 'I32'), 4), scales[:, :count], zeros, groups)
 
     def _fast(self, parts: Parts, rows: int, cols: int) -> Linear:
         padded = parts.shape('scales')[0]
@@ -72,9 +89,19 @@ class Awq:
             raise parts.error(f'qweight has {cols} columns, which 64 does not divide')
         scales = parts.numbers('scales', (padded, rows)).T
         mins = parts.numbers('scaled_zeros', (padded, rows)).T
-        groups = _groups(parts, scales, cols)
-        return four_bits_and_minimum(parts, _interleaved(parts.integers('qweight', 'I16')), scales[:, :groups],
-                                     mins[:, :groups])
+        count, groups = self._padded_groups(parts, scales, cols)
+        return four_bits_and_minimum(parts, _interleaved(parts.integers('qweight', 'I16')), scales[:, :count],
+                                     mins[:, :count], groups)
+
+    def _padded_groups(self, parts: Parts, scales: npt.NDArray[np.float32], cols: int) -> tuple[int, ColumnGroups]:
+        """Return how many scales of a row are there before the padding of zeros, and their groups."""
+        used = np.flatnonzero(scales.any(axis=0))
+        count = int(used[-1]) + 1 if len(used) else 0
+        return count, column_groups(parts, cols, count, self._group_sizes)
+
+    def _check_zeros(self, parts: Parts, zeros: npt.NDArray[np.uint8]) -> None:
+        if self._symmetric and (zeros != 8).any():
+            parts.say('zero_point is false, but its zero points are not all 8; they are read as they are stored')
 
     def _gemm(self, parts: Parts) -> bool:
         first, second = parts.shape('qweight')
@@ -103,12 +130,3 @@ def _interleaved(words: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
 
 # The column that each place of 32 holds.
 _PLACES = np.arange(32).reshape(4, 4, 2).transpose(1, 0, 2).reshape(4, 4, 2).transpose(0, 2, 1).reshape(-1)
-
-
-def _groups(parts: Parts, scales: npt.NDArray[np.float32], cols: int) -> int:
-    """Return how many scales of a row are not padding: what follows the last one that is not zero."""
-    used = np.flatnonzero(scales.any(axis=0))
-    groups = int(used[-1]) + 1 if len(used) else 0
-    if groups == 0 or cols % groups:
-        raise parts.error(f'scales are {groups} for {cols} columns; the file is damaged')
-    return groups

@@ -5,63 +5,111 @@ The compressed-tensors formats of llm-compressor and vLLM (github.com/vllm-proje
 
     pack-quantized   weight_packed int32 [rows, cols * bits / 32], weight_zero_point int32 [rows * bits / 32, groups];
                      4 and 8 bits, the lowest bits first, both stored with 2^(bits-1) added
-    int-quantized    weight int8 [rows, cols], weight_zero_point int8 [rows, groups]
+    int-quantized    weight int8 [rows, cols], weight_zero_point int8 [rows, groups]; also called naive-quantized
 
-weight_scale is [rows, groups], one group where a row has one scale; weight_shape int64 [2] is [rows, cols].
+weight_scale is [rows, groups], one group where a row has one scale, and [1] or a scalar where the matrix has one; so is
+weight_zero_point, which is int8 wherever it is not packed. weight_shape int64 [2] is [rows, cols]. weight_g_idx int32
+[cols] is the group of each column, where those are ordered by activation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import logging
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.importers.integer_grid import eight_bits, four_bits, signed, unpacked
-from tinychat_core.importers.packed_source import Packing, Parts
+from tinychat_core.importers.column_groups import column_groups, WHOLE_ROW
+from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
+from tinychat_core.importers.options import Options
+from tinychat_core.importers.packed_source import Parts, Values
 
 _log = logging.getLogger(__name__)
 
 _FORMATS = ('pack-quantized', 'int-quantized')
+_ALSO_INT = 'naive-quantized'
+_ACTIVATIONS = ('input_activations', 'output_activations')
 
 
-def packing(config: Mapping[str, Any], label: str) -> Packing:
+def packing(config: Options) -> CompressedTensors:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
-    groups = config.get('config_groups')
-    if not isinstance(groups, dict) or not all(isinstance(group, dict) for group in groups.values()):
-        raise UnsupportedModelError(f'{label}: compressed-tensors without config_groups is not supported')
-    formats = {group.get('format') or config.get('format') for group in groups.values()}
+    groups = config.groups('config_groups')
+    if not groups:
+        raise UnsupportedModelError(f'{config.label}: compressed-tensors without config_groups is not supported')
 
     def refuse(what: str, instead: str) -> UnsupportedModelError:
-        return UnsupportedModelError(f'{label}: compressed-tensors with {what} is not supported; {instead}')
+        return UnsupportedModelError(f'{config.label}: compressed-tensors with {what} is not supported; {instead}')
 
-    for format_ in formats:
-        if format_ not in _FORMATS:
-            raise refuse(f'format = {format_}', f'{" and ".join(_FORMATS)} are')
     for name in ('kv_cache_scheme', 'transform_config'):
-        if config.get(name):
+        if config.group(name):
             raise refuse(name, 'leave it out when you quantize')
-    if (config.get('sparsity_config') or {}).get('format', 'dense') != 'dense':
+    if config.group('sparsity_config').text('format', 'dense') != 'dense':
         raise refuse('sparsity_config', 'dense weights are')
+    sizes, bits, ordered = set[int | None](), set[int](), False
     for group in groups.values():
-        weights = group.get('weights') or {}
-        if weights.get('num_bits') not in (4, 8) or weights.get('type', 'int') != 'int':
-            raise refuse(f'weights of {weights.get("num_bits")} bits and type {weights.get("type", "int")}',
-                         'integers of 4 and 8 bits are')
-        if (group.get('input_activations') or {}).get('dynamic') is False:
-            _log.warning('%s: its fixed scales of activations are not used; W8A8 finds one for each token', label)
-    return CompressedTensors()
+        format_ = group.text('format') or config.text('format', 'None')
+        if format_ not in (*_FORMATS, _ALSO_INT):
+            raise refuse(f'format = {format_}', f'{" and ".join(_FORMATS)} are')
+        weights = group.group('weights')
+        kind, count = weights.text('type', 'int').lower(), weights.whole('num_bits')
+        if count not in (4, 8) or kind != 'int':
+            raise refuse(f'weights of {count} bits and type {kind}', 'integers of 4 and 8 bits are')
+        bits.add(count)
+        sizes.add(_group_size(weights))
+        ordered |= _ordered(weights)
+        _check_activations(config, group)
+    known = {size for size in sizes if size is not None}
+    return CompressedTensors(bits, None if None in sizes else known, ordered)
+
+
+def _group_size(weights: Options) -> int | None:
+    """Return the group size of a scheme; None where it has none."""
+    strategy, size = weights.text('strategy').lower(), weights.group_size()
+    if strategy not in ('', 'group', 'channel', 'tensor'):
+        raise weights.refused('strategy', 'group, channel and tensor are')
+    if strategy in ('channel', 'tensor'):
+        return WHOLE_ROW
+    if strategy == 'group' and not size:
+        raise weights.refused('group_size', 'the strategy group needs one')
+    return size
+
+
+def _ordered(weights: Options) -> bool:
+    """Return whether columns are ordered by activation, their groups with them."""
+    if weights.of('actorder', bool):
+        return weights.flag('actorder', False)
+    order = weights.text('actorder', 'weight').lower()
+    if order not in ('weight', 'static', 'group', 'dynamic'):
+        raise weights.refused('actorder', 'weight and group are')
+    return order in ('group', 'dynamic')
+
+
+def _check_activations(config: Options, group: Options) -> None:
+    for name in _ACTIVATIONS:
+        activations = group.group(name)
+        if not activations:
+            continue
+        if activations.text('type', 'int').lower() != 'int':
+            _log.warning('%s: its activations are not rounded to floats of %s bits', config.label,
+                         activations.whole('num_bits', 8))
+        elif activations.of('dynamic', str) or not activations.flag('dynamic', False):
+            _log.warning('%s: its fixed scales of activations are not used; W8A8 finds one for each token',
+                         config.label)
 
 
 class CompressedTensors:
-    """Matrices of 4 or 8 bits."""
+    """Matrices of some of these bits, in groups of some of these sizes (None: not said)."""
 
     marker = 'weight_scale'
     parts = ('weight', 'weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx',
-             'input_scale', 'input_zero_point')
+             'input_scale', 'input_zero_point', 'output_scale', 'output_zero_point')
+
+    def __init__(self, bits: set[int], group_sizes: set[int] | None, ordered: bool = False) -> None:
+        """Hold what the configuration says; `ordered`: columns of some matrices are ordered by activation."""
+        self._bits, self._group_sizes, self._ordered = bits, group_sizes, ordered
 
     def shape(self, parts: Parts) -> tuple[int, int]:
         """Return rows and columns."""
@@ -77,27 +125,43 @@ class CompressedTensors:
     def matrix(self, parts: Parts) -> Linear:
         """Return w4z, w8g or w8c."""
         rows, cols = self.shape(parts)
-        groups = parts.shape('weight_scale')[1]
-        if groups < 1 or cols % groups:
-            raise parts.error(f'weight_scale has {groups} groups for {cols} columns')
-        scales = parts.numbers('weight_scale', (rows, groups))
-        if 'weight_g_idx' in parts:
-            order = parts.integers('weight_g_idx', 'I32', (cols,))
-            if not np.array_equal(order, np.arange(cols) // (cols // groups)):
-                raise parts.unsupported('is ordered by activation (actorder = group), which is not supported; quantize '
-                                        'it with actorder = weight')
-        if 'weight_packed' not in parts:
-            return self._int(parts, rows, scales)
+        scales = _spread(parts, rows, 'weight_scale')
+        count, packed = scales.shape[1], 'weight_packed' in parts
+        group_of = parts.integers('weight_g_idx', 'I32', (cols,)) if 'weight_g_idx' in parts else None
+        if self._ordered and self._bits == {4} and group_of is None and count > 1:
+            raise parts.error('weight_g_idx is missing, which actorder = group needs; the checkpoint is incomplete')
+        groups = column_groups(parts, cols, count, self._group_sizes, group_of)
+        if not packed:
+            return eight_bits(parts, parts.integers('weight', 'I8'), scales, _zeros(parts, rows, count, 8, 0), groups)
         bits = parts.shape('weight_packed')[1] * 32 // cols
-        q = unpacked(parts.integers('weight_packed', 'I32'), bits)
-        zeros = np.full((rows, groups), 1 << (bits - 1), dtype=np.uint8)
-        if 'weight_zero_point' in parts:
-            words = parts.integers('weight_zero_point', 'I32', (-(-rows * bits // 32), groups))
-            zeros = unpacked(words.T, bits)[:, :rows].T
-        return four_bits(parts, q, scales, zeros) if bits == 4 else eight_bits(parts, signed(parts, q, zeros), scales)
+        if bits not in self._bits:
+            raise parts.error(f'weight_packed has {bits} bits, and the configuration says num_bits = '
+                              f'{" or ".join(map(str, sorted(self._bits)))}')
+        q, middle = unpacked(parts.integers('weight_packed', 'I32'), bits), 1 << (bits - 1)
+        zeros = _zeros(parts, rows, count, bits, middle)
+        if zeros is None:
+            zeros = np.full((rows, count), middle, dtype=np.uint8)
+        return (four_bits if bits == 4 else eight_bits)(parts, q, scales, zeros, groups)
 
-    def _int(self, parts: Parts, rows: int, scales: np.ndarray[Any, np.dtype[np.float32]]) -> Linear:
-        q = parts.integers('weight', 'I8')
-        if 'weight_zero_point' in parts and parts.integers('weight_zero_point', 'I8', (rows, scales.shape[1])).any():
-            raise parts.unsupported('has 8 bits with zero points; 8 bits are supported where they are symmetric')
-        return eight_bits(parts, q, scales)
+
+def _spread(parts: Parts, rows: int, part: str) -> Values:
+    """Return scales [rows, groups]; one of the whole matrix for each row."""
+    dims = parts.dims(part)
+    values = parts.numbers(part, dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, parts.shape(part)[1]))
+    return np.array(np.broadcast_to(values.reshape(-1, 1), (rows, 1)) if len(dims) < 2 or dims == (1, 1) else values)
+
+
+def _zeros(parts: Parts, rows: int, count: int, bits: int, middle: int) -> npt.NDArray[Any] | None:
+    """Return zero points [rows, groups] with `middle` added, as the numbers have it; None where there are none."""
+    part = 'weight_zero_point'
+    if part not in parts:
+        return None
+    if parts.dtype(part) == 'I32':
+        words = parts.integers(part, 'I32', (-(-rows * bits // 32), count))
+        return unpacked(words.T, bits)[:, :rows].T
+    dims = parts.dims(part)
+    stored = parts.integers(part, 'I8', dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, count))
+    zeros = np.broadcast_to(stored.reshape(-1, 1) if stored.ndim < 2 else stored, (rows, count)).astype(np.int16)
+    if (zeros < -(1 << (bits - 1))).any() or (zeros >= 1 << (bits - 1)).any():
+        raise parts.error(f'{part} has numbers of more than {bits} bits')
+    return (zeros + middle).astype(np.uint8 if middle else np.int8)

@@ -5,76 +5,154 @@ GPTQ as AutoGPTQ and GPTQModel pack it: s * (q - z) with q and z of 4 or 8 bits,
 
 qweight int32 [cols * bits / 32, rows]: columns of one row in a word. qzeros int32 [groups, rows * bits / 32]: rows
 of one group in a word, less one in the first version of the format (github.com/AutoGPTQ/AutoGPTQ, qlinear_*.py),
-as they are in `gptq_v2` (github.com/ModelCloud/GPTQModel). g_idx int32 [cols] is the group of each column.
+as they are in `gptq_v2` (github.com/ModelCloud/GPTQModel), whose words may also have 8, 16 or 64 bits (`pack_dtype`).
+g_idx int32 [cols] is the group of each column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.importers.integer_grid import eight_bits, four_bits, signed, unpacked
-from tinychat_core.importers.packed_source import Packing, Parts
+from tinychat_core.importers.column_groups import column_groups
+from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
+from tinychat_core.importers.options import Options
+from tinychat_core.importers.packed_source import Parts
 
 _LESS_ONE = {'gptq': True, 'gptq_v2': False}
+_WORDS = {'I8': 8, 'I16': 16, 'I32': 32, 'I64': 64}  # bits of a word
+_BITS = (4, 8)
 
 
-def packing(config: Mapping[str, Any], label: str) -> Packing:
+@dataclass(frozen=True)
+class Settings:
+    """
+    What a configuration says of all matrices: any of them has some of these bits and group sizes (None: not said).
+
+    `less_one`: zero points are stored less one. `symmetric`: they are all in the middle. `ordered`: columns are in
+    the order of activations (desc_act).
+    """
+
+    bits: Collection[int]
+    group_sizes: Collection[int] | None
+    less_one: bool
+    symmetric: bool
+    ordered: bool = False
+
+
+def packing(config: Options) -> Gptq:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
-    bits, format_ = config.get('bits'), config.get('checkpoint_format') or 'gptq'
-    if bits not in (4, 8):
-        raise UnsupportedModelError(f'{label}: GPTQ with bits = {bits} is not supported; 4 and 8 are')
-    if format_ not in _LESS_ONE or config.get('is_marlin_format'):
-        raise UnsupportedModelError(f'{label}: GPTQ with checkpoint_format = {format_} is not supported; '
+    format_ = config.text('checkpoint_format') or config.text('format') or 'gptq'
+    if config.flag('is_marlin_format', False):
+        format_ = 'marlin'
+    if format_ not in _LESS_ONE:
+        raise UnsupportedModelError(f'{config.label}: GPTQ with checkpoint_format = {format_} is not supported; '
                                     f'{" and ".join(_LESS_ONE)} are')
-    others = [rule for rule, options in (config.get('dynamic') or {}).items() if options and rule[:1] != '-']
-    if others:
-        raise UnsupportedModelError(f'{label}: GPTQ with dynamic = {others[0]} is not supported; one number of bits '
-                                    'for all is')
-    return Gptq(bits, _LESS_ONE[format_])
+    for name in ('rotation', 'adapter'):
+        config.only(name, 'leave it out when you quantize')
+    exceptions = {rule: options for rule, options in config.groups('dynamic').items() if not rule.startswith('-:')}
+    return Gptq(settings(config, 'GPTQ', exceptions, _LESS_ONE[format_], config.flag('desc_act', False)))
+
+
+def settings(config: Options, tool: str, exceptions: Mapping[str, Options], less_one: bool,
+             ordered: bool = False) -> Settings:
+    """
+    Return what `config` says of all matrices and `exceptions` of some, by name or pattern.
+
+    Which of them a matrix has is seen from its tensors, so that patterns need not be matched.
+    """
+    bits, sizes = [check_bits(config, tool)], [config.group_size()]
+    for rule in exceptions.values():
+        if 'bits' in rule:
+            # More than eight bits, or none: as it was before.
+            bits.extend([] if (rule.whole('bits') or 16) > 8 else [check_bits(rule, tool)])
+        if 'group_size' in rule:
+            sizes.append(rule.group_size())
+        rule.flag('sym', True)
+    return Settings(bits, None if sizes[0] is None else {size for size in sizes if size is not None}, less_one,
+                    config.flag('sym', True), ordered)
+
+
+def check_bits(config: Options, tool: str) -> int:
+    """Return the bits of a configuration; UnsupportedModelError where they are not 4 or 8."""
+    bits = config.whole('bits')
+    if bits not in _BITS:
+        where = '' if config.name == 'quantization_config' else f' in {config.name}'
+        raise UnsupportedModelError(f'{config.label}: {tool} with bits = {bits}{where} is not supported; 4 and 8 are '
+                                    '(import the model as it was before with --weights W4)')
+    return bits
 
 
 class Gptq:
-    """Matrices of 4 or 8 bits; `less_one`: zero points are stored less one."""
+    """Matrices of 4 or 8 bits."""
 
     marker = 'qweight'
     parts = ('qweight', 'qzeros', 'scales', 'g_idx')
 
-    def __init__(self, bits: int, less_one: bool) -> None:
+    def __init__(self, settings: Settings) -> None:
         """Hold what the configuration says."""
-        self._bits, self._less_one = bits, less_one
+        self._settings = settings
 
     def shape(self, parts: Parts) -> tuple[int, int]:
         """Return rows and columns."""
         words, rows = parts.shape('qweight')
-        return rows, words * 32 // self._bits
+        return rows, words * self._word(parts) // self._bits(parts)
 
     def matrix(self, parts: Parts) -> Linear:
         """Return w4z, w8g or w8c."""
-        rows, cols = self.shape(parts)
-        groups = parts.shape('scales')[0]
-        if groups < 1 or cols % groups:
-            raise parts.error(f'scales are {groups} for {cols} columns')
-        q = unpacked(parts.integers('qweight', 'I32').T, self._bits)
-        scales = np.ascontiguousarray(parts.numbers('scales', (groups, rows)).T)
-        zeros = unpacked(parts.integers('qzeros', 'I32', (groups, rows * self._bits // 32)), self._bits).T
-        if self._less_one:
-            # One more than the largest is 0: what was less than 0 when it was stored.
-            zeros = (zeros + 1).astype(np.uint8) & (2 ** self._bits - 1)
-        if 'g_idx' in parts:
-            _check_order(parts, parts.integers('g_idx', 'I32', (cols,)), groups)
-        if self._bits == 8:
-            return eight_bits(parts, signed(parts, q, zeros), scales)
-        return four_bits(parts, q, scales, zeros)
+        settings, bits, word = self._settings, self._bits(parts), self._word(parts)
+        kind, (rows, cols) = parts.dtype('qweight'), self.shape(parts)
+        count = parts.shape('scales')[0]
+        group_of = parts.integers('g_idx', 'I32', (cols,)) if 'g_idx' in parts else None
+        if settings.ordered and group_of is None and count > 1:
+            raise parts.error('g_idx is missing, which desc_act = true needs; the checkpoint is incomplete')
+        groups = column_groups(parts, cols, count, settings.group_sizes, group_of)
+        if groups.order is not None and not settings.ordered:
+            parts.say('desc_act is false, but g_idx orders the columns; g_idx is followed')
+        scales = np.ascontiguousarray(parts.numbers('scales', (count, rows)).T)
+        zeros = unpacked(parts.integers('qzeros', kind, (count, rows * bits // word)), bits).T
+        q = unpacked(parts.integers('qweight', kind).T, bits)
+        zeros = self._zeros(parts, zeros, bits)
+        if bits == 8:
+            return eight_bits(parts, q, scales, zeros, groups)
+        return four_bits(parts, q, scales, zeros, groups)
 
+    def _bits(self, parts: Parts) -> int:
+        """Return the bits of a number, as the shape of the zero points says."""
+        rows, words = parts.shape('qweight')[1], parts.shape('qzeros')[1]
+        fitting = [bits for bits in _BITS if words * self._word(parts) == rows * bits]
+        if not fitting:
+            raise parts.error(f'qzeros has {words} columns for {rows} rows; numbers of 4 and 8 bits are supported')
+        if fitting[0] not in self._settings.bits:
+            raise parts.error(f'qweight has {fitting[0]} bits, and the configuration says bits = '
+                              f'{" or ".join(map(str, sorted(set(self._settings.bits))))}')
+        return fitting[0]
 
-def _check_order(parts: Parts, group_of: npt.NDArray[np.int32], groups: int) -> None:
-    """Raise UnsupportedModelError where the columns of a group do not lie together."""
-    if not np.array_equal(group_of, np.arange(len(group_of)) // (len(group_of) // groups)):
-        raise parts.unsupported('is ordered by activation (desc_act), which is not supported; quantize it with '
-                                'desc_act = False or static_groups = True')
+    def _word(self, parts: Parts) -> int:
+        kind = parts.dtype('qweight')
+        if kind not in _WORDS:
+            raise parts.error(f'qweight has the type {kind} instead of I32')
+        return _WORDS[kind]
+
+    def _zeros(self, parts: Parts, stored: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+        """
+        Return the zero points that stored ones mean.
+
+        Symmetric ones tell which version of the format stored them, whatever the configuration says.
+        """
+        settings, middle = self._settings, 1 << (bits - 1)
+        # One more than the largest is 0: what was less than 0 when it was stored.
+        zeros = (stored + np.uint8(settings.less_one)) & np.uint8((1 << bits) - 1)
+        if settings.symmetric and (zeros != middle).any():
+            if (zeros == (middle + 1 if settings.less_one else middle - 1)).all():
+                other = 'gptq_v2' if settings.less_one else 'gptq'
+                parts.say(f'its zero points are all {int(zeros[0, 0])} and sym is true; they are read as {middle}, as '
+                          f'the format {other} stores it')
+                return np.full_like(zeros, middle)
+            parts.say(f'sym is true, but its zero points are not all {middle}; they are read as they are stored')
+        return zeros

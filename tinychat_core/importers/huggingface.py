@@ -65,7 +65,7 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
         files_of_weights = [ShardFile(path, advice='get the file again') for path in shards]
     else:
         check_regular(packed)
-        shards, packing = [packed], autoawq.Awq()
+        shards, packing = [packed], packing if isinstance(packing, autoawq.Awq) else autoawq.Awq()
         files_of_weights = [PtFile(packed)]
     sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
     identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core.checkpoint.input_order import InputOrder
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.importers.column_groups import ColumnGroups
 from tinychat_core.importers.packed_source import Parts, Values
 
 Array = npt.NDArray[Any]
 
-_GROUP_SIZES = (128, 64, 32)
-
 
 def unpacked(words: Array, bits: int, order: Sequence[int] | None = None) -> npt.NDArray[np.uint8]:
     """
-    Return the numbers [n, m * 32 / bits] of 4 or 8 bits in words int32 [n, m], the lowest bits first.
+    Return the numbers [n, m * bits of a word / bits] of 4 or 8 bits in words [n, m], the lowest bits first.
 
     `order`: which of a word's numbers its i-th place holds.
     """
@@ -31,45 +31,50 @@ def unpacked(words: Array, bits: int, order: Sequence[int] | None = None) -> npt
     return numbers.reshape(len(words), -1, len(order))[..., np.argsort(order)].reshape(len(words), -1)
 
 
-def four_bits(parts: Parts, q: Array, scales: Values, zeros: Array) -> Linear:
-    """Return w4z: s * (q - z) of q [rows, cols], scales and zeros [rows, groups], all 0 to 15."""
-    size, times = _regrouped(parts, q.shape[1], scales.shape[1])
-    return Linear('w4z', q.shape[0], q.shape[1], size, None, q, np.repeat(_halves(parts, scales), times, axis=1),
-                  zeros=np.repeat(zeros, times, axis=1))
+def four_bits(parts: Parts, q: Array, scales: Values, zeros: Array, groups: ColumnGroups) -> Linear:
+    """Return w4z: s * (q - z) of q [rows, cols], scales and zeros [rows, the source's groups], all 0 to 15."""
+    return _grouped('w4z', q, _halves(parts, scales), groups, zeros=zeros)
 
 
-def four_bits_and_minimum(parts: Parts, q: Array, scales: Values, mins: Values) -> Linear:
-    """Return w4m: s * q + m of q [rows, cols], scales and minima [rows, groups]."""
-    size, times = _regrouped(parts, q.shape[1], scales.shape[1])
-    return Linear('w4m', q.shape[0], q.shape[1], size, None, q, np.repeat(_halves(parts, scales), times, axis=1),
-                  np.repeat(_halves(parts, mins), times, axis=1))
+def four_bits_and_minimum(parts: Parts, q: Array, scales: Values, mins: Values, groups: ColumnGroups) -> Linear:
+    """Return w4m: s * q + m of q [rows, cols], scales and minima [rows, the source's groups]."""
+    return _grouped('w4m', q, _halves(parts, scales), groups, mins=_halves(parts, mins))
 
 
-def eight_bits(parts: Parts, q: Array, scales: Values) -> Linear:
-    """Return w8g, or w8c where a row has one scale: s * q of q int8 [rows, cols], scales [rows, groups]."""
+def eight_bits(parts: Parts, q: Array, scales: Values, zeros: Array | None, groups: ColumnGroups) -> Linear:
+    """
+    Return w8g, or w8c where a row has one scale: s * (q - z) of q [rows, cols], scales and zeros [rows, groups].
+
+    Raises UnsupportedModelError where q - z needs more than eight bits.
+    """
+    if zeros is not None:
+        q = _signed(parts, q, zeros, groups)
     if scales.shape[1] == 1:
-        return Linear('w8c', q.shape[0], q.shape[1], 0, None, q, scales)
-    size, times = _regrouped(parts, q.shape[1], scales.shape[1])
-    return Linear('w8g', q.shape[0], q.shape[1], size, None, q, np.repeat(_halves(parts, scales), times, axis=1))
+        return Linear('w8c', q.shape[0], q.shape[1], 0, None, q, np.ascontiguousarray(scales))
+    return _grouped('w8g', q, _halves(parts, scales), groups)
 
 
-def signed(parts: Parts, q: Array, zeros: Array) -> npt.NDArray[np.int8]:
-    """Return q - z as int8, of q [rows, cols] and zeros [rows, groups]; UnsupportedModelError where it overflows."""
-    difference = q.astype(np.int16) - np.repeat(zeros.astype(np.int16), q.shape[1] // zeros.shape[1], axis=1)
+def _signed(parts: Parts, q: Array, zeros: Array, groups: ColumnGroups) -> npt.NDArray[np.int8]:
+    spread = np.repeat(zeros.astype(np.int16)[:, groups.source], groups.size, axis=1)
+    if groups.order is not None:
+        spread = spread[:, np.argsort(groups.order)]
+    difference = q.astype(np.int16) - spread
     if difference.min() < -128 or difference.max() > 127:
         raise parts.unsupported('has 8 bits with zero points; 8 bits are supported where they are symmetric')
     return difference.astype(np.int8)
 
 
-def _regrouped(parts: Parts, cols: int, groups: int) -> tuple[int, int]:
-    """Return a group size of ours, and how many of ours are one of theirs."""
-    if groups < 1 or cols % groups:
-        raise parts.error(f'scales are {groups} for {cols} columns')
-    theirs = cols // groups
-    for ours in _GROUP_SIZES:
-        if theirs % ours == 0:
-            return ours, theirs // ours
-    raise parts.unsupported(f'has groups of {theirs} columns; supported are 32, 64, 128 and what these divide')
+def _grouped(format_: str, q: Array, scales: Array, groups: ColumnGroups, *, zeros: Array | None = None,
+             mins: Array | None = None) -> Linear:
+    """Return a matrix in groups of ours, its columns in their stored order."""
+    def spread(values: Array | None) -> Array | None:
+        return None if values is None else np.ascontiguousarray(values[:, groups.source])
+
+    if groups.order is not None:
+        q = np.ascontiguousarray(q[:, groups.order])
+    order = None if groups.order is None else InputOrder.of(groups.order, len(q))
+    return Linear(format_, q.shape[0], q.shape[1], groups.size, None, q, spread(scales), spread(mins), spread(zeros),
+                  order)
 
 
 def _halves(parts: Parts, values: Values) -> npt.NDArray[np.float16]:

@@ -53,9 +53,13 @@ class Parts:
         """Return the type of a part; TinyChatError where it is missing."""
         return self._file(part).dtype(f'{self.name}.{part}')
 
+    def dims(self, part: str) -> tuple[int, ...]:
+        """Return the shape of a part; TinyChatError where it is missing."""
+        return self._file(part).shapes[f'{self.name}.{part}']
+
     def shape(self, part: str) -> tuple[int, ...]:
         """Return the shape of a part, which has two dimensions; TinyChatError where it is missing or has not."""
-        shape = self._file(part).shapes[f'{self.name}.{part}']
+        shape = self.dims(part)
         if len(shape) != 2:
             raise self.error(f'{part} has the shape {list(shape)}')
         return shape
