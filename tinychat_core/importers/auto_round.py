@@ -40,6 +40,6 @@ def packing(config: Options) -> Packing:
     if kind not in _AWQ:
         return Gptq(found)
     if set(found.bits) != {4}:
-        raise UnsupportedModelError(f'{config.label}: AutoRound with bits = 8 as {config.text(name)} is not supported; '
+        raise UnsupportedModelError(f'{config.label}: AutoRound with bits = 8 as auto_round:{kind} is not supported; '
                                     'auto_round:auto_gptq is')
     return Awq(found.group_sizes, found.symmetric)

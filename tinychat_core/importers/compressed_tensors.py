@@ -24,7 +24,7 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.column_groups import column_groups, WHOLE_ROW
 from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
-from tinychat_core.importers.options import Options
+from tinychat_core.importers.options import Options, shown
 from tinychat_core.importers.packed_source import Parts, Values
 
 _log = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ def packing(config: Options) -> CompressedTensors:
     for group in groups.values():
         format_ = group.text('format') or config.text('format', 'None')
         if format_ not in (*_FORMATS, _ALSO_INT):
-            raise refuse(f'format = {format_}', f'{" and ".join(_FORMATS)} are')
+            raise refuse(f'format = {shown(format_)}', f'{" and ".join(_FORMATS)} are')
         weights = group.group('weights')
         kind, count = weights.text('type', 'int').lower(), weights.whole('num_bits')
         if count not in (4, 8) or kind != 'int':
-            raise refuse(f'weights of {count} bits and type {kind}', 'integers of 4 and 8 bits are')
+            raise refuse(f'weights of {count} bits and type {shown(kind)}', 'integers of 4 and 8 bits are')
         bits.add(count)
         sizes.add(_group_size(weights))
         ordered |= _ordered(weights)

@@ -35,8 +35,10 @@ class Options:
         return type(self._values.get(name)) is kind
 
     def whole(self, name: str, default: int | None = None) -> int | None:
-        """Return a whole number."""
+        """Return a whole number of at most nine digits."""
         value: int | None = self._read(name, default, int, 'a whole number')
+        if value is not None and abs(value) > 999_999_999:
+            raise self.refused(name, 'no number here is so large')
         return value
 
     def flag(self, name: str, default: bool) -> bool:
@@ -64,7 +66,7 @@ class Options:
         if name not in self._values:
             return None
         size = self.whole(name)
-        if size is not None and (size < -1 or size > 2 ** 31):
+        if size is not None and size < -1:
             raise self.refused(name, '-1 or a number of columns is')
         return 0 if size is None else max(size, 0)
 
