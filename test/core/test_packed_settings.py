@@ -193,17 +193,20 @@ COMPRESSED: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
                                partial(with_zero_points, dims=(1,)), ROW),
     'int in groups': ({**INT, 'config_groups': schemes(strategy='group', group_size=32)}, packed.compressed_int,
                       {**ROW, 'group_size': 32}),
-    'packed, int8 zero points': ({**W4A16, 'config_groups': schemes(num_bits=4, strategy='group', group_size=32)},
-                                 signed_zero_points, {'group_size': 32}),
-    'packed, null group_size': ({**W4A16, 'config_groups': schemes(num_bits=4, strategy='channel', group_size=None)},
-                                packed.compressed_packed, {'group_size': -1}),
+    'packed, int8 zero points': ({**W4A16, 'config_groups': schemes(
+        num_bits=4, strategy='group', group_size=32, symmetric=False)}, signed_zero_points, {'group_size': 32}),
+    'packed, null group_size': ({**W4A16, 'config_groups': schemes(
+        num_bits=4, strategy='channel', group_size=None, symmetric=False)}, packed.compressed_packed,
+        {'group_size': -1}),
     'a format for each group': ({**W4A16, 'format': 'mixed-precision', 'config_groups': {'a': {
-        **schemes(num_bits=4, strategy='group', group_size=32)['a'], 'format': 'pack-quantized'}}},
+        **schemes(num_bits=4, strategy='group', group_size=32, symmetric=False)['a'], 'format': 'pack-quantized'}}},
         packed.compressed_packed, {'group_size': 32}),
     'ordered by static groups': ({**W4A16, 'config_groups': schemes(
-        num_bits=4, strategy='group', group_size=32, actorder='static')}, packed.compressed_packed, {'group_size': 32}),
+        num_bits=4, strategy='group', group_size=32, actorder='static', symmetric=False)}, packed.compressed_packed,
+        {'group_size': 32}),
     'letters of any size': ({**W4A16, 'config_groups': schemes(
-        num_bits=4, type='INT', strategy='Group', group_size=32)}, packed.compressed_packed, {'group_size': 32}),
+        num_bits=4, type='INT', strategy='Group', group_size=32, symmetric=False)}, packed.compressed_packed,
+        {'group_size': 32}),
 }
 
 
@@ -286,6 +289,34 @@ def test_what_is_not_served_is_named(tmp_path: Path, config: dict[str, Any], why
     pack = packed.compressed_packed if config['quant_method'] == 'compressed-tensors' else packed.gptq
     directory, _ = saved(tmp_path, config, pack, group_size=32)
     assert why in refused(tmp_path, directory)
+
+
+def test_zero_points_that_are_promised_and_missing_are_named(tmp_path: Path) -> None:
+    for pack, config in ((partial(packed.compressed_packed, zero_points=False), W4A16), (packed.compressed_int, INT)):
+        bits = 4 if config is W4A16 else 8
+        groups = schemes(num_bits=bits, strategy='channel', symmetric=False)
+        directory, _ = saved(tmp_path, {**config, 'config_groups': groups}, pack, group_size=-1, bits=bits)
+        assert 'weight_zero_point is missing, which symmetric = false needs' in refused(tmp_path, directory)
+
+
+def test_zero_points_that_symmetric_does_not_explain_are_said(
+        tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
+    config = {**W4A16, 'config_groups': schemes(num_bits=4, strategy='channel')}
+    assert_imported(tmp_path, *saved(tmp_path, config, packed.compressed_packed, group_size=-1))
+    assert said(core_log) == ['symmetric is true, but its zero points are not all 0; they are read as they are stored']
+
+
+def test_a_head_that_was_quantized_by_itself_is_not_the_embedding(
+        tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
+    made, _ = packed.model(packed.gptq, **FOUR)
+    g = packed.grid((272, 64), 32, 5, symmetric=True)
+    del made['lm_head.weight']
+    made |= {f'lm_head.{part}': torch.from_numpy(np.ascontiguousarray(array)) for part, array in packed.gptq(g).items()}
+    made['model.embed_tokens.weight'] = torch.ones((272, 64)).half()
+    checkpoint = imported(tmp_path, save(tmp_path / 'theirs', made, {
+        'vocab_size': 272, 'tie_word_embeddings': True, 'quantization_config': {**SYM, 'lm_head': True}}))
+    assert np.array_equal(checkpoint.linear('head').dequantized(), g.values)
+    assert said(core_log) == ['tie_word_embeddings is true, but its head is quantized by itself; it is used']
 
 
 def test_an_order_that_is_promised_and_missing_is_named(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.column_groups import column_groups, WHOLE_ROW
 from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
-from tinychat_core.importers.options import Options, shown
+from tinychat_core.importers.options import bare, Options
 from tinychat_core.importers.packed_source import Parts, Values
 
 _log = logging.getLogger(__name__)
@@ -48,21 +48,22 @@ def packing(config: Options) -> CompressedTensors:
             raise refuse(name, 'leave it out when you quantize')
     if config.group('sparsity_config').text('format', 'dense') != 'dense':
         raise refuse('sparsity_config', 'dense weights are')
-    sizes, bits, ordered = set[int | None](), set[int](), False
+    sizes, bits, symmetric, ordered = set[int | None](), set[int](), set[bool | None](), False
     for group in groups.values():
         format_ = group.text('format') or config.text('format', 'None')
         if format_ not in (*_FORMATS, _ALSO_INT):
-            raise refuse(f'format = {shown(format_)}', f'{" and ".join(_FORMATS)} are')
+            raise refuse(f'format = {bare(format_)}', f'{" and ".join(_FORMATS)} are')
         weights = group.group('weights')
         kind, count = weights.text('type', 'int').lower(), weights.whole('num_bits')
         if count not in (4, 8) or kind != 'int':
-            raise refuse(f'weights of {count} bits and type {shown(kind)}', 'integers of 4 and 8 bits are')
+            raise refuse(f'weights of {count} bits and type {bare(kind)}', 'integers of 4 and 8 bits are')
         bits.add(count)
         sizes.add(_group_size(weights))
+        symmetric.add(weights.flag('symmetric', True) if 'symmetric' in weights else None)
         ordered |= _ordered(weights)
         _check_activations(config, group)
     known = {size for size in sizes if size is not None}
-    return CompressedTensors(bits, None if None in sizes else known, ordered)
+    return CompressedTensors(bits, None if None in sizes else known, symmetric, ordered)
 
 
 def _group_size(weights: Options) -> int | None:
@@ -107,9 +108,15 @@ class CompressedTensors:
     parts = ('weight', 'weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx',
              'input_scale', 'input_zero_point', 'output_scale', 'output_zero_point')
 
-    def __init__(self, bits: set[int], group_sizes: set[int] | None, ordered: bool = False) -> None:
-        """Hold what the configuration says; `ordered`: columns of some matrices are ordered by activation."""
-        self._bits, self._group_sizes, self._ordered = bits, group_sizes, ordered
+    def __init__(self, bits: set[int], group_sizes: set[int] | None, symmetric: set[bool | None],
+                 ordered: bool = False) -> None:
+        """
+        Hold what the configuration says.
+
+        `symmetric`: whether zero points are in the middle, None where it does not say. `ordered`: columns of some
+        matrices are ordered by activation.
+        """
+        self._bits, self._group_sizes, self._symmetric, self._ordered = bits, group_sizes, symmetric, ordered
 
     def shape(self, parts: Parts) -> tuple[int, int]:
         """Return rows and columns."""
@@ -132,16 +139,26 @@ class CompressedTensors:
             raise parts.error('weight_g_idx is missing, which actorder = group needs; the checkpoint is incomplete')
         groups = column_groups(parts, cols, count, self._group_sizes, group_of)
         if not packed:
-            return eight_bits(parts, parts.integers('weight', 'I8'), scales, _zeros(parts, rows, count, 8, 0), groups)
+            zeros = _zeros(parts, rows, count, 8, 0)
+            self._check_zeros(parts, zeros, 0)
+            return eight_bits(parts, parts.integers('weight', 'I8'), scales, zeros, groups)
         bits = parts.shape('weight_packed')[1] * 32 // cols
         if bits not in self._bits:
             raise parts.error(f'weight_packed has {bits} bits, and the configuration says num_bits = '
                               f'{" or ".join(map(str, sorted(self._bits)))}')
         q, middle = unpacked(parts.integers('weight_packed', 'I32'), bits), 1 << (bits - 1)
         zeros = _zeros(parts, rows, count, bits, middle)
+        self._check_zeros(parts, zeros, middle)
         if zeros is None:
             zeros = np.full((rows, count), middle, dtype=np.uint8)
         return (four_bits if bits == 4 else eight_bits)(parts, q, scales, zeros, groups)
+
+    def _check_zeros(self, parts: Parts, zeros: npt.NDArray[Any] | None, middle: int) -> None:
+        if zeros is None and self._symmetric == {False}:
+            raise parts.error('weight_zero_point is missing, which symmetric = false needs; '
+                              'the checkpoint is incomplete')
+        if zeros is not None and self._symmetric == {True} and (zeros != middle).any():
+            parts.say('symmetric is true, but its zero points are not all 0; they are read as they are stored')
 
 
 def _spread(parts: Parts, rows: int, part: str) -> Values:

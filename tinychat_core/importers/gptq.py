@@ -21,7 +21,7 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.column_groups import column_groups
 from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
-from tinychat_core.importers.options import Options, shown
+from tinychat_core.importers.options import bare, Options
 from tinychat_core.importers.packed_source import Parts
 
 _LESS_ONE = {'gptq': True, 'gptq_v2': False}
@@ -47,11 +47,11 @@ class Settings:
 
 def packing(config: Options) -> Gptq:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
-    format_ = config.text('checkpoint_format') or config.text('format') or 'gptq'
+    format_ = (config.text('checkpoint_format') or config.text('format') or 'gptq').lower()
     if config.flag('is_marlin_format', False):
         format_ = 'marlin'
     if format_ not in _LESS_ONE:
-        raise UnsupportedModelError(f'{config.label}: GPTQ with checkpoint_format = {shown(format_)} is not supported; '
+        raise UnsupportedModelError(f'{config.label}: GPTQ with checkpoint_format = {bare(format_)} is not supported; '
                                     f'{" and ".join(_LESS_ONE)} are')
     for name in ('rotation', 'adapter'):
         config.only(name, 'leave it out when you quantize')

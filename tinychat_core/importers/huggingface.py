@@ -71,8 +71,11 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}
     plain = HuggingFaceSource(directory, files_of_weights)
     source: Source = plain if packing is None else PackedSource(plain, packing)
-    return Opened(source=source, family=family, names=in_file(family.names(Config(config)), source.names),
-                  model=model, files=files, identity=identity,
+    names = in_file(family.names(Config(config)), source.names)
+    if model['tied_head'] and isinstance(source, PackedSource) and source.is_packed(f'{names.get("head")}.weight'):
+        model['tied_head'] = False
+        _log.warning('%s: tie_word_embeddings is true, but its head is quantized by itself; it is used', directory)
+    return Opened(source=source, family=family, names=names, model=model, files=files, identity=identity,
                   name=f'{config.get("_name_or_path", "")} {directory.resolve().name}')
 
 

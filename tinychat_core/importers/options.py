@@ -7,9 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinychat_core.errors import TinyChatError, UnsupportedModelError
-
-_LONGEST = 60  # characters of a value in a message
+from tinychat_core.errors import shown, TinyChatError, UnsupportedModelError
 
 
 class Options:
@@ -18,7 +16,7 @@ class Options:
     def __init__(self, values: Any, label: str, name: str) -> None:
         """Hold `values`; `label` and `name` say in a message where they stand."""
         if not isinstance(values, dict):
-            raise TinyChatError(f'{label}: {name} is {shown(values)} instead of options')
+            raise TinyChatError(f'{label}: {name} is {bare(values)} instead of options')
         self.label, self.name = label, name
         self._values: Mapping[str, Any] = values
 
@@ -58,7 +56,7 @@ class Options:
     def groups(self, name: str) -> dict[str, Options]:
         """Return options within by name, each options again, without those that are null."""
         inner = self.group(name)
-        return {key: Options(value, self.label, f'{inner.name}.{shown(key)}')
+        return {key: Options(value, self.label, f'{inner.name}.{bare(key)}')
                 for key, value in inner._values.items() if value is not None}
 
     def group_size(self, name: str = 'group_size') -> int | None:
@@ -78,22 +76,17 @@ class Options:
     def refused(self, name: str, instead: str) -> UnsupportedModelError:
         """Return an error that names an option and its value; `instead` says what is supported."""
         return UnsupportedModelError(
-            f'{self.label}: {self.name} with {name} = {shown(self._values.get(name))} is not supported; {instead}')
+            f'{self.label}: {self.name} with {name} = {bare(self._values.get(name))} is not supported; {instead}')
 
     def _read(self, name: str, default: Any, kind: type, what: str) -> Any:
         value = self._values.get(name)
         if value is None:
             return default
         if type(value) is not kind:  # a bool is an int in Python, and here it is not
-            raise TinyChatError(f'{self.label}: {self.name} is damaged: {name} = {shown(value)} is not {what}')
+            raise TinyChatError(f'{self.label}: {self.name} is damaged: {name} = {bare(value)} is not {what}')
         return value
 
 
-def shown(value: Any) -> str:
-    """Return a value for a message: printable, on one line, and not longer than it helps."""
-    try:
-        text = value if isinstance(value, str) else str(value)
-    except (ValueError, RecursionError):  # an integer of more digits than Python writes
-        text = type(value).__name__
-    text = ''.join(letter if letter.isprintable() else '?' for letter in text[:_LONGEST + 1])
-    return text if len(text) <= _LONGEST else f'{text[:_LONGEST]}…'
+def bare(value: Any) -> str:
+    """Return a value for a message as `shown` does, a text without quotes: options are written name = value."""
+    return shown(value)[1:-1] if isinstance(value, str) else shown(value)

@@ -160,6 +160,10 @@ class PackedSource:
         parts = {f'{packed.name}.{part}' for packed in self._packed.values() for part in packing.parts}
         self._names = [*self._packed, *(name for name in plain.files if name not in parts)]
 
+    def is_packed(self, name: str) -> bool:
+        """Return whether a tensor is a packed matrix."""
+        return name in self._packed
+
     @property
     def label(self) -> str:
         """What to call it in a message."""

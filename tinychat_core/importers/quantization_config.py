@@ -9,7 +9,7 @@ from typing import Any
 
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers import auto_round, autoawq, compressed_tensors, gptq
-from tinychat_core.importers.options import Options, shown
+from tinychat_core.importers.options import bare, Options
 from tinychat_core.importers.packed_source import Packing
 
 _METHODS: Mapping[str, Callable[[Options], Packing]] = {
@@ -31,7 +31,7 @@ def packing_of(config: Any, label: str) -> Packing:
     method = options.text('quant_method', 'None')
     method = _OTHER_NAMES.get(method, method)
     if method not in _METHODS:
-        raise UnsupportedModelError(f'{label}: quant_method = {shown(method)} is not supported; '
+        raise UnsupportedModelError(f'{label}: quant_method = {bare(method)} is not supported; '
                                     f'{", ".join(_METHODS)} are (or give the model as it was before, and use '
                                     '`tinychat quantize`)')
     return _METHODS[method](options)
