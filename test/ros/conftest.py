@@ -61,9 +61,9 @@ def start_node(smollm2_checkpoint: Path) -> Iterator[Callable[..., tuple[Process
     """Return a function that starts a node with the real model: the process and its namespace."""
     nodes: list[Process] = []
 
-    def begin(*arguments: str, **options: Any) -> tuple[Process, str]:
+    def begin(*arguments: str, checkpoint: Path = smollm2_checkpoint, **options: Any) -> tuple[Process, str]:
         namespace = new_namespace()
-        nodes.append(node_process(namespace, smollm2_checkpoint, *arguments, **options))
+        nodes.append(node_process(namespace, checkpoint, *arguments, **options))
         return nodes[-1], namespace
 
     yield begin
