@@ -113,6 +113,10 @@ CASES: dict[str, list[Case]] = {
     "the directory above the model's, or below it (`original/`), or of a hub's copy": [
         lambda tmp_path: [str(Path(directory()(tmp_path)[0]).parent)],
         lambda tmp_path: [directory(change=beside('original/params.json'))(tmp_path)[0] + '/original']],
+    'one file of a directory (`model.safetensors`, `config.json`)': [
+        lambda tmp_path: [directory()(tmp_path)[0] + '/model.safetensors'],
+        lambda tmp_path: [directory()(tmp_path)[0] + '/config.json']],
+    'what was imported already': [directory(change=beside('tinychat.json'))],
     'an adapter (`adapter_config.json`)': [directory(change=beside('adapter_config.json'))],
     'pipes, devices and files without an end': [
         directory(change=link(name, '/dev/zero'))

@@ -179,6 +179,19 @@ def test_the_directory_beside_is_named(tmp_path: Path) -> None:
             import_model(str(directory), tmp_path / 'out')
 
 
+@pytest.mark.parametrize('name', ['model.safetensors', 'config.json', 'model.safetensors.index.json'])
+def test_one_file_of_a_directory(tmp_path: Path, name: str) -> None:
+    directory = save(tmp_path / 'theirs', tensors(torch.float16), shards=2 if 'index' in name else 1)
+    with pytest.raises(TinyChatError, match=f'{name} is one file of a model; give the directory that it is in'):
+        import_model(str(directory / name), tmp_path / 'out')
+
+
+def test_what_was_imported_is_not_imported_again(tmp_path: Path) -> None:
+    import_model(str(save(tmp_path / 'theirs', tensors(torch.float16))), tmp_path / 'ours')
+    with pytest.raises(TinyChatError, match='ours is imported already; use it as it is'):
+        import_model(str(tmp_path / 'ours'), tmp_path / 'again')
+
+
 @pytest.mark.parametrize(('name', 'reason'), [
     ('adapter_config.json', "is an adapter .*; merge it into its model with peft's merge_and_unload"),
     ('tiny.gguf', r'has no config.json; give one of its GGUF files: .*/tiny.gguf$'),

@@ -67,6 +67,8 @@ def open_source(source: str, packed: Path | None = None, chat_template: str | No
     path, module = Path(source), 'huggingface'
     if path.is_dir():
         pass
+    elif path.suffix in ('.safetensors', '.json', '.bin') and path.is_file():
+        raise TinyChatError(f'{source} is one file of a model; give the directory that it is in')
     elif path.exists():
         module = 'gguf'
     elif is_hub_id(source):

@@ -134,6 +134,8 @@ def check_directory(directory: Path) -> None:
     if (directory / 'adapter_config.json').exists():
         raise TinyChatError(f"{directory} is an adapter (adapter_config.json); merge it into its model with peft's "
                             'merge_and_unload, save that, and give its directory')
+    if (directory / 'tinychat.json').exists():
+        raise TinyChatError(f'{directory} is imported already; use it as it is, or `tinychat split` for another layout')
     if lexists(directory / 'config.json'):
         return
     found = sorted(path.name for path in directory.glob('*.gguf'))
