@@ -88,11 +88,11 @@ def _built(directory: Path, file: Path, config: Mapping[str, Any],
 
     text = file.read_text(encoding='utf-8')
     name = class_of(config, model, '"ByteLevel"' in text)
-    options = dict(config)
+    options = _with_extra(config)
     if 'added_tokens_decoder' in config:
         added = {int(id_): _added(token) for id_, token in config['added_tokens_decoder'].items()}
     else:
-        options |= read_json(directory / 'special_tokens_map.json')
+        options = _with_map(options, read_json(directory / 'special_tokens_map.json'))
         special = {*_named(options).values(), *_extra(options)}
         added = {id_: _added({'content': token, 'special': token in special})
                  for token, id_ in read_json(directory / 'added_tokens.json').items()}
@@ -103,7 +103,7 @@ def _built(directory: Path, file: Path, config: Mapping[str, Any],
         library = Library.from_str(json.dumps(rebuilt(name, parsed, options)))
     else:
         library = Library.from_str(text)
-    named = {**default_tokens(name), **_named(options)}
+    named = _named({**default_tokens(name), **options})
     pad = named.get('pad_token')
     if pad is not None and not is_mark(pad) and library.token_to_id(pad) is not None and not any(
             token.content == pad for token in (*added.values(), *library.get_added_tokens_decoder().values())):
@@ -152,8 +152,28 @@ def _named(options: Mapping[str, Any]) -> dict[str, str]:
     return {**found, **{name: text for name, token in more if (text := token_text(token)) is not None}}
 
 
+def _with_extra(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tokenizer_config.json with the newer name of `additional_special_tokens`."""
+    options = dict(config)
+    if 'additional_special_tokens' in options and not options.get('extra_special_tokens'):
+        options['extra_special_tokens'] = options.pop('additional_special_tokens')
+    return options
+
+
+def _with_map(options: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with what special_tokens_map.json says instead; of the other special tokens, with more."""
+    made = {**options, **tokens}
+    first, more = options.get('extra_special_tokens'), tokens.get('extra_special_tokens')
+    if isinstance(more, list):
+        first = first if isinstance(first, list) else []
+        made['extra_special_tokens'] = [*first, *(token for token in more if token not in first)]
+    elif 'extra_special_tokens' not in made and 'additional_special_tokens' in tokens:
+        made['extra_special_tokens'] = tokens['additional_special_tokens']
+    return made
+
+
 def _extra(options: Mapping[str, Any]) -> list[str]:
-    tokens = options.get('extra_special_tokens') or options.get('additional_special_tokens')
+    tokens = options.get('extra_special_tokens')
     return [text for token in tokens if (text := token_text(token)) is not None] if isinstance(tokens, list) else []
 
 

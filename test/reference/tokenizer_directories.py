@@ -181,7 +181,37 @@ def template_default_in_folder(files: dict[str, Any], tokenizer: Json) -> None:
     files['additional_chat_templates/default.jinja'] = CHATML
 
 
+def no_config(files: dict[str, Any], tokenizer: Json) -> None:
+    del files['config.json']
+
+
+def no_tokenizer_config(files: dict[str, Any], tokenizer: Json) -> None:
+    del files['tokenizer_config.json']
+    files['chat_template.jinja'] = CHATML
+    files['special_tokens_map.json'] = {'eos_token': tokenizer['added_tokens'][-1]['content'], 'unk_token': None}
+
+
+def empty_decoder(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json'] |= {'added_tokens_decoder': {}, 'extra_special_tokens': None,
+                                       'additional_special_tokens': ['<|new|>'], 'pad_token': None}
+
+
+def named_tokens_without_entries(files: dict[str, Any], tokenizer: Json) -> None:
+    _without_added(files, tokenizer)
+
+
+def new_named_tokens(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json'] |= {'mask_token': '<mask>', 'cls_token': '<|cls|>', 'sep_token': '<|cls|>'}
+
+
+def map_with_extra(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json'] |= {'extra_special_tokens': ['<|new|>']}
+    pad = {'content': '<|pad|>', 'lstrip': True, 'rstrip': True, 'normalized': True, 'single_word': False}
+    files['special_tokens_map.json'] = {'extra_special_tokens': ['<sep>', '<|new|>'], 'pad_token': pad}
+
+
 LAYOUTS: list[Layout] = [
+    no_config, no_tokenizer_config, empty_decoder, named_tokens_without_entries, new_named_tokens, map_with_extra,
     as_it_is, only_in_the_config, more_in_the_config, other_flags, fewer_in_the_config, gap, special_tokens_map,
     map_over_config, map_beside_decoder, added_tokens_file, extra_list, extra_named, added_token_objects,
     frame_of_the_config, frame_without_post_processor, cut_and_filled, template_file, template_list, template_folder,
@@ -204,14 +234,14 @@ CLASSES = {
 }
 
 
-_EVERY_LAYOUT = ('qwen 2', 'llama 3', 'llama 2')
+_EVERY_LAYOUT = ('qwen 2', 'llama 2')
 
 
 def directories(of_all: bool) -> dict[str, Callable[[Path], None]]:
     """
     Return what writes each directory, by a name for it.
 
-    `of_all`: every layout of every class; else every class in the plain layouts, and every layout of three.
+    `of_all`: every layout of every class; else every class in the plain layout, and every layout of two classes.
     """
     made = {}
     for vocabulary, classes in CLASSES.items():
