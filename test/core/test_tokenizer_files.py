@@ -93,6 +93,14 @@ def test_entries_of_another_kind_say_nothing(tmp_path: Path, config: dict[str, A
     assert Tokenizer.open(directory(tmp_path, 'llama 3', **config)).encode('a')
 
 
+def test_a_frame_of_tokens_that_are_not_there_is_one_line(tmp_path: Path) -> None:
+    made = json.loads(json.dumps(VOCABULARIES['llama 2']))
+    made['post_processor'] |= {'special_tokens': {}}
+    (tmp_path / 'tokenizer.json').write_text(json.dumps(made), encoding='utf-8')
+    with pytest.raises(CheckpointError, match='is not a tokenizer'):
+        Tokenizer.open(tmp_path)
+
+
 def imported(source: Path, out: Path) -> Tokenizer:
     import_model(str(source), out)
     return Tokenizer.open(out)

@@ -139,7 +139,7 @@ def extra_list(files: dict[str, Any], tokenizer: Json) -> None:
 
 def extra_named(files: dict[str, Any], tokenizer: Json) -> None:
     files['tokenizer_config.json'] |= {'extra_special_tokens': {'image_token': '<image>'}, 'audio_token': '<|audio|>'}
-    files['chat_template.jinja'] = '{{ image_token }}{{ audio_token }}{{ messages[0].content }}{{ eos_token }}'
+    files['chat_template.jinja'] = '{{ image_token }}{{ audio_token }}' + CHATML + '{{ eos_token }}'
 
 
 def added_token_objects(files: dict[str, Any], tokenizer: Json) -> None:
