@@ -169,6 +169,16 @@ def test_rounding_anew_starts_from_the_columns_as_the_input_has_them(tmp_path: P
     assert np.array_equal(linear.dequantized(), expected(means, 'layers.1.attn.qkv').astype(np.float16))
 
 
+def test_some_rows_keep_their_blocks() -> None:
+    order = InputOrder((32, 16), np.stack([np.arange(8)[::-1], np.arange(8)]).astype(np.int32))
+    values = np.random.default_rng(0).normal(size=(48, 8)).astype(np.float32)
+    for rows in (np.arange(20), np.arange(24, 48), np.arange(40, 44), np.array([3, 1, 33])):
+        found = order.take(rows).in_input_order(values[rows])
+        assert np.array_equal(found, order.in_input_order(values)[rows])
+    with pytest.raises(ValueError, match='different orders are mixed'):
+        order.take(np.array([33, 1]))
+
+
 @pytest.mark.parametrize(('change', 'why'), [
     (lambda order: order[:-1], 'it is no list of columns'), (lambda order: order[:0], 'it is no list of columns'),
     (lambda order: order + 0.5, 'it is no list of columns'), (lambda order: order * np.nan, 'it is no list of columns'),
