@@ -4,13 +4,14 @@
 """
 Turn what a person says into commands that a robot can execute, each of a type of its own.
 
-    python3 typed_commands.py "go to the kitchen and pick up the cup"
+    python3 typed_commands.py "take the bottle to the hall"
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 import json
+import re
 import sys
 
 import rclpy
@@ -45,22 +46,43 @@ def command(**properties: list[str]) -> dict:
             'required': [*properties], 'additionalProperties': False}
 
 
-SCHEMA = {'type': 'array', 'minItems': 1, 'maxItems': 5, 'items': {'anyOf': [
-    command(action=['go'], place=PLACES), command(action=['pick', 'put'], object=OBJECTS)]}}
+SYSTEM = ('You turn what a person says to a robot into a list of commands, in the order in which the robot must do '
+          'them: it picks a thing up before it brings it somewhere. If there is nothing to do, the list is empty.')
 # A small model learns from examples what the schema alone does not tell it.
 EXAMPLES = [
     ('Bring the bottle to the hall.', '[{"action": "pick", "object": "bottle"}, {"action": "go", "place": "hall"}]'),
+    ('Where is the cup?', '[]'),
     ('Drive to the charger.', '[{"action": "go", "place": "charger"}]'),
+    ('Take the cup to the charger.', '[{"action": "pick", "object": "cup"}, {"action": "go", "place": "charger"}]'),
+    ('Do not go to the kitchen.', '[]'),
     ('Go to the hall and put down the box.', '[{"action": "go", "place": "hall"}, {"action": "put", "object": "box"}]'),
 ]
+# A small model does not understand these, and would do what it is told not to do.
+NEGATIONS = {'not', "don't", 'dont', 'never', 'no', 'stop', 'without', 'cancel'}
+
+
+def schema(said: str) -> dict:
+    """
+    Return what the answer must match: a list, perhaps empty, of commands with the places and things that were named.
+
+    A model that does not understand invents a command. The schema leaves it no place to drive to that nobody named.
+    """
+    words = set(re.findall(r"[\w']+", said.lower().replace('\u2019', "'")))
+    places, things = [word for word in PLACES if word in words], [word for word in OBJECTS if word in words]
+    kinds = ([command(action=['go'], place=places)] if places else []) + (
+        [command(action=['pick', 'put'], object=things)] if things else [])
+    if not kinds or words & NEGATIONS:
+        return {'type': 'array', 'maxItems': 0}
+    return {'type': 'array', 'maxItems': len(places) + len(things), 'items': {'anyOf': kinds}}
 
 
 def goal(said: str) -> Chat.Goal:
     """Return the goal that asks for the commands."""
-    messages = [Message(role='system', content='You turn what a person says to a robot into a list of commands.')]
+    messages = [Message(role='system', content=SYSTEM)]
     for example, commands in [*EXAMPLES, (said, '')]:
         messages += [Message(role='user', content=example), Message(role='assistant', content=commands)]
-    return Chat.Goal(messages=messages[:-1], json_schema=json.dumps(SCHEMA), sampling=SamplingParams(temperature=0.0))
+    return Chat.Goal(messages=messages[:-1], json_schema=json.dumps(schema(said)),
+                     sampling=SamplingParams(temperature=0.0))
 
 
 def commands(text: str) -> list[Go | Handle]:
@@ -69,8 +91,11 @@ def commands(text: str) -> list[Go | Handle]:
 
 
 def main() -> int:
-    """Print the commands; returns 1 where there are none."""
+    """Print the commands; returns 1 where there is no answer."""
     said = ' '.join(remove_ros_args()[1:])
+    if not said.strip():
+        print('say what is to be done: typed_commands.py "put the cup down"', file=sys.stderr)
+        return 2
     rclpy.init()
     node = Node('commander')
     client: ActionClient = ActionClient(node, Chat, 'tinychat/chat')
@@ -86,7 +111,8 @@ def main() -> int:
     if result.error_code:
         print(f'no commands: {result.error_msg}', file=sys.stderr)
         return 1
-    for one in commands(result.text):
+    # A robot would ask here before it moves: "Shall I …?" What follows the schema may still be misunderstood.
+    for one in commands(result.text) or ['nothing to do']:
         print(one)
     return 0
 

@@ -45,6 +45,7 @@ PARAMETERS = {
     'system_prompt': (str, 'the system prompt of goals that bring none'),
     'max_new_tokens': (int, 'the longest answer of goals that set none [tokens]'),
     'busy_policy': (str, 'what a goal meets while another runs: queue, reject or preempt'),
+    'prompt_conversation_id': (str, 'the conversation of what comes through ~/prompt'),
     'sentence_topic': (str, 'topic for whole sentences of the answers, for a node that speaks'),
     'use_sim_time': (bool, 'true: take time stamps from /clock'),
     'autostart': (bool, 'false: a lifecycle manager configures and activates the node'),

@@ -15,11 +15,12 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import String
+from std_msgs.msg import Empty, String
 from unique_identifier_msgs.msg import UUID
 
 from tinychat_ros.accepted_goal import AcceptedGoal, CLIENT
 from tinychat_ros.answering import Answering
+from tinychat_ros.conversations import IN_USE
 from tinychat_ros.distribution import result_timeout
 from tinychat_ros.goal_check import check_goal, Rejection, Request
 from tinychat_ros.goal_queue import GoalQueue
@@ -66,13 +67,17 @@ class ChatServer:
         self._feedback_topic = node.resolve_topic_name('~/chat/_action/feedback')
         node.create_timer(LOOK_PERIOD, self._look_around, MutuallyExclusiveCallbackGroup(),
                           Clock(clock_type=ClockType.STEADY_TIME))
-        self._prompts = PromptTopic(node, self._on_prompt, group)
+        self._topics = [PromptTopic(node, name, kind, callback, group) for name, kind, callback in (
+            ('~/prompt', String, self._on_prompt), ('~/prompt/stop', Empty, self._on_stop),
+            ('~/prompt/reset', Empty, self._on_reset))]
+        self._to_reset = ''  # the conversation of ~/prompt that is to be forgotten as soon as no goal uses it
 
     def open(self, answering: Answering) -> None:
         """Serve."""
         with self._changed:
             self._answering = answering
             self._is_open = True
+        self._reset_prompts()
         self._show()
 
     def close(self, why: str, finish_running: bool = False) -> None:
@@ -117,9 +122,26 @@ class ChatServer:
         self._accept(AcceptedGoal(self._request, handle.goal_id, handle, self._outlets.emit))
 
     def _on_prompt(self, message: String) -> None:
-        if self._on_goal(Chat.Goal(prompt=message.data)) is GoalResponse.ACCEPT:
+        goal = Chat.Goal(prompt=message.data, conversation_id=self._value('prompt_conversation_id'))
+        if self._on_goal(goal) is GoalResponse.ACCEPT:
             assert self._request is not None
             self._accept(AcceptedGoal(self._request, UUID(uuid=list(uuid4().bytes)), None, self._outlets.emit))
+
+    def _on_stop(self, _: Empty) -> None:
+        while (waiting := self._queue.take(lambda goal: goal.handle is None)) is not None:
+            self._end_waiting(waiting, CLIENT)
+        running = self._queue.running
+        if running is not None and running.handle is None:
+            running.end(CLIENT)
+        self._show()
+
+    def _on_reset(self, message: Empty) -> None:
+        self._on_stop(message)
+        self._to_reset = self._value('prompt_conversation_id')
+        if not self._to_reset:
+            self._node.get_logger().warning('~/prompt/reset: prompts have no conversation; prompt_conversation_id '
+                                            'gives them one')
+        self._reset_prompts()
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         running = self._queue.running
@@ -208,6 +230,7 @@ class ChatServer:
         try:
             goal.show_prefill(0.0)
             ending = self._answering.answer(goal)
+            self._reset_prompts()
             if ending.error_code == Chat.Result.BACKEND_FAILED:
                 self._node.get_logger().error(ending.message)
             goal.finish(ending)
@@ -216,6 +239,12 @@ class ChatServer:
             self._start_next()
             self._forget(goal)
         return goal.result
+
+    def _reset_prompts(self) -> None:
+        """Forget the conversation of ~/prompt where that was asked for; later, where a goal of it runs."""
+        answering = self._answering
+        if answering is not None and self._to_reset and answering.conversations.reset(self._to_reset) != IN_USE:
+            self._to_reset = ''
 
     def _end(self, goal: AcceptedGoal, reason: int, message: str) -> None:
         """End a goal that runs or waits."""

@@ -18,6 +18,7 @@ from tinychat_ros.goal_check import Request
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
 MOST = 1000
+IN_USE = 'in use by a running goal'
 MOST_BYTES = 2**26  # of all turns together
 
 
@@ -112,7 +113,7 @@ class Conversations:
         """Forget a conversation, '' for all of them; return why not, or ''."""
         with self._lock:
             if self._running and conversation_id in ('', self._running):
-                return 'in use by a running goal'
+                return IN_USE
             if not conversation_id:
                 names = [*self._talks]
             elif conversation_id in self._talks:

@@ -15,6 +15,7 @@ from tinychat_core.errors import CheckpointError
 from tinychat_ros.answering import Answering
 from tinychat_ros.board import Board, resident_bytes
 from tinychat_ros.interfaces import State
+from tinychat_ros.shared_memory import other_users
 from tinychat_ros.status import Status
 
 STATES = {State.UNCONFIGURED: 'unconfigured', State.LOADING: 'loading', State.INACTIVE: 'inactive',
@@ -30,6 +31,7 @@ class Diagnostics:
         self._node = node
         self._status = status
         self._board = board
+        self._told: list[str] = []  # of whom the log has been told
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
@@ -63,7 +65,8 @@ class Diagnostics:
         zone = self._board.hottest()
         if zone is not None:
             values |= {'hottest zone': zone.name, 'temperature [°C]': f'{zone.temperature:.0f}'}
-        errors, warnings = [state.error] if state.state == State.ERROR else [], self._board.warnings()
+        errors = [state.error] if state.state == State.ERROR else []
+        warnings = self._board.warnings() + self._unreachable()
         if answering is not None:
             failure, warning = _faults(answering)
             errors += failure
@@ -74,6 +77,16 @@ class Diagnostics:
             message='; '.join(errors or warnings) or STATES[state.state],
             hardware_id=state.backend,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+    def _unreachable(self) -> list[str]:
+        users = other_users(self._node.context.get_domain_id())
+        warnings = [f'ROS processes of {", ".join(users)} run on this machine and cannot exchange messages with this '
+                    'node through shared memory: start both as one user, or the node with '
+                    'FASTDDS_BUILTIN_TRANSPORTS=UDPv4'] * bool(users)
+        if users != self._told and users:
+            self._node.get_logger().warning(warnings[0])
+        self._told = users
+        return warnings
 
 
 def _faults(answering: Answering) -> tuple[list[str], list[str]]:

@@ -99,6 +99,8 @@ PARAMETERS = (
              low=-1, high=BIG),
     Declared('sampling.seed', -1, 'The same seed gives the same answer; -1: a new one for each goal.',
              low=-1, high=2**63 - 1),
+    Declared('prompt_conversation_id', '',
+             'The conversation of what comes through ~/prompt; empty: each prompt is answered without memory.'),
     Declared('time_limit', 0.0, 'Longest time from acceptance to the end of a goal [s]; 0: none.',
              low=0.0, high=1e9),
     Declared('busy_policy', 'queue',

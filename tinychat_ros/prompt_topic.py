@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""~/prompt: heard from publishers of either reliability."""
+"""~/prompt and its companions: heard from publishers of either reliability."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from std_msgs.msg import String
 
 from tinychat_ros.distribution import SubscriptionEventCallbacks
 
@@ -27,19 +26,22 @@ class PromptTopic:
     prompts twice. Where a QoS override names the reliability, it is never changed.
     """
 
-    def __init__(self, node: Node, callback: Callable[[String], None], group: CallbackGroup) -> None:
-        """Subscribe; `callback` is called in `group`."""
+    def __init__(self, node: Node, name: str, kind: type[Any], callback: Callable[[Any], None],
+                 group: CallbackGroup) -> None:
+        """Subscribe to the topic `name` of messages of type `kind`; `callback` is called in `group`."""
         self._node = node
+        self._name = name
+        self._kind = kind
         self._callback = callback
         self._group = group
         self._is_changing = False
-        topic = node.resolve_topic_name('~/prompt')
+        topic = node.resolve_topic_name(name)
         is_fixed = f'qos_overrides.{topic}.subscription.reliability' in node._parameter_overrides
         self._qos = QoSProfile(depth=DEPTH)  # rclpy writes the overrides into it
         # Without a callback of ours rclpy's own warns.
         events = SubscriptionEventCallbacks(incompatible_qos=None if is_fixed else self._on_incompatible)
         self._subscription = node.create_subscription(
-            String, '~/prompt', callback, self._qos, callback_group=group, event_callbacks=events,
+            kind, name, callback, self._qos, callback_group=group, event_callbacks=events,
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
     def _on_incompatible(self, _: Any) -> None:
@@ -49,9 +51,9 @@ class PromptTopic:
             self._node.executor.create_task(self._hear_best_effort)
 
     def _hear_best_effort(self) -> None:
-        self._node.get_logger().info('a publisher of ~/prompt is best-effort: from now on it is heard best-effort')
+        self._node.get_logger().info(f'a publisher of {self._name} is best-effort: from now on it is heard best-effort')
         before = self._subscription
         self._qos.reliability = ReliabilityPolicy.BEST_EFFORT
         self._subscription = self._node.create_subscription(
-            String, '~/prompt', self._callback, self._qos, callback_group=self._group)
+            self._kind, self._name, self._callback, self._qos, callback_group=self._group)
         self._node.destroy_subscription(before)
