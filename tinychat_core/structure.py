@@ -78,7 +78,7 @@ class Structure:
         # A model may have more logits than there are tokens: the rest is never allowed.
         self._mask = np.zeros((max(vocab_size, vocabulary.vocab_size) + 31) // 32, np.uint32)
         self._is_stopped = False
-        self._begin()
+        self._begin(cancel)
 
     def allowed(self) -> npt.NDArray[np.uint32]:
         """Return the tokens that may come next, as a bit mask [ceil(vocab/32)] that `accept` overwrites."""
@@ -91,9 +91,9 @@ class Structure:
         Raises InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.
         """
         self._tokens.append(token)
-        reply, mask = self._ask({'do': 'accept', 'session': self._session, 'token': token})
+        reply, mask = self._ask({'do': 'accept', 'session': self._session, 'token': token}, self._cancel)
         if 'unknown' in reply:  # the process is another one
-            self._begin()
+            self._begin(self._cancel)
         else:
             self._take(reply, mask)
         return self._is_stopped
@@ -102,29 +102,30 @@ class Structure:
         """Return whether a whole text matches; afterwards no token can be accepted any more."""
         self._tokens = []
         request = {'do': 'matches', 'session': self._session, 'text': text}
-        reply, _ = self._ask(request)
+        # A cancel that comes now is too late: the answer has ended.
+        reply, _ = self._ask(request, None)
         if 'unknown' in reply:
-            self._begin()
-            reply, _ = self._ask(request)
+            self._begin(None)
+            reply, _ = self._ask(request, None)
         return bool(reply['matches'])
 
-    def _begin(self) -> None:
+    def _begin(self, cancel: Flag | None) -> None:
         request = {'do': 'begin', 'session': self._session, 'vocabulary': _name(self._vocabulary),
                    'tokens': self._tokens, **self._pattern}
-        reply, mask = self._ask(request)
+        reply, mask = self._ask(request, cancel)
         if 'unknown' in reply:
             description = _description(self._vocabulary)
-            _MATCHER.ask(description, _VOCABULARY_SECONDS, self._cancel, _VOCABULARY_MEMORY, self._encode)
-            reply, mask = self._ask(request)
+            _MATCHER.ask(description, _VOCABULARY_SECONDS, cancel, _VOCABULARY_MEMORY, self._encode)
+            reply, mask = self._ask(request, cancel)
         self._take(reply, mask)
 
-    def _ask(self, request: Mapping[str, Any]) -> tuple[Any, bytes]:
+    def _ask(self, request: Mapping[str, Any], cancel: Flag | None) -> tuple[Any, bytes]:
         ended = []
         with suppress(IndexError):
             while True:
                 ended.append(_ENDED.popleft())
         try:
-            return _MATCHER.ask({**request, 'ended': ended}, SECONDS, self._cancel, answer=self._encode)
+            return _MATCHER.ask({**request, 'ended': ended}, SECONDS, cancel, answer=self._encode)
         except WorkerFailedError as error:
             raise InvalidParameterError(f'the {self._name} is too complex: to follow it {error}') from None
 

@@ -109,6 +109,12 @@ def test_what_grows_beyond_all_bounds_is_refused_before_it_is_written(name: str)
         rewrite(json.dumps(LARGE[name]))
 
 
+def test_what_is_nested_too_deeply_is_refused_in_one_line() -> None:
+    for schema in ('[' * 10_000, '{"items":' * 300 + '{}' + '}' * 300, '{"anyOf":[' * 1900):
+        with pytest.raises(InvalidParameterError, match=r'json_schema is refused: .*recursion limit'):
+            structure(schema)
+
+
 def test_references_that_double_at_each_step_stay_few() -> None:
     steps = {f'a{i}': {'anyOf': [{'$ref': f'#/$defs/a{i + 1}'}] * 2} for i in range(60)}
     answer = structure({'$ref': '#/$defs/a0', '$defs': {**steps, 'a60': {'type': 'null'}}})

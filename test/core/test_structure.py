@@ -3,12 +3,14 @@
 """Structured answers: what is refused, and where an answer ends."""
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
 import pytest
 from script_engine import ByteTokenizer, EOS, ScriptEngine
 
+from tinychat_core._tinychat import CancelFlag
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.generation import Generation
 from tinychat_core.sampling import SamplingParams
@@ -117,3 +119,19 @@ def test_an_answer_of_many_characters_is_whole() -> None:
 def test_without_a_structure_each_end_but_a_cancel_is_complete() -> None:
     assert generate(b'yes')[1].is_complete
     assert generate(b'yes', 2)[1].is_complete
+
+
+def test_an_object_may_have_hundreds_of_properties() -> None:
+    names = {f'p{i}': {} for i in range(500)}
+    assert generate(b'{"p7": 1, "p400": 2}', json_schema=json.dumps({'type': 'object', 'properties': names}))[0] == (
+        '{"p7": 1, "p400": 2}')
+
+
+def test_a_cancel_while_a_schema_is_compiled_ends_the_answer() -> None:
+    cancel = CancelFlag()
+    cancel.set()
+    engine: Any = ScriptEngine([])
+    engine.tokenizer = Bytes()
+    generation = Generation(engine, [1], SamplingParams(
+        json_schema='{"allOf":[{"type":"integer","multipleOf":9973},{"multipleOf":9967}]}'), cancel=cancel)
+    assert [token.finish_reason for token in generation] == ['canceled']

@@ -29,6 +29,7 @@ _JSON: Any = {'whitespace_flexible': False, 'item_separator': ', ', 'key_separat
 
 
 _MUCH = 64 << 20
+_MOST_ITEMS = 20_000
 _MOST_KNOWN = 1000  # texts that a schema forces, with their tokens
 
 
@@ -75,7 +76,10 @@ class _Grammars:
     def _check(self, request: dict[str, Any]) -> Reply:
         from llguidance import LLMatcher
 
-        return {'error': LLMatcher.validate_grammar(_grammar(request))}, b''
+        try:
+            return {'error': LLMatcher.validate_grammar(_grammar(request))}, b''
+        except ValueError as error:  # nested beyond what its reader of JSON takes
+            return {'error': str(error)}, b''
 
     def _vocabulary(self, request: dict[str, Any]) -> Reply:
         from llguidance import LLTokenizer, TokenizerWrapper
@@ -86,12 +90,14 @@ class _Grammars:
         return {}, b''
 
     def _begin(self, request: dict[str, Any]) -> Reply:
-        from llguidance import LLMatcher
+        from llguidance import LLMatcher, LLParserLimits
 
         tokenizer = self._tokenizers.get(request['vocabulary'])
         if tokenizer is None:
             return _UNKNOWN
-        matcher = LLMatcher(tokenizer, _grammar(request), log_level=0)
+        # Time and memory are bounded without it: an object may have some thousand properties.
+        limits = LLParserLimits(max_items_in_row=_MOST_ITEMS, verbose_errors=False)
+        matcher = LLMatcher(tokenizer, _grammar(request), log_level=0, limits=limits)
         if request['tokens']:
             matcher.consume_tokens(request['tokens'])
         self._matchers[request['session']] = matcher, tokenizer
