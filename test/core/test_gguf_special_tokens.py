@@ -62,6 +62,17 @@ def test_wrong_types_change_nothing(tmp_path: Path, core_log: pytest.LogCaptureF
             assert right.encode(text, parse_special=parse) == wrong.encode(text, parse_special=parse), text
 
 
+def test_a_gemma_whose_turns_are_called_text(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
+    right = LAYOUTS['gemma']
+    wrong = {**right, 'tokenizer.ggml.token_type': [
+        NORMAL if kind == CONTROL else kind for kind in right['tokenizer.ggml.token_type']]}
+    one, other = opened(tmp_path / 'right', right), opened(tmp_path / 'wrong', wrong)
+    assert len(core_log.records) == 1
+    assert (one.control_ids, one.stop_ids) == (other.control_ids, other.stop_ids)
+    for text in spelt(right, ['text between']):
+        assert one.encode(text, parse_special=True) == other.encode(text, parse_special=True), text
+
+
 def test_a_file_without_types_is_read_by_names_and_template(tmp_path: Path) -> None:
     metadata = byte_level('qwen2', QWEN, eos_token_id='<|im_end|>', template=CHATML)
     del metadata['tokenizer.ggml.token_type']

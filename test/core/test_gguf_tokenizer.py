@@ -11,14 +11,18 @@ from typing import Any
 import unicodedata
 
 import numpy as np
+import plain_gguf
 from plain_gguf import random_tensor
 import pytest
 from reference.byte_pairs import BytePairs
+from reference.gguf_vocabularies import byte_level
+from reference.mixed_text import MARKED_TEXTS, TEXTS as TEXTS_OF_ALL_KINDS
 import regex
 import tiny_llama
 from tokenizers import models, pre_tokenizers, Regex, Tokenizer as Library, trainers
 
 from tinychat_core.importers import import_model
+from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.tokenizer import Tokenizer
 
 # As the models were published.
@@ -76,6 +80,20 @@ def test_the_words_are_those_of_the_model(tmp_path: Path, pre: str, pattern: str
     plain = BytePairs(tmp_path / 'tiny.gguf', regex.compile(pattern).findall, whole=bool(bos))
     for text in [*TEXTS, CORPUS]:
         assert tokenizer.encode(text) == bos + plain.encode(prepare(text)), text
+
+
+@pytest.mark.parametrize(('pre', 'pattern', 'prepare', 'whole'), [
+    ('gpt-4o', GPT_4O, str, False), ('llama4', GPT_4O, str, False), ('tekken', TEKKEN, str, True),
+    ('qwen2', QWEN_2, lambda text: unicodedata.normalize('NFC', text), False)])
+def test_marks_and_capitals_are_those_of_the_model_where_llama_cpp_has_others(
+        tmp_path: Path, pre: str, pattern: str, prepare: Callable[[str], str], whole: bool) -> None:
+    metadata = byte_level(pre, {})
+    plain_gguf.write(tmp_path / 'tiny.gguf', metadata, {})
+    for name, text in tokenizer_files(metadata).items():
+        (tmp_path / name).write_text(text, encoding='utf-8')
+    plain = BytePairs(tmp_path / 'tiny.gguf', regex.compile(pattern).findall, whole=whole)
+    for text in [*TEXTS_OF_ALL_KINDS[:3], *MARKED_TEXTS]:
+        assert Tokenizer.open(tmp_path).encode(text) == plain.encode(prepare(text))
 
 
 def test_a_word_that_is_a_token_stays_one_in_llama_3(tmp_path: Path) -> None:

@@ -211,6 +211,14 @@ def test_stop_ids_come_from_every_place(make: Make) -> None:
     assert tokenizer.stop_ids == {65, 256, 258}
 
 
+def test_what_ends_an_answer_by_its_name_does_whatever_the_files_say(make: Make) -> None:
+    library = byte_level()
+    library.add_special_tokens([AddedToken(token, normalized=False) for token in ['<|endoftext|>', '<|fim_pad|>']])
+    library.add_tokens([AddedToken('<|eot_id|>', normalized=False), AddedToken('</s>', normalized=False)])
+    tokenizer = make(library, eos=258)
+    assert tokenizer.stop_ids == {258, 259, 261} and tokenizer.decode([262]) == '</s>'
+
+
 def test_an_eos_id_outside_the_vocabulary_is_ignored(make: Make) -> None:
     assert make(eos=[-1, 10**6]).stop_ids == {258}
 
