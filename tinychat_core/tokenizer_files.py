@@ -99,13 +99,15 @@ def _built(directory: Path, file: Path, config: Mapping[str, Any],
         special = {*_named(options).values(), *_extra(options)}
         added = {id_: _added({'content': token, 'special': token in special})
                  for token, id_ in read_json(directory / 'added_tokens.json').items()}
-    parsed = json.loads(text) if name or 'added_tokens_decoder' not in config else None
-    if parsed is not None and 'added_tokens_decoder' not in config:
-        added |= {token['id']: _added(token) for token in parsed.get('added_tokens', [])}
-    if parsed is not None and name and parsed['model'].get('type', 'BPE') == 'BPE' and 'merges' in parsed['model']:
+    parsed = json.loads(text) if name else None
+    if parsed is not None and parsed['model'].get('type', 'BPE') == 'BPE' and 'merges' in parsed['model']:
         library = Library.from_str(json.dumps(rebuilt(name, parsed, options)))
+        in_file = {token['id']: _added(token) for token in parsed.get('added_tokens', [])}
     else:
         library = Library.from_str(text)
+        in_file = library.get_added_tokens_decoder()
+    if 'added_tokens_decoder' not in config:
+        added |= in_file
     named = _named({**default_tokens(name), **options})
     pad = named.get('pad_token')
     if pad is not None and not is_mark(pad) and library.token_to_id(pad) is not None and not any(
