@@ -4,6 +4,7 @@
 #   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
 #   make test                every test, Python and C++            make test-large   what takes long
 #   make soak                two thousand goals of all kinds: none gets lost, and no memory
+#   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
 #   make attack              twenty thousand mutated files and five thousand hostile goals: no crash, no hang
 #   make lint                ruff, mypy, flake8, clang-format      make format       mends what can be mended
 #   make setup               only the environment: .venv           make clean        remove all that was built
@@ -32,7 +33,7 @@ export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo setup test test-large soak lint format clean lock model native-tests
+.PHONY: attack demo sanitize setup test test-large soak lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -100,11 +101,15 @@ test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
 	tools/test_arm.sh; arm=$$?; \
 	$(PY) -m pytest -m 'not large' && exit $$((native + arm))
 
-test-large: setup $(GGUF) $(MADE)/test
+test-large: sanitize $(GGUF)
 	@$(PY) -m pytest -m large
 
 soak: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large test/soak
+
+# Each C++ and the hardest Python tests of the native runtime, under three sanitizers.
+sanitize: setup $(MADE)/test
+	@tools/sanitize.sh $(PY)
 
 attack: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large test/attack

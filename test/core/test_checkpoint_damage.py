@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.checkpoint.shard_file import ShardFile
-from tinychat_core.errors import CheckpointError
+from tinychat_core.engine import Engine
+from tinychat_core.errors import CheckpointError, TinyChatError
 
 
 @pytest.fixture
@@ -236,3 +238,22 @@ def test_the_manifest_alone_is_enough_to_tell(directory: Path) -> None:
     for shard in directory.glob('*.safetensors'):
         shard.unlink()
     assert Manifest.read(directory).model == small.MODEL
+
+
+@pytest.mark.parametrize('name', ['tinychat.json', 'tokenizer.json', 'config.json', 'model-00001-of-00004.safetensors'])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    os.mkfifo(directory / name)
+    with pytest.raises(TinyChatError, match=name):
+        Engine.open(directory)
+
+
+def test_a_device_in_place_of_a_file_is_not_read(directory: Path) -> None:
+    (directory / 'tinychat.json').unlink()
+    (directory / 'tinychat.json').symlink_to('/dev/zero')
+    assert 'tinychat.json is a pipe or a device' in refused(directory)
+
+
+def test_a_manifest_of_gigabytes_is_not_read(directory: Path) -> None:
+    os.truncate(directory / 'tinychat.json', 1 << 40)
+    assert 'tinychat.json has more than 256 MiB' in refused(directory)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,8 @@ import numpy as np
 from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.description import check_description, check_tensors
 from tinychat_core.checkpoint.formats import FORMATS, stored
-from tinychat_core.errors import CheckpointError
+from tinychat_core.errors import CheckpointError, TinyChatError
+from tinychat_core.regular_file import read_file
 
 NAME = 'tinychat.json'
 FORMAT_VERSION = 1
@@ -99,12 +101,16 @@ class Manifest:
         try:
             if not directory.is_dir():
                 raise CheckpointError(f'{directory} is not a directory; give the path of a split checkpoint')
-            text = path.read_bytes()
-        except FileNotFoundError:
-            raise CheckpointError(f'{directory} is no split checkpoint ({NAME} is missing); make one with '
-                                  f'`tinychat import SOURCE OUT`') from None
+            if not os.path.lexists(path):
+                raise CheckpointError(f'{directory} is no split checkpoint ({NAME} is missing); make one with '
+                                      f'`tinychat import SOURCE OUT`')
+            text = read_file(path)
         except OSError as error:
             raise CheckpointError(f'cannot read {path}: {error.strerror}') from None
+        except CheckpointError:
+            raise
+        except TinyChatError as error:
+            raise CheckpointError(str(error)) from None
         try:
             content = json.loads(text)
             version = content['format_version']

@@ -23,6 +23,7 @@ from tinychat_core.checkpoint.mapped_pages import lock_pages
 from tinychat_core.checkpoint.placement import Device, Placement, Way
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import CheckpointError, InvalidParameterError
+from tinychat_core.regular_file import read_file
 
 MAPPED = Placement(Way.MAPPED, 'read in place')
 
@@ -210,5 +211,5 @@ def _check_size(file: Path, expected: int) -> None:
 def _check_small_file(file: Path, expected: str) -> None:
     if not file.is_file():
         raise CheckpointError(f'{file} is missing; import the model again')
-    if checksum(file.read_bytes()) != expected:
+    if checksum(read_file(file)) != expected:
         raise CheckpointError(f'{file} has been changed (its checksum differs); import the model again')

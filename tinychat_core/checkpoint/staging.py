@@ -173,6 +173,8 @@ def _in_huge_pages(memory: mmap.mmap) -> mmap.mmap:
 
 def reads_directly(path: Path) -> bool:
     """Return whether the file system of a file reads past the page cache."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
     except OSError:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.importers import gguf_blocks
-from tinychat_core.importers.source_files import check_regular
+from tinychat_core.regular_file import check_regular
 
 _log = logging.getLogger(__name__)
 

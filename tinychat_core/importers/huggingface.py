@@ -26,8 +26,9 @@ from tinychat_core.importers.llm_awq import PtFile
 from tinychat_core.importers.packed_source import PackedSource, TensorFile
 from tinychat_core.importers.quantization_config import OLD_FILES, packing_of
 from tinychat_core.importers.source import Opened, Source
-from tinychat_core.importers.source_files import check_regular, read_file, read_json
+from tinychat_core.importers.source_files import read_json
 from tinychat_core.importers.weight_files import check_directory, weight_files
+from tinychat_core.regular_file import check_regular, read_file
 
 _log = logging.getLogger(__name__)
 

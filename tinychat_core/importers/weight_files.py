@@ -18,7 +18,8 @@ import re
 from typing import Any
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.importers.source_files import check_regular, read_json
+from tinychat_core.importers.source_files import read_json
+from tinychat_core.regular_file import check_regular
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,37 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Files of somebody else: regular ones only, since a pipe or a device may never end, or never begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinychat_core.errors import TinyChatError
+
+_LARGEST = 1 << 28  # bytes of a file that is read at once; tokenizers have some 30 MB
+
+
+def check_regular(path: Path) -> None:
+    """Raise TinyChatError where a path leads to no regular file, and say what it leads to."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise TinyChatError(f'{path} is a directory; a file should be there')
+    if path.exists():
+        raise TinyChatError(f'{path} is a pipe or a device; only regular files are read')
+    if path.is_symlink():
+        raise TinyChatError(f'{path} is a link to {path.readlink()}, which is not there')
+    raise TinyChatError(f'{path} is missing; get the file again')
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a small file; TinyChatError where it is no regular file, too large or unreadable."""
+    check_regular(path)
+    try:
+        with open(path, 'rb') as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise TinyChatError(f'cannot read {path}: {error.strerror}') from None
+    if len(content) > _LARGEST:
+        raise TinyChatError(f'{path} has more than {_LARGEST >> 20} MiB, and is no such file')
+    return content
