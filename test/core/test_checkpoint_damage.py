@@ -196,7 +196,7 @@ def test_a_manifest_that_is_none(directory: Path, text: bytes) -> None:
 def test_a_manifest_that_cannot_be_read(directory: Path) -> None:
     (directory / 'tinychat.json').unlink()
     (directory / 'tinychat.json').mkdir()
-    assert 'cannot read' in refused(directory)
+    assert 'is a directory; a file should be there' in refused(directory)
 
 
 def test_tensors_that_are_not_what_the_manifest_says(directory: Path) -> None:
