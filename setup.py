@@ -52,7 +52,7 @@ setup(
     cmdclass={'build_ext': BuildNative},
     zip_safe=False,
     install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
-    extras_require={'structure': ['llguidance']},
+    extras_require={'structure': ['llguidance>=1.8']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import count
 from threading import Thread
@@ -36,6 +37,9 @@ _CHECK_SECONDS = 0.05
 # To read a vocabulary, once.
 _VOCABULARY_SECONDS = 60.0
 _VOCABULARY_MEMORY = 1 << 30
+
+# Before, a property's name could be spelt in a second way, past what the schema says of it.
+_NEEDED = [1, 8]
 
 _CHECKER = Worker('tinychat_core.workers.grammar', MEMORY)
 _MATCHER = Worker('tinychat_core.workers.grammar', MEMORY)
@@ -157,6 +161,9 @@ def check(json_schema: str, regex: str) -> None:
         raise InvalidParameterError(f'{name} has {len(text)} characters, and may have {MAX_CHARACTERS}')
     if find_spec('llguidance') is None:
         raise InvalidParameterError(f'{name} needs llguidance: pip install llguidance')
+    installed = version('llguidance')
+    if [int(part) for part in installed.split('.')[:2] if part.isdecimal()] < _NEEDED:
+        raise InvalidParameterError(f'{name} needs a newer llguidance than {installed}: pip install -U llguidance')
     error = _error_of(name, _pattern(json_schema, regex)[name])
     if error:
         raise InvalidParameterError(f'{name} is refused: {_line(error)}')

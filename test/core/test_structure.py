@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from script_engine import ByteTokenizer, EOS, ScriptEngine
 
+from tinychat_core import structure
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.generation import Generation
@@ -77,6 +78,12 @@ def test_without_llguidance_the_refusal_says_how_to_get_it(monkeypatch: pytest.M
     with pytest.raises(InvalidParameterError, match='pip install llguidance'):
         SamplingParams(regex='a')
     SamplingParams()
+
+
+def test_an_old_llguidance_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure, 'version', lambda name: '1.7.6')
+    with pytest.raises(InvalidParameterError, match=r'newer llguidance than 1\.7\.6: pip install -U llguidance'):
+        SamplingParams(regex='a')
 
 
 def test_the_likeliest_text_that_matches_is_drawn() -> None:
