@@ -54,8 +54,17 @@ class ChatTemplate:
             raise CheckpointError(f'the chat template is too complex: to compile it {failure}') from None
         if error:
             raise CheckpointError(f'the chat template is not valid jinja: {error}')
-        # One that does not even show a question is no chat template, and nothing is asked of it.
-        self._shows_messages = self._first_left_out(('user',)) == _NONE
+        # Some templates, of models that see images, take what a message says in parts.
+        self._takes_parts = False
+        question = self._first_left_out(('user',))
+        if question != _NONE:
+            self._left_out.clear()
+            self._takes_parts = True
+            self._takes_parts = self._first_left_out(('user',)) == _NONE
+            self._left_out.clear()
+        self._shows_messages = question == _NONE or self._takes_parts
+        if question == 0 and not self._takes_parts:
+            _LOG.warning('the chat template does not show what a user says; the model reads nothing of it')
         self.folds_system = self._shows_messages and self._first_left_out(('system', 'user')) != _NONE
         if self.folds_system:
             _LOG.warning('the chat template has no place for a system prompt: it goes before the first question')
@@ -108,7 +117,9 @@ class ChatTemplate:
         return self._left_out[roles]
 
     def _rendered(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
-        variables = {'messages': messages, 'tools': None, 'documents': None,
+        if self._takes_parts:
+            parts = [{**message, 'content': [{'type': 'text', 'text': message['content']}]} for message in messages]
+        variables = {'messages': parts if self._takes_parts else messages, 'tools': None, 'documents': None,
                      'add_generation_prompt': add_generation_prompt, **self._variables}
         try:
             reply, _ = _WORKER.ask({'source': self.source, 'variables': variables}, SECONDS)

@@ -32,7 +32,7 @@ TEMPLATES = {
         "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
     ),
-    'mistral': (
+    'old mistral': (
         '{{ bos_token }}{% for message in messages %}' + _ALTERNATE + "{% if message['role'] == 'user' %}"
         "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
         "{{ message['content'] + eos_token }}{% else %}"
@@ -50,6 +50,12 @@ TEMPLATES = {
         "{% set ns.question = message['content'] %}{% else %}{{ 'Q: ' + ns.question + '\nA: ' + "
         "message['content'] + '\n' }}{% set ns.question = '' %}{% endif %}{% endfor %}"
         "{% if ns.question %}{{ 'Q: ' + ns.question + '\nA:' }}{% endif %}"
+    ),
+    # Takes what a message says in parts, as models that see images do.
+    'parts': (
+        "{% for message in messages %}{{ '<' + message['role'] + '>' }}{% for part in message['content'] %}"
+        "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{{ '</s>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
     ),
     # Leaves the thoughts of earlier answers out.
     'thinking': (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from typing import Any
 
 from chat_templates import TEMPLATES, VARIABLES
 import pytest
@@ -24,13 +25,15 @@ def template(name: str) -> ChatTemplate:
     return ChatTemplate(TEMPLATES[name], VARIABLES)
 
 
-def of_transformers(name: str, messages: list[dict[str, str]], continues: bool) -> str:
+def of_transformers(name: str, messages: list[dict[str, Any]], continues: bool) -> str:
+    if name == 'parts':
+        messages = [{**message, 'content': [{'type': 'text', 'text': message['content']}]} for message in messages]
     texts, _ = render_jinja_template([messages], chat_template=TEMPLATES[name], continue_final_message=continues,
                                      add_generation_prompt=not continues, **VARIABLES)
     return str(texts[0])
 
 
-@pytest.mark.parametrize('name', ['gemma 2', 'mistral', 'silent'])
+@pytest.mark.parametrize('name', ['gemma 2', 'old mistral', 'silent'])
 def test_a_system_prompt_without_a_place_begins_the_first_question(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         subject = template(name)
@@ -42,7 +45,7 @@ def test_a_system_prompt_without_a_place_begins_the_first_question(name: str, ca
         'the chat template has no place for a system prompt: it goes before the first question']
 
 
-@pytest.mark.parametrize('name', ['chatml', 'llama 3', 'thinking', 'llama-2', 'vicuna', 'mpt', 'falcon'])
+@pytest.mark.parametrize('name', ['chatml', 'llama 3', 'thinking', 'parts', 'llama-2', 'vicuna', 'mpt', 'falcon'])
 def test_a_system_prompt_with_a_place_of_its_own_stays_there(name: str, caplog: pytest.LogCaptureFixture) -> None:
     messages = [SYSTEM, QUESTION, ANSWER, NEXT]
     assert template(name).render(messages, True) == of_transformers(name, messages, False)
@@ -72,7 +75,7 @@ def test_every_message_is_in_the_text_or_there_is_one_clear_error(name: str) -> 
     ([QUESTION, NEXT], 'roles must alternate'),
     ([ANSWER, QUESTION], 'roles must alternate'),
 ])
-@pytest.mark.parametrize('name', ['gemma 2', 'mistral'])
+@pytest.mark.parametrize('name', ['gemma 2', 'old mistral'])
 def test_a_template_that_demands_alternation_says_so(name: str, messages: list[dict[str, str]], said: str) -> None:
     with pytest.raises(InvalidParameterError, match=said):
         template(name).render(messages, True)
@@ -119,3 +122,10 @@ def test_a_last_message_that_the_template_changes_cannot_be_continued() -> None:
 def test_what_marks_the_place_may_stand_in_a_message() -> None:
     begun = {'role': 'assistant', 'content': 'THE ANSWER GOES ON HERE or there'}
     assert template('chatml').render([QUESTION, begun], True).endswith('\nTHE ANSWER GOES ON HERE or there')
+
+
+def test_a_template_that_shows_nothing_of_a_question_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert ChatTemplate('Hello', {}).render([QUESTION], True) == 'Hello'
+    assert [record.message for record in caplog.records] == [
+        'the chat template does not show what a user says; the model reads nothing of it']
