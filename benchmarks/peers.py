@@ -95,8 +95,9 @@ def smollm2_programs() -> dict[str, tuple[str, Path]]:
     floats = WORK / 'smollm2-float'
     if not floats.exists():
         subprocess.run([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'dequantize', GGUF, floats], check=True)
-    return {'TinyChat W4A8 (Q4_1 weights)': ('tinychat', imported(GGUF)),
-            'TinyChat W4A8 (Q4_0 weights)': ('tinychat', imported(q40)),
+    return {'TinyChat W4 (Q4_1 weights)': ('tinychat W4', imported(GGUF)),
+            'TinyChat W4 (Q4_0 weights)': ('tinychat W4', imported(q40)),
+            'TinyChat W4A8 (Q4_0 weights)': ('tinychat W4A8', imported(q40)),
             'llama.cpp Q4_0': ('llama.cpp', q40), 'llama.cpp Q4_1': ('llama.cpp', GGUF),
             'OpenVINO GenAI Q4_0': ('openvino', q40),
             'transformers fp32': ('transformers-float32', floats),
@@ -109,7 +110,8 @@ def shape_programs(shape: str) -> dict[str, tuple[str, Path]]:
     if not gguf.exists():
         WORK.mkdir(parents=True, exist_ok=True)
         write_random_gguf(gguf)
-    return {'TinyChat W4A8 g128': ('tinychat', Path(shape)), 'llama.cpp Q4_0': ('llama.cpp', gguf)}
+    return {'TinyChat W4 g128': ('tinychat W4', Path(shape)), 'TinyChat W4A8 g128': ('tinychat W4A8', Path(shape)),
+            'llama.cpp Q4_0': ('llama.cpp', gguf)}
 
 
 def imported(gguf: Path) -> Path:
@@ -122,9 +124,10 @@ def imported(gguf: Path) -> Path:
 
 def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -> dict[str, float]:
     """Return decode and prefill of one process, in tokens a second."""
+    program, _, precision = program.partition(' ')
     if program == 'tinychat':
         source = [str(model)] if model.is_absolute() else ['--shape', str(model)]
-        command: list[Any] = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads),
+        command: list[Any] = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads), '--precision', precision,
                               '--context', f'4,{prompt}', '--new-tokens', str(new_tokens)]
     else:
         command = [PYTHON, ROOT / 'benchmarks' / 'peer.py', program, model, str(threads), str(prompt), str(new_tokens)]

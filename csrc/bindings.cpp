@@ -51,14 +51,15 @@ class PyDecoder {
     if (threads < 1) throw py::value_error("threads must be at least 1");
     if (max_seq_len < 1) throw py::value_error("max_seq_len must be at least 1");
     const Model model = model_from(config, tensors, max_seq_len);
-    const auto input = choose<InputKind>("activations", activations,
-                                         {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}});
+    const auto input = choose<InputKind>(
+        "activations", activations,
+        {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}, {"sixteen_bits", InputKind::kSixteenBits}});
     std::unique_ptr<Backend> backend;
     if (cuda_library.empty()) {
       // The A16 precisions promise what fp32 gives, and a rounded key can change a large score by a percent.
       const CacheKind cache = byte_cache                   ? CacheKind::kBytes
-                              : input == InputKind::kBytes ? CacheKind::kBf16
-                                                           : CacheKind::kFloat;
+                              : input == InputKind::kFloat ? CacheKind::kFloat
+                                                           : CacheKind::kBf16;
       backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
     } else {
       const CudaOptions options = {max_seq_len, byte_cache, input == InputKind::kBytes, placing(place_files)};

@@ -37,7 +37,7 @@ CONFIG = str(Path(__file__).resolve().parents[1] / 'config' / 'chat.yaml')
 # Each is a parameter of the node; what is left empty is taken from params_file. name: type, description
 PARAMETERS = {
     'model': (str, 'directory of a split checkpoint; without one, the default model, where it is'),
-    'precision': (str, 'W4A8, W4A16, W8A8, W8A16 or W16A16; without one, as the weights are stored'),
+    'precision': (str, 'W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; without one, as the weights are stored'),
     'backend': (str, 'what decodes: auto, cpu or cuda'),
     'threads': (int, 'threads that decode; 0: every physical core that the process may use'),
     'nice': (int, 'added to the niceness of the node, so that control loops go first: 0 to 19'),

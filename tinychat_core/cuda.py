@@ -12,10 +12,9 @@ from tinychat_core._tinychat import DeviceError
 from tinychat_core.checkpoint.placement import Device, Machine
 from tinychat_core.checkpoint.system_memory import available_memory
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.precision import PRECISIONS
 
 BACKENDS = ('auto', 'cpu', 'cuda')
-# For each kind of weights, as Engine's for the CPU: activations are 16-bit floats, or bytes.
-PRECISIONS = {'W4': {'W4A16': 'float'}, 'W8': {'W8A16': 'float', 'W8A8': 'bytes'}, 'W16': {'W16A16': 'float'}}
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ def usable_library(backend: str, weights: str, precision: str | None) -> Path | 
     if not path.is_file():
         raise InvalidParameterError('the backend cuda is not built; with nvcc (CUDA 11.8 or newer) on this machine: '
                                     'TINYCHAT_CUDA_ARCHS=native make setup')
-    choices = PRECISIONS[weights]
+    choices = PRECISIONS['cuda'][weights]
     if precision is not None and precision not in choices:
         if backend == 'auto':
             return None

@@ -31,6 +31,7 @@ from tinychat_core.errors import (
 )
 from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
+from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.tokenizer import Tokenizer
 
@@ -40,14 +41,6 @@ _LOG = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
 Logits = npt.NDArray[np.float32]
-
-# For each kind of weights the precisions that it runs in, the default first, and what its matrices are multiplied with:
-# activations as floats, or quantized to bytes on the fly.
-PRECISIONS = {
-    'W4': {'W4A8': 'bytes', 'W4A16': 'float'},
-    'W8': {'W8A8': 'bytes', 'W8A16': 'float'},
-    'W16': {'W16A16': 'float'},
-}
 
 
 class Engine:
@@ -66,12 +59,8 @@ class Engine:
         BackendFailedError for a device without room for them.
         """
         library = cuda.usable_library(backend, weights, precision)
-        choices = (PRECISIONS if library is None else cuda.PRECISIONS)[weights]
-        if precision is None:
-            precision = next(iter(choices))
-        if precision not in choices:
-            raise InvalidParameterError(f"precision '{precision}' does not fit {weights} weights; "
-                                        f'use {" or ".join(choices)}')
+        self.backend = 'cpu' if library is None else 'cuda'
+        self.precision, activations = choose_precision(precision, weights, self.backend)
         cores = usable_cores()
         if threads is not None and not 1 <= threads <= cores.logical:
             raise InvalidParameterError(f'threads must be 1 .. {cores.logical} (the cores this process may use), '
@@ -80,9 +69,7 @@ class Engine:
         if max_seq_len is not None and not 1 <= max_seq_len <= limit:
             raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), "
                                         f'not {max_seq_len}')
-        self.precision = precision
         self.threads = threads or cores.physical
-        self.backend = 'cpu' if library is None else 'cuda'
         self.context_length = max_seq_len or limit
         self.vocab_size: int = model['vocab_size']
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
@@ -91,8 +78,8 @@ class Engine:
         # What decoding reads for a token; of an embedding that is not also the head it reads one row.
         self.token_bytes = sum(_nbytes(tensor) for name, tensor in tensors.items()
                                if name != 'embedding' or 'head' not in tensors)
-        # What keys and values are: fp32 where the precision promises what floats give, fp16 or int8.
-        self.kv_cache = cache_numbers(kv_cache, choices[precision] == 'float', self.backend)
+        # What keys and values are: fp32 where the precision promises what floats give, 16 bits or int8.
+        self.kv_cache = cache_numbers(kv_cache, activations == 'float', self.backend)
         self.kv_cache_bytes = self.context_length * position_bytes(model, self.kv_cache)
         isa = os.environ.get('TINYCHAT_ISA', '')
         if isa and isa not in _tinychat.isas():
@@ -100,7 +87,7 @@ class Engine:
                                         f'{", ".join(_tinychat.isas())}')
         try:
             self._decoder = _tinychat.Decoder(
-                {**model, **native_table(model, self.context_length)}, dict(tensors), activations=choices[precision],
+                {**model, **native_table(model, self.context_length)}, dict(tensors), activations=activations,
                 isa=isa, threads=self.threads, max_seq_len=self.context_length,
                 cuda_library='' if library is None else str(library), byte_cache=self.kv_cache == 'int8',
                 place_files=place_files)
@@ -123,9 +110,9 @@ class Engine:
         """
         Plan the memory, then map a split checkpoint and verify its checksums.
 
-        `precision`: one of PRECISIONS; None is the checkpoint's default. `threads`: None is every physical core that
-        the process may use. `max_seq_len`: positions of a KV cache; None or 0 is the model's context length, or less
-        where that has no room. `progress` is told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
+        `precision`: one of precision.PRECISIONS; None is the first of the weights. `threads`: None is every physical
+        core that the process may use. `max_seq_len`: positions of a KV cache; None or 0 is the model's context length,
+        or less where that has no room. `progress` is told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
         `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches that will be used at once, for the plan.
         `memory`: the bytes that may be used; None: what the system or the device has left, without swap.
         `verify`: full, or size: do not look at the weights. `early`: return while they are still verified; no logits

@@ -62,7 +62,7 @@ PARAMETERS = (
              'says why.', NEVER),
     Declared('model', '', 'Directory of a split checkpoint; empty: the default model, where there is one.',
              UNCONFIGURED),
-    Declared('precision', '', 'W4A8, W4A16, W8A8, W8A16 or W16A16; empty: as the weights are stored.',
+    Declared('precision', '', 'W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; empty: as the weights are stored.',
              UNCONFIGURED),
     Declared('backend', 'auto', 'What decodes.', UNCONFIGURED, choices=('auto', 'cpu', 'cuda')),
     Declared('threads', 0, 'Threads that decode; 0: every physical core that the process may use.',

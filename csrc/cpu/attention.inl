@@ -277,6 +277,12 @@ void attend_chunk(const AttentionSpan& span, int row, int chunk) {
   }
 }
 
+} // namespace
+
+#include "cpu/attention_tiles.inl"
+
+namespace {
+
 template <typename Cached>
 void attend(const AttentionSpan& span) {
   for (int r = 0; r < span.rows; ++r) {
@@ -284,6 +290,9 @@ void attend(const AttentionSpan& span) {
     span.sums[r] = 0;
   }
   for (size_t i = 0; i < static_cast<size_t>(span.rows) * span.head_dim; ++i) span.accumulators[i] = 0;
+#if defined(TINYCHAT_TILES)
+  if (kBf16<Cached> && attend_tiles(span)) return;
+#endif
   for (int chunk = span.begin; chunk < span.end; chunk += kChunk) {
     int row = 0;
     for (; row + kMostRows <= span.rows; row += kMostRows) attend_chunk<Cached, kMostRows>(span, row, chunk);

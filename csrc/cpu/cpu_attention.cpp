@@ -137,6 +137,7 @@ void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, const float* q
   span.accumulators = s.accumulators.data();
   span.maxima = s.maxima.data();
   span.sums = s.sums.data();
+  span.tiles = input_ == InputKind::kSixteenBits;
   (cache_ == CacheKind::kBytes  ? kernels_.attend_bytes
    : cache_ == CacheKind::kBf16 ? kernels_.attend_bf16
                                 : kernels_.attend_float)(span);

@@ -51,13 +51,19 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind inp
   const auto allocate = [&](Input& buffer, size_t count) {
     buffer.values.resize(count * widest);
     if (ordered) buffer.ordered.resize(count * widest);
-    buffer.quantized.resize(count * widest);
+    buffer.quantized.resize(count * widest * (input == InputKind::kSixteenBits ? 2 : 1));
     buffer.scales.resize(count * (widest / 32 + 1));
     buffer.scaled_sums.resize(buffer.scales.size());
     buffer.sums.resize(buffer.scales.size());
   };
   allocate(shared_, rows);
   own_.resize(threads);
+  if (input == InputKind::kSixteenBits && kernels.multiply_panels != nullptr) {
+    const size_t steps = (widest + kPanelColumns - 1) / kPanelColumns;
+    shared_.packed.resize(rows * steps);
+    panels_.resize(threads);
+    for (auto& panel : panels_) panel.resize(2 * 16 * steps);
+  }
   for (Input& buffer : own_) allocate(buffer, 1);
 
   // Decoding: the queries of one KV head. Prefill: those of a few tokens.
@@ -79,14 +85,43 @@ std::unique_ptr<KvCache> CpuBackend::new_cache() {
   return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_, cache_);
 }
 
-bool CpuBackend::takes_bytes(const Linear& w) const {
-  return input_ == InputKind::kBytes && w.format != WeightFormat::kF16 && w.format != WeightFormat::kBf16;
+InputKind CpuBackend::input_of(const Linear& w) const {
+  return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16 ? InputKind::kFloat : input_;
 }
 
-void CpuBackend::multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out) const {
-  const auto multiply_tile = takes_bytes(w) ? kernels_.multiply_bytes : kernels_.multiply_float;
+// Few tokens: reading the weights takes longer than multiplying digits.
+bool CpuBackend::takes_panels(const Linear& w, int rows) const {
+  return rows > kFewRows && !panels_.empty() && input_of(w) == InputKind::kSixteenBits;
+}
+
+void CpuBackend::multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out) {
+  if (x.packed != nullptr) {
+    for (int tile = tiles.begin; tile < tiles.end; tile += 2) {
+      const int both[] = {tile, tile + 1};
+      float* to = out.to + 16 * (tile - tiles.begin);
+      const Output outs[] = {{to, out.stride, out.add}, {to + 16, out.stride, out.add}};
+      kernels_.multiply_panels(w, both, std::min(2, tiles.end - tile), x.packed, rows, outs, x.panel);
+    }
+    return;
+  }
+  const InputKind input = input_of(w);
+  const auto multiply_tile = input == InputKind::kBytes         ? kernels_.multiply_bytes
+                             : input == InputKind::kSixteenBits ? kernels_.multiply_digits
+                                                                : kernels_.multiply_float;
   for (int tile = tiles.begin; tile < tiles.end; ++tile)
     multiply_tile(w, tile, x, rows, {out.to + 16 * (tile - tiles.begin), out.stride, out.add});
+}
+
+void CpuBackend::multiply_two(const Linear& w, Tiles tiles, int apart, const Activations& x, int rows,
+                              const Output& first, const Output& second) {
+  if (x.packed != nullptr && tiles.end - tiles.begin == 1) {
+    const int both[] = {tiles.begin, tiles.begin + apart};
+    const Output outs[] = {first, second};
+    kernels_.multiply_panels(w, both, 2, x.packed, rows, outs, x.panel);
+    return;
+  }
+  multiply_tiles(w, tiles, x, rows, first);
+  multiply_tiles(w, {tiles.begin + apart, tiles.end + apart}, x, rows, second);
 }
 
 // `out` may be x.
@@ -103,31 +138,39 @@ const float* CpuBackend::norm_row(const NormVectors& vectors, int row, float* ou
 
 template <typename Prepare, typename Part>
 void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Part& part) {
-  const bool bytes = takes_bytes(w);
-  const int groups = bytes ? w.cols / w.group : 0;
+  const InputKind input = input_of(w);
+  const bool floats = input == InputKind::kFloat, digits = input == InputKind::kSixteenBits;
+  const int group = digits && w.format == WeightFormat::kW8Channel ? kChannelDigitGroup : w.group;
+  const int groups = floats ? 0 : w.cols / group;
+  const bool panels = takes_panels(w, rows);
+  const size_t row_bytes = static_cast<size_t>(w.cols) * (digits ? 2 : 1);
   const auto fill = [&](Input& buffer, int slot, int row) {
     float* own = &buffer.values[static_cast<size_t>(slot) * w.cols];
     const float* values = prepare(row, own);
-    if (values != own && (w.input_scale != nullptr || !bytes)) values = std::copy_n(values, w.cols, own) - w.cols;
+    if (values != own && (w.input_scale != nullptr || floats)) values = std::copy_n(values, w.cols, own) - w.cols;
     if (w.input_scale != nullptr) kernels_.scale(own, w.input_scale, w.cols);
     if (w.input_order != nullptr) {
       float* ordered = &buffer.ordered[static_cast<size_t>(slot) * w.cols];
       for (int i = 0; i < w.cols; ++i) ordered[i] = values[static_cast<int>(w.input_order[i])];
       values = ordered;
     }
-    const size_t group = static_cast<size_t>(slot) * groups;
-    if (bytes)
-      kernels_.quantize(values, w.cols, w.group, &buffer.quantized[static_cast<size_t>(slot) * w.cols],
-                        &buffer.scales[group], &buffer.sums[group], &buffer.scaled_sums[group]);
+    const size_t at = static_cast<size_t>(slot) * groups;
+    if (panels) kernels_.pack_bf16(values, w.cols, slot, buffer.packed[0].numbers);
+    else if (!floats)
+      (digits ? kernels_.quantize_digits : kernels_.quantize_bytes)(
+          values, w.cols, group, &buffer.quantized[slot * row_bytes], &buffer.scales[at], &buffer.sums[at],
+          &buffer.scaled_sums[at]);
   };
-  const auto view = [&](const Input& buffer) {
+  const auto view = [&](const Input& buffer, int thread) {
     return Activations{w.input_order != nullptr ? buffer.ordered.data() : buffer.values.data(),
                        buffer.quantized.data(),
                        buffer.scales.data(),
                        buffer.sums.data(),
                        buffer.scaled_sums.data(),
                        w.cols,
-                       groups};
+                       groups,
+                       panels ? buffer.packed[0].numbers : nullptr,
+                       panels ? panels_[thread][0].numbers : nullptr};
   };
   const int threads = pool_.threads();
   if (rows > 1)
@@ -139,10 +182,10 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
     Input& buffer = rows > 1 ? shared_ : own_[thread];
     const Tiles mine = {share(tiles, thread, threads), share(tiles, thread + 1, threads)};
     if (rows == 1) {
-      if (bytes) ask_for_start(w, mine.begin, groups);
+      if (!floats) ask_for_start(w, mine.begin, groups);
       fill(buffer, 0, 0);
     }
-    part(mine, view(buffer));
+    part(mine, view(buffer, thread));
   });
 }
 
@@ -244,8 +287,8 @@ void CpuBackend::norm_up(int layer) {
         alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
         for (int tile = tiles.begin; tile < tiles.end; tile += at_once) {
           const Tiles some = {tile, std::min(tile + at_once, tiles.end)};
-          multiply_tiles(l.up, some, x, rows_, {gate, 16});
-          if (c.gated) multiply_tiles(l.up, {some.begin + half, some.end + half}, x, rows_, {up, 16});
+          if (c.gated) multiply_two(l.up, some, half, x, rows_, {gate, 16}, {up, 16});
+          else multiply_tiles(l.up, some, x, rows_, {gate, 16});
           // Of one token, its tiles are what rows are otherwise.
           const size_t stride = rows_ == 1 ? 16 : c.intermediate_size;
           kernels_.activate(c.activation, gate, c.gated ? up : nullptr, rows_ == 1 ? some.end - some.begin : rows_,

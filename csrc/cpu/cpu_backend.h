@@ -16,7 +16,8 @@
 
 namespace tinychat {
 
-enum class InputKind { kFloat, kBytes }; // what a quantized matrix is multiplied with: the A16 and the A8 precisions
+// What a quantized matrix is multiplied with: floats, bytes, or 16 bits (two digits of a byte).
+enum class InputKind { kFloat, kBytes, kSixteenBits };
 
 class CpuBackend : public Backend {
  public:
@@ -34,11 +35,16 @@ class CpuBackend : public Backend {
 
  private:
   static constexpr int kMaxRows = 128;       // tokens in a pass: bounds the buffers and the time until a cancel is seen
-  static constexpr int kPrefillQueries = 24; // that share a look at the cache
+  static constexpr int kFewRows = 8;         // tokens that are multiplied as digits where there are panels for more
+  static constexpr int kPrefillQueries = 32; // that share a look at the cache
 
   // A matrix's input, as floats or bytes. One for all rows of a prefill; one a thread where a single token is decoded:
   // computing a norm twice is cheaper than waiting for the other thread to have done it.
+  struct alignas(64) Bf16Line {
+    uint16_t numbers[32];
+  };
   struct Input {
+    std::vector<Bf16Line> packed; // of many tokens
     std::vector<float> values, scales, scaled_sums;
     std::vector<float> ordered; // values in the order of a matrix that has one of its own
     std::vector<int32_t> sums;
@@ -64,9 +70,13 @@ class CpuBackend : public Backend {
   void add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
   const float* norm_row(const NormVectors& vectors, int row, float* out) const;
-  bool takes_bytes(const Linear& w) const;
+  InputKind input_of(const Linear& w) const;
+  bool takes_panels(const Linear& w, int rows) const;
   // The products of the first of the tiles go to the start of `out`.
-  void multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out) const;
+  void multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out);
+  // The same of two runs of tiles, the second `apart` tiles behind the first, where a thread's part has both.
+  void multiply_two(const Linear& w, Tiles tiles, int apart, const Activations& x, int rows, const Output& first,
+                    const Output& second);
   void rotate_head(int layer, int row, bool key, float* x) const;
   void store_position(int layer, KvCache& cache, int kv_head, int row);
   void attend_decode(int layer, KvCache& cache);
@@ -89,8 +99,9 @@ class CpuBackend : public Backend {
   std::vector<float> up_; // where it takes its input in another order than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
-  std::vector<Input> own_;                // a thread
-  std::vector<AttentionScratch> scratch_; // a thread, or a stretch of the cache
+  std::vector<Input> own_;                    // a thread
+  std::vector<std::vector<Bf16Line>> panels_; // a thread: two tiles of weights
+  std::vector<AttentionScratch> scratch_;     // a thread, or a stretch of the cache
 };
 
 } // namespace tinychat

@@ -92,23 +92,42 @@ int32_t read(const uint8_t* memory, size_t lines) {
   return sum(total[0] + total[1] + total[2] + total[3]);
 }
 
+// To bytes, or with two digits to 16 bits: each byte is in -127 … 127, of which every product fits where a pair of them is
+// added in 16 bits.
+template <int kDigits>
 void quantize(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums, float* scaled_sums) {
-  for (int g = 0; g < cols / group; ++g, x += group, q += group) {
+  constexpr float kLeast = 1e-30f; // a smaller maximum has no inverse; beside what else there is, it is nothing
+  const int groups = cols / group;
+  F no_number = broadcast(0.0f);
+  for (int i = 0; i < cols; i += 16) no_number = fma(load(x + i), broadcast(0.0f), no_number);
+  if (sum(no_number) != 0) { // an infinity or a NaN makes the row NaN
+    for (int i = 0; i < kDigits * cols; ++i) q[i] = 0;
+    for (int g = 0; g < groups; ++g) scales[g] = scaled_sums[g] = __builtin_nanf(""), sums[g] = 0;
+    return;
+  }
+  for (int g = 0; g < groups; ++g, x += group, q += group) {
     F most = broadcast(0.0f);
     for (int i = 0; i < group; i += 16) {
       const F y = load(x + i);
       most = max(most, max(y, broadcast(0.0f) - y));
     }
     const float largest = highest(most);
-    const F factor = broadcast(largest > 0 ? 127.0f / largest : 0.0f);
-    I total = broadcast(0);
+    const bool present = largest > kLeast;
+    const F factor = broadcast(present ? 127.0f / largest : 0.0f);
+    I total = broadcast(0), second_total = broadcast(0);
     for (int i = 0; i < group; i += 16) {
-      const I y = round(load(x + i) * factor);
-      store_i8(q + i, y);
-      total = total + y;
+      const F scaled = load(x + i) * factor;
+      const I first = round(scaled);
+      store_i8(q + i, first);
+      total = total + first;
+      if (kDigits == 1) continue;
+      const F rest = (scaled - to_float(first)) * broadcast(256.0f);
+      const I second = round(max(min(rest, broadcast(127.0f)), broadcast(-127.0f)));
+      store_i8(q + cols + i, second);
+      second_total = second_total + second;
     }
-    scales[g] = largest / 127.0f;
-    sums[g] = sum(total);
+    scales[g] = present ? largest / (kDigits == 1 ? 127.0f : 127.0f * 256.0f) : 0.0f;
+    sums[g] = kDigits == 1 ? sum(total) : 256 * sum(total) + sum(second_total);
     scaled_sums[g] = scales[g] * static_cast<float>(sums[g]);
   }
 }

@@ -57,20 +57,22 @@ bool has_avx512bf16() { return has_avx512() && (Features(1).eax >> 5 & 1) != 0; 
 bool has_avxvnni() { return has_avx2() && (Features(1).eax >> 4 & 1) != 0; }
 #endif
 #if defined(TINYCHAT_HAVE_AMX)
-// Whether sixteen tokens times one tile of weights are the same integers as in plain loops. No machine of the authors has
-// these instructions: one that computes something else must not answer with it.
+// Whether sixteen tokens times one tile of weights are the same numbers as in plain loops; with integers that bf16 holds they
+// are exact. A machine that computes something else must not answer with it.
 bool multiplies_like_generic(const Kernels& kernels) {
-  constexpr int kRows = 16, kCols = 96;
+  constexpr int kRows = 16, kCols = 96, kTile = 0;
   std::vector<uint8_t> bytes(16 * kCols), zeros(8, 0x53);
-  std::vector<int8_t> activations(kRows * kCols);
+  std::vector<float> values(kRows * kCols);
   for (size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] = static_cast<uint8_t>(i * 37 + i / 64);
-    activations[i] = static_cast<int8_t>(static_cast<int>(i * 29 % 255) - 127);
+    values[i] = static_cast<float>(static_cast<int>(i * 29 % 255) - 127);
   }
   const std::vector<uint16_t> ones(16, 0x3c00); // fp16
-  const std::vector<int32_t> sums(kRows, 5);
-  const std::vector<float> scales(kRows, 1.0f), scaled_sums(kRows, 5.0f);
-  const Activations x{nullptr, activations.data(), scales.data(), sums.data(), scaled_sums.data(), kCols, 1};
+  Activations x;
+  x.values = values.data();
+  x.cols = kCols;
+  std::vector<uint16_t> packed(kRows * kCols), panel(16 * kCols);
+  for (int row = 0; row < kRows; ++row) kernels.pack_bf16(&values[row * kCols], kCols, row, packed.data());
   for (const WeightFormat format : {WeightFormat::kW4Zero, WeightFormat::kW8Group}) {
     Linear w;
     w.format = format;
@@ -80,18 +82,19 @@ bool multiplies_like_generic(const Kernels& kernels) {
     w.scales = ones.data();
     w.zeros = zeros.data();
     std::vector<float> expected(16 * kRows), out(16 * kRows);
-    kernels_generic.multiply_bytes(w, 0, x, kRows, {expected.data(), 16});
-    kernels.multiply_bytes(w, 0, x, kRows, {out.data(), 16});
+    const Output to{out.data(), 16};
+    kernels_generic.multiply_float(w, kTile, x, kRows, {expected.data(), 16});
+    kernels.multiply_panels(w, &kTile, 1, packed.data(), kRows, &to, panel.data());
     if (out != expected) return false;
   }
   return true;
 }
 
-// AMX-TILE and AMX-INT8, and Linux lets this process have the tiles' eight kilobytes of state.
+// AMX-TILE and AMX-BF16, and Linux lets this process have the tiles' eight kilobytes of state.
 bool has_amx() {
   static const bool usable = [] {
     const unsigned edx = Features(0).edx;
-    if (!has_avx512bf16() || (edx >> 24 & 1) == 0 || (edx >> 25 & 1) == 0) return false;
+    if (!has_avx512bf16() || (edx >> 22 & 1) == 0 || (edx >> 24 & 1) == 0) return false;
     constexpr long kRequestPermission = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0 && multiplies_like_generic(kernels_amx);
   }();

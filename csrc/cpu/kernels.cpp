@@ -12,11 +12,19 @@
 #include "cpu/attention.inl"
 #include "cpu/elementwise.inl"
 #include "cpu/matmul.inl"
+#include "cpu/panels.inl"
 
 namespace tinychat {
 
 extern const Kernels TINYCHAT_KERNELS;
-const Kernels TINYCHAT_KERNELS = {multiply_float,   multiply_bytes, quantize,        norm, activate, scale,
-                                  attend<uint16_t>, attend<float>,  attend<uint8_t>, read};
+const Kernels TINYCHAT_KERNELS = {multiply_float,  multiply_bytes,  multiply_digits,
+#if defined(TINYCHAT_TILES)
+                                  multiply_panels, pack_bf16,
+#else
+                                  nullptr,        nullptr,
+#endif
+                                  quantize<1>,     quantize<2>,     norm,
+                                  activate,        scale,           attend<uint16_t>,
+                                  attend<float>,   attend<uint8_t>, read};
 
 } // namespace tinychat

@@ -12,15 +12,18 @@
 
 namespace tinychat {
 
-// The input of a matrix, [rows][cols]: as floats, or as bytes with a scale for each group of columns.
+// The input of a matrix, [rows][cols]: as floats, or as integers with a scale for each group of columns: bytes, or 16 bits
+// in two digits, 256 * first + second.
 struct Activations {
   const float* values = nullptr;      // [rows][cols], or
-  const int8_t* quantized = nullptr;  // [rows][cols]
+  const int8_t* quantized = nullptr;  // [rows][digits][cols]
   const float* scales = nullptr;      // [rows][groups]
-  const int32_t* sums = nullptr;      // [rows][groups], of the quantized values
+  const int32_t* sums = nullptr;      // [rows][groups], of the integers
   const float* scaled_sums = nullptr; // [rows][groups], scale * sum
   int cols = 0;
   int groups = 0;
+  const uint16_t* packed = nullptr; // bf16 instead of all that, as pack_bf16 lays it out, and
+  uint16_t* panel = nullptr;        // a thread's room for two tiles of weights
 };
 
 // Where a tile's products go: row r to to[r * stride], 16 numbers, or as many as the matrix has rows left. With `add` they
@@ -32,7 +35,9 @@ struct Output {
 };
 
 constexpr int kMostHeadDim = 256;
-constexpr int kByteZero = 128; // a cached byte is q + 128: one way to widen it serves all instruction sets
+constexpr int kPanelColumns = 32;      // of a step of multiply_panels
+constexpr int kChannelDigitGroup = 32; // columns of 16-bit activations that share a scale where a weight has one a row
+constexpr int kByteZero = 128;         // a cached byte is q + 128: one way to widen it serves all instruction sets
 
 // Queries that read the same KV head, over the positions [begin, end) of the cache. Running softmax state, so that a
 // long cache can be cut into pieces and joined afterwards.
@@ -52,6 +57,7 @@ struct AttentionSpan {
   const int* positions = nullptr;        // [rows], a row sees positions first_visible … position
   int window = 0;                        // positions that a row sees; 0: all
   const float* slopes = nullptr;         // ALiBi [rows] or null
+  bool tiles = false;                    // many rows may be added up in another order than one is
 
   float* accumulators = nullptr; // [rows][head_dim]: sum of exp(score - maximum) * value
   float* maxima = nullptr;       // [rows]
@@ -59,12 +65,23 @@ struct AttentionSpan {
 };
 
 struct Kernels {
-  // The 16 rows of tile `tile` of w, times `rows` rows of x, plus the bias. One for float input, one for bytes. kW4Zero
-  // without zeros: each is 8.
+  // The 16 rows of tile `tile` of w, times `rows` rows of x, plus the bias. One for float input, one for bytes, one for
+  // 16 bits in two digits. kW4Zero without zeros: each is 8.
   void (*multiply_float)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
   void (*multiply_bytes)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
-  // x[cols] -> bytes; per group: scale = max|x| / 127, sum of bytes, scale * sum.
-  void (*quantize)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums, float* scaled_sums);
+  void (*multiply_digits)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
+  // The 16 rows of each of one or two tiles of w, times `rows` rows in bf16 as pack_bf16 lays them out; `panel`: room for
+  // as much of w as bf16. Null where digits are faster.
+  void (*multiply_panels)(const Linear& w, const int* tiles, int count, const uint16_t* x, int rows, const Output* out,
+                          uint16_t* panel);
+  // x[cols] as row `row` of [rows/16][cols/32][16][32] in bf16.
+  void (*pack_bf16)(const float* x, int cols, int row, uint16_t* packed);
+  // x[cols] -> bytes [cols], or digits [2][cols]; per group: scale = max|x| / 127 (digits: / 127 / 256), sum of the
+  // integers, scale * sum. A group with an infinity or a NaN has the scale NaN.
+  void (*quantize_bytes)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,
+                         float* scaled_sums);
+  void (*quantize_digits)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,
+                          float* scaled_sums);
   // out = norm(x) * weight + bias; bias may be null; n a multiple of 16; out may be x.
   void (*norm)(Norm kind, const float* x, const float* weight, const float* bias, float eps, int n, float* out);
   // out = act(gate) * up, or act(gate) where up is null; `rows` rows of 16 numbers, in `out` a `stride` apart.

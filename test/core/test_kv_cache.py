@@ -54,7 +54,7 @@ def test_channels_that_a_bias_makes_large_leave_the_others_exact(monkeypatch: py
     assert 0 < np.linalg.norm(floats - rounded) < 0.013 * np.linalg.norm(floats)
 
 
-@pytest.mark.parametrize('precision', ['W4A8', 'W4A16'])
+@pytest.mark.parametrize('precision', ['W4', 'W4A8', 'W4A16'])
 def test_numbers_that_are_none_go_with_the_tokens_that_made_them(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     """Also beside the last position, where a pair of values is read at once."""
@@ -77,15 +77,35 @@ def test_numbers_that_are_none_go_with_the_tokens_that_made_them(
 
 
 @pytest.mark.parametrize('kv_cache', ['auto', 'int8'])
-def test_decoding_equals_prefilling(directory: Path, kv_cache: str) -> None:
-    engine = Engine.open(directory, threads=1, kv_cache=kv_cache)
+@pytest.mark.parametrize('precision', ['W4A8', 'W4A16'])
+def test_decoding_equals_prefilling(directory: Path, precision: str, kv_cache: str) -> None:
+    engine = Engine.open(directory, precision, threads=1, kv_cache=kv_cache)
     scored, cache = engine.score(TOKENS), engine.new_cache()
     for token, expected in zip(TOKENS, scored, strict=True):
         assert np.array_equal(engine.decode(cache, token), expected)
 
 
+@pytest.mark.parametrize('kv_cache', ['auto', 'int8'])
+def test_sixteen_bits_come_close_to_floats_in_every_way(directory: Path, kv_cache: str) -> None:
+    """Few tokens and many are multiplied in different ways, over a cache that either may have written."""
+    floats = Engine.open(directory, 'W4A16', threads=1, kv_cache=kv_cache).score(TOKENS)
+    engine = Engine.open(directory, threads=1, kv_cache=kv_cache)
+    assert engine.precision == 'W4'
+    many, one_by_one, mixed = (engine.new_cache() for _ in range(3))
+    engine.prefill(mixed, TOKENS[:30])
+    for i, token in enumerate(TOKENS):
+        decoded = engine.decode(one_by_one, token)
+        assert np.linalg.norm(decoded - floats[i]) < 4e-2 * np.linalg.norm(floats[i])
+        if i >= 30:
+            mended = engine.decode(mixed, token)
+            assert np.linalg.norm(mended - floats[i]) < 4e-2 * np.linalg.norm(floats[i])
+    found = engine.prefill(many, TOKENS)
+    assert 0 < np.linalg.norm(found - floats[-1]) < 4e-2 * np.linalg.norm(floats[-1])
+    assert np.linalg.norm(engine.score(TOKENS) - floats) < 4e-2 * np.linalg.norm(floats)
+
+
 def test_a_cut_cache_forgets(directory: Path) -> None:
-    engine = Engine.open(directory, threads=1, kv_cache='int8')
+    engine = Engine.open(directory, 'W4A8', threads=1, kv_cache='int8')
     cache = engine.new_cache()
     engine.prefill(cache, TOKENS)
     cache.truncate(20)

@@ -74,7 +74,7 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
     (Request(), 5 * GIB, 'it would fit with max_seq_len 3231 or kv_cache int8'),
     (Request(kv_cache='int8'), 4 * GIB, 'it would fit with max_seq_len 2277'),
     (Request(caches=2), 7 * GIB, 'it would fit with max_seq_len 3663 or one KV cache or kv_cache int8'),
-    (Request('W4A16'), 6 * GIB, 'it would fit with max_seq_len 2639 or kv_cache int8 or precision W4A8'),
+    (Request('W4A16'), 6 * GIB, 'it would fit with max_seq_len 2639 or kv_cache int8 or precision W4'),
 ])
 def test_the_advice_names_what_is_enough(request_: Request, memory: int, remedies: str) -> None:
     with pytest.raises(DoesNotFitError) as caught:

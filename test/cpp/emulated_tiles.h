@@ -1,32 +1,74 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The portable vocabulary with tiles in plain loops, as the manual describes the instructions of AMX: what
-// simd/amx.h says in assembly, for machines that have none. It proves the arithmetic around the tiles, not the assembly.
+// The portable vocabulary with bf16 pairs and tiles in plain loops, as the manual describes the instructions of AVX-512 BF16
+// and AMX: what simd/avx512.h and simd/amx.h say, for machines that have none. It proves the arithmetic around the
+// instructions, not the assembly.
 #pragma once
 
+#include "cpu/half.h"
 #include "cpu/simd/generic.h"
 
+#define TINYCHAT_PAIRS
 #define TINYCHAT_TILES
 
 namespace {
 
-inline void store(uint8_t* p, Bytes a) { __builtin_memcpy(p, &a, 64); }
+struct Pairs {
+  uint16_t v[32];
+};
+using PairNumber = uint16_t;
+inline Pairs load_pairs(const uint16_t* p) {
+  Pairs r;
+  __builtin_memcpy(r.v, p, sizeof r.v);
+  return r;
+}
+inline float dot(const uint16_t* a, const uint16_t* b, float total) {
+  for (int i = 0; i < 2; ++i) total += tinychat::bf16_to_float(a[i]) * tinychat::bf16_to_float(b[i]);
+  return total;
+}
+inline F dot(const Pairs& a, const PairNumber* pair, F total) {
+  for (int i = 0; i < 16; ++i) total.v[i] = dot(a.v + 2 * i, pair, total.v[i]);
+  return total;
+}
+inline void store_bf16(uint16_t* p, F x) {
+  for (int i = 0; i < 16; ++i) p[i] = tinychat::float_to_bf16(x.v[i]);
+}
+inline const PairNumber* as_pairs(const float* x, int n, PairNumber* room) {
+  for (int i = 0; i < n; i += 16) store_bf16(room + i, load(x + i));
+  return room;
+}
+inline void store_pairs(uint16_t* p, F first, F second) {
+  for (int i = 0; i < 16; ++i) {
+    p[2 * i] = tinychat::float_to_bf16(first.v[i]);
+    p[2 * i + 1] = tinychat::float_to_bf16(second.v[i]);
+  }
+}
 
-struct Tiles {
-  int32_t sums[16][16];
+struct PairTiles {
+  float sums[2][2][16][16];
 
-  void clear_sums() { __builtin_memset(sums, 0, sizeof(sums)); }
-  void store_sums(I* to) { __builtin_memcpy(to, sums, sizeof(sums)); }
+  template <int kLeft, int kRight>
+  void clear() {
+    __builtin_memset(sums, 0, sizeof(sums));
+  }
 
-  template <int kColumns, bool kSignedWeights>
-  void add(const int8_t* activations, size_t stride, const uint8_t* weights) {
-    for (int m = 0; m < 16; ++m)
-      for (int n = 0; n < 16; ++n)
-        for (int k = 0; k < kColumns; ++k) {
-          const uint8_t weight = weights[k / 4 * 64 + 4 * n + k % 4];
-          sums[m][n] += activations[m * stride + k] * (kSignedWeights ? static_cast<int8_t>(weight) : weight);
-        }
+  template <int kLeft, int kRight>
+  void add(const uint16_t* left, size_t left_next, const uint16_t* right, size_t right_next, size_t right_stride) {
+    for (int l = 0; l < kLeft; ++l)
+      for (int r = 0; r < kRight; ++r)
+        for (int m = 0; m < 16; ++m)
+          for (int k = 0; k < 16; ++k)
+            for (int n = 0; n < 16; ++n)
+              sums[l][r][m][n] = dot(left + l * left_next + 32 * m + 2 * k,
+                                     right + r * right_next + right_stride / 2 * k + 2 * n, sums[l][r][m][n]);
+  }
+
+  template <int kLeft, int kRight>
+  void store(float* to, size_t stride) const {
+    for (int l = 0; l < kLeft; ++l)
+      for (int r = 0; r < kRight; ++r)
+        for (int m = 0; m < 16; ++m) __builtin_memcpy(to + (16 * l + m) * stride + 16 * r, sums[l][r][m], 64);
   }
 };
 

@@ -67,26 +67,58 @@ void test_norms(const Isa& isa, std::mt19937& random) {
   }
 }
 
-void test_quantize(const Isa& isa, std::mt19937& random) {
-  const int cols = 256;
-  for (const int group : {32, 64, 128, 256}) {
-    std::vector<float> x = random_floats(random, cols);
-    std::fill(x.begin() + 32, x.begin() + 64, 0.0f); // a group of zeros has no scale to divide by
-    const int groups = cols / group;
-    std::vector<int8_t> q(cols);
-    std::vector<float> scales(groups), scaled_sums(groups);
-    std::vector<int32_t> sums(groups);
-    isa.kernels->quantize(x.data(), cols, group, q.data(), scales.data(), sums.data(), scaled_sums.data());
-    for (int g = 0; g < groups; ++g) {
-      int32_t sum = 0;
-      for (int i = g * group; i < (g + 1) * group; ++i) {
-        sum += q[i];
-        CHECK(std::fabs(x[i] - scales[g] * static_cast<float>(q[i])) <= 0.5001f * scales[g], isa.name);
-      }
-      CHECK(sums[g] == sum, isa.name);
-      CHECK(scaled_sums[g] == scales[g] * static_cast<float>(sum), isa.name);
-    }
+// To bytes or to 16 bits in two digits.
+struct Quantized {
+  std::vector<int8_t> q;
+  std::vector<float> scales, scaled_sums;
+  std::vector<int32_t> sums;
+
+  Quantized(const Isa& isa, const std::vector<float>& x, int group, int digits)
+      : q(digits * x.size()), scales(x.size() / group), scaled_sums(scales.size()), sums(scales.size()) {
+    (digits == 2 ? isa.kernels->quantize_digits : isa.kernels->quantize_bytes)(
+        x.data(), static_cast<int>(x.size()), group, q.data(), scales.data(), sums.data(), scaled_sums.data());
   }
+};
+
+void test_quantize(const Isa& isa, std::mt19937& random, int digits) {
+  const int cols = 256;
+  for (const int group : {32, 64, 128, 256})
+    for (const float outlier : {1.0f, -1e30f, 3e38f, 1e-38f}) {
+      std::vector<float> x = random_floats(random, cols);
+      std::fill(x.begin() + 32, x.begin() + 64, 0.0f); // a group of zeros has no scale to divide by
+      x[7] = outlier;
+      if (std::fabs(outlier) < 1e-30f) std::fill(x.begin(), x.begin() + 32, outlier);
+      const Quantized found(isa, x, group, digits);
+      for (int g = 0; g < cols / group; ++g) {
+        int32_t sum = 0;
+        // Of two digits the second is 127 at most where 128 would be next.
+        const float bound = std::max(digits == 2 ? 1.01f * found.scales[g] : 0.5001f * found.scales[g], 1e-30f);
+        for (int i = g * group; i < (g + 1) * group; ++i) {
+          int32_t value = 0;
+          for (int d = 0; d < digits; ++d) {
+            CHECK(found.q[d * cols + i] != -128, "cannot be negated");
+            value = 256 * value + found.q[d * cols + i];
+          }
+          sum += value;
+          CHECK(std::fabs(x[i] - static_cast<double>(found.scales[g]) * value) <= bound,
+                std::string(isa.name) + " digits " + std::to_string(digits) + " outlier " + std::to_string(outlier));
+        }
+        CHECK(found.sums[g] == sum, isa.name);
+        CHECK(found.scaled_sums[g] == found.scales[g] * static_cast<float>(sum), isa.name);
+      }
+    }
+}
+
+// An infinity or a NaN, wherever it stands, never becomes a number: all that is computed from the row is NaN.
+void test_quantize_no_number(const Isa& isa, std::mt19937& random, int digits) {
+  for (const float wrong : {INFINITY, -INFINITY, NAN})
+    for (const int at : {0, 17, 95}) {
+      std::vector<float> x = random_floats(random, 96);
+      x[at] = wrong;
+      const Quantized found(isa, x, 32, digits);
+      for (const float scale : found.scales) CHECK(std::isnan(scale), isa.name);
+      for (const float sum : found.scaled_sums) CHECK(std::isnan(sum), isa.name);
+    }
 }
 
 } // namespace
@@ -96,7 +128,10 @@ int main() {
     std::mt19937 random(11);
     test_activations(isa);
     test_norms(isa, random);
-    test_quantize(isa, random);
+    for (const int digits : {1, 2}) {
+      test_quantize(isa, random, digits);
+      test_quantize_no_number(isa, random, digits);
+    }
   });
   return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "cpu/half.h"
+#include "emulated.h"
 
 using namespace tinychat;
 
@@ -103,12 +104,16 @@ Matrix random_matrix(std::mt19937& random, WeightFormat format, int cols, int gr
 constexpr int kStride = kRows + 5;
 constexpr float kBefore = 3.0f;
 
-std::vector<float> products(const Kernels& kernels, Matrix& m, const Activations& x, int rows, bool bytes, bool add) {
+enum class Input { kFloats = 0, kBytes = 1, kDigits = 2 }; // the integers have so many digits
+
+std::vector<float> products(const Kernels& kernels, Matrix& m, const Activations& x, int rows, Input input, bool add) {
   std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore), bias(kRows);
   for (int i = 0; i < kRows; ++i) bias[i] = 0.5f * static_cast<float>(i);
   m.view.bias = bias.data();
   for (int tile = 0; tile < kTiles; ++tile)
-    (bytes ? kernels.multiply_bytes : kernels.multiply_float)(m.view, tile, x, rows, {&out[16 * tile], kStride, add});
+    (input == Input::kBytes    ? kernels.multiply_bytes
+     : input == Input::kDigits ? kernels.multiply_digits
+                               : kernels.multiply_float)(m.view, tile, x, rows, {&out[16 * tile], kStride, add});
   for (int r = 0; r < rows; ++r) {
     for (int i = kRows; i < kStride; ++i) CHECK(out[r * kStride + i] == kBefore, "beyond the last row");
     for (int i = 0; i < kRows; ++i) out[r * kStride + i] -= bias[i] + (add ? kBefore : 0);
@@ -125,37 +130,46 @@ double reference(const Matrix& m, int row, const double* x) {
 const WeightFormat kFormats[] = {WeightFormat::kW4Zero,    WeightFormat::kW4Min, WeightFormat::kW8Group,
                                  WeightFormat::kW8Channel, WeightFormat::kF16,   WeightFormat::kBf16};
 
-void test_bytes(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact,
-                Zeros zeros = Zeros::kStored) {
+// Bytes, or 16 bits of two digits: a digit is never -128, which some instructions could not negate.
+void test_integers(const Isa& isa, std::mt19937& random, Input input, WeightFormat format, int group, int rows,
+                   bool exact, Zeros zeros = Zeros::kStored) {
   const int cols = format == WeightFormat::kW8Channel ? 352 : 384; // half a tile of AMX is left over
   Matrix m = random_matrix(random, format, cols, group, exact, zeros);
-  const int groups = cols / m.view.group;
-  std::vector<int8_t> q(static_cast<size_t>(rows) * cols);
+  const int digits = static_cast<int>(input);
+  const int shared = digits == 2 && format == WeightFormat::kW8Channel ? kChannelDigitGroup : m.view.group;
+  const int groups = cols / shared;
+  std::vector<int8_t> q(static_cast<size_t>(rows) * digits * cols);
   std::vector<float> scales(static_cast<size_t>(rows) * groups), scaled_sums(scales.size());
   std::vector<int32_t> sums(scales.size());
-  std::vector<double> x(q.size());
+  std::vector<double> x(static_cast<size_t>(rows) * cols);
   for (int r = 0; r < rows; ++r)
     for (int g = 0; g < groups; ++g) {
       const size_t at = static_cast<size_t>(r) * groups + g;
-      scales[at] = exact ? 1.0f : 0.01f * static_cast<float>(1 + random() % 9);
-      for (int k = g * m.view.group; k < (g + 1) * m.view.group; ++k) {
-        // The extremes often: that is where a product of pairs would overflow 16 bits.
-        const int value = random() % 3 == 0 ? (random() % 2 ? 127 : -127) : static_cast<int>(random() % 255) - 127;
-        q[static_cast<size_t>(r) * cols + k] = static_cast<int8_t>(value);
+      scales[at] = exact ? 1.0f : 0.01f * static_cast<float>(1 + random() % 9) / (digits == 2 ? 256.0f : 1.0f);
+      for (int k = g * shared; k < (g + 1) * shared; ++k) {
+        int value = 0;
+        for (int d = 0; d < digits; ++d) {
+          // The extremes often: that is where a product of pairs would overflow 16 bits.
+          int digit = random() % 3 == 0 ? (random() % 2 ? 127 : -127) : static_cast<int>(random() % 255) - 127;
+          if (exact && digits == 2 && d == 0) digit %= 2; // sums that a float holds
+          q[(static_cast<size_t>(r) * digits + d) * cols + k] = static_cast<int8_t>(digit);
+          value = 256 * value + digit;
+        }
         sums[at] += value;
         x[static_cast<size_t>(r) * cols + k] = scales[at] * value;
       }
       scaled_sums[at] = scales[at] * static_cast<float>(sums[at]);
     }
   const Activations a{nullptr, q.data(), scales.data(), sums.data(), scaled_sums.data(), cols, groups};
-  const std::vector<float> out = products(*isa.kernels, m, a, rows, true, rows % 2 == 0);
+  const std::vector<float> out = products(*isa.kernels, m, a, rows, input, rows % 2 == 0);
   for (int r = 0; r < rows; ++r)
     for (int i = 0; i < kRows; ++i) {
       const double expected = reference(m, i, &x[static_cast<size_t>(r) * cols]);
       const double error = std::fabs(out[r * kStride + i] - expected);
       const std::string context = std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)) +
-                                  " group " + std::to_string(group) + " rows " + std::to_string(rows) + ": " +
-                                  std::to_string(out[r * kStride + i]) + " for " + std::to_string(expected);
+                                  " group " + std::to_string(group) + " rows " + std::to_string(rows) + " digits " +
+                                  std::to_string(digits) + ": " + std::to_string(out[r * kStride + i]) + " for " +
+                                  std::to_string(expected);
       CHECK(exact ? error == 0 : error <= 1e-3 * cols, context);
     }
 }
@@ -169,12 +183,51 @@ void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int 
   Activations a;
   a.values = x.data();
   a.cols = cols;
-  const std::vector<float> out = products(*isa.kernels, m, a, rows, false, rows % 2 == 0);
+  const std::vector<float> out = products(*isa.kernels, m, a, rows, Input::kFloats, rows % 2 == 0);
   for (int r = 0; r < rows; ++r)
     for (int i = 0; i < kRows; ++i) {
       const double expected = reference(m, i, &wide[static_cast<size_t>(r) * cols]);
       CHECK(std::fabs(out[r * kStride + i] - expected) <= 1e-5 * (std::fabs(expected) + cols),
             std::string(isa.name) + " format " + std::to_string(static_cast<int>(format)));
+    }
+}
+
+// Many tokens in bf16. With integers that bf16 holds, times scales of one, the sums are exact; else weights are rounded
+// to bf16, by half a unit of eight bits at most.
+void test_panels(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact,
+                 Zeros zeros = Zeros::kStored) {
+  const int cols = 192;
+  Matrix m = random_matrix(random, format, cols, group, exact, zeros);
+  std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
+  for (float& value : x) value = exact ? std::round(16 * value) : bf16_to_float(float_to_bf16(value));
+  // Rows that are not there may be anything.
+  std::vector<uint16_t> packed(static_cast<size_t>(rows + 15) / 16 * 16 * cols, 0x7fc0), panel(2 * 16 * cols);
+  for (int r = 0; r < rows; ++r) isa.kernels->pack_bf16(&x[static_cast<size_t>(r) * cols], cols, r, packed.data());
+  std::vector<float> bias(kRows, 0.5f);
+  m.view.bias = bias.data();
+  for (const bool add : {false, true})
+    for (const int count : {1, 2}) {
+      std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore);
+      const int tiles[] = {0, 1};
+      const Output outs[] = {{out.data(), kStride, add}, {out.data() + 16, kStride, add}};
+      isa.kernels->multiply_panels(m.view, tiles, count, packed.data(), rows, outs, panel.data());
+      for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < kStride; ++i) {
+          const bool written = i < (count == 2 ? kRows : 16);
+          double expected = kBefore, size = 0;
+          if (written) {
+            expected = 0.5 + (add ? kBefore : 0);
+            for (int k = 0; k < cols; ++k) {
+              const double product = m.values[static_cast<size_t>(i) * cols + k] * x[static_cast<size_t>(r) * cols + k];
+              expected += product;
+              size += std::fabs(product);
+            }
+          }
+          CHECK(std::fabs(out[r * kStride + i] - expected) <= (exact ? 0 : size / 256),
+                std::string(isa.name) + " panels, format " + std::to_string(static_cast<int>(format)) + " rows " +
+                    std::to_string(rows) + ": " + std::to_string(out[r * kStride + i]) + " for " +
+                    std::to_string(expected));
+        }
     }
 }
 
@@ -185,23 +238,27 @@ void test_multiply(const Isa& isa) {
       for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 21}) {
         test_floats(isa, random, format, group, rows);
         if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) continue;
-        test_bytes(isa, random, format, group, rows, true);
-        test_bytes(isa, random, format, group, rows, false);
-        if (format != WeightFormat::kW4Zero) continue;
-        test_floats(isa, random, format, group, rows, Zeros::kCentered);
-        test_bytes(isa, random, format, group, rows, true, Zeros::kCentered);
-        test_bytes(isa, random, format, group, rows, false, Zeros::kCentered);
+        if (isa.kernels->multiply_panels != nullptr && group != 128)
+          for (const int more : {0, 16, 32, 107})
+            for (const bool exact : {true, false}) {
+              test_panels(isa, random, format, group, rows + more, exact);
+              if (format == WeightFormat::kW4Zero)
+                test_panels(isa, random, format, group, rows + more, exact, Zeros::kCentered);
+            }
+        for (const Input input : {Input::kBytes, Input::kDigits})
+          for (const bool exact : {true, false}) {
+            test_integers(isa, random, input, format, group, rows, exact);
+            if (format == WeightFormat::kW4Zero)
+              test_integers(isa, random, input, format, group, rows, exact, Zeros::kCentered);
+          }
+        if (format == WeightFormat::kW4Zero) test_floats(isa, random, format, group, rows, Zeros::kCentered);
       }
 }
 
 } // namespace
 
-namespace tinychat {
-extern const Kernels kernels_emulated_tiles;
-}
-
 int main() {
   for_each_isa(test_multiply);
-  test_multiply({"emulated tiles", &tinychat::kernels_emulated_tiles, [] { return true; }});
+  test_multiply(kEmulatedTiles);
   return 0;
 }

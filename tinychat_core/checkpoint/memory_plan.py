@@ -10,9 +10,8 @@ from typing import Any
 
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.errors import DoesNotFitError, InvalidParameterError
+from tinychat_core.precision import choose_precision
 
-# For each kind of weights the precisions that it runs in, the default first.
-PRECISIONS = {'W4': ('W4A8', 'W4A16'), 'W8': ('W8A8', 'W8A16'), 'W16': ('W16A16',)}
 KV_CACHES = ('auto', 'int8')  # auto: 16 bits, but fp32 where the CPU promises what fp32 gives
 KEY_GROUP = 32                # channels of a key that share a scale, in int8
 _PASS_ROWS = {'cpu': 128, 'cuda': 512}  # tokens whose activations a backend keeps: its kMaxRows
@@ -111,7 +110,7 @@ def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request =
         remedies.append('one KV cache')
     if request.kv_cache == 'auto' and fits(replace(request, kv_cache='int8')):
         remedies.append('kv_cache int8')
-    first = PRECISIONS[manifest.weights][0]
+    first, _ = choose_precision(None, manifest.weights, request.backend)
     if request.backend == 'cpu' and request.precision not in (None, first) and fits(replace(request, precision=first)):
         remedies.append(f'precision {first}')
     smaller = _in_four_bits(manifest)
@@ -130,11 +129,8 @@ def position_bytes(model: Mapping[str, Any], numbers: str) -> int:
 
 def _numbers(manifest: Manifest, request: Request) -> str:
     """Return what the cache holds."""
-    choices = PRECISIONS[manifest.weights]
-    if request.precision is not None and request.precision not in choices:
-        raise InvalidParameterError(f"precision '{request.precision}' does not fit {manifest.weights} weights; "
-                                    f'use {" or ".join(choices)}')
-    return cache_numbers(request.kv_cache, (request.precision or choices[0]).endswith('A16'), request.backend)
+    _, activations = choose_precision(request.precision, manifest.weights, request.backend)
+    return cache_numbers(request.kv_cache, activations == 'float', request.backend)
 
 
 def cache_numbers(kv_cache: str, float_activations: bool, backend: str) -> str:

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('model', nargs='?', help='directory of a split checkpoint')
     parser.add_argument('--shape', choices=SHAPES, help="instead of a model: a known model's shape on random weights")
-    parser.add_argument('--precision', help='W4A8, W4A16, W8A8, W8A16 or W16A16 (default: as the weights are stored; '
-                                            'a shape: W4A8)')
+    parser.add_argument('--precision', help='W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16 (default: as the weights are '
+                                            'stored; a shape: W4)')
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
                         help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--prompt', metavar='TEXT', help='answer this and end; - takes all of stdin')
     parser.add_argument('--system', default='', metavar='TEXT',
                         help="system prompt (default: the model's own, if any)")
-    parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
+    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N',
                         help='default: every physical core that the process may use')

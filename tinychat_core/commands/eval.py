@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-windows', type=int, metavar='N', help='stop after so many windows (default: all)')
     parser.add_argument('--compare', metavar='REFERENCE', help='a Hugging Face directory: compare with it in float32 '
                                                                '(needs torch and transformers)')
-    parser.add_argument('--precision', help='W4A8, W4A16, … (default: as the weights are stored)')
+    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: as the weights are stored)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='what the model may take, e.g. 8GiB (default: what is available now)')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
                         help="positions of the KV cache (default: the model's context; 0: as many as fit)")
-    parser.add_argument('--precision', help='W4A8, W4A16, … (default: what the engine takes for the weights)')
+    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: what the engine takes for the weights)')
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
     parser.add_argument('--json', action='store_true', help='print the figures as one JSON object')
     parser.epilog = 'Only the manifest is read, not the weights: it answers at once for a model of any size.'

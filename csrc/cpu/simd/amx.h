@@ -2,8 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // AVX-512 with the tile registers of AMX (Intel, Architecture Instruction Set Extensions, chapter 3): sixteen tokens times
-// sixteen weight rows an instruction. The layout r16k4 is what a tile of weights must look like. In assembly: the
-// intrinsics of GCC 12 do not say that they read and write memory.
+// sixteen weight rows an instruction. In assembly: the intrinsics of GCC 12 do not say that they read and write memory.
 #pragma once
 
 #include "cpu/simd/avx512.h"
@@ -12,38 +11,57 @@
 
 namespace {
 
-inline void store(uint8_t* p, Bytes a) { _mm512_storeu_si512(p, a.v); }
+// What a tile register holds, for each of the eight.
+struct alignas(64) TileShapes {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
 
-// Tiles 0: sums [16 tokens][16 weight rows] of int32; 1, 2: 64 columns of activations [16][64] and of weights [16][16][4];
-// 3, 4: 32 columns of them. Held while a value of this type lives.
-struct Tiles {
-  Tiles() {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {64, 64, 64, 32, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 8};
-    } shapes;
+// Two by two sums [16][16] of floats, tiles 0 … 3, of up to two tiles of bf16 [16][32] on the left (4, 5) and up to two of
+// bf16 pairs [16][16][2] on the right (6, 7). Held while a value of this type lives.
+struct PairTiles {
+  PairTiles() {
+    const TileShapes shapes;
     asm volatile("ldtilecfg %0" ::"m"(shapes));
   }
-  ~Tiles() { asm volatile("tilerelease"); }
+  ~PairTiles() { asm volatile("tilerelease"); }
 
-  void clear_sums() { asm volatile("tilezero %%tmm0" ::); }
-  void store_sums(I* to) { asm volatile("tilestored %%tmm0, (%0,%1,1)" ::"r"(to), "r"(64l) : "memory"); }
+  template <int kLeft, int kRight>
+  void clear() {
+    asm volatile("tilezero %%tmm0" ::);
+    if (kRight == 2) asm volatile("tilezero %%tmm1" ::);
+    if (kLeft == 2) asm volatile("tilezero %%tmm2" ::);
+    if (kLeft == 2 && kRight == 2) asm volatile("tilezero %%tmm3" ::);
+  }
 
-  // sums += activations * weights, over 64 or 32 columns; `stride` bytes from a token to the next.
-  template <int kColumns, bool kSignedWeights>
-  void add(const int8_t* activations, size_t stride, const uint8_t* weights) {
-    if (kColumns == 64) {
-      asm volatile("tileloadd (%0,%1,1), %%tmm1" ::"r"(activations), "r"(stride) : "memory");
-      asm volatile("tileloadd (%0,%1,1), %%tmm2" ::"r"(weights), "r"(64l) : "memory");
-      if (kSignedWeights) asm volatile("tdpbssd %%tmm2, %%tmm1, %%tmm0" ::);
-      else asm volatile("tdpbsud %%tmm2, %%tmm1, %%tmm0" ::);
-    } else {
-      asm volatile("tileloadd (%0,%1,1), %%tmm3" ::"r"(activations), "r"(stride) : "memory");
-      asm volatile("tileloadd (%0,%1,1), %%tmm4" ::"r"(weights), "r"(64l) : "memory");
-      if (kSignedWeights) asm volatile("tdpbssd %%tmm4, %%tmm3, %%tmm0" ::);
-      else asm volatile("tdpbsud %%tmm4, %%tmm3, %%tmm0" ::);
+  // sums += left * right. A tile on the left is one piece of memory; `left_next` and `right_next` numbers lead to the
+  // second, and `right_stride` bytes from a row of pairs to the next.
+  template <int kLeft, int kRight>
+  void add(const uint16_t* left, size_t left_next, const uint16_t* right, size_t right_next, size_t right_stride) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm6" ::"r"(right), "r"(right_stride) : "memory");
+    asm volatile("tileloadd (%0,%1,1), %%tmm4" ::"r"(left), "r"(64l) : "memory");
+    asm volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0" ::);
+    if (kRight == 2) {
+      asm volatile("tileloadd (%0,%1,1), %%tmm7" ::"r"(right + right_next), "r"(right_stride) : "memory");
+      asm volatile("tdpbf16ps %%tmm7, %%tmm4, %%tmm1" ::);
     }
+    if (kLeft == 2) {
+      asm volatile("tileloadd (%0,%1,1), %%tmm5" ::"r"(left + left_next), "r"(64l) : "memory");
+      asm volatile("tdpbf16ps %%tmm6, %%tmm5, %%tmm2" ::);
+      if (kRight == 2) asm volatile("tdpbf16ps %%tmm7, %%tmm5, %%tmm3" ::);
+    }
+  }
+
+  // The sums, as rows of `stride` floats.
+  template <int kLeft, int kRight>
+  void store(float* to, size_t stride) const {
+    const size_t bytes = 4 * stride;
+    asm volatile("tilestored %%tmm0, (%0,%1,1)" ::"r"(to), "r"(bytes) : "memory");
+    if (kRight == 2) asm volatile("tilestored %%tmm1, (%0,%1,1)" ::"r"(to + 16), "r"(bytes) : "memory");
+    if (kLeft == 2) asm volatile("tilestored %%tmm2, (%0,%1,1)" ::"r"(to + 16 * stride), "r"(bytes) : "memory");
+    if (kLeft == 2 && kRight == 2)
+      asm volatile("tilestored %%tmm3, (%0,%1,1)" ::"r"(to + 16 * stride + 16), "r"(bytes) : "memory");
   }
 };
 

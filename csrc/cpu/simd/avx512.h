@@ -48,8 +48,8 @@ inline void store_i8(int8_t* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i
 inline F power_of_two(I n) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
 }
-inline I shift_right(I a, int bits) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
-inline I shift_left(I a, int bits) { return {_mm512_sll_epi32(a.v, _mm_cvtsi32_si128(bits))}; }
+inline I shift_right(I a, int bits) { return {_mm512_srlv_epi32(a.v, _mm512_set1_epi32(bits))}; }
+inline I shift_left(I a, int bits) { return {_mm512_sllv_epi32(a.v, _mm512_set1_epi32(bits))}; }
 inline F as_float(I a) { return {_mm512_castsi512_ps(a.v)}; }
 inline I operator&(I a, I b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline I operator^(I a, I b) { return {_mm512_xor_si512(a.v, b.v)}; }
@@ -82,6 +82,17 @@ inline const PairNumber* as_pairs(const float* x, int n, PairNumber* room) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(room + i),
                         reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i))));
   return room;
+}
+// 16 numbers rounded to bf16, to nearest.
+inline void store_bf16(uint16_t* p, F x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x.v)));
+}
+// 16 pairs of such: a lane has a number of `first` and one of `second`.
+inline void store_pairs(uint16_t* p, F first, F second) {
+  const __m512i turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second.v, first.v));
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi16(turns, both));
 }
 #endif
 
