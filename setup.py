@@ -52,7 +52,8 @@ setup(
     cmdclass={'build_ext': BuildNative},
     zip_safe=False,
     install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
-    extras_require={'structure': ['llguidance>=1.8']},
+    # colcon looks here for what runs the tests; package.xml declares it for rosdep.
+    extras_require={'structure': ['llguidance>=1.8'], 'test': ['pytest']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

@@ -80,7 +80,7 @@ def start(context: LaunchContext) -> list[Any]:
     except Exception as error:  # whatever it is, it must not stop a robot
         if passed.get('shutdown_on_exit', '').lower() == 'true':
             raise
-        get_logger('chat.launch.py').error(f'the chat node is not started: {error}')
+        get_logger('chat.launch.py').error(f'the chat node is not started: {" ".join(str(error).split())}')
         return []
 
 
@@ -128,7 +128,11 @@ def node_actions(context: LaunchContext, passed: dict[str, str]) -> list[Any]:
     if not params_file.is_file():  # launch would warn and start the node without it
         raise ValueError(f'params_file: {params_file} is not a file')
     parameters = ParameterFile(str(params_file), allow_substs=True)
-    parameters.evaluate(context)
+    try:
+        parameters.evaluate(context)
+    except Exception as error:
+        raise ValueError(f'{params_file}: what looks like $(a substitution) is read as one, in a comment, too: '
+                         f'{error}') from None
     if others['use_respawn'] and others['shutdown_on_exit']:
         raise ValueError('use_respawn and shutdown_on_exit exclude each other')
     # Not launch_ros's LifecycleNode: the node starts itself, and the ROS context that LifecycleNode brings into

@@ -9,18 +9,20 @@ from pathlib import Path
 import re
 import subprocess
 import sys
-import sysconfig
 from typing import Any
 
 from catkin_pkg.package import parse_package
+import colcon_core
 import pytest
+import rosdep2
 import yaml
 
+assert colcon_core and rosdep2  # the tools that are run
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {parse_package(str(ROOT / folder)).name: parse_package(str(ROOT / folder))
             for folder in ('.', 'tinychat_interfaces')}
 # Without site's .pth files: one of them makes this environment an ament prefix in which both packages are installed.
-RUN = (f'import sys; sys.path.append({sysconfig.get_path("purelib")!r}); sys.argv[0] = {{0!r}}; '
+RUN = (f'import sys; sys.path[:] = {sys.path!r}; sys.argv[0] = {{0!r}}; '
        'from {1} import {2}; sys.exit({2}())')
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 import signal
 import subprocess
-import sys
 from threading import Thread
 from typing import Any
 import uuid
 
+from ament_index_python.packages import get_package_prefix
 from robot import wait_for
 
-BIN = Path(sys.executable).parent
+BIN = Path(get_package_prefix('tinychat_ros'), 'lib', 'tinychat_ros')
 STORY = 'Write a very long story about a robot.'
 # For the environment of processes that miss each other after two seconds.
 IMPATIENT = {name: str(Path(__file__).with_name('fast_discovery.xml'))

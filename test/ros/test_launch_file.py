@@ -117,6 +117,11 @@ def test_the_parameter_file_may_have_substitutions(launch_file: dict[str, Any]) 
     assert node.kwargs['parameters'][0].kwargs == {'allow_substs': True}
 
 
+def test_the_parameter_files_of_the_package_have_no_substitution_by_accident() -> None:
+    """Launch reads them in comments as well."""
+    assert not [path.name for path in (LAUNCH.parents[1] / 'config').glob('*.yaml') if '$(' in path.read_text()]
+
+
 def test_name_namespace_remaps_and_log_level(launch_file: dict[str, Any]) -> None:
     (node,) = started(launch_file, name='butler', namespace='kitchen', log_level='debug',
                       remaps='~/prompt:=/speech/heard  ~/tokens:=/tokens')
