@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where the name in package.xml is not the one to import.
-ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2'}
+ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2', 'yaml': 'python3-yaml'}
 PIP_ONLY = {'msgspec', 'safetensors', 'tokenizers', 'xxhash'}  # No rosdep key.
 # Loaded only by the commands that need them.
 WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib', 'llguidance'}
