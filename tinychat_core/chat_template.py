@@ -30,6 +30,10 @@ _NONE = -1
 _MOST_SHAPES = 100  # of dialogues that are not questions and answers in turn
 
 
+class _TooComplexError(InvalidParameterError):
+    """A template that goes beyond a limit."""
+
+
 class ChatTemplate:
     """
     Renders messages to the text that the model was trained on.
@@ -43,7 +47,8 @@ class ChatTemplate:
         Compile the template, and see whether it has a place for a system prompt.
 
         `variables`: the texts of special tokens by name (`bos_token`, …), as templates use them. Raises
-        CheckpointError for a template that is not valid jinja, or takes more than SECONDS or MEMORY.
+        CheckpointError for a template that is not valid jinja, or takes more than SECONDS or MEMORY for itself or a
+        question.
         """
         self.source = source
         self._variables = dict(variables)
@@ -55,7 +60,14 @@ class ChatTemplate:
         if error:
             raise CheckpointError(f'the chat template is not valid jinja: {error}')
         # Some templates, of models that see images, take what a message says in parts.
-        self._takes_parts = False
+        self._takes_parts = self._shows_messages = self.folds_system = False
+        try:
+            self._look()
+        except _TooComplexError as failure:
+            raise CheckpointError(str(failure)) from None
+
+    def _look(self) -> None:
+        """See what the template does with a question, and with a system prompt before it."""
         question = self._first_left_out(('user',))
         if question != _NONE:
             self._left_out.clear()
@@ -112,6 +124,8 @@ class ChatTemplate:
             try:
                 text = self._rendered(messages, False)
                 self._left_out[roles] = next((i for i, content in enumerate(contents) if content not in text), _NONE)
+            except _TooComplexError:
+                raise
             except InvalidParameterError:
                 self._left_out[roles] = None
         return self._left_out[roles]
@@ -124,7 +138,7 @@ class ChatTemplate:
         try:
             reply, _ = _WORKER.ask({'source': self.source, 'variables': variables}, SECONDS)
         except WorkerFailedError as failure:
-            raise InvalidParameterError(f'the chat template is too complex for these messages: it {failure}') from None
+            raise _TooComplexError(f'the chat template is too complex for these messages: it {failure}') from None
         if reply['error']:
             raise InvalidParameterError(f"the chat template refuses these messages: {reply['error']}")
         return str(reply['text'])

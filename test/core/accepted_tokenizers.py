@@ -75,6 +75,9 @@ CASES: dict[str, list[Case]] = {
     'a chat template that has no place for a system prompt': [
         template("{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + MESSAGES),
         template(MESSAGES.replace('%}{{', "%}{% if m.role != 'system' %}{{").replace('}}{%', '}}{% endif %}{%'))],
+    'a chat template that takes more than 1 s or 256 MiB for a question': [
+        template('{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}' + MESSAGES)],
+    'a chat template that does not show what a user says': [template('Hello')],
     'a chat template that is not valid jinja': [template('{% if %}')],
     'a directory without `tokenizer.json`': [directory(lambda made: (made / 'tokenizer.json').unlink())],
 }
