@@ -12,6 +12,7 @@ from __future__ import annotations
 from ast import Import, ImportFrom, parse, walk
 from importlib.util import find_spec
 import logging
+import os
 from pathlib import Path
 import sys
 
@@ -21,6 +22,7 @@ import smollm2
 HERE = Path(__file__).resolve().parent
 if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*')]:  # a plain `colcon build` leaves the extension elsewhere
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
+    os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
 # Of test/requirements.txt, by the names to import.
 REQUIRED = ('colcon_core', 'hypothesis', 'jsonschema', 'llguidance', 'pydantic', 'regex', 'rosdep2', 'torch',
             'transformers')
