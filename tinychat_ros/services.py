@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from tinychat_core.errors import one_line, TinyChatError
@@ -21,7 +21,8 @@ class Services:
     def __init__(self, node: Node, group: CallbackGroup) -> None:
         """Create the services on a node; without a model they say so."""
         self.answering: Answering | None = None
-        node.create_service(Tokenize, '~/tokenize', self._on_tokenize, callback_group=group)
+        # One at a time: long texts would take every thread of the executor, and goals, cancels and the lifecycle wait.
+        node.create_service(Tokenize, '~/tokenize', self._on_tokenize, callback_group=MutuallyExclusiveCallbackGroup())
         node.create_service(GetModelInfo, '~/get_model_info', self._on_model_info, callback_group=group)
         node.create_service(ResetConversation, '~/reset_conversation', self._on_reset, callback_group=group)
 
@@ -34,7 +35,7 @@ class Services:
         try:
             if bool(request.text) == bool(request.messages):
                 raise TinyChatError('give either text or messages')
-            characters = len(request.text) + sum(len(m.content) for m in request.messages)
+            characters = len(request.text) + sum(len(m.role) + len(m.content) for m in request.messages)
             if characters > MOST_CHARACTERS:
                 raise TinyChatError(f'{characters} characters are more than the {MOST_CHARACTERS} that are taken')
             messages = [{'role': m.role, 'content': m.content} for m in request.messages]

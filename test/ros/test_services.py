@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+from threading import Event
+from typing import Any
+
+from lifecycle_msgs.srv import GetState
+import pytest
 from robot import Robot, wait_for
 from scripted_engine import ScriptedEngine
 
@@ -27,6 +32,29 @@ def test_tokenize_wants_one_of_the_two(robot: Robot) -> None:
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request())
     assert not answer.success
     assert 'either' in answer.message
+
+
+def test_texts_that_take_long_leave_the_executor_to_others(
+        robot: Robot, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four of them once took all its threads: no cancel and no transition was heard meanwhile."""
+    go_on = Event()
+    begun: list[str] = []
+    encode = engine.tokenizer.encode
+    monkeypatch.setattr(engine.tokenizer, 'encode', lambda text: (begun.append(text), go_on.wait(20), encode(text))[2])
+    client = robot.client_node.create_client(Tokenize, 'tinychat/tokenize')
+    answers: list[Any] = [client.call_async(Tokenize.Request(text='ab')) for _ in range(6)]
+    wait_for(lambda: begun)
+    for _ in range(10):  # one by one, so that the other texts have come meanwhile
+        robot.call(GetState, 'get_state', GetState.Request())
+    assert not any(answer.done() for answer in answers)
+    go_on.set()
+    wait_for(lambda: all(answer.done() and list(answer.result().tokens) == [97, 98] for answer in answers))
+
+
+def test_of_messages_the_roles_count_too(robot: Robot) -> None:
+    answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=[Message(role='r' * 2**19, content='a')]))
+    assert not answer.success
+    assert str(2**19 + 1) in answer.message
 
 
 def test_state_goes_from_idle_to_busy_and_back(robot: Robot, engine: ScriptedEngine) -> None:

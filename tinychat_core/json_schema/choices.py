@@ -22,6 +22,7 @@ class Choices:
         # By the identity of a schema, which lives as long as the whole one; None in a circle of references, too.
         self._known_types: dict[int, frozenset[str]] = {}
         self._known_values: dict[int, list[Any] | None] = {}
+        self._known_keys: dict[int, frozenset[str] | None] = {}
         self._known_names: dict[int, list[str]] = {}
         self._known_tags: dict[tuple[int, str], frozenset[str] | None] = {}
 
@@ -109,12 +110,18 @@ class Choices:
         common = self.types(one) & self.types(other)
         if not common:
             return True
-        if common == {'number'} and self._range(one)[1] < self._range(other)[0]:
-            return True
-        if common == {'number'} and self._range(other)[1] < self._range(one)[0]:
-            return True
-        some, others = self.values(one), self.values(other)
-        return some is not None and others is not None and not {_key(v) for v in some} & {_key(v) for v in others}
+        some, others = self._keys(one), self._keys(other)
+        if some is not None and others is not None:
+            return some.isdisjoint(others)
+        return common == {'number'} and (self._range(one)[1] < self._range(other)[0]
+                                         or self._range(other)[1] < self._range(one)[0])
+
+    def _keys(self, schema: Any) -> frozenset[str] | None:
+        """Return all values that match as `_key` writes them: each schema is compared with many others."""
+        if id(schema) not in self._known_keys:
+            values = self.values(schema)
+            self._known_keys[id(schema)] = None if values is None else frozenset(map(_key, values))
+        return self._known_keys[id(schema)]
 
     def _range(self, schema: Any) -> tuple[float, float]:
         number = (int, float)

@@ -34,6 +34,7 @@ _DOTTED = re.compile(r'(?:[^\W\d_]\.-?)+[^\W\d_]|'
                      r'(?:[A-Z]\w{0,3}\.)*[A-Z]\.(?:[A-Z]\w{0,3}\.)*[A-Z]\w{0,3}|[A-Z]\w{1,2}\.[A-Z]')
 _OPENING = '("\'„“«»‹¿¡[‘「『'
 _LEADING_MARKS = re.compile(r'^(?:[.…,;:!?]+\s+)+')
+_ELISION = re.compile(r"^(?:[cdjlmnst]|qu)['’](?=\w)")
 _INITIAL = re.compile(r'[^\W\d_]\.')
 _SHORT = re.compile(r'[^\W\d_]{1,3}\.')
 
@@ -279,8 +280,8 @@ def _is_title(word: str) -> bool:
 
 
 def _abbreviation(word: str) -> str:
-    """Return a word as the tables have it: Goethestr is str."""
-    lower = word.lower()
+    """Return a word as the tables have it: Goethestr is str, l'art is art."""
+    lower = _ELISION.sub('', word.lower())
     return 'str' if lower.endswith('str') else lower
 
 

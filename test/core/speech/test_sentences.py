@@ -48,6 +48,7 @@ TEXTS = {
     'fr': [
         'M. Dupont et Mme Durand sont là.| M. Le Pen aussi.| MM. Martin et J.-P. Sartre.',
         'Ça va ?| Oui !| « Oui. »| Il dit : « Non ! » et part.| Peut-être…| À 9 h. 30.| Merci !',
+        "Selon l'art. 5 du code.| Il a été élu d'av. Pierre jusqu'en janv. 2024.| C'est l'art.| Puis rien.",
         'P. ex. le no. 5, n° 6, p. 12, chap. 3.| Av. J.-C. il y avait env. 3,5 % etc.| Puis rien.',
     ],
     'es': [
