@@ -3,10 +3,11 @@
 """Cases of docs/accepted-files.md: where the weights of a Hugging Face directory are, and in which type."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import json
 from pathlib import Path
 import shutil
+from typing import Any
 
 import packed_formats as packed
 from safetensors.torch import load_file, save_file
@@ -87,6 +88,43 @@ def two_files(tmp_path: Path) -> Sequence[str]:
     return [str(made)]
 
 
+def configured(change: Callable[[dict[str, torch.Tensor]], object] = lambda made: None,
+               files: Mapping[str, str] | None = None, **options: Any) -> Case:
+    """Return a directory with other options of config.json, other tensors and more files."""
+    def case(tmp_path: Path) -> Sequence[str]:
+        made = small.tensors(torch.float16)
+        change(made)
+        directory = small.save(tmp_path / 'theirs', made, options)
+        for name, text in (files or {}).items():
+            (directory / name).write_text(text)
+        return [str(directory)]
+
+    return case
+
+
+def copied_head(made: dict[str, torch.Tensor]) -> None:
+    made['lm_head.weight'] = made['model.embed_tokens.weight'].clone()
+
+
+def no_head(made: dict[str, torch.Tensor]) -> None:
+    del made['lm_head.weight']
+
+
+def biases(*names: str, value: float = 1.0) -> Callable[[dict[str, torch.Tensor]], None]:
+    def change(made: dict[str, torch.Tensor]) -> None:
+        made |= {f'model.layers.{i}.{name}.bias': torch.full(
+            made[f'model.layers.{i}.{name}.weight'].shape[:1], value, dtype=torch.float16)
+            for i in range(2) for name in names}
+
+    return change
+
+
+def fewer_rows(made: dict[str, torch.Tensor]) -> None:
+    made |= {name: made[name][:250].contiguous() for name in ('model.embed_tokens.weight', 'lm_head.weight')}
+
+
+O_PROJ = 'self_attn.o_proj'
+LINEAR = {'rope_type': 'linear', 'factor': 2.0}
 CASES: dict[str, list[Case]] = {
     '`model.safetensors` in F16 or BF16': [directory(), directory(torch.bfloat16)],
     'F32 or F64, whose numbers 16 bits hold': [
@@ -125,4 +163,24 @@ CASES: dict[str, list[Case]] = {
         directory(change=renamed('model.safetensors', name))
         for name in ('consolidated.00.pth', 'flax_model.msgpack', 'tf_model.h5')],
     'weights only in `pytorch_model.bin`': [directory(change=renamed('model.safetensors', 'pytorch_model.bin'))],
+    'a head of its own where `tie_word_embeddings` is true': [configured(tie_word_embeddings=True)],
+    'no head where `tie_word_embeddings` is not true': [
+        configured(no_head),
+        configured(no_head, tie_word_embeddings=None)],
+    'biases that config.json does not tell': [
+        configured(biases(O_PROJ)), configured(biases('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'))],
+    '`rope_scaling` beside `rope_parameters`': [
+        configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5})],
+    'a model for embeddings or classes': [
+        configured(architectures=['LlamaModel']), configured(files={'modules.json': '[]'}),
+        configured(architectures=['LlamaForSequenceClassification'])],
+    '`is_causal: false`': [configured(is_causal=False)],
+    '`layer_types`, `sliding_window` at a value that changes nothing, a `bos_token_id` or `eos_token_id` of -1': [
+        configured(layer_types=['full_attention'] * 2), configured(sliding_window=128), configured(bos_token_id=-1),
+        configured(eos_token_id=[2, -1]), configured(files={'generation_config.json': '{"eos_token_id": [2, -1]}'}),
+        configured(biases(O_PROJ, value=0.0)), configured(copied_head, tie_word_embeddings=True)],
+    'an `eos_token_id` or `bos_token_id` that is no number': [
+        configured(eos_token_id='</s>'), configured(eos_token_id=[[2]]), configured(eos_token_id=True),
+        configured(bos_token_id=[1]), configured(files={'generation_config.json': '{"eos_token_id": "</s>"}'})],
+    'more tokens than the embedding has rows': [configured(fewer_rows, vocab_size=250)],
 }

@@ -133,7 +133,9 @@ def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_tied_head_is_not_stored_again(tmp_path: Path) -> None:
     config = {'tie_word_embeddings': True}
-    for made in (tensors(), changed(tensors(), lm_head__weight=None)):
+    made = tensors()
+    for made in (changed(made, lm_head__weight=made['model.embed_tokens.weight'].clone()),
+                 changed(made, lm_head__weight=None)):
         directory = save(tmp_path / f'theirs {len(made)}', made, config)
         import_model(str(directory), tmp_path / f'ours {len(made)}')
         manifest = Checkpoint.open(tmp_path / f'ours {len(made)}').manifest

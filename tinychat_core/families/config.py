@@ -115,9 +115,12 @@ class Config:
 
     def tokens(self) -> dict[str, Any]:
         """Return the fields of the description for beginning and end of a text."""
-        eos = self.get('eos_token_id')
-        return {'bos_token_id': self.get('bos_token_id'),
-                'eos_token_ids': eos if isinstance(eos, list) else [] if eos is None else [eos]}
+        bos = self.get('bos_token_id')
+        if bos is not None and type(bos) is not int:
+            raise self.unsupported('bos_token_id')
+        # A negative number is no token: some tools write -1 for none.
+        return {'bos_token_id': bos if bos is not None and bos >= 0 else None,
+                'eos_token_ids': end_tokens(self.get('eos_token_id'))}
 
     def unsupported(self, name: str) -> UnsupportedModelError:
         """Return the error that names an option and its value."""
@@ -128,6 +131,8 @@ class Config:
 
     def check(self) -> None:
         """Raise UnsupportedModelError for an option that was not read and would change what is computed."""
+        if self._values.get('is_causal') is False:
+            raise self.unsupported('is_causal')
         for name, value in self._values.items():
             if name in self._read or value is None or value is False:
                 continue
@@ -137,3 +142,11 @@ class Config:
                 raise self.unsupported(name)
         for inner in self._inner:
             inner.check()
+
+
+def end_tokens(value: Any) -> list[int]:
+    """Return the ids of an `eos_token_id`: one, several, or null; UnsupportedModelError where it is anything else."""
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(id_) is int for id_ in ids):
+        raise UnsupportedModelError(f'eos_token_id = {value!r} is not supported: a token has a number')
+    return [id_ for id_ in ids if id_ >= 0]  # some tools write -1 for none

@@ -16,6 +16,9 @@ def describe(config: Config) -> dict[str, Any]:
     hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
     head_dim = config.size('head_dim', hidden // heads)
     config.served('attention_bias', 'mlp_bias')
+    context = config.size('max_position_embeddings', 2048)
+    if config.get('model_type') == 'llama':
+        _check_windows(config, context)
     return {
         'vocab_size': config.size('vocab_size'),
         'hidden_size': hidden,
@@ -28,10 +31,19 @@ def describe(config: Config) -> dict[str, Any]:
         'norm_eps': config.number('rms_norm_eps', 1e-6),
         'activation': config.activation(),
         'gated': True,
-        **rope(config, head_dim, config.size('max_position_embeddings', 2048)),
+        **rope(config, head_dim, context),
         'tied_head': bool(config.get('tie_word_embeddings', False)),
         **config.tokens(),
     }
+
+
+def _check_windows(config: Config, context: int) -> None:
+    """Raise UnsupportedModelError for windows, which LLaMA has none of, unless they are over all that there is."""
+    types, window = config.get('layer_types'), config.get('sliding_window')
+    if isinstance(types, list) and any(kind != 'full_attention' for kind in types):
+        raise config.unsupported('layer_types')
+    if window is not None and not (type(window) is int and window >= context):
+        raise config.unsupported('sliding_window')
 
 
 TENSORS: Names = {

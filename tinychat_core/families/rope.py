@@ -23,6 +23,9 @@ from tinychat_core.families.config import Config
 
 _LARGEST = 1e15  # above any base, factor or context; NaN and infinity are not below it
 
+# What stays as it is when another way of scaling is added.
+_OF_ANY_KIND = ('rope_theta', 'partial_rotary_factor')
+
 Frequencies = npt.NDArray[np.float64]
 
 # Every parameter that one of the ways reads, and those that say nothing more.
@@ -54,9 +57,12 @@ def rope(config: Config, head_dim: int, context: int, *, theta: float = 10000.0)
 
 
 def parameters(config: Config) -> dict[str, Any]:
-    """Return the parameters of scaling, whichever of the two options has them."""
-    scaling = {**config.mapping('rope_scaling'), **config.mapping('rope_parameters')}
-    return {name: value for name, value in scaling.items() if value is not None}
+    """Return the parameters of scaling, whichever of the two options has them, the older one first."""
+    older, newer = ({name: value for name, value in config.mapping(option).items() if value is not None}
+                    for option in ('rope_scaling', 'rope_parameters'))
+    if kind_of(older) != kind_of(newer) and ('rope_type' in older or 'type' in older):
+        newer = {name: newer[name] for name in _OF_ANY_KIND if name in newer}
+    return {**newer, **older}
 
 
 def kind_of(scaling: Mapping[str, Any]) -> Any:

@@ -43,7 +43,7 @@ def _import_model(source: str, out: Path, layout: str | None, progress: Callable
     from tinychat_core.importers.tokenizer_check import check_tokenizer
 
     opened = open_source(source, packed, chat_template)
-    check_tokenizer(opened.files, source)
+    check_tokenizer(opened.files, source, opened.model['vocab_size'])
     recipe = Recipe(weights, group_size)
     recipe.check(opened.model)
     parts = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).parts

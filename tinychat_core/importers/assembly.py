@@ -38,6 +38,7 @@ class Assembly:
         layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
                    for ours, theirs in lists.items() if '{i}' in ours} for i in range(model['layers'])]
         ends = {ours: theirs for ours, theirs in lists.items() if '{i}' not in ours}
+        self._head = ends.get('head', ('',))[0]
         tied = ends.pop('head', ()) if model['tied_head'] else ()
         first: dict[str, tuple[str, ...]] = {
             ours: ends.pop(ours) for ours in ('embedding', 'project_in', 'positions') if ours in ends}
@@ -78,7 +79,9 @@ class Assembly:
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         if name not in self._source.names:
-            raise UnsupportedModelError(f'{self._source.label} has no tensor {name}')
+            hint = '; if its head is the embedding, set "tie_word_embeddings": true in its config.json' * (
+                name == f'{self._head}.weight')
+            raise UnsupportedModelError(f'{self._source.label} has no tensor {name}{hint}')
         shape = self._source.shape(name)
         if not shape:
             raise UnsupportedModelError(f'{self._source.label}: {name} is a single number')

@@ -19,9 +19,10 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.families import describe, family_of
-from tinychat_core.families.config import Config
+from tinychat_core.families.config import Config, end_tokens
 from tinychat_core.families.family import Names
 from tinychat_core.importers import autoawq
+from tinychat_core.importers.config_check import check_biases, check_config, own_head
 from tinychat_core.importers.llm_awq import PtFile
 from tinychat_core.importers.packed_source import PackedSource, TensorFile
 from tinychat_core.importers.quantization_config import OLD_FILES, packing_of
@@ -33,6 +34,8 @@ from tinychat_core.regular_file import check_regular, read_file
 _log = logging.getLogger(__name__)
 
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
+# Families whose linear maps have biases only where an option says so.
+_LLAMA_LIKE = ('llama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'gemma2', 'gemma3')
 # Small files that go along, untouched, where they are there.
 _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
           'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
@@ -50,12 +53,13 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     packing = None if options is None else packing_of(options, str(directory))
     family, model = family_of(config), describe(config)
     if lexists(directory / 'generation_config.json'):
-        ends = read_json(directory, 'generation_config.json').get('eos_token_id')
-        if ends is not None:
-            model['eos_token_ids'] = ends if isinstance(ends, list) else [ends]
+        ends = end_tokens(read_json(directory, 'generation_config.json').get('eos_token_id'))
+        if ends:
+            model['eos_token_ids'] = ends
     if not (directory / 'tokenizer.json').exists():
         raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
                             'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
+    check_config(directory, config)
     files = {name: read_file(directory / name) for name in _FILES if lexists(directory / name)}
     template = directory / 'additional_chat_templates' / 'default.jinja'
     if lexists(template):
@@ -73,9 +77,11 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     plain = HuggingFaceSource(directory, files_of_weights)
     source: Source = plain if packing is None else PackedSource(plain, packing)
     names = in_file(family.names(Config(config)), source.names)
-    if model['tied_head'] and isinstance(source, PackedSource) and source.is_packed(f'{names.get("head")}.weight'):
-        model['tied_head'] = False
-        _log.warning('%s: tie_word_embeddings is true, but its head is quantized by itself; it is used', directory)
+    embedding, head = names['embedding'], names.get('head')
+    if model['tied_head'] and isinstance(embedding, str) and isinstance(head, str):
+        model['tied_head'] = not own_head(directory, source, embedding, head)
+    if family.name in _LLAMA_LIKE:
+        check_biases(directory, source, config)
     return Opened(source=source, family=family, names=names, model=model, files=files, identity=identity,
                   name=f'{config.get("_name_or_path", "")} {directory.resolve().name}')
 

@@ -5,19 +5,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinychat_core.errors import TinyChatError
 from tinychat_core.tokenizer import Tokenizer
 
+_log = logging.getLogger(__name__)
 
-def check_tokenizer(files: Mapping[str, bytes], source: str) -> None:
-    """Raise TinyChatError, naming the source, where Tokenizer.open would refuse the files; warnings are logged."""
+
+def check_tokenizer(files: Mapping[str, bytes], source: str, vocab_size: int) -> None:
+    """
+    Raise TinyChatError, naming the source, where Tokenizer.open would refuse the files; warnings are logged.
+
+    `vocab_size`: rows of the embedding, of which some models have more than tokens, and broken ones fewer.
+    """
     with TemporaryDirectory() as directory:
         for name, content in files.items():
             (Path(directory) / name).write_bytes(content)
         try:
-            Tokenizer.open(directory)
+            tokenizer = Tokenizer.open(directory)
         except TinyChatError as error:
             raise type(error)(str(error).replace(directory, source)) from None
+    if tokenizer.vocab_size > vocab_size:
+        _log.warning('%s: its tokenizer has %d tokens, and its embedding only %d rows: a text with one of the others '
+                     'is refused', source, tokenizer.vocab_size, vocab_size)

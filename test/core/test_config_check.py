@@ -1,0 +1,42 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What config.json says and the tensors do not: which of them an imported model follows."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_huggingface as small
+from test_huggingface import imported
+import torch
+
+from tinychat_core.families import describe
+
+LINEAR = {'type': 'linear', 'factor': 4.0}
+
+
+def test_a_head_of_its_own_is_used_though_the_configuration_ties_it(tmp_path: Path) -> None:
+    made = small.tensors(torch.float16)
+    model = imported(tmp_path, small.save(tmp_path / 'theirs', made, {'tie_word_embeddings': True}))
+    assert model.manifest.model['tied_head'] is False
+    assert np.array_equal(model.linear('head').dequantized(), small.expected(made, 'head'))
+
+
+def test_a_copy_of_the_embedding_stays_tied(tmp_path: Path) -> None:
+    made = small.tensors(torch.float16)
+    made['lm_head.weight'] = made['model.embed_tokens.weight'].clone()
+    model = imported(tmp_path, small.save(tmp_path / 'theirs', made, {'tie_word_embeddings': True}))
+    assert model.manifest.model['tied_head'] is True
+
+
+@pytest.mark.parametrize('newer', [{'rope_type': 'default', 'rope_theta': 5e5}, {
+    'rope_type': 'yarn', 'factor': 2.0, 'rope_theta': 5e5, 'original_max_position_embeddings': 64}])
+def test_scaling_that_was_added_in_the_older_way_counts_and_the_base_stays(newer: dict[str, float]) -> None:
+    both = describe({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_parameters': newer})
+    assert both == describe({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_theta': 5e5})
+
+
+def test_a_token_of_minus_one_is_none() -> None:
+    found = describe({**small.CONFIG, 'bos_token_id': -1, 'eos_token_id': [2, -1]})
+    assert (found['bos_token_id'], found['eos_token_ids']) == (None, [2])
