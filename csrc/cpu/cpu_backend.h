@@ -34,7 +34,7 @@ class CpuBackend : public Backend {
   void norm_head(float* logits) override;
 
  private:
-  static constexpr int kMaxRows = 128;       // tokens in a pass: bounds the buffers and the time until a cancel is seen
+  static constexpr int kMaxRows = 256;       // tokens in a pass: bounds the buffers and the time until a cancel is seen
   static constexpr int kFewRows = 8;         // tokens that are multiplied as digits where there are panels for more
   static constexpr int kPrefillQueries = 32; // that share a look at the cache
 

@@ -14,7 +14,7 @@ from tinychat_core.precision import choose_precision
 
 KV_CACHES = ('auto', 'int8')  # auto: 16 bits, but fp32 where the CPU promises what fp32 gives
 KEY_GROUP = 32                # channels of a key that share a scale, in int8
-_PASS_ROWS = {'cpu': 128, 'cuda': 512}  # tokens whose activations a backend keeps: its kMaxRows
+_PASS_ROWS = {'cpu': 256, 'cuda': 512}  # tokens whose activations a backend keeps: its kMaxRows
 _CUDA_LOGIT_ROWS = 16         # tokens whose logits the CUDA backend keeps: its kLogitRows
 _SHORTEST = 128               # a context that was not asked for is at least so long
 
