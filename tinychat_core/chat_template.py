@@ -98,7 +98,9 @@ class ChatTemplate:
             raise InvalidParameterError(f"the chat template leaves out the message of role '{roles[left_out]}' in a "
                                         f"dialogue of {', '.join(roles)}; write the dialogue in another way")
         if add_generation_prompt and dialogue and dialogue[-1]['role'] == 'assistant':
-            return self._continued(dialogue)
+            if dialogue[-1]['content'].strip():
+                return self._continued(dialogue)
+            dialogue = dialogue[:-1]  # an answer that has not begun
         return self._rendered(dialogue, add_generation_prompt)
 
     def _continued(self, dialogue: list[dict[str, str]]) -> str:

@@ -109,6 +109,15 @@ def test_what_has_begun_ends_the_text(name: str) -> None:
     assert text.endswith('Because') and 'Why maps?' in text
 
 
+@pytest.mark.parametrize('name', TEMPLATES)
+def test_a_last_message_that_says_nothing_is_an_answer_that_has_not_begun(name: str) -> None:
+    """Not even the line that the template ends before an answer may be taken from it."""
+    asked = [QUESTION, ANSWER, NEXT]
+    for nothing in ('', ' ', '\n'):
+        messages = [*asked, {'role': 'assistant', 'content': nothing}]
+        assert template(name).render(messages, True) == template(name).render(asked, True)
+
+
 def test_where_no_answer_is_to_begin_the_last_one_is_whole() -> None:
     assert template('chatml').render([QUESTION, BEGUN], False).endswith('Because<|im_end|>\n')
 
