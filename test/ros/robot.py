@@ -108,6 +108,9 @@ class Robot:
             thread.start()
         wait_for(self.client.server_is_ready)
         wait_for(lambda: self.client_node.count_publishers('tinychat/tokens'))
+        # And the node its client: what it publishes before is lost.
+        wait_for(lambda: all(self.node.count_subscribers(f'tinychat/{name}')
+                             for name in ('chat/_action/feedback', 'tokens', 'state')))
         if awaits_idle and parameters.get('autostart', True):
             # The node serves a moment before the transition is over, and only its services wait for that.
             wait_for(lambda: self.gave_up or self.is_in(State.ERROR) or (
