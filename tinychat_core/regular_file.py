@@ -8,12 +8,14 @@ from pathlib import Path
 
 from tinychat_core.errors import TinyChatError
 
+_POINTER = b'version https://git-lfs.github.com/spec/'
 _LARGEST = 1 << 28  # bytes of a file that is read at once; tokenizers have some 30 MB
 
 
 def check_regular(path: Path) -> None:
     """Raise TinyChatError where a path leads to no regular file, and say what it leads to."""
     if path.is_file():
+        _check_pointer(path)
         return
     if path.is_dir():
         raise TinyChatError(f'{path} is a directory; a file should be there')
@@ -22,6 +24,17 @@ def check_regular(path: Path) -> None:
     if path.is_symlink():
         raise TinyChatError(f'{path} is a link to {path.readlink()}, which is not there')
     raise TinyChatError(f'{path} is missing; get the file again')
+
+
+def _check_pointer(path: Path) -> None:
+    """Raise TinyChatError where a clone without Git LFS left a few lines that stand for the file."""
+    try:
+        with open(path, 'rb') as file:
+            begin = file.read(len(_POINTER))
+    except OSError:
+        return  # who reads it says so
+    if begin == _POINTER:
+        raise TinyChatError(f'{path} is a pointer of Git LFS and not the file itself; run `git lfs pull` in the clone')
 
 
 def read_file(path: Path) -> bytes:

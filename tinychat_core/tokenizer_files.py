@@ -46,7 +46,7 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     """Read a directory; CheckpointError where a file is missing or damaged."""
     file = directory / 'tokenizer.json'
     if not file.is_file():
-        raise CheckpointError(_missing(directory))
+        raise CheckpointError(without_tokenizer(directory, 'import the model again'))
     config, model = read_json(directory / 'tokenizer_config.json'), read_json(directory / 'config.json')
     try:
         library, named, extra = _built(directory, file, config, model)
@@ -63,7 +63,8 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     library.no_truncation()
     library.no_padding()
     # Some models have their template in a file of its own.
-    return TokenizerFiles(library, named, extra, {**read_json(directory / 'chat_template.json'), **config}, model)
+    return TokenizerFiles(library, named, extra, {**read_json(directory / 'chat_template.json'), **{
+        name: value for name, value in config.items() if value is not None}}, model)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -190,9 +191,10 @@ def _compare(library: Any, added: Mapping[int, Any]) -> None:
                      'ones, as in transformers', len(wrong), wrong[0])
 
 
-def _missing(directory: Path) -> str:
+def without_tokenizer(directory: Path, instead: str) -> str:
+    """Return what to say of a directory without tokenizer.json; `instead` where nothing there makes one."""
     old = [name for name in _OLD if (directory / name).is_file()]
     if not old:
-        return f'{directory} has no tokenizer.json; import the model again'
+        return f'{directory} has no tokenizer.json; {instead}'
     return (f'{directory} has {" and ".join(old)}, but no tokenizer.json; make one with '
             'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')

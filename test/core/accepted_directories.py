@@ -123,6 +123,12 @@ def fewer_rows(made: dict[str, torch.Tensor]) -> None:
     made |= {name: made[name][:250].contiguous() for name in ('model.embed_tokens.weight', 'lm_head.weight')}
 
 
+def pointer_for_gguf(tmp_path: Path) -> Sequence[str]:
+    (tmp_path / 'model.gguf').write_text(POINTER)
+    return [str(tmp_path / 'model.gguf')]
+
+
+POINTER = 'version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 9085657\n'
 O_PROJ = 'self_attn.o_proj'
 LINEAR = {'rope_type': 'linear', 'factor': 2.0}
 CASES: dict[str, list[Case]] = {
@@ -144,6 +150,10 @@ CASES: dict[str, list[Case]] = {
         shutil.copy(made / 'model.safetensors', made / name) for name in ('a.safetensors', 'b.safetensors')]
         and without('model.safetensors')(made))],
     'a shard that is missing': [directory(shards=3, change=without('model-00002-of-00003.safetensors'))],
+    'a pointer of Git LFS instead of a file': [
+        *(configured(files={name: POINTER}) for name in ('tokenizer.json', 'config.json', 'model.safetensors')),
+        directory(shards=3, change=lambda made: (made / 'model-00002-of-00003.safetensors').write_text(POINTER)),
+        pointer_for_gguf],
     'a link that leads nowhere': [directory(change=link('model.safetensors', '../blobs/0123')),
                                   directory(change=link('tokenizer_config.json', '../blobs/0123'))],
     'a file that the index places outside of the directory': [directory(change=outside)],

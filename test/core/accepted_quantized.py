@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ def eight_bits_in(tensors: str, pack: Any) -> Callable[[dict[str, torch.Tensor]]
     return change
 
 
+def also(name: str, content: Mapping[str, Any], case: Case) -> Case:
+    """Return a directory with one more file."""
+    def more(tmp_path: Path) -> Sequence[str]:
+        arguments = case(tmp_path)
+        (Path(arguments[0]) / name).write_text(json.dumps(content))
+        return arguments
+
+    return more
+
+
 ordered = lambda _: 1  # noqa: E731
 v2 = partial(packed.gptq, less_one=False)
 bare = partial(packed.gptq, index=False)
@@ -117,6 +128,15 @@ CASES: dict[str, list[Case]] = {
     'GPTQ or AutoRound, 2, 3, 5 or 6 bits': [directory({**config, 'bits': bits}, packed.gptq, **FOUR)
                                              for config, bits in ((GPTQ, 2), (GPTQ, 3), (AUTO_ROUND, 5),
                                                                   (AUTO_ROUND, 6))],
+    'GPTQ, `checkpoint_format` only in `quantize_config.json`': [
+        also('quantize_config.json', {**ASYMMETRIC, 'checkpoint_format': 'gptq_v2'},
+             directory(ASYMMETRIC, v2, group_size=32))],
+    'GPTQ, `checkpoint_format` in `quantize_config.json` and another one in config.json': [
+        also('quantize_config.json', {**ASYMMETRIC, 'checkpoint_format': 'gptq_v2'},
+             directory({**ASYMMETRIC, 'checkpoint_format': 'gptq'}, packed.gptq, group_size=32))],
+    'packed matrices, and nothing that says how': [
+        directory({}, packed.gptq, group_size=32), directory({}, packed.awq_gemm, group_size=32),
+        directory({}, packed.compressed_packed, group_size=32)],
     'AutoRound, `auto_round`, `auto_round:auto_gptq`, `auto_round:auto_awq`': [
         directory({**AUTO_ROUND, 'sym': False, 'packing_format': 'auto_round'}, partial(v2, index=False),
                   group_size=32),

@@ -48,6 +48,14 @@ def template(source: str) -> Case:
     return directory(lambda made: (made / 'chat_template.jinja').write_text(source))
 
 
+def bytes_in_a_token(tmp_path: Path) -> Sequence[str]:
+    """Return a GGUF file with a token that is no text."""
+    arguments = gguf()(tmp_path)
+    content = Path(arguments[0]).read_bytes()
+    Path(arguments[0]).write_bytes(content.replace(b'<|im_start|>', b'\xff\xfeim_start|>'))
+    return arguments
+
+
 MESSAGES = '{% for m in messages %}{{ m.content }}{% endfor %}'
 TOKENS: list[str] = tiny_llama.metadata()['tokenizer.ggml.tokens']
 SCORES = {'model': 'llama', 'tokens': ['<unk>', '<s>', '</s>', *'abcde', *(f'<{i}>' for i in range(249)), 'ab', 'bc'],
@@ -60,8 +68,13 @@ CASES: dict[str, list[Case]] = {
     'GGUF: tokens with the same score': [gguf(**SCORES, scores=[0.0] * 259)],
     'GGUF: a name for how words are cut that is not known': [gguf(pre='kimi-k2'), gguf(pre='gemma4'), gguf(pre=7)],
     'GGUF: a tokenizer that is neither `gpt2` nor `llama`': [gguf(model='t5'), gguf(model=None), gguf(model='bert')],
-    'GGUF: a token twice, ids outside the vocabulary, tokens of hundreds of characters': [
-        gguf(tokens=[*TOKENS[:-1], TOKENS[0]]), gguf(eos_token_id=259),
+    'GGUF: the id of a special token is outside the vocabulary': [
+        gguf(eos_token_id=259), gguf(padding_token_id=32000), gguf(eot_token_id=99999)],
+    'GGUF: a special token of the id 2³² − 1, which is none; tokens without a text': [
+        *(gguf(**{f'{key}_token_id': 0xffffffff}) for key in ('bos', 'eos', 'eot', 'padding', 'unknown')),
+        gguf(tokens=['' if i in (50, 60) else token for i, token in enumerate(TOKENS)])],
+    'GGUF: a token twice, tokens that are no UTF-8, tokens of hundreds of characters': [
+        gguf(tokens=[*TOKENS[:-1], TOKENS[0]]), bytes_in_a_token,
         gguf(**{**SCORES, 'tokens': [*SCORES['tokens'][:-1], 'x' * 300]}, scores=[-float(i) for i in range(259)])],
     'a `tokenizer_class` that cuts text another way than tokenizer.json': [
         edited('tokenizer_config.json', tokenizer_class='Qwen2Tokenizer')],

@@ -133,9 +133,9 @@ def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_tied_head_is_not_stored_again(tmp_path: Path) -> None:
     config = {'tie_word_embeddings': True}
-    made = tensors()
-    for made in (changed(made, lm_head__weight=made['model.embed_tokens.weight'].clone()),
-                 changed(made, lm_head__weight=None)):
+    plain = tensors()
+    for made in (changed(plain, lm_head__weight=plain['model.embed_tokens.weight'].clone()),
+                 changed(plain, lm_head__weight=None)):
         directory = save(tmp_path / f'theirs {len(made)}', made, config)
         import_model(str(directory), tmp_path / f'ours {len(made)}')
         manifest = Checkpoint.open(tmp_path / f'ours {len(made)}').manifest
@@ -230,7 +230,9 @@ def test_an_empty_directory(tmp_path: Path) -> None:
 def test_no_tokenizer(tmp_path: Path) -> None:
     directory = save(tmp_path / 'theirs', tensors())
     (directory / 'tokenizer.json').unlink()
-    assert 'has no tokenizer.json; make one with transformers' in refused(tmp_path, directory)
+    assert 'has no tokenizer.json; get the files of its tokenizer as well' in refused(tmp_path, directory)
+    (directory / 'tokenizer.model').touch()
+    assert 'has tokenizer.model, but no tokenizer.json; make one with transformers' in refused(tmp_path, directory)
 
 
 def test_a_missing_shard(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from functools import partial
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def test_asymmetric_zero_points_are_read_as_they_are_stored(tmp_path: Path, core
     directory, means = saved(tmp_path, GPTQ, nine, group_size=32)
     assert_imported(tmp_path, directory, means)
     assert not core_log.records
+
+
+def test_the_older_file_says_how_zero_points_are_stored(tmp_path: Path) -> None:
+    directory, means = saved(tmp_path, {**GPTQ, 'sym': False}, partial(packed.gptq, less_one=False), group_size=32)
+    (directory / 'quantize_config.json').write_text(json.dumps({'bits': 4, 'checkpoint_format': 'gptq_v2'}))
+    assert_imported(tmp_path, directory, means)
 
 
 def test_zero_points_that_sym_does_not_explain_are_said(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:

@@ -39,6 +39,14 @@ def test_none_is_said_once(tmp_path: Path, kind: str, core_log: pytest.LogCaptur
         Tokenizer.open(tmp_path / 'out').encode_chat(MESSAGES)
 
 
+def test_a_null_does_not_hide_the_template_of_its_own_file(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
+    made = directory(tmp_path, '{"eos_token": "<|end|>", "chat_template": null}')
+    (made / 'chat_template.json').write_text(json.dumps({'chat_template': named_template('chatml')}))
+    import_model(str(made), tmp_path / 'out')
+    assert Tokenizer.open(tmp_path / 'out').encode_chat(MESSAGES)
+    assert 'chat template' not in core_log.text
+
+
 @pytest.mark.parametrize('kind', ['gguf', 'directory'])
 def test_a_chosen_one_takes_the_place_of_the_model_s(tmp_path: Path, kind: str) -> None:
     source = gguf(tmp_path, 'of the model') if kind == 'gguf' else str(

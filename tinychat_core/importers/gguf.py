@@ -16,6 +16,7 @@ from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.importers.gguf_config import generation_config, read_config, ROPE_TENSORS
 from tinychat_core.importers.gguf_parts import GgufModel
+from tinychat_core.importers.gguf_special import with_known_ids
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.importers.source import Opened
 
@@ -27,6 +28,7 @@ def open_model(path: Path, chat_template: str | None = None) -> Opened:
     `chat_template` instead of the file's own also tells which tokens are control tokens.
     """
     file = GgufModel(path)
+    file.metadata = with_known_ids(file.metadata, str(path))
     family, config, model = read_config(file)
     assert family.gguf is not None
     metadata = {**file.metadata, **({} if chat_template is None else {'tokenizer.chat_template': chat_template})}

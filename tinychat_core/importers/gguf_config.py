@@ -81,11 +81,13 @@ def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]
                             'tensors')
     assert family.gguf is not None
     vocabulary = meta.get('tokenizer.ggml.tokens')
+    if not isinstance(vocabulary, list):
+        raise UnsupportedModelError(f'{file.path}: the metadata lacks tokenizer.ggml.tokens')
     config = {
         'architectures': [family.gguf.hf_class],
         'model_type': family.model_types[0],
         '_name_or_path': file.name,
-        'vocab_size': len(vocabulary) if isinstance(vocabulary, list) else found.get('vocab_size'),
+        'vocab_size': len(vocabulary),
         # None: it is there, and switched off, where a family's default would be another.
         **{_OPTIONS[name]: options.get(name) for name in found if name in _OPTIONS},
         **_layer_types(options, refuse),

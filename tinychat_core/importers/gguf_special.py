@@ -26,6 +26,7 @@ _BYTE = 6
 # Tokens that the keys name: the text in a template, the key, and SentencePiece's id where the key is missing.
 _NAMED = (('bos_token', 'bos', 1), ('eos_token', 'eos', 2), ('unk_token', 'unknown', 0), ('pad_token', 'padding', None),
           ('sep_token', 'seperator', None), ('mask_token', 'mask', None))
+_NO_TOKEN = 0xffffffff
 _ENDS = ('eos', 'eot', 'eom')
 
 
@@ -69,6 +70,24 @@ def special_tokens(metadata: Mapping[str, Any], tokens: Sequence[str]) -> Specia
         _log.warning('the GGUF file calls %s%s text; they are taken for the special tokens that they are',
                      ', '.join(ascii(token)[1:-1] for token in wrong[:10]), more)
     return SpecialTokens(tokens, kinds, named, _swallowing(metadata, tokens, kinds))
+
+
+def with_known_ids(metadata: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """
+    Return the metadata without the ids of special tokens that the vocabulary lacks, as llama.cpp reads it.
+
+    Converters write 2^32 - 1 for none; of any other a warning says that it is left out.
+    """
+    tokens = metadata.get(f'{PREFIX}tokens')
+    known = dict(metadata)
+    for key in (*(key for _, key, _ in _NAMED), *_ENDS):
+        index = known.get(f'{PREFIX}{key}_token_id')
+        if type(index) is int and isinstance(tokens, list) and not 0 <= index < len(tokens):
+            del known[f'{PREFIX}{key}_token_id']
+            if index not in (-1, _NO_TOKEN):
+                _log.warning('%s: %s%s_token_id = %d is no token of its %d, and is left out', label, PREFIX, key, index,
+                             len(tokens))
+    return known
 
 
 def _token(metadata: Mapping[str, Any], key: str, tokens: Sequence[str], default: int | None) -> str | None:

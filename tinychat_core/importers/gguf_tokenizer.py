@@ -39,7 +39,8 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(metadata.get(PREFIX + name), list):
             raise UnsupportedModelError(f'the metadata lacks {PREFIX}{name}')
     words = _words(metadata) if kind == 'gpt2' else None
-    tokens: list[str] = metadata[f'{PREFIX}tokens']
+    # llama.cpp calls a token without a text so, too.
+    tokens = [f'[EMPTY_{i}]' if token == '' else token for i, token in enumerate(metadata[f'{PREFIX}tokens'])]
     try:
         vocabulary = _vocabulary(tokens)
         special = special_tokens(metadata, tokens)
@@ -72,13 +73,28 @@ def _words(metadata: Mapping[str, Any]) -> Words:
 def _vocabulary(tokens: Sequence[str]) -> dict[str, int]:
     vocabulary: dict[str, int] = {}
     for i, token in enumerate(tokens):
+        if not isinstance(token, str) or not _is_unicode(token):
+            raise ValueError(f'the token {i} is no text in UTF-8')
         if vocabulary.setdefault(token, i) != i:
             raise ValueError(f'the tokens {vocabulary[token]} and {i} are both {token!a}')
     return vocabulary
 
 
+def _is_unicode(token: str) -> bool:
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _byte_level(metadata: Mapping[str, Any], vocabulary: dict[str, int], words: Words) -> Tokenizer:
-    pairs = [(first, second) for first, second in (merge.split(' ', 1) for merge in metadata[f'{PREFIX}merges'])]
+    pairs = []
+    for merge in metadata[f'{PREFIX}merges']:
+        first, space, second = str(merge).partition(' ')
+        if not space:
+            raise ValueError(f'the merge {merge!a} is no pair of tokens')
+        pairs.append((first, second))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=words.whole))
     words.apply(tokenizer)
     tokenizer.decoder = decoders.ByteLevel()

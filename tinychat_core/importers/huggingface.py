@@ -25,11 +25,12 @@ from tinychat_core.importers import autoawq
 from tinychat_core.importers.config_check import check_biases, check_config, own_head
 from tinychat_core.importers.llm_awq import PtFile
 from tinychat_core.importers.packed_source import PackedSource, TensorFile
-from tinychat_core.importers.quantization_config import OLD_FILES, packing_of
+from tinychat_core.importers.quantization_config import beside, check_packed, OLD_FILES, packing_of
 from tinychat_core.importers.source import Opened, Source
 from tinychat_core.importers.source_files import read_json
 from tinychat_core.importers.weight_files import check_directory, weight_files
 from tinychat_core.regular_file import check_regular, read_file
+from tinychat_core.tokenizer_files import without_tokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +58,7 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
         if ends:
             model['eos_token_ids'] = ends
     if not (directory / 'tokenizer.json').exists():
-        raise TinyChatError(f'{directory} has no tokenizer.json; make one with '
-                            'transformers.AutoTokenizer.from_pretrained(…).save_pretrained(…)')
+        raise TinyChatError(without_tokenizer(directory, 'get the files of its tokenizer as well'))
     check_config(directory, config)
     files = {name: read_file(directory / name) for name in _FILES if lexists(directory / name)}
     template = directory / 'additional_chat_templates' / 'default.jinja'
@@ -75,6 +75,8 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
     identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}
     plain = HuggingFaceSource(directory, files_of_weights)
+    if packing is None:
+        check_packed(directory, plain.names)
     source: Source = plain if packing is None else PackedSource(plain, packing)
     names = in_file(family.names(Config(config)), source.names)
     embedding, head = names['embedding'], names.get('head')
@@ -90,8 +92,8 @@ def _quantization(directory: Path, config: dict[str, Any]) -> Any:
     """Return how matrices are packed, or None; the options that say so are taken out of the configuration."""
     found = config.pop('quantization_config', None) or config.pop('compression_config', None)
     for name, method in OLD_FILES.items():
-        if found is None and lexists(directory / name):
-            found = {'quant_method': method, **read_json(directory, name)}
+        if lexists(directory / name):
+            found = beside(found, {'quant_method': method, **read_json(directory, name)}, f'{directory}/{name}')
     return found
 
 

@@ -83,7 +83,7 @@ class Options:
         if value is None:
             return default
         if type(value) is not kind:  # a bool is an int in Python, and here it is not
-            raise TinyChatError(f'{self.label}: {self.name} is damaged: {name} = {bare(value)} is not {what}')
+            raise TinyChatError(f'{self.label}: {self.name} is damaged: {name} = {shown(value)} is not {what}')
         return value
 
 

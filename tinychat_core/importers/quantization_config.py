@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+import logging
+from pathlib import Path
 from typing import Any
 
-from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.importers import auto_round, autoawq, compressed_tensors, gptq
 from tinychat_core.importers.options import bare, Options
 from tinychat_core.importers.packed_source import Packing
+
+_log = logging.getLogger(__name__)
 
 _METHODS: Mapping[str, Callable[[Options], Packing]] = {
     'awq': autoawq.packing, 'gptq': gptq.packing, 'compressed-tensors': compressed_tensors.packing,
@@ -35,3 +39,33 @@ def packing_of(config: Any, label: str) -> Packing:
                                     f'{", ".join(_METHODS)} are (or give the model as it was before, and use '
                                     '`tinychat quantize`)')
     return _METHODS[method](options)
+
+
+def beside(found: Any, older: Mapping[str, Any], label: str) -> Any:
+    """
+    Return the options of config.json with those that only the older tools' file has; `label` names that.
+
+    Where both have an option that decides what numbers mean, config.json's is taken, as in transformers, and a warning
+    says it: tensors tell bits and groups, but not how zero points were stored.
+    """
+    if found is None:
+        return older
+    if not isinstance(found, dict) or found.get('quant_method', older['quant_method']) != older['quant_method']:
+        return found
+    format_ = older.get('checkpoint_format')
+    if format_ is None or format_ == found.get('checkpoint_format'):
+        return found
+    if found.get('checkpoint_format') is None and found.get('format') is None:
+        _log.warning('%s says checkpoint_format = %s, and config.json does not say it; it is taken', label,
+                     bare(format_))
+        return {**found, 'checkpoint_format': format_}
+    _log.warning('%s says checkpoint_format = %s, and config.json another one, which is taken', label, bare(format_))
+    return found
+
+
+def check_packed(directory: Path, names: Iterable[str]) -> None:
+    """Raise TinyChatError where tensors are packed, and nothing says how."""
+    name = next((name for name in names if name.endswith(('.qweight', '.weight_packed'))), None)
+    if name is not None:
+        raise TinyChatError(f'{directory} has packed weights ({name}), and no quantization_config in its config.json '
+                            f'that says how; get config.json or {" or ".join(OLD_FILES)} again')

@@ -71,7 +71,8 @@ def with_template(files: Mapping[str, bytes], choice: str | None, label: str, mo
 
 def _has_template(files: Mapping[str, bytes]) -> bool:
     """Return whether the loader will find a template; of several named ones, one must be named `default`."""
-    template = {**_options(files.get(_OLD_FILE)), **_options(files.get(_CONFIG))}.get('chat_template')
+    template = next((found for name in (_CONFIG, _OLD_FILE)
+                     if (found := _options(files.get(name)).get('chat_template')) is not None), None)
     if isinstance(template, list):
         template = next((entry.get('template') for entry in template
                          if isinstance(entry, dict) and entry.get('name') == 'default'), None)
