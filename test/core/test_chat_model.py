@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""`tinychat chat` as a process of its own, with a real model."""
+"""`tinychat chat` as a process of its own, and the demo's parameters, with a real model."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,6 +8,12 @@ import signal
 import subprocess
 import sys
 
+import yaml
+
+from tinychat_core.engine import Engine
+from tinychat_core.sampling import SamplingParams
+
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, '-c', 'import sys; from tinychat_core.cli import main; sys.exit(main())', 'chat']
 
 
@@ -63,3 +69,11 @@ def test_a_structure_that_is_no_good_is_one_line(smollm2_checkpoint: Path) -> No
     done = chat(smollm2_checkpoint, '--prompt', 'Hi', '--json-schema', '{"type": "objekt"}')
     assert done.returncode == 2
     assert done.stderr == b'tinychat: error: json_schema is refused: Invalid type: objekt\n'
+
+
+def test_the_demo_knows_the_capital_of_france(smollm2_checkpoint: Path) -> None:
+    parameters = yaml.safe_load((ROOT / 'config' / 'demo.yaml').read_text())['/**']['ros__parameters']
+    engine = Engine.open(smollm2_checkpoint, max_seq_len=512)
+    params = SamplingParams(max_new_tokens=parameters['max_new_tokens'], **parameters['sampling'])
+    answer = engine.generate([{'role': 'user', 'content': 'What is the capital of France?'}], params)
+    assert ''.join(token.text for token in answer) == 'The capital of France is Paris.'
