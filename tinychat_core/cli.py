@@ -43,16 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run = import_module(f'tinychat_core.commands.{COMMANDS[args.command][0]}').run
         code = int(run(args))
-        sys.stdout.flush()  # here, where a reader that has gone can still be caught
+        if sys.stdout is not None:  # it may be closed
+            sys.stdout.flush()  # here, where a reader that has gone can still be caught
         return code
     except TinyChatError as error:
         print(f'tinychat: error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone; keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of our output: what reads files tells more
+        if not isinstance(error, BrokenPipeError):
+            print(f'tinychat: error: {one_line(str(error))}', file=sys.stderr)
+        # The reader has gone, or there is no room; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except BaseException as error:
         if not is_defect(error) or os.environ.get('TINYCHAT_TRACEBACK'):

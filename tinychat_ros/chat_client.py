@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import atexit
 from collections.abc import Callable, Iterator
+import os
 import signal
 import sys
 from time import monotonic
@@ -24,6 +25,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from tinychat_core.errors import TinyChatError
 from tinychat_core.terminal_input import turns
 from tinychat_ros.interfaces import Chat, State
 
@@ -281,7 +283,11 @@ def main(args: list[str] | None = None) -> int:
     """Return 1 where there is no whole answer."""
     try:
         return 0 if ask_all(args) else 1
-    except (ClientError, RuntimeError, ValueError) as error:  # rclpy's for bad arguments and names; no UTF-8
+    except OSError as error:  # nobody reads the output, or it has no room; the interpreter need not say so again
+        if not isinstance(error, BrokenPipeError):
+            print(f'chat_client: {error}', file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (ClientError, TinyChatError, RuntimeError, ValueError) as error:  # rclpy's for bad names; no UTF-8
         print(f'chat_client: {" ".join(str(error).split())}', file=sys.stderr)
     except KeyboardInterrupt:
         pass

@@ -19,7 +19,7 @@ from script_engine import EOS, ScriptEngine
 from tinychat_core._tinychat import Canceled
 from tinychat_core.commands import chat
 import tinychat_core.engine
-from tinychat_core.errors import InvalidParameterError, PromptTooLongError
+from tinychat_core.errors import InvalidParameterError, PromptTooLongError, TinyChatError
 
 Run = Callable[..., int]
 
@@ -64,6 +64,26 @@ def test_every_line_of_a_pipe_is_a_turn(run: Run, capsys: pytest.CaptureFixture[
     assert run(engine, stdin='first\n\nsecond\n') == 0
     assert capsys.readouterr().out == 'one\ntwo\n'
     assert bytes(engine.prefilled[1][2:8]) == b'second'
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(run: Run) -> None:
+    for arguments in ((), ('--prompt', '-')):
+        engine = ScriptEngine([*b'Hello', EOS])
+        run(engine, *arguments, stdin='\ufeffHi')
+        assert bytes(engine.prefilled[0][1:3]) == b'Hi'
+
+
+@pytest.mark.parametrize('arguments', [('--prompt', ''), ('--prompt', ' \n'), ('--prompt', '-')])
+def test_an_empty_prompt_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(TinyChatError, match='the prompt is empty'):
+        run(ScriptEngine([EOS]), *arguments)
+
+
+@pytest.mark.parametrize('arguments', [(), ('--prompt', '-')])
+def test_a_closed_stdin_is_said(run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    monkeypatch.setattr('io.StringIO', lambda _: None)  # as Python has it then
+    with pytest.raises(TinyChatError, match='stdin is closed'):
+        run(ScriptEngine([EOS]), *arguments)
 
 
 def test_all_of_a_pipe_can_be_one_prompt(run: Run) -> None:

@@ -104,6 +104,13 @@ def test_a_reader_that_goes_away_is_no_traceback(gguf: Path, tmp_path: Path) -> 
     assert done.stderr == ''
 
 
+def test_an_output_without_room_is_one_line(gguf: Path, tmp_path: Path) -> None:
+    main(['import', str(gguf), str(tmp_path / 'tiny')])
+    done = subprocess.run(['sh', '-c', 'exec "$@" > /dev/full', '-', *TINYCHAT, 'info', str(tmp_path / 'tiny')],
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, 'tinychat: error: [Errno 28] No space left on device\n')
+
+
 def test_the_command_line_imports_only_what_the_command_needs() -> None:
     code = 'import sys, tinychat_core.cli; print("numpy" in sys.modules, "tinychat_core.engine" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout == 'False False\n'

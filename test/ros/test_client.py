@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import os
 import subprocess
 from typing import Any
 
-from processes import client_process, new_namespace
+from processes import BIN, client_process, new_namespace
 import pytest
 import rclpy
 from rclpy.action import ActionServer
@@ -41,6 +42,26 @@ def test_a_named_conversation_goes_on(robot: Robot, engine: ScriptedEngine) -> N
     said(robot, 'one\n', '--conversation', 'kitchen')
     said(robot, '', 'two', '--conversation', 'kitchen')
     assert [message['content'] for message in engine.dialogues[-1]] == ['one', 'Robots need maps.', 'two']
+
+
+@pytest.mark.parametrize(('output', 'said'), [('a reader that has gone', ''), ('/dev/full', 'No space left')])
+def test_an_output_that_takes_nothing_is_no_traceback(robot: Robot, output: str, said: str) -> None:
+    asking = [str(BIN / 'chat_client'), 'Hi', '--ros-args', '-r', f'__ns:={robot.node.get_namespace()}']
+    reading, writing = os.pipe()
+    os.close(reading)
+    if output == '/dev/full':
+        os.close(writing)
+        writing = os.open(output, os.O_WRONLY)
+    done = subprocess.run(asking, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert done.returncode == 1 and said in done.stderr
+    assert 'Traceback' not in done.stderr and 'Exception' not in done.stderr
+
+
+def test_a_closed_stdin_is_said(robot: Robot) -> None:
+    asking = [str(BIN / 'chat_client'), '--ros-args', '-r', f'__ns:={robot.node.get_namespace()}']
+    done = subprocess.run(['sh', '-c', 'exec "$0" "$@" <&-', *asking], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, 'chat_client: stdin is closed, and no prompt is given\n')
 
 
 @pytest.fixture

@@ -112,8 +112,14 @@ def _prompts(given: str | None) -> Iterator[str]:
     # What is not UTF-8 is refused by the tokenizer, in one line.
     if hasattr(sys.stdin, 'reconfigure'):
         sys.stdin.reconfigure(encoding='utf-8', errors='surrogateescape')
+    if given == '-':
+        if sys.stdin is None:
+            raise TinyChatError('stdin is closed, and --prompt - takes the prompt from there')
+        given = sys.stdin.read().removeprefix('\ufeff')
     if given is not None:
-        yield sys.stdin.read() if given == '-' else given
+        if not given.strip():
+            raise TinyChatError('the prompt is empty')
+        yield given
     else:
         yield from turns()
 
