@@ -58,7 +58,8 @@ EXAMPLES = [
     ('Go to the hall and put down the box.', '[{"action": "go", "place": "hall"}, {"action": "put", "object": "box"}]'),
 ]
 # A small model does not understand these, and would do what it is told not to do.
-NEGATIONS = {'not', "don't", 'dont', 'never', 'no', 'stop', 'without', 'cancel'}
+NEGATIONS = {'not', 'dont', 'cannot', 'cant', 'never', 'no', 'nor', 'neither', 'nobody', 'nothing', 'none', 'stop', 'halt',
+             'wait', 'abort', 'cancel', 'avoid', 'forget', 'without', 'unless', 'instead', 'except'}
 
 
 def schema(said: str) -> dict:
@@ -71,7 +72,7 @@ def schema(said: str) -> dict:
     places, things = [word for word in PLACES if word in words], [word for word in OBJECTS if word in words]
     kinds = ([command(action=['go'], place=places)] if places else []) + (
         [command(action=['pick', 'put'], object=things)] if things else [])
-    if not kinds or words & NEGATIONS:
+    if not kinds or words & NEGATIONS or any(word.endswith("n't") for word in words):
         return {'type': 'array', 'maxItems': 0}
     return {'type': 'array', 'maxItems': len(places) + len(things), 'items': {'anyOf': kinds}}
 

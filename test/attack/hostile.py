@@ -107,6 +107,14 @@ def _goal(random: Random) -> dict[str, Any]:
                 ),
             },
             lambda: {'prompt': 'Tell me a story.', 'max_new_tokens': 200},
+            # An answer that has begun, or not quite.
+            lambda: {
+                'messages': [
+                    Message(role='user', content='Go on.'),
+                    Message(role='assistant', content=random.choice(('', ' \n', 'Yes, ', '<|im_end|>', 'x' * 10**5))),
+                ],
+                'json_schema': random.choice(('', '{"type":"string","maxLength":5}')),
+            },
         )
     )()
 
@@ -184,7 +192,15 @@ class Hostile(Soak):
         name = self._random.choice(['set_parameters', *self._services])
         text = self._random.choice(list(TEXTS.values()))(self._random)
         request: Any = {
-            'tokenize': lambda: Tokenize.Request(text=text),
+            'tokenize': lambda: self._random.choice(
+                (
+                    Tokenize.Request(text=text[: 2**18]),
+                    Tokenize.Request(text=text, messages=[Message(role='user', content='x')]),
+                    Tokenize.Request(messages=[Message(role=text, content='x')]),
+                    Tokenize.Request(messages=[Message(role='user', content=text)]),
+                    Tokenize.Request(messages=[Message(role='user')] * self._random.choice((1, 1000, 100_000))),
+                )
+            ),
             'get_model_info': GetModelInfo.Request,
             'reset_conversation': lambda: ResetConversation.Request(conversation_id=text[:5000]),
             'describe_parameters': lambda: DescribeParameters.Request(names=[text[:5000].replace('\0', '')]),
