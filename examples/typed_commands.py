@@ -58,8 +58,8 @@ EXAMPLES = [
     ('Go to the hall and put down the box.', '[{"action": "go", "place": "hall"}, {"action": "put", "object": "box"}]'),
 ]
 # A small model does not understand these, and would do what it is told not to do.
-NEGATIONS = {'not', 'dont', 'cannot', 'cant', 'never', 'no', 'nor', 'neither', 'nobody', 'nothing', 'none', 'stop', 'halt',
-             'wait', 'abort', 'cancel', 'avoid', 'forget', 'without', 'unless', 'instead', 'except'}
+NEGATIONS = {'not', 'dont', 'cannot', 'cant', 'never', 'no', 'nor', 'neither', 'nobody', 'nothing', 'none', 'stop',
+             'halt', 'wait', 'abort', 'cancel', 'avoid', 'forget', 'without', 'unless', 'instead', 'except'}
 
 
 def schema(said: str) -> dict:

@@ -36,7 +36,8 @@ def test_what_is_said_becomes_commands(start_node: Any) -> None:
 @pytest.mark.parametrize('said', ['dance', 'asdf', 'Go home.', 'drive to the bathroom', "Don't go to the hall!",
                                   'Don\u2019t go to the hall', 'never put the cup down', 'Stop, not the kitchen',
                                   "you can't go to the kitchen", "The robot shouldn't touch the cup", 'avoid the hall',
-                                  'wait, forget the cup', 'nobody goes to the kitchen', 'the hall instead of the kitchen'])
+                                  'wait, forget the cup', 'nobody goes to the kitchen',
+                                  'the hall instead of the kitchen'])
 def test_where_nothing_can_be_meant_no_command_matches(said: str) -> None:
     schema = runpy.run_path(str(EXAMPLE))['schema'](said)
     matches = validator_for(schema)(schema).is_valid
