@@ -116,31 +116,34 @@ def _built(directory: Path, file: Path, config: Mapping[str, Any],
         _log.warning('the pad_token %a of tokenizer_config.json is an ordinary token, and stays text', pad)
         del named['pad_token']
     extra = _extra(options)
-    _add(library, [token for _, token in sorted(added.items())], list(named.values()), extra, options)
+    _add(library, [token for _, token in sorted(added.items())], named, options)
     if name == 'Qwen2Tokenizer':  # It adds its special tokens once more, without their flags.
         library.add_tokens([AddedToken(content, special=True) for content in (*named.values(), *extra)])
     _compare(library, added)
     return library, named, frozenset(extra)
 
 
-def _add(library: Any, added: Iterable[Any], named: Collection[str], extra: Iterable[str],
-         options: Mapping[str, Any]) -> None:
+def _add(library: Any, added: Iterable[Any], named: Mapping[str, str], options: Mapping[str, Any]) -> None:
     """Add the tokens that are never cut; of one that comes twice the library keeps the first id and the last flags."""
-    from tokenizers import AddedToken
-
     tokens = []
     known = {token.content for token in library.get_added_tokens_decoder().values()}
     for token in added:
-        if token.content in named:
+        if token.content in named.values():
             token.special = True
         tokens.append(token)
         known.add(token.content)
-    details = {text: value for key, value in options.items() if key.endswith('_token') and isinstance(value, dict)
-               and (text := token_text(value)) is not None}
-    tokens += [_added({**details.get(content, {}), 'content': content, 'special': True})
-               for content in named if content not in known]
-    tokens += [AddedToken(content, special=True) for content in extra if content not in known]
+    extra = options.get('extra_special_tokens')
+    entries = {**options, **(extra if isinstance(extra, dict) else {})}
+    tokens += [_added({**_flags(entries.get(name)), 'content': content, 'special': True})
+               for name, content in named.items() if content not in known]
+    # Whatever a named token of the same text says: the last one counts.
+    tokens += [_added({**_flags(entry), 'content': text, 'special': True})
+               for entry in _extra_entries(options) if (text := token_text(entry)) is not None and text not in known]
     library.add_tokens(tokens)
+
+
+def _flags(entry: Any) -> Mapping[str, Any]:
+    return entry if isinstance(entry, dict) else {}
 
 
 def _added(token: Mapping[str, Any]) -> Any:
@@ -179,8 +182,16 @@ def _with_map(options: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str
 
 
 def _extra(options: Mapping[str, Any]) -> list[str]:
-    tokens = options.get('extra_special_tokens')
-    return [text for token in tokens if (text := token_text(token)) is not None] if isinstance(tokens, list) else []
+    return [text for token in _extra_entries(options) if (text := token_text(token)) is not None]
+
+
+def _extra_entries(options: Mapping[str, Any]) -> list[Any]:
+    """Return the entries of special tokens without a name; beside a mapping of named ones they have the older key."""
+    for key in ('extra_special_tokens', 'additional_special_tokens'):
+        tokens = options.get(key)
+        if isinstance(tokens, list):
+            return tokens
+    return []
 
 
 def _compare(library: Any, added: Mapping[int, Any]) -> None:

@@ -210,7 +210,20 @@ def map_with_extra(files: dict[str, Any], tokenizer: Json) -> None:
     files['special_tokens_map.json'] = {'extra_special_tokens': ['<sep>', '<|new|>'], 'pad_token': pad}
 
 
+def extra_with_flags(files: dict[str, Any], tokenizer: Json) -> None:
+    first, second = _token('<|new|>', rstrip=True), _token('<b>', lstrip=True)
+    files['tokenizer_config.json'] |= {'extra_special_tokens': [
+        {**first, '__type': 'AddedToken'}, {**second, '__type': 'AddedToken'}, '<sep>']}
+
+
+def extra_named_and_others(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json'] |= {
+        'extra_special_tokens': {'image_token': {**_token('<image>', rstrip=True), '__type': 'AddedToken'}},
+        'additional_special_tokens': ['<|new|>', '<|audio|>']}
+
+
 LAYOUTS: list[Layout] = [
+    extra_with_flags, extra_named_and_others,
     no_config, no_tokenizer_config, empty_decoder, named_tokens_without_entries, new_named_tokens, map_with_extra,
     as_it_is, only_in_the_config, more_in_the_config, other_flags, fewer_in_the_config, gap, special_tokens_map,
     map_over_config, map_beside_decoder, added_tokens_file, extra_list, extra_named, added_token_objects,
