@@ -98,7 +98,9 @@ class Worker:
 
     def _exchange(self, message: Mapping[str, Any], seconds: float, cancel: Flag | None,
                   answer: Callable[[Any], Any] | None) -> tuple[Any, bytes]:
-        process = self._running()
+        process = self._running(cancel)
+        if cancel is not None and cancel.is_set():  # while it started, or before: nothing has been asked
+            raise WorkerCanceledError
         patience = _Patience(process.pid, seconds, cancel)
         self._send(process, message)
         reply, raw = self._read(process, patience)
@@ -110,7 +112,7 @@ class Worker:
     def start(self) -> None:
         """Start the process where there is none; return when it is ready."""
         with self._lock:
-            self._running()
+            self._running(None)
 
     def stop_if_idle(self) -> None:
         """End the process where nobody asks it now; for finalizers, which may run within a request."""
@@ -120,14 +122,14 @@ class Worker:
             finally:
                 self._lock.release()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self, cancel: Flag | None) -> subprocess.Popen[bytes]:
         if self._owner != os.getpid():
             self._process = None  # it belongs to the process that this one was forked from
         if self._process is None or self._process.poll() is not None:
-            self._process = self._start()
+            self._process = self._start(cancel)
         return self._process
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, cancel: Flag | None) -> subprocess.Popen[bytes]:
         # Without `site`, which takes longer than the rest; the path is this process's own.
         path = [*sys.path, str(Path(__file__).resolve().parents[1])]
         code = (f'import sys, json; sys.path[:] = json.loads(sys.argv[1]); '
@@ -137,7 +139,7 @@ class Worker:
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         self._owner = os.getpid()
         self._process = process
-        self._read(process, _Patience(process.pid, _START_SECONDS, None))
+        self._read(process, _Patience(process.pid, _START_SECONDS, cancel))
         return process
 
     def _send(self, process: subprocess.Popen[bytes], message: Mapping[str, Any]) -> None:

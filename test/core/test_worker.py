@@ -95,6 +95,25 @@ def test_a_cancel_ends_it_long_before_the_limit(worker: Worker) -> None:
     assert run(worker, 'result = 1') == 1
 
 
+def test_a_cancel_is_heard_while_the_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an SD card that takes seconds."""
+    (tmp_path / 'starting.py').write_text('import time\ntime.sleep(30)')
+    monkeypatch.syspath_prepend(tmp_path)
+    cancel = CancelFlag()
+    Timer(0.1, cancel.set).start()
+    with pytest.raises(WorkerCanceledError):
+        Worker('starting', 64 << 20).ask({}, 5.0, cancel)
+
+
+def test_what_is_canceled_already_is_not_asked(worker: Worker) -> None:
+    process = run(worker, 'import os; result = os.getpid()')
+    cancel = CancelFlag()
+    cancel.set()
+    with pytest.raises(WorkerCanceledError):
+        run(worker, 'import time; time.sleep(30)', cancel=cancel)
+    assert run(worker, 'import os; result = os.getpid()') == process  # it was not killed for that
+
+
 def test_who_waits_for_another_s_request_can_be_canceled(worker: Worker) -> None:
     run(worker, 'result = 0')
     first = Thread(target=lambda: run(worker, 'import time; time.sleep(0.5); result = 1'))
