@@ -8,7 +8,7 @@ tokenizer.json has the vocabulary. Special tokens stand in it, in tokenizer_conf
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 import json
 import logging
