@@ -13,6 +13,7 @@ _KINDS = {'NoneType': 'null', 'bool': 'boolean', 'int': 'number', 'float': 'numb
           'dict': 'object'}
 _PLAIN = {'title', 'description', 'default', 'examples', 'deprecated'}
 
+
 class Choices:
     """What can be told of schemas whose $ref are followed by `target`; all answers err on the side of more."""
 

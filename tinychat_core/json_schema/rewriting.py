@@ -192,7 +192,7 @@ class _Rewriter:
                 subsets = [subset for count in range(low, high + 1) for subset in combinations(values, count)]
                 return {'anyOf': [{'const': [*subset]} for subset in subsets] or [False]}
         refuse(path, "'uniqueItems' is kept only for items of few choices (enum, at most eight); write an array (in "
-                      'pydantic a list instead of a set) with maxItems, and drop what is repeated')
+                     'pydantic a list instead of a set) with maxItems, and drop what is repeated')
 
     def _objects(self, schema: dict[str, Any], path: str, new: dict[str, Any], must: Iterable[str]) -> None:
         put_counts(schema, ('minProperties', 'maxProperties'), path, new)
@@ -213,7 +213,7 @@ class _Rewriter:
         is_open = new.get('additionalProperties', True) is not False or bool(new.get('patternProperties'))
         if is_open and new.get('minProperties', 0) > len({*required}) + 1:
             refuse(path, "'minProperties' cannot be kept where names are free, because one may come twice; write "
-                          'required, or list the names')
+                         'required, or list the names')
 
     def _names_of_properties(self, names: Any, path: str, new: dict[str, Any]) -> None:
         """Say what names may be with the keywords for what is under them."""
@@ -234,7 +234,7 @@ class _Rewriter:
             return
         if pattern is None or 'properties' in new or 'patternProperties' in new or new.get('required'):
             refuse(path, "'propertyNames' cannot be kept so; write properties, or patternProperties with "
-                          'additionalProperties false')
+                         'additionalProperties false')
         new['patternProperties'] = {pattern: rest}
         new['additionalProperties'] = False
 
@@ -295,7 +295,7 @@ class _Rewriter:
             tags = None if len(schemas) > _MOST_CHOICES else self._choices.tags(schemas)
             if tags is None:
                 refuse(path, "'oneOf' is kept only where no answer can match two of its schemas, by their types or by "
-                              'a property with a fixed value (const) of its own in each; write anyOf')
+                             'a property with a fixed value (const) of its own in each; write anyOf')
             must = (*must, *(tag for tag in tags if tag not in must))
         choices = [self._schema(schema, place, self._needed(schema, must))
                    for schema, place in zip(schemas, places, strict=True)]

@@ -59,6 +59,8 @@ _UNKNOWN: Reply = {'unknown': True}, b''
 
 
 class _Grammars:
+    """The grammars of this process: tokenizers by vocabulary, matchers by session."""
+
     def __init__(self) -> None:
         self._tokenizers: dict[str, Any] = {}
         self._matchers: dict[int, tuple[Any, Any]] = {}
