@@ -114,7 +114,7 @@ def test_parts_of_one_matrix_in_different_groups_keep_every_number(tmp_path: Pat
 
 @pytest.mark.parametrize(('size', 'why'), [
     (-2, 'group_size = -2 is not supported'), (10 ** 30, 'is not supported'), (0.5, 'is not a whole number'),
-    ('128', 'group_size = 128 is not a whole number'), (True, 'group_size = True is not a whole number'),
+    ('128', "group_size = '128' is not a whole number"), (True, 'group_size = True is not a whole number'),
     ([32], 'is not a whole number')])
 @pytest.mark.parametrize('kind', FORMATS)
 def test_a_group_size_of_another_kind(tmp_path: Path, kind: str, size: Any, why: str) -> None:
