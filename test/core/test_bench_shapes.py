@@ -123,7 +123,7 @@ def test_one_that_does_not_fit_gets_its_plan_and_nothing_more(capsys: pytest.Cap
     monkeypatch.setattr(system_memory, 'available_memory', lambda: 24 << 30)
     assert main(['bench', '--shape', 'llama-2-70b']) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ['llama-2-70b: 80 layers of 8192 take 33.77 GiB: weights 33.64, KV cache of 204 positions 0.06, '
-                     'buffers 0.06', 'it does not fit: 24.00 GiB are available, and nothing was timed']
+    assert lines == ['llama-2-70b: 80 layers of 8192 take 33.83 GiB: weights 33.64, KV cache of 204 positions 0.06, '
+                     'buffers 0.12', 'it does not fit: 24.00 GiB are available, and nothing was timed']
     assert main(['bench', '--shape', 'llama-2-70b', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['fits'] is False
