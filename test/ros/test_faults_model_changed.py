@@ -78,7 +78,9 @@ def test_cut_short_in_the_middle_of_an_answer(robot: Robot, shard: Path, smollm2
     os.truncate(shard, 0)
     status, result = goal.result()
     assert (status, result.error_code) == FAILED
-    assert result.error_msg == f'{shard} has been cut short while it was in use; load the model again'
+    # Cut short for who reads beyond its end first, changed for who looks at its size first.
+    assert result.error_msg in [f'{shard} has been {what} while it was in use; load the model again'
+                                for what in ('cut short', 'changed')]
     check_it_goes_on(robot, shard, smollm2_checkpoint / shard.name, before)
 
 

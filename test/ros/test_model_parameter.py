@@ -84,7 +84,10 @@ def test_a_path_that_is_not_utf_8_and_is_nothing_is_one_line(start: Any, capfd: 
     robot = start(open_engine, model='~/m')
     wait_for(lambda: robot.states and robot.states[-1].error == '/home/\\udcff\\udc80x/m is not a directory')
     assert robot.states[-1].state == State.ERROR
-    (line,) = [line for line in capfd.readouterr().err.splitlines() if '[ERROR]' in line]
+    logged: list[str] = []
+    # The log comes after the state.
+    wait_for(lambda: logged.append(capfd.readouterr().err) or '[ERROR]' in ''.join(logged))
+    (line,) = [line for line in ''.join(logged).splitlines() if '[ERROR]' in line]
     assert line.endswith('/home/\\udcff\\udc80x/m is not a directory')
 
 
