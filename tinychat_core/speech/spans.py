@@ -9,6 +9,7 @@ own beginning gives up, too: so no character is read more often than there are k
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import auto, Enum
 import html
 import re
@@ -42,7 +43,7 @@ _MONEY = re.compile(r'\$\d[\d,.]*[kKmMbB]?(?:[\s,.;:!?)\]]+[^\W\d_]|[.,;:!?]*\s[
 _PRICES = re.compile(r'\$\d[\d,.]*[kKmMbB]?[-–—/+,]\$')
 
 
-class Span:
+class Span(ABC):
     """A stretch that has begun; `said` is what it is in speech."""
 
     LIMIT = 300
@@ -59,8 +60,9 @@ class Span:
             return State.BROKEN
         return self._see(character)
 
+    @abstractmethod
     def _see(self, character: str) -> State:
-        raise NotImplementedError
+        """Take a character that does not break the stretch."""
 
 
 class Tag(Span):
