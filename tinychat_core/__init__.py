@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinychat_core.errors import TinyChatError
     from tinychat_core.generation import Generation, Token
     from tinychat_core.sampling import SamplingParams
-    from tinychat_core.tokenizer import Tokenizer
+    from tinychat_core.text.tokenizer import Tokenizer
 
 __version__ = '0.1.0'
 __all__ = ['CancelFlag', 'Canceled', 'Conversation', 'Engine', 'Generation', 'SamplingParams', 'TinyChatError', 'Token',
@@ -27,7 +27,7 @@ __all__ = ['CancelFlag', 'Canceled', 'Conversation', 'Engine', 'Generation', 'Sa
 _MODULES = {
     'CancelFlag': 'engine', 'Canceled': 'engine', 'Conversation': 'conversation', 'Engine': 'engine',
     'Generation': 'generation', 'SamplingParams': 'sampling', 'TinyChatError': 'errors', 'Token': 'generation',
-    'Tokenizer': 'tokenizer',
+    'Tokenizer': 'text.tokenizer',
 }
 
 if not TYPE_CHECKING:  # to a type checker every unknown name would be Any, submodules included

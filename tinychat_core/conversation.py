@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.generation import Decoder, Generation
 from tinychat_core.prefix_cache import CachePool
-from tinychat_core.prompt_size import check_size
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.text.prompt_size import check_size
 
 
 @dataclass(frozen=True)

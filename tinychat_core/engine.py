@@ -33,7 +33,7 @@ from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
 from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 __all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'Generation', 'Token']
 

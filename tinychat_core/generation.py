@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tinychat_core._tinychat import Cache, Canceled, CancelFlag, Sampler
+from tinychat_core.constraint import OutputConstraint
 from tinychat_core.dry import breakers
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.stop import StopText
-from tinychat_core.structure import Structure
-from tinychat_core.tokenizer import Tokenizer
-from tinychat_core.worker import WorkerCanceledError
+from tinychat_core.text.stop import StopText
+from tinychat_core.text.tokenizer import Tokenizer
+from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
 # A prompt is read in parts, to tell how far it is; a multiple of what the decoder does at once.
@@ -116,13 +116,13 @@ class Generation(Iterator[Token]):
         if has_dry or params.repetition_penalty != 1.0:
             for token in (*earlier, *tokens):
                 self._sampler.accept(token)
-        self._structure = None
+        self._constraint = None
         if is_structured:
             # One that is canceled meanwhile is not needed: the first step ends the answer.
             with suppress(WorkerCanceledError):
-                self._structure = Structure(params.json_schema, params.regex, engine.tokenizer, engine.vocab_size,
-                                            cancel)
-        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=continues or self._structure is not None)
+                self._constraint = OutputConstraint(params.json_schema, params.regex, engine.tokenizer,
+                                                    engine.vocab_size, cancel)
+        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=continues or self._constraint is not None)
         self._stop_ids = engine.tokenizer.stop_ids
         self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
         self._texts: list[str] = []
@@ -143,7 +143,7 @@ class Generation(Iterator[Token]):
     def is_complete(self) -> bool:
         """Whether the answer has ended as it was asked for: not canceled, and the whole text matches a structure."""
         return (self.finish_reason in ('stop', 'length') and
-                (self._structure is None or self._structure.matches(self.text)))
+                (self._constraint is None or self._constraint.matches(self.text)))
 
     def __next__(self) -> Token:
         """Return the next token; whatever the engine raises ends the generation."""
@@ -153,8 +153,8 @@ class Generation(Iterator[Token]):
             return self._end(NO_TOKEN, '', 'canceled')
         try:
             tokens = self.ids[-1:] or self._last_of_prompt()
-            token = self._engine.sample(self._cache, tokens, self._sampler,
-                                        None if self._structure is None else self._structure.allowed(), self._cancel)
+            mask = None if self._constraint is None else self._constraint.token_mask()
+            token = self._engine.sample(self._cache, tokens, self._sampler, mask, self._cancel)
         except Canceled:
             return self._end(NO_TOKEN, '', 'canceled')
         self._sampler.accept(token)
@@ -170,10 +170,10 @@ class Generation(Iterator[Token]):
 
     def _completes(self, token: int) -> bool:
         """Return whether the structure is complete with a token; what is canceled meanwhile ends at the next one."""
-        if self._structure is None:
+        if self._constraint is None:
             return False
         with suppress(WorkerCanceledError):
-            return self._structure.accept(token)
+            return self._constraint.accept(token)
         return False
 
     def _last_of_prompt(self) -> Sequence[int]:

@@ -10,7 +10,7 @@ import operator
 import secrets
 from typing import Any
 
-from tinychat_core import structure
+from tinychat_core import constraint
 from tinychat_core.errors import InvalidParameterError, shown
 
 MAX_SEED = 2**63 - 1
@@ -79,7 +79,7 @@ class SamplingParams:
         if not all(isinstance(text, str) and text for text in self.stop):
             raise InvalidParameterError('a stop text must be a string that is not empty')
         self._put('stop', tuple(self.stop))
-        structure.check(self.json_schema, self.regex)
+        constraint.check(self.json_schema, self.regex)
 
     def seed_or_fresh(self) -> int:
         """Return the seed, or a new random one where it is None."""

@@ -25,8 +25,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from tinychat_core.commands.terminal_input import turns
 from tinychat_core.errors import TinyChatError
-from tinychat_core.terminal_input import turns
 from tinychat_ros.interfaces import Chat, State
 
 # As deep as the node's: a deep queue at one end alone loses what the other cannot hold.

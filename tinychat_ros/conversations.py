@@ -13,7 +13,7 @@ from tinychat_core.conversation import Conversation, Question
 from tinychat_core.engine import CancelFlag, Engine
 from tinychat_core.generation import Generation
 from tinychat_core.prefix_cache import CachePool
-from tinychat_core.prompt_size import check_size
+from tinychat_core.text.prompt_size import check_size
 from tinychat_ros.goal_check import Request
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.

@@ -99,7 +99,7 @@ def shards(directory: Path) -> Attack:
 
 def tokenizer(directory: Path) -> Attack:
     """Mutate the files of a tokenizer; then open it, encode and decode."""
-    from tinychat_core.tokenizer import Tokenizer
+    from tinychat_core.text.tokenizer import Tokenizer
 
     files = {
         'tokenizer.json': json.dumps(small.tokenizer()).encode(),
@@ -166,8 +166,8 @@ _JINJA = (
 
 def template(directory: Path) -> Attack:
     """Mutate chat templates; then compile and render them."""
-    import tinychat_core.chat_template as module
-    from tinychat_core.chat_template import ChatTemplate
+    import tinychat_core.text.chat_template as module
+    from tinychat_core.text.chat_template import ChatTemplate
 
     sources = [path.read_text() for path in sorted((Path(module.__file__).parent / 'templates').glob('*.jinja'))]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-BUILT_IN = Path(__file__).parents[2] / 'tinychat_core' / 'templates'
+BUILT_IN = Path(__file__).parents[2] / 'tinychat_core' / 'text' / 'templates'
 VARIABLES = {'bos_token': '<s>', 'eos_token': '</s>'}
 _ALTERNATE = (
     "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinychat_core.structure import check, Structure
+from tinychat_core.constraint import check, OutputConstraint
 
 EOS = 256
 
@@ -30,11 +30,11 @@ class Bytes:
 VOCABULARY = Bytes()
 
 
-def structure(schema: Any) -> Structure:
+def structure(schema: Any) -> OutputConstraint:
     """Begin an answer as a goal does, with all its checks."""
     text = schema if isinstance(schema, str) else json.dumps(schema)
     check(text, '')
-    return Structure(text, '', VOCABULARY, VOCABULARY.vocab_size)
+    return OutputConstraint(text, '', VOCABULARY, VOCABULARY.vocab_size)
 
 
 def random_answer(schema: Any, seed: int, longest: int = 600) -> str | None:
@@ -43,7 +43,7 @@ def random_answer(schema: Any, seed: int, longest: int = 600) -> str | None:
     answer = structure(schema)
     text = bytearray()
     while len(text) < longest:
-        allowed = [int(i) for i in np.flatnonzero(np.unpackbits(answer.allowed().view(np.uint8), bitorder='little'))]
+        allowed = [int(i) for i in np.flatnonzero(np.unpackbits(answer.token_mask().view(np.uint8), bitorder='little'))]
         assert allowed, f'nothing may follow {bytes(text)!r}'
         ends = [token for token in allowed if token in (*b'"]}', EOS)]
         token = random.choice(ends if ends and random.random() < 0.15 + len(text) / longest else allowed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinychat_core._tinychat import Canceled, CancelFlag
-from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
 
 # Ids are bytes; 256 ends a turn.
 EOS = 256

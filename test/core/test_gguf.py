@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.importers import import_model
-from tinychat_core.tokenizer import Tokenizer as OurTokenizer
+from tinychat_core.text.tokenizer import Tokenizer as OurTokenizer
 
 
 def values(checkpoint: Checkpoint) -> dict[str, Any]:

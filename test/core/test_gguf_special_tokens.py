@@ -21,7 +21,7 @@ from reference.gguf_vocabularies import (
 
 from tinychat_core.errors import TinyChatError
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 LAYOUTS = layouts()
 TURN = ("{% for m in messages %}{{ '<turn>' + m['content'] + '[END] ' }}{% endfor %}")

@@ -23,7 +23,7 @@ from tokenizers import models, pre_tokenizers, Regex, Tokenizer as Library, trai
 
 from tinychat_core.importers import import_model
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 # As the models were published.
 LLAMA_3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"

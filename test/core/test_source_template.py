@@ -14,8 +14,8 @@ import torch
 from tinychat_core.cli import main
 from tinychat_core.errors import TinyChatError
 from tinychat_core.importers import import_model
-from tinychat_core.named_templates import named_template
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.named_templates import named_template
+from tinychat_core.text.tokenizer import Tokenizer
 
 MESSAGES = [{'role': 'user', 'content': 'Hi'}]
 

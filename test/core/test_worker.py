@@ -16,11 +16,11 @@ from typing import Any
 from constrained import VOCABULARY
 import pytest
 
-from tinychat_core import structure
+from tinychat_core import constraint
+from tinychat_core.constraint import OutputConstraint
 from tinychat_core.engine import CancelFlag
 from tinychat_core.errors import InvalidParameterError
-from tinychat_core.structure import Structure
-from tinychat_core.worker import Worker, WorkerCanceledError, WorkerFailedError
+from tinychat_core.workers.worker import Worker, WorkerCanceledError, WorkerFailedError
 
 # 68 characters that take a compiler hours.
 HOURS = '{"allOf":[{"type":"integer","multipleOf":9973},{"multipleOf":9967}]}'
@@ -129,7 +129,7 @@ def test_who_waits_for_another_s_request_can_be_canceled(worker: Worker) -> None
 
 def test_it_ends_with_its_parent_even_in_the_middle_of_a_request(tmp_path: Path) -> None:
     code = (f'import sys; sys.path.insert(0, {str(tmp_path)!r})\n'
-            'from tinychat_core.worker import Worker\n'
+            'from tinychat_core.workers.worker import Worker\n'
             "worker = Worker('running', 64 << 20)\n"
             "print(worker.ask({'run': 'import os; result = os.getpid()'}, 5.0)[0]['result'], flush=True)\n"
             "worker.ask({'run': 'while True: pass'}, 0.1)\n")
@@ -143,21 +143,21 @@ def test_it_ends_with_its_parent_even_in_the_middle_of_a_request(tmp_path: Path)
 
 
 def test_a_schema_that_takes_hours_is_refused_and_others_go_on() -> None:
-    other = Structure('', '[ab]+c', VOCABULARY, VOCABULARY.vocab_size)
+    other = OutputConstraint('', '[ab]+c', VOCABULARY, VOCABULARY.vocab_size)
     other.accept(ord('a'))
     with pytest.raises(InvalidParameterError, match='json_schema is too complex: to follow it takes more than'):
-        Structure(HOURS, '', VOCABULARY, VOCABULARY.vocab_size)
+        OutputConstraint(HOURS, '', VOCABULARY, VOCABULARY.vocab_size)
     assert not other.accept(ord('b'))  # in a new process, which has been told what came before
     assert other.accept(ord('c'))
     assert other.matches('abac') and not other.matches('ab')
 
 
 def test_a_goal_s_check_does_not_wait_for_what_takes_long() -> None:
-    structure.check(HOURS, '')
+    constraint.check(HOURS, '')
 
 
 def test_compiling_ends_with_a_cancel() -> None:
     cancel = CancelFlag()
     cancel.set()
     with pytest.raises(WorkerCanceledError):
-        Structure(HOURS, '', VOCABULARY, VOCABULARY.vocab_size, cancel)
+        OutputConstraint(HOURS, '', VOCABULARY, VOCABULARY.vocab_size, cancel)

@@ -12,7 +12,7 @@ import pytest
 from reference import llama_cpp_judge
 from reference.llama_cpp_cases import ask, Case, cases, digest, RECORDED
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 CASES = cases()
 

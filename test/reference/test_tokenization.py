@@ -9,7 +9,7 @@ import random
 import pytest
 
 from reference.byte_pairs import BytePairs
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 TEXTS = {
     'code': 'def f(x: int) -> int:\n\treturn x**2  # square\n\n\n    if (a[0] != b->c) { puts("%d\\n"); }\n',

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from reference.mixed_text import LANGUAGES, mixed, PLAIN
 from reference.tokenizer_directories import directories
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 FEW, ALL = directories(False), directories(True)
 DIALOGUE = [{'role': 'user', 'content': 'Where is  the hall?\n'}, {'role': 'assistant', 'content': 'Left, then 12 m.'},

@@ -12,7 +12,7 @@ import pytest
 from robot import Robot
 from scripted_engine import ScriptedEngine
 
-from tinychat_core import structure
+from tinychat_core import constraint
 from tinychat_ros.interfaces import Chat, SamplingParams
 
 SCHEMA = json.dumps({'type': 'object', 'properties': {'go': {'enum': ['hall', 'kitchen']}}, 'required': ['go'],
@@ -81,7 +81,7 @@ def test_a_schema_that_takes_hours_ends_its_goal_and_no_other(robot: Robot, engi
 
 
 def test_a_cancel_ends_a_goal_whose_schema_is_compiled(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structure, 'SECONDS', 1000.0)
+    monkeypatch.setattr(constraint, 'SECONDS', 1000.0)
     goal = robot.send(json_schema=HOURS)
     goal.told(1)
     goal.cancel()

@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from tinychat_core.checkpoint.layouts import LAYOUTS
-from tinychat_core.named_templates import template_names
+from tinychat_core.text.named_templates import template_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

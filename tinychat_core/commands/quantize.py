@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.named_templates import template_names
 from tinychat_core.quantize.method import Method, METHODS, PRECISIONS
+from tinychat_core.text.named_templates import template_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 
-from tinychat_core.special_tokens import is_control_name, is_mark, is_shown, MARKUP
+from tinychat_core.text.special_tokens import is_control_name, is_mark, is_shown, MARKUP
 
 _log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from tinychat_core.importers.source import Opened, Source
 from tinychat_core.importers.source_files import read_json
 from tinychat_core.importers.weight_files import check_directory, weight_files
 from tinychat_core.regular_file import check_regular, read_file
-from tinychat_core.tokenizer_files import without_tokenizer
+from tinychat_core.text.tokenizer_files import without_tokenizer
 
 _log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from tinychat_core.chat_template import ChatTemplate
 from tinychat_core.errors import InvalidParameterError, TinyChatError
-from tinychat_core.named_templates import CONTROL_TOKENS, named_template, template_names, template_of_model
 from tinychat_core.regular_file import read_file
+from tinychat_core.text.chat_template import ChatTemplate
+from tinychat_core.text.named_templates import CONTROL_TOKENS, named_template, template_names, template_of_model
 
 _log = logging.getLogger(__name__)
 

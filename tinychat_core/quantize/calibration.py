@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 SEQUENCES, LENGTH = 64, 512
 _JUDGED = 8  # further sequences, which only judge the result

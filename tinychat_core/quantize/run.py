@@ -41,7 +41,7 @@ from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.progress_file import Progress
 from tinychat_core.quantize.scale_search import plain_grid
 from tinychat_core.quantize.search_file import load, save
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 _CHUNK = 4096  # tokens that go through a layer at once
 

@@ -14,7 +14,7 @@ import torch
 
 from tinychat_core.errors import CheckpointError, TinyChatError
 from tinychat_core.importers import import_model
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 VOCABULARIES = vocabularies()
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from script_engine import ByteTokenizer, EOS, ScriptEngine
 
-from tinychat_core import structure
+from tinychat_core import constraint
 from tinychat_core._tinychat import CancelFlag
+from tinychat_core.constraint import MAX_CHARACTERS
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.generation import Generation
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.structure import MAX_CHARACTERS
 
 
 class Bytes(ByteTokenizer):
@@ -81,7 +81,7 @@ def test_without_llguidance_the_refusal_says_how_to_get_it(monkeypatch: pytest.M
 
 
 def test_an_old_llguidance_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structure, 'version', lambda name: '1.7.6')
+    monkeypatch.setattr(constraint, 'version', lambda name: '1.7.6')
     with pytest.raises(InvalidParameterError, match=r'newer llguidance than 1\.7\.6: pip install -U llguidance'):
         SamplingParams(regex='a')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from itertools import combinations, product
 
-from tinychat_core.stop import StopText
+from tinychat_core.text.stop import StopText
 
 STOPS = [''.join(letters) for length in (1, 2, 3, 4) for letters in product('ab', repeat=length)]
 TEXTS = [''.join(letters) for letters in product('ab', repeat=7)]

@@ -10,8 +10,8 @@ import pytest
 from reference.byte_pairs import BYTE_LETTERS
 from tokenizers import decoders
 
-from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
 
 BYTE_LEVEL = {'type': 'ByteLevel', 'add_prefix_space': True, 'trim_offsets': True, 'use_regex': True}
 STRIP = {'type': 'Strip', 'content': ' ', 'start': 1, 'stop': 0}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tinychat_core.chat_template import ChatTemplate
-from tinychat_core.named_templates import CONTROL_TOKENS, named_template, template_names, template_of_model
+from tinychat_core.text.chat_template import ChatTemplate
+from tinychat_core.text.named_templates import CONTROL_TOKENS, named_template, template_names, template_of_model
 
 SYSTEM = {'role': 'system', 'content': 'You are a helpful assistant'}
 DIALOGUE = [{'role': 'user', 'content': 'Hello'}, {'role': 'assistant', 'content': 'Hi there'},

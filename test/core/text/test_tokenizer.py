@@ -22,7 +22,7 @@ from tokenizers import (
 )
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError, UnsupportedModelError
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 CHATML = ("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim }}"
           "{{ '<|im_end|>\n' }}{% endfor %}"

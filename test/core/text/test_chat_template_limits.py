@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tinychat_core.chat_template import ChatTemplate
 from tinychat_core.errors import CheckpointError, InvalidParameterError
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.chat_template import ChatTemplate
+from tinychat_core.text.tokenizer import Tokenizer
 
 QUESTION = [{'role': 'user', 'content': 'Why maps?'}]
 LOOP = '{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}'

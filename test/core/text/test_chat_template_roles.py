@@ -11,8 +11,8 @@ from chat_templates import TEMPLATES, VARIABLES
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from tinychat_core.chat_template import ChatTemplate
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.text.chat_template import ChatTemplate
 
 SYSTEM = {'role': 'system', 'content': 'Be brief.'}
 QUESTION = {'role': 'user', 'content': 'Why maps?'}

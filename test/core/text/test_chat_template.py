@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tinychat_core.chat_template import ChatTemplate, load_template
 from tinychat_core.errors import CheckpointError, InvalidParameterError
+from tinychat_core.text.chat_template import ChatTemplate, load_template
 
 MESSAGES = [{'role': 'user', 'content': 'Hi'}]
 

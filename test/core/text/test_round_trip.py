@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 from reference.tokenizer_directories import vocabularies
 
-from tinychat_core.tokenizer import Tokenizer
+from tinychat_core.text.tokenizer import Tokenizer
 
 # Some look like bytes in GPT-2's alphabet, some have spaces, some are normalized.
 ADDED = ['<think>', '</think>', '<|Ünïcödé|>', 'Ġ', 'ĠÄ', 'é', 'ÀÉ', 'Ελλάδα', 'Привет', '日本語', '한국어', 'हिन्दी',

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError
-from tinychat_core.named_templates import named_template, template_of_model
-from tinychat_core.worker import Worker, WorkerFailedError
+from tinychat_core.text.named_templates import named_template, template_of_model
+from tinychat_core.workers.worker import Worker, WorkerFailedError
 
 _LOG = logging.getLogger(__name__)
 

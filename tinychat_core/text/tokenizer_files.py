@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tinychat_core.errors import CheckpointError
-from tinychat_core.special_tokens import is_mark
-from tinychat_core.tokenizer_class import class_of, default_tokens, rebuilt
+from tinychat_core.text.special_tokens import is_mark
+from tinychat_core.text.tokenizer_class import class_of, default_tokens, rebuilt
 
 _log = logging.getLogger(__name__)
 

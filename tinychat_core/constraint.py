@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.json_schema.rewriting import rewrite
-from tinychat_core.worker import Flag, Worker, WorkerFailedError
+from tinychat_core.workers.worker import Flag, Worker, WorkerFailedError
 
 # What is longer takes tens of milliseconds to check.
 MAX_CHARACTERS = 20_000
@@ -44,7 +44,7 @@ _NEEDED = [1, 8]
 _CHECKER = Worker('tinychat_core.workers.grammar', MEMORY)
 _MATCHER = Worker('tinychat_core.workers.grammar', MEMORY)
 _SESSIONS = count()
-_ENDED: deque[int] = deque()  # sessions whose Structure is gone
+_ENDED: deque[int] = deque()  # sessions whose OutputConstraint is gone
 
 
 class Vocabulary(Protocol):
@@ -61,7 +61,7 @@ class Vocabulary(Protocol):
         """Return the ids of a text that goes on after another one."""
 
 
-class Structure:
+class OutputConstraint:
     """What one answer has to match, and how far it has come."""
 
     def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int,
@@ -84,7 +84,7 @@ class Structure:
         self._is_stopped = False
         self._begin(cancel)
 
-    def allowed(self) -> npt.NDArray[np.uint32]:
+    def token_mask(self) -> npt.NDArray[np.uint32]:
         """Return the tokens that may come next, as a bit mask [ceil(vocab/32)] that `accept` overwrites."""
         return self._mask
 
@@ -148,7 +148,7 @@ def check(json_schema: str, regex: str) -> None:
     """
     Raise InvalidParameterError, saying why, where no answer can be made to match; '' is nothing to match.
 
-    What takes long to be seen is seen by Structure.
+    What takes long to be seen is seen by OutputConstraint.
     """
     if not json_schema and not regex:
         return

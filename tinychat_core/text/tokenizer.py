@@ -10,13 +10,13 @@ from pathlib import Path
 import threading
 from typing import Any, cast
 
-from tinychat_core.chat_template import ChatTemplate, load_template, ROLES
-from tinychat_core.control_text import ControlText
-from tinychat_core.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
-from tinychat_core.special_tokens import ends_of_answers, MARKUP
 from tinychat_core.speech.thoughts import is_thought_mark
-from tinychat_core.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
+from tinychat_core.text.chat_template import ChatTemplate, load_template, ROLES
+from tinychat_core.text.control_text import ControlText
+from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core.text.special_tokens import ends_of_answers, MARKUP
+from tinychat_core.text.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
 
 
 class Tokenizer:
