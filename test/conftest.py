@@ -38,7 +38,7 @@ def needs_what_is_missing() -> list[str]:
         names += [node.module for node in nodes if isinstance(node, ImportFrom) and node.module]
         imports[path] = {part for name in names for part in name.split('.')}
     # tinychat_core imports it only when an answer is to match something.
-    lacking = MISSING | ({'structure'} if 'llguidance' in MISSING else set())
+    lacking = MISSING | ({'constraint'} if 'llguidance' in MISSING else set())
     while True:
         found = {path for path, names in imports.items() if names & lacking}
         grown = lacking | {path.stem for path in found}

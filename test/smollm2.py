@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from fcntl import flock, LOCK_EX
 import hashlib
 from pathlib import Path
 import shutil
@@ -34,8 +35,11 @@ def checkpoint() -> Path:
                     for path in (ROOT / 'tinychat_core' / part).rglob('*.py'))
     key = hashlib.sha256(b''.join(path.read_bytes() for path in makers)).hexdigest()[:12]
     made = ROOT / 'build' / 'cache' / f'smollm2-{key}'
-    if not made.exists():
-        for old in made.parent.glob('smollm2-*'):
-            shutil.rmtree(old)
-        import_model(str(source), made)
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with (made.parent / 'lock').open('w') as lock:
+        flock(lock, LOCK_EX)  # test processes that run side by side make it once
+        if not made.exists():
+            for old in made.parent.glob('smollm2-*'):
+                shutil.rmtree(old)
+            import_model(str(source), made)
     return made

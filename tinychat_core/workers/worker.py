@@ -131,7 +131,7 @@ class Worker:
 
     def _start(self, cancel: Flag | None) -> subprocess.Popen[bytes]:
         # Without `site`, which takes longer than the rest; the path is this process's own.
-        path = [*sys.path, str(Path(__file__).resolve().parents[1])]
+        path = [*sys.path, str(Path(__file__).resolve().parents[2])]
         code = (f'import sys, json; sys.path[:] = json.loads(sys.argv[1]); '
                 f'import {self._module} as worker; worker.main()')
         # A session of its own: Ctrl-C in a terminal is for the parent, which ends it by ending.
