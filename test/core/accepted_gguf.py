@@ -32,6 +32,11 @@ def keys(**changes: Any) -> Case:
     return tensors(tiny_llama.tensors, **changes)
 
 
+def tokenizer(**changes: Any) -> Case:
+    """Return a file with some keys of the tokenizer changed."""
+    return keys(**{f'tokenizer__ggml__{key}': value for key, value in changes.items()})
+
+
 def one_matrix(name: str) -> Case:
     """Return a file with one matrix of a type of 256 columns a block: its down projection is made wide enough."""
     return tensors(lambda: tiny_llama.tensors('Q4_0', {'ffn_down': name}, inner=256), llama__feed_forward_length=256)
@@ -147,6 +152,16 @@ CASES: dict[str, list[Case]] = {
     'a model for embeddings': [keys(llama__pooling_type=3)],
     'metadata that changes the model and has no place here': [
         keys(llama__attention__clamp_kqv=8.0), keys(llama__attention__head_count_kv=[1, 3])],
+    'a key of `general` or `tokenizer` with a value of another type, such as the text "false" for true or false': [
+        *(tokenizer(**{key: value}) for key, value in {
+            'add_bos_token': 'false', 'add_eos_token': 'true', 'add_space_prefix': 'false', 'add_sep_token': 2,
+            'remove_extra_whitespaces': '', 'bos_token_id': '1', 'eos_token_id': 2.0, 'eot_token_id': True,
+            'unknown_token_id': [0], 'model': 5, 'pre': 7, 'token_type': ['3'] * 259, 'scores': ['0'] * 259,
+            'merges': [1, 2], 'suppress_tokens': 7}.items()),
+        keys(general__architecture=1), keys(general__type=2), keys(general__name=3),
+        keys(tokenizer__chat_template=['{{ messages }}']), keys(tokenizer__chat_template__rag=1)],
+    'true or false as the numbers 1 and 0, a token type that is not known': [
+        tokenizer(add_bos_token=0), tokenizer(add_space_prefix=1), tokenizer(token_type=[3] * 3 + [1] * 255 + [99])],
     'more decoder layers than tensors': [keys(llama__block_count=10**6), keys(llama__block_count=2**32 - 1)],
     'an adapter, a projector': [keys(general__type='adapter'), keys(general__type='mmproj')],
     'another architecture': [keys(general__architecture='mamba')],

@@ -14,10 +14,11 @@ import torch
 Case = Callable[[Path], Sequence[str]]
 
 
-def gguf(choice: str | None = None, name: str = 'tiny', template: str | None = None) -> Case:
-    """Return a GGUF file with a template or none, and the choice of another."""
+def gguf(choice: str | None = None, name: str = 'tiny', template: str | None = None, **named: str) -> Case:
+    """Return a GGUF file with a template or none, with others under a name, and the choice of another."""
     def case(tmp_path: Path) -> Sequence[str]:
-        source = tiny_llama.save(tmp_path / f'{name}.gguf', tiny_llama.tensors(), tokenizer__chat_template=template)
+        source = tiny_llama.save(tmp_path / f'{name}.gguf', tiny_llama.tensors(), tokenizer__chat_template=template,
+                                 **{f'tokenizer__chat_template__{key}': text for key, text in named.items()})
         return [str(source), *([] if choice is None else ['--chat-template', choice])]
 
     return case
@@ -42,10 +43,15 @@ def directory(template: str | None) -> Case:
     return case
 
 
+MESSAGES = '{% for m in messages %}{{ m.content }}{% endfor %}'
 CASES: dict[str, list[Case]] = {
+    'GGUF: no `tokenizer.chat_template`, but `tokenizer.chat_template.default`': [
+        gguf(default=MESSAGES), gguf(default=MESSAGES, tool_use='{{ a')],
+    'GGUF: no `tokenizer.chat_template`, but `tokenizer.chat_template.tool_use`': [gguf(tool_use=MESSAGES)],
+    'GGUF: no `tokenizer.chat_template`, but others under a name': [gguf(rag=MESSAGES)],
     'a model without a chat template': [gguf(), directory(None)],
     'a model without a chat template, with `--chat-template NAME` or `FILE`': [
-        gguf('chatml'), gguf('zephyr'), file('{% for m in messages %}{{ m.content }}{% endfor %}')],
+        gguf('chatml'), gguf('zephyr'), file(MESSAGES)],
     'a model without a chat template, called vicuna, llama-2-chat, mpt-chat or falcon-instruct': [
         gguf(name='vicuna-7b-v1.5'), gguf(name='Llama-2-7b-chat')],
     '`--chat-template NAME` whose control tokens the vocabulary lacks': [gguf('gemma'), gguf('phi-3')],

@@ -65,8 +65,9 @@ CASES: dict[str, list[Case]] = {
     'GGUF: special tokens whose type is that of text': [gguf(token_type=[1] * 259), gguf(token_type=None)],
     'GGUF: no name for how words are cut': [gguf(pre=None), gguf(pre='')],
     'GGUF: a token around a text is wanted, and there is none': [gguf(add_bos_token=True, bos_token_id=None)],
+    'GGUF: `add_sep_token`, `suppress_tokens`': [gguf(add_sep_token=True), gguf(suppress_tokens=[5, 6])],
     'GGUF: tokens with the same score': [gguf(**SCORES, scores=[0.0] * 259)],
-    'GGUF: a name for how words are cut that is not known': [gguf(pre='kimi-k2'), gguf(pre='gemma4'), gguf(pre=7)],
+    'GGUF: a name for how words are cut that is not known': [gguf(pre='kimi-k2'), gguf(pre='gemma4')],
     'GGUF: a tokenizer that is neither `gpt2` nor `llama`': [gguf(model='t5'), gguf(model=None), gguf(model='bert')],
     'GGUF: the id of a special token is outside the vocabulary': [
         gguf(eos_token_id=259), gguf(padding_token_id=32000), gguf(eot_token_id=99999)],

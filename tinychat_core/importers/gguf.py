@@ -17,7 +17,9 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.importers.gguf_config import generation_config, read_config, ROPE_TENSORS
 from tinychat_core.importers.gguf_parts import GgufModel
 from tinychat_core.importers.gguf_special import with_known_ids
+from tinychat_core.importers.gguf_template import with_one_template
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
+from tinychat_core.importers.gguf_types import typed
 from tinychat_core.importers.source import Opened
 
 
@@ -28,10 +30,10 @@ def open_model(path: Path, chat_template: str | None = None) -> Opened:
     `chat_template` instead of the file's own also tells which tokens are control tokens.
     """
     file = GgufModel(path)
-    file.metadata = with_known_ids(file.metadata, str(path))
+    file.metadata = with_known_ids(typed(file.metadata, str(path)), str(path))
     family, config, model = read_config(file)
     assert family.gguf is not None
-    metadata = {**file.metadata, **({} if chat_template is None else {'tokenizer.chat_template': chat_template})}
+    metadata = with_one_template(file.metadata, chat_template, str(path))
     texts = {**tokenizer_files(metadata), 'config.json': json.dumps(config, indent=1),
              'generation_config.json': json.dumps(generation_config(file.metadata), indent=1)}
     sizes = [f'{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}' for part in file.paths]

@@ -21,7 +21,7 @@ from tinychat_core.text.special_tokens import is_control_name, is_mark, is_shown
 _log = logging.getLogger(__name__)
 
 PREFIX = 'tokenizer.ggml.'
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
+UNDEFINED, NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 0, 1, 2, 3, 4
 _BYTE = 6
 # Tokens that the keys name: the text in a template, the key, and SentencePiece's id where the key is missing.
 _NAMED = (('bos_token', 'bos', 1), ('eos_token', 'eos', 2), ('unk_token', 'unknown', 0), ('pad_token', 'padding', None),
@@ -47,7 +47,9 @@ class SpecialTokens:
 
 def special_tokens(metadata: Mapping[str, Any], tokens: Sequence[str]) -> SpecialTokens:
     """Return what the metadata say of special tokens; one warning names those whose type is wrong."""
-    given = metadata.get(f'{PREFIX}token_type') or [NORMAL] * len(tokens)
+    # llama.cpp takes a number that is no type for the one that says nothing.
+    given = [kind if UNDEFINED <= kind <= _BYTE else UNDEFINED
+             for kind in metadata.get(f'{PREFIX}token_type') or [NORMAL] * len(tokens)]
     if len(given) != len(tokens):
         raise ValueError(f'{len(tokens)} tokens have {len(given)} types')
     is_sentencepiece = metadata.get(f'{PREFIX}model') == 'llama'

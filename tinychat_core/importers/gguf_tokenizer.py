@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import decoders, models, normalizers, processors, Tokenizer
 
-from tinychat_core.errors import TinyChatError, UnsupportedModelError
+from tinychat_core.errors import shown, TinyChatError, UnsupportedModelError
 from tinychat_core.importers.gguf_special import CONTROL, PREFIX, special_tokens, SpecialTokens, UNKNOWN, USER_DEFINED
 from tinychat_core.importers.gguf_words import Words, words_of
 
@@ -22,6 +22,8 @@ _SPACE = '▁'  # SentencePiece's
 _JOINED = (0, 1, 5)
 # SentencePiece's own limit is 16 characters, runs of spaces are longer; real vocabularies have 2.3 ways a token.
 _LONGEST, _MOST_WAYS = 256, 64
+# Keys that would change an answer, and have no place here.
+_LEFT_OUT = ('add_sep_token', 'suppress_tokens')
 
 
 def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -38,6 +40,9 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
     for name in ('tokens', 'merges' if kind == 'gpt2' else 'scores'):
         if not isinstance(metadata.get(PREFIX + name), list):
             raise UnsupportedModelError(f'the metadata lacks {PREFIX}{name}')
+    for name in _LEFT_OUT:
+        if metadata.get(PREFIX + name):
+            _log.warning('the GGUF file has %s%s = %s, which is left out', PREFIX, name, shown(metadata[PREFIX + name]))
     words = _words(metadata) if kind == 'gpt2' else None
     # llama.cpp calls a token without a text so, too.
     tokens = [f'[EMPTY_{i}]' if token == '' else token for i, token in enumerate(metadata[f'{PREFIX}tokens'])]
