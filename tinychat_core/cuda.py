@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tinychat_core import _tinychat
 from tinychat_core._tinychat import DeviceError
-from tinychat_core.checkpoint.placement import Device, Machine
-from tinychat_core.checkpoint.system_memory import available_memory
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.loading.load_mode import Device, Machine
+from tinychat_core.loading.system_memory import available_memory
 from tinychat_core.precision import PRECISIONS
 
 BACKENDS = ('auto', 'cpu', 'cuda')

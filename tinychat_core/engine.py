@@ -16,11 +16,6 @@ import numpy.typing as npt
 from tinychat_core import _tinychat, cuda
 from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError, Sampler, WeightMemory
 from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.checkpoint.memory_plan import cache_numbers, fitting_plan, position_bytes, Request
-from tinychat_core.checkpoint.placement import Device, Machine, place, Way
-from tinychat_core.checkpoint.reader import Checkpoint
-from tinychat_core.checkpoint.staging import reads_directly
-from tinychat_core.checkpoint.system_memory import available_memory, free_swap
 from tinychat_core.cores import usable_cores
 from tinychat_core.errors import (
     BackendFailedError,
@@ -31,6 +26,11 @@ from tinychat_core.errors import (
 )
 from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
+from tinychat_core.loading.load_mode import Device, Machine, place, Way
+from tinychat_core.loading.memory_plan import cache_numbers, fitting_plan, position_bytes, Request
+from tinychat_core.loading.reader import Checkpoint
+from tinychat_core.loading.staging import reads_directly
+from tinychat_core.loading.system_memory import available_memory, free_swap
 from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.tokenizer import Tokenizer

@@ -56,3 +56,9 @@ def expected(made: dict[str, torch.Tensor], ours: str) -> Any:
              'layers.1.mlp.gate_up': ['model.layers.1.mlp.gate_proj', 'model.layers.1.mlp.up_proj'],
              'layers.1.mlp.down': ['model.layers.1.mlp.down_proj']}[ours]
     return torch.cat([made[f'{name}.weight'].float() for name in names]).numpy()
+
+
+def changed(made: dict[str, torch.Tensor], **changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    """Return the tensors with some replaced, `__` for a dot; None leaves one out."""
+    named = {name.replace('__', '.'): tensor for name, tensor in changes.items()}
+    return {name: tensor for name, tensor in {**made, **named}.items() if tensor is not None}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import small_checkpoint as small
 
-from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.cores import usable_cores
 from tinychat_core.engine import _native_tensor, Engine
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.loading.reader import Checkpoint
 
 
 @pytest.mark.parametrize('threads', [0, -1, usable_cores().logical + 1])

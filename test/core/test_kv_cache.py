@@ -11,9 +11,9 @@ import small_checkpoint as small
 
 from tinychat_core.bench import shapes
 from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.checkpoint.memory_plan import plan, Request
 from tinychat_core.engine import Engine
 from tinychat_core.errors import DoesNotFitError, InvalidParameterError
+from tinychat_core.loading.memory_plan import plan, Request
 
 TOKENS = [(7 * i) % 250 for i in range(60)]
 
@@ -134,7 +134,7 @@ def test_without_a_wish_the_context_is_what_fits(directory: Path, monkeypatch: p
     engine = Engine.open(directory, precision='W4A16', threads=1)
     position = engine.kv_cache_bytes // engine.context_length
     whole = engine.context_length
-    monkeypatch.setattr('tinychat_core.checkpoint.memory_plan._SHORTEST', 16)
+    monkeypatch.setattr('tinychat_core.loading.memory_plan._SHORTEST', 16)
     total = plan(Manifest.read(directory), None, Request('W4A16')).total_bytes
     monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: total - 10 * position)
     assert Engine.open(directory, precision='W4A16', threads=1).context_length == whole - 10

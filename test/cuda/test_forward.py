@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.engine import _native_tensor, Engine
 from tinychat_core.importers import import_model
+from tinychat_core.loading.reader import Checkpoint
 from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.run import quantize_model
 

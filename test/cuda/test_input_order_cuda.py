@@ -13,8 +13,8 @@ from test_forward import assert_as_near_as_the_cpu, BOUND, error, imported, libr
 from tinychat_core.checkpoint.input_order import InputOrder
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.checkpoint.reader import Checkpoint
 from tinychat_core.checkpoint.writer import CheckpointWriter
+from tinychat_core.loading.reader import Checkpoint
 
 pytestmark = pytest.mark.slow
 assert library  # a fixture of every test here

@@ -12,7 +12,7 @@ from core.small_checkpoint import write
 from cuda_on_host import ROOT, run
 import pytest
 
-from tinychat_core.checkpoint.split import split
+from tinychat_core.importers.split import split
 
 # Opens argv[1], with direct reads where argv[2] says so; prints what the log says of the way, and an answer.
 ANSWER = """

@@ -16,8 +16,8 @@ from msgspec import Meta
 import numpy as np
 
 from tinychat_core.checkpoint.checksums import checksum
-from tinychat_core.checkpoint.description import check_description, check_tensors
 from tinychat_core.checkpoint.formats import FORMATS, stored
+from tinychat_core.checkpoint.model_config import check_description, check_tensors
 from tinychat_core.errors import CheckpointError, TinyChatError
 from tinychat_core.regular_file import read_file
 

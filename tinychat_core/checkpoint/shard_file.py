@@ -10,7 +10,7 @@ The format allows no holes, so explicit tensors `_pad.N` fill them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import json
 import mmap
 import os
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core.checkpoint.mapped_pages import prefer_huge
 from tinychat_core.errors import CheckpointError
 
 Array = npt.NDArray[Any]
@@ -65,11 +64,11 @@ class ShardFile:
     """A safetensors file in memory, read-only: mapped, or a copy of it; arrays are views of that."""
 
     def __init__(self, path: Path, advice: str = 'import the model again', copy: mmap.mmap | None = None,
-                 read_in_place: bool = False) -> None:
+                 prepare: Callable[[mmap.mmap], None] = lambda _: None) -> None:
         """
         Map the file, or take a copy; CheckpointError, ending in the advice, where that fails or is no shard.
 
-        `read_in_place`: the mapping will be read all the time.
+        `prepare` is called with the new mapping before anything is read from it.
         """
         self.path = path
         self._advice = advice
@@ -77,8 +76,8 @@ class ShardFile:
             with open(path, 'rb') as file:
                 self.mapping = copy or mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 self._identity = _identity(os.fstat(file.fileno()))
-            if read_in_place:
-                prefer_huge(self.mapping)
+            if copy is None:
+                prepare(self.mapping)
         except (OSError, ValueError) as error:
             raise CheckpointError(f'cannot read {path}: {error}; {advice}') from None
         try:

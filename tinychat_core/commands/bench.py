@@ -10,8 +10,8 @@ import sys
 
 from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
 from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import BackendFailedError, InvalidParameterError
+from tinychat_core.loading.memory_plan import KV_CACHES
 from tinychat_core.sizes import parse_size
 
 
@@ -114,9 +114,9 @@ def _kernels(args: argparse.Namespace) -> int:
 
 def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: Path | None) -> bool:
     """Return whether a shape has room; print its memory plan, which is all that one without gets."""
-    from tinychat_core.checkpoint.memory_plan import plan, Request
-    from tinychat_core.checkpoint.system_memory import available_memory
     from tinychat_core.cuda import machine
+    from tinychat_core.loading.memory_plan import plan, Request
+    from tinychat_core.loading.system_memory import available_memory
 
     has = (parse_size(args.memory, '--memory') if args.memory else
            available_memory() if library is None else machine(library).room)

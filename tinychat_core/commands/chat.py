@@ -15,10 +15,10 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tinychat_core.checkpoint.checksums import VERIFY
-from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.commands.terminal_input import turns
 from tinychat_core.errors import TinyChatError
+from tinychat_core.loading.memory_plan import KV_CACHES
+from tinychat_core.loading.verification import VERIFY
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.sizes import parse_size
 

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinychat_core.checkpoint.memory_plan import KV_CACHES
 from tinychat_core.errors import InvalidParameterError, TinyChatError
+from tinychat_core.loading.memory_plan import KV_CACHES
 from tinychat_core.sizes import parse_size
 
 if TYPE_CHECKING:

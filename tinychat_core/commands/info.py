@@ -8,7 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tinychat_core.checkpoint.memory_plan import KV_CACHES
+from tinychat_core.loading.memory_plan import KV_CACHES
 from tinychat_core.sizes import parse_size
 
 
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what the manifest says."""
     from tinychat_core.checkpoint.manifest import Manifest
-    from tinychat_core.checkpoint.memory_plan import advice, largest_context, plan, Request
-    from tinychat_core.checkpoint.system_memory import available_memory
+    from tinychat_core.loading.memory_plan import advice, largest_context, plan, Request
+    from tinychat_core.loading.system_memory import available_memory
 
     manifest = Manifest.read(args.model)
     memory = parse_size(args.memory, '--memory') if args.memory else available_memory()

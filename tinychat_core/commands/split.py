@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint, whole or not at all."""
     from tinychat_core.checkpoint.manifest import Manifest
-    from tinychat_core.checkpoint.split import split
+    from tinychat_core.importers.split import split
     from tinychat_core.progress import ProgressBar
 
     limit = None if args.max_shard_size is None else parse_size(args.max_shard_size, '--max-shard-size')

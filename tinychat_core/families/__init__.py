@@ -11,7 +11,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from tinychat_core.checkpoint.description import LARGEST_HEAD
+from tinychat_core.checkpoint.model_config import LARGEST_HEAD
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.config import Config
 from tinychat_core.families.family import Family

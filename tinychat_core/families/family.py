@@ -43,7 +43,7 @@ class Family:
     A model family, as far as anything has to know it by name.
 
     `model_types`: values of config.json's model_type. `describe` makes the description of the decoder (see
-    checkpoint/description.py). `tensors` are Hugging Face's names, or make them from the configuration. A
+    checkpoint/model_config.py). `tensors` are Hugging Face's names, or make them from the configuration. A
     bias is taken wherever there is one. `ignored`: ends of the names of tensors that say nothing. `left_out`:
     beginnings of the names of what a model has beside its text part.
     `norm_offset` is added to the weights of norms. `row_order`: for a matrix of ours the rows of theirs in

@@ -38,7 +38,7 @@ def import_model(source: str, out: Path, layout: str | None = None,
 def _import_model(source: str, out: Path, layout: str | None, progress: Callable[[float], None], weights: str | None,
                   group_size: int, packed: Path | None, chat_template: str | None) -> None:
     from tinychat_core.checkpoint.writer import CheckpointWriter
-    from tinychat_core.importers.assembly import Assembly
+    from tinychat_core.importers.import_plan import Assembly
     from tinychat_core.importers.recipe import Recipe
     from tinychat_core.importers.tokenizer_check import check_tokenizer
 

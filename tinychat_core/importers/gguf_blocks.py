@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.importers import gguf_codebooks
-from tinychat_core.quantize.rtn import eight_bits
+from tinychat_core.importers.rtn import eight_bits
 
 Array = npt.NDArray[Any]
 Values = npt.NDArray[np.float32]

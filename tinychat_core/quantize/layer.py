@@ -20,8 +20,8 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.quantize.clip import best_grid
 from tinychat_core.quantize.decoder_layer import DecoderLayer
-from tinychat_core.quantize.feedback import integers_with_feedback
 from tinychat_core.quantize.fold import fold, Group, groups, tied
+from tinychat_core.quantize.gptq import integers_with_feedback
 from tinychat_core.quantize.grid import Grid, grid_over, ranges
 from tinychat_core.quantize.inputs import gather, Inputs
 from tinychat_core.quantize.method import Method

@@ -31,11 +31,11 @@ from tinychat_core.families import family_of
 from tinychat_core.families.config import Config
 from tinychat_core.families.family import Names
 from tinychat_core.importers import open_source
-from tinychat_core.importers.assembly import Assembly
+from tinychat_core.importers.import_plan import Assembly
 from tinychat_core.importers.recipe import check_finite, Recipe
 from tinychat_core.importers.source import Opened, Source
 from tinychat_core.quantize.calibration import sequences
-from tinychat_core.quantize.ends import embedded, Head
+from tinychat_core.quantize.embed_and_head import embedded, Head
 from tinychat_core.quantize.layer import Found, LayerQuantizer, Report
 from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.progress_file import Progress

@@ -1,0 +1,69 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A description that the decoder cannot follow is refused before it is built: it would read beyond its lists."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_checkpoint as small
+
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.checkpoint.model_config import check_description
+from tinychat_core.errors import CheckpointError
+from tinychat_core.families import describe
+
+MPT = describe({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads': 3, 'n_layers': 2})
+
+
+@pytest.mark.parametrize(('changes', 'reason'), [
+    ({'windows': [4]}, 'windows has 1 numbers instead of 2'),
+    ({'windows': [4.0, 4.5]}, r'Expected `int`, got `float` - at `\$.windows\[0\]`'),
+    ({'windows': [4, -4]}, r'windows\[1\]'),
+    ({'alibi_slopes': [0.5, 0.25]}, 'alibi_slopes has 2 numbers instead of 3'),
+    ({'alibi_slopes': [0.5, 0.25, None]}, r'alibi_slopes\[2\]'),
+    ({'alibi_slopes': [0.5, 0.25, float('nan')]}, 'alibi_slopes is not finite'),
+    ({'rope_inv_freq': [1.0] * 17}, 'rope_inv_freq has 17 numbers instead of at most 16'),
+    ({'rope_inv_freq': ['fast']}, 'rope_inv_freq'),
+    ({'rope_inv_freq': [float('inf')]}, 'rope_inv_freq is not finite'),
+    ({'rope_long_inv_freq': [1.0] * 17}, 'rope_long_inv_freq has 17 numbers'),
+    ({'rope_local_inv_freq': [1.0] * 17}, 'rope_local_inv_freq has 17 numbers'),
+    ({'rope': {'theta': 1e4, 'dim': 64}}, 'rope.dim is 64'),
+    ({'rope': {'theta': 1e4, 'dim': 31}}, 'rope.dim'),
+    ({'rope': {'theta': float('nan'), 'dim': 32}}, 'rope.theta'),
+    ({'rope': {'theta': 0.0, 'dim': 32}}, 'rope.theta'),
+    ({'position_offset': -1}, 'position_offset'),
+    ({'embedding_size': 0}, 'embedding_size'),
+    ({'head_dim': 512}, 'head_dim'),
+    ({'heads': 0}, 'heads'),
+    ({'heads': 4}, '4 heads are no multiple of 3 KV heads'),
+    ({'heads': True}, 'heads'),
+    ({'layers': 2**40}, 'layers'),
+    ({'norm_eps': float('nan')}, 'norm_eps'),
+    ({'norm_eps': -1e-5}, 'norm_eps'),
+    ({'norm': 'batch'}, 'norm'),
+    ({'gated': 1}, 'gated'),
+    ({'embedding_scale': float('inf')}, 'embedding_scale is not finite'),
+    ({'logit_softcap': -30.0}, 'logit_softcap'),
+    ({'eos_token_ids': [2, '3']}, r'eos_token_ids\[1\]'),
+])
+def test_what_does_not_fit_is_named(changes: dict[str, Any], reason: str) -> None:
+    check_description(MPT)
+    with pytest.raises(ValueError, match=reason):
+        check_description({**MPT, **changes})
+
+
+@pytest.mark.parametrize(('offset', 'served'), [(0, True), (1, False)])
+def test_there_are_as_many_learned_positions_as_the_context_has(tmp_path: Path, offset: int, served: bool) -> None:
+    manifest = Manifest.read(small.write(tmp_path / 'model'))
+    learned = TensorEntry(0, 'f16', manifest.model['context_length'], manifest.model['hidden_size'], 0, 'r16k1')
+    changed = replace(manifest, model={**manifest.model, 'position_offset': offset},
+                      tensors={**manifest.tensors, 'positions': learned})
+    (tmp_path / 'model' / 'tinychat.json').write_text(changed.text())
+    if served:
+        Manifest.read(tmp_path / 'model')
+    else:
+        with pytest.raises(CheckpointError, match='learned positions instead of'):
+            Manifest.read(tmp_path / 'model')

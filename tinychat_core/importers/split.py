@@ -1,0 +1,83 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write an existing checkpoint again in other shards, or in another layout; its numbers stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tinychat_core.checkpoint.checksums import checksum
+from tinychat_core.checkpoint.formats import FORMATS
+from tinychat_core.checkpoint.layouts import LAYOUTS
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.checkpoint.shard_file import ALIGNMENT, PAGE
+from tinychat_core.checkpoint.writer import CheckpointWriter, Content
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.loading.reader import Checkpoint
+
+_HEADER = 256  # bytes of a shard's header that a tensor takes, at most
+
+
+def split(source: Path, out: Path, max_shard_size: int | None = None, layout: str | None = None,
+          progress: Callable[[float], None] = lambda fraction: None) -> None:
+    """
+    Write the checkpoint `source` to `out`, in shards of at most `max_shard_size` bytes.
+
+    Without a size the shards stay as they are; `layout` None is what the kernels read in place. A decoder layer may
+    span shards, a matrix may not. Raises InvalidParameterError where one is larger, and as Checkpoint.open and
+    CheckpointWriter.
+    """
+    if layout is not None and layout not in LAYOUTS:
+        raise InvalidParameterError(f'the layout {layout} is unknown; use {", ".join(LAYOUTS)}')
+    manifest = Manifest.read(source)
+    shards = _shards(manifest, max_shard_size, layout)
+    checkpoint = Checkpoint.open(source, progress=lambda fraction: progress(fraction / 2))
+    # Two sources of one name are told apart by what they hold.
+    identity = checksum(json.dumps([asdict(shard) for shard in manifest.shards]).encode())
+    told = {**manifest.source, 'split_from': identity, 'max_shard_size': str(max_shard_size or '')}
+    with CheckpointWriter(out, len(shards), told, layout, shard_size=0) as writer:
+        for index, names in enumerate(shards):
+            def content(names: Sequence[str] = names) -> Content:
+                return {name: checkpoint.array(name) if manifest.tensors[name].format == 'f32'
+                        # Its order is a tensor of its own here.
+                        else replace(checkpoint.stored_linear(name), order=None) for name in names}
+
+            writer.add(content)
+            progress(0.5 + (index + 1) / len(shards) / 2)
+        writer.finish(family=manifest.family, model=manifest.model,
+                      files={name: (source / name).read_bytes() for name in manifest.files})
+    checkpoint.close()
+
+
+def _shards(manifest: Manifest, limit: int | None, layout: str | None) -> list[list[str]]:
+    """Return the names of each shard's tensors, in the order of the source."""
+    names = sorted(manifest.tensors, key=lambda name: manifest.tensors[name].shard)  # a stable sort
+    if limit is None:
+        return [[name for name in names if manifest.tensors[name].shard == index]
+                for index in range(len(manifest.shards))]
+    shards: list[list[str]] = []
+    left = 0
+    for name in names:
+        size = _stored_bytes(manifest.tensors[name], layout)
+        if size + PAGE > limit:
+            raise InvalidParameterError(f'{name} alone takes {(size + PAGE) / 2**20:,.1f} MiB; use a larger '
+                                        '--max-shard-size')
+        if size > left:
+            shards.append([])
+            left = limit - PAGE
+        shards[-1].append(name)
+        left -= size
+    return shards
+
+
+def _stored_bytes(entry: TensorEntry, layout: str | None) -> int:
+    """Return an upper bound of what a tensor takes in a shard: its parts at 64 bytes each, and their header."""
+    if entry.format != 'f32':
+        entry = replace(entry, layout=layout or FORMATS[entry.format].layout)
+    parts = 1 + np.count_nonzero([entry.group_size, entry.format in ('w4m', 'w4z', 'w8c')])
+    return int(entry.nbytes + parts * (ALIGNMENT + 2 * _HEADER))

@@ -1,0 +1,218 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Open a split checkpoint: everything verified, nothing copied."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core._tinychat import MappingGuard, WeightMemory
+from tinychat_core.checkpoint.checksums import checksum
+from tinychat_core.checkpoint.formats import FORMATS, stored
+from tinychat_core.checkpoint.input_order import InputOrder
+from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.checkpoint.shard_file import ShardFile
+from tinychat_core.errors import CheckpointError, InvalidParameterError
+from tinychat_core.loading.background_check import BackgroundCheck
+from tinychat_core.loading.copies import copy_to_device, host_copies, ignored, Progress
+from tinychat_core.loading.load_mode import Device, Placement, Way
+from tinychat_core.loading.mapped_pages import lock_pages, prefer_huge
+from tinychat_core.loading.verification import VERIFY, verify_files
+from tinychat_core.regular_file import read_file
+
+MAPPED = Placement(Way.MAPPED, 'read in place')
+
+_LOG = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """An open checkpoint; its arrays are views of the shards in memory and live as long as anyone holds one."""
+
+    def __init__(self, path: Path, manifest: Manifest, shards: list[ShardFile], placement: Placement) -> None:
+        """Hold what `open` has found."""
+        self.path = path
+        self.manifest = manifest
+        self.placement = placement
+        self._shards = shards
+        mapped = placement.way is not Way.STAGED
+        self._guards = [MappingGuard(shard.mapping) for shard in shards] if mapped else []
+        self._background: BackgroundCheck | None = None
+        self._told = False
+        self._verify_copies = True
+        self._progress: Progress = ignored
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], verify: str = 'full', progress: Progress | None = None,
+             *, placement: Placement = MAPPED, early: bool = False, lock: bool = False) -> Checkpoint:
+        """
+        Map the shards of the directory `path`, or copy them into memory where the placement says so.
+
+        Those that are copied to a device are not read yet, and arrays only say where in the mapping their numbers lie:
+        `place_on` reads and verifies them.
+
+        `verify`: full compares all checksums, size only sizes; `progress` is told the fraction verified, and may raise
+        to end it. `early`: return while the mapping is still verified; `settle` then tells the end. `lock`: keep the
+        mapping in memory. Raises CheckpointError, naming the file, for whatever is missing, short, damaged or too new.
+        """
+        if verify not in VERIFY:
+            raise InvalidParameterError(f"there is no verify '{verify}'; use {' or '.join(VERIFY)}")
+        directory = Path(path)
+        report, device = progress or ignored, placement.device is not Device.CPU
+        try:
+            manifest = Manifest.read(directory)
+            for shard in manifest.shards:
+                _check_size(directory / shard.file, shard.bytes)
+            if verify == 'full':
+                for name, expected in manifest.files.items():
+                    _check_small_file(directory / name, expected)
+            if placement.way is Way.STAGED and not device:
+                copies = host_copies(directory, manifest.shards, verify == 'full', placement, report)
+                return cls(directory, manifest, copies, placement)
+            if placement.way is Way.MAPPED:
+                shards = [ShardFile(directory / shard.file, prepare=prefer_huge) for shard in manifest.shards]
+            else:
+                shards = [ShardFile(directory / shard.file) for shard in manifest.shards]
+            checkpoint = cls(directory, manifest, shards, placement)
+        except OSError as error:
+            raise CheckpointError(f'cannot read {error.filename or directory}: {error.strerror}') from None
+        if placement.way is Way.STAGED:
+            checkpoint._verify_copies, checkpoint._progress = verify == 'full', report
+            return checkpoint
+        if lock:
+            checkpoint._lock()
+        if verify == 'full':
+            checkpoint._verify(report, early)
+        return checkpoint
+
+    def place_on(self, memory: WeightMemory) -> None:
+        """
+        Copy the shards to a device; again where that had to be set up anew, which `progress` does not hear of.
+
+        Raises CheckpointError for what is damaged, cannot be read or has been changed since.
+        """
+        progress, self._progress = self._progress, ignored
+        copy_to_device(memory, self._shards, self.manifest.shards, self._verify_copies, self.placement, progress)
+
+    def _verify(self, progress: Progress, early: bool) -> None:
+        files = [(file.path, file.mapping, shard.xxh3)
+                 for file, shard in zip(self._shards, self.manifest.shards, strict=True)]
+        if early:
+            self._background = BackgroundCheck(lambda report: verify_files(files, report), progress)
+        else:
+            verify_files(files, progress)
+            self.check()
+
+    def settle(self) -> None:
+        """Wait for what `open` left to do; CheckpointError for what it found, each time."""
+        if self._background is not None:
+            self._background.result()
+
+    def check(self) -> None:
+        """Raise CheckpointError where a page of a mapped file was read that is no longer there; nearly free."""
+        self.settle()
+        for shard, guard in zip(self._shards, self._guards, strict=False):
+            if guard.lost:
+                raise CheckpointError(f'{shard.path} has been cut short while it was in use; load the model again')
+
+    def check_files(self) -> str:
+        """
+        Return a warning where a mapped file is another one on the disk by now, or none: what was opened is still whole.
+
+        Raises CheckpointError where one has been written to, or cut short, since it was opened.
+        """
+        warning = ''
+        for shard, _ in zip(self._shards, self._guards, strict=False):
+            if shard.is_changed():
+                raise CheckpointError(f'{shard.path} has been changed while it was in use; load the model again')
+            if not warning and not shard.is_here():
+                warning = f'{shard.path} has been replaced or removed; the model that was loaded still answers'
+        return warning
+
+    def _lock(self) -> None:
+        """Keep the mapping in memory; where the system does not allow that, say so and go on."""
+        for shard in self._shards:
+            reason = lock_pages(shard.mapping)
+            if reason:
+                _LOG.warning('the weights are not locked in memory: %s', reason)
+                return
+
+    def array(self, name: str) -> npt.NDArray[np.float32]:
+        """Return a vector as a view; CheckpointError where there is none of that name."""
+        entry, shard = self._find(name)
+        array = shard.array(name)
+        if array.dtype != np.float32 or array.size != entry.cols:
+            raise CheckpointError(f'{shard.path}: {name} is no vector of {entry.cols}; '
+                                  'import the model again')
+        return array.reshape(-1)
+
+    def linear(self, name: str) -> Linear:
+        """
+        Return a matrix in the layout that the kernels read; CheckpointError as `array`.
+
+        Its arrays are views of the file. Only where that has another layout they are copies, and the log says so once.
+        """
+        linear = self.stored_linear(name)
+        wanted = FORMATS[linear.format].layout
+        if linear.layout != wanted and not self._told:
+            self._told = True
+            _LOG.warning('%s has the layout %s; its weights are copied into %s, which takes time and memory',
+                         self.path, linear.layout, wanted)
+        return linear.packed(wanted)
+
+    def stored_linear(self, name: str) -> Linear:
+        """Return a matrix as views of the file, in the layout that it has there; CheckpointError as `array`."""
+        entry, shard = self._find(name)
+        parts = {}
+        expected = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
+        for part, (kind, count) in expected.items():
+            array = shard.array(f'{name}.{part}')
+            if array.dtype != kind or array.size != count:
+                raise CheckpointError(f'{shard.path}: {name}.{part} is not what {entry.format} stores; '
+                                      'import the model again')
+            parts[part] = array.reshape(-1)
+        weight = parts.pop(FORMATS[entry.format].weight_name)
+        return Linear(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout, weight, **parts,
+                      order=self._order(name, entry))
+
+    def _order(self, name: str, entry: TensorEntry) -> InputOrder | None:
+        if f'{name}.input_order' not in self.manifest.tensors:
+            return None
+        try:
+            return InputOrder.read(self.array(f'{name}.input_order'), entry.rows, entry.cols)
+        except ValueError as error:
+            raise CheckpointError(f'{self.path}: {name}.input_order is damaged ({error}); '
+                                  'import the model again') from None
+
+    def close(self) -> None:
+        """Let go of the shards; a mapping ends with the last array that looks into it."""
+        if self._background is not None:
+            self._background.stop()
+        self._shards, self._guards = [], []
+
+    def _find(self, name: str) -> tuple[TensorEntry, ShardFile]:
+        try:
+            entry = self.manifest.tensors[name]
+        except KeyError:
+            raise CheckpointError(f'{self.path} has no tensor {name}; import the model again') from None
+        return entry, self._shards[entry.shard]
+
+
+def _check_size(file: Path, expected: int) -> None:
+    if not file.is_file():
+        raise CheckpointError(f'{file} is missing; import the model again')
+    size = file.stat().st_size
+    if size != expected:
+        raise CheckpointError(f'{file} is damaged ({size} bytes, not {expected}); import the model again')
+
+
+def _check_small_file(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise CheckpointError(f'{file} is missing; import the model again')
+    if checksum(read_file(file)) != expected:
+        raise CheckpointError(f'{file} has been changed (its checksum differs); import the model again')
