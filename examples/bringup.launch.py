@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A robot's bringup with a language model in it: copy what is below `chat`.
+A robot's bringup with a language model. Copy the action `chat` into your own launch file.
 
     ros2 launch tinychat_ros bringup.launch.py model:=robot.urdf language_model:=/models/llama-3.2-1b
 """
@@ -20,16 +20,16 @@ SHARE = get_package_share_directory('tinychat_ros')
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Start the robot, and beside it the chat node, whose end or failure stops nothing else."""
+    """Start the robot and the chat node. If the chat node fails or exits, the robot keeps running."""
     arguments = [
         DeclareLaunchArgument('model', default_value='robot.urdf', description='URDF of the robot'),
         DeclareLaunchArgument('language_model', default_value='', description='directory of a split checkpoint'),
     ]
-    # In place of the robot's own nodes.
+    # Stands for the robot's own nodes.
     robot = ExecuteProcess(name='robot', output='screen', cmd=[
         'ros2', 'topic', 'pub', '--rate', '1', '/robot_model', 'std_msgs/msg/String',
         ["{data: '", LaunchConfiguration('model'), "'}"]])
-    # The group keeps the arguments of the chat node from those of the robot: outside, `model` stays the URDF.
+    # The group limits the arguments to the chat node: outside of it, `model` is still the URDF.
     chat = GroupAction([IncludeLaunchDescription(
         PythonLaunchDescriptionSource(os.path.join(SHARE, 'launch', 'chat.launch.py')),
         launch_arguments={
@@ -39,7 +39,7 @@ def generate_launch_description() -> LaunchDescription:
             'name': 'talker',
             'remaps': '~/prompt:=/speech/heard ~/prompt/stop:=/speech/stop',
             'sentence_topic': '/speech/say',
-            'nice': '5',            # control loops go first
-            'use_respawn': 'true',  # after a crash or when the kernel has killed it
+            'nice': '5',            # control loops have priority
+            'use_respawn': 'true',  # restart after a crash, or after the kernel killed it
         }.items())])
     return LaunchDescription([*arguments, chat, robot])

@@ -2,7 +2,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Ask the chat node from a node of your own: send a goal, follow the answer, get the result, cancel.
+Use the chat node from your own node: send a goal, stream the answer, get the result, cancel.
 
     python3 chat_action_client.py "What is a lidar?"
     python3 chat_action_client.py --cancel-after 0.5 "Tell me a long story."
@@ -25,10 +25,10 @@ from tinychat_interfaces.action import Chat
 
 
 class Asker(Node):
-    """A node that asks; what comes back goes to the callbacks of `ask`, in the executor's thread."""
+    """A node that asks questions. The executor's thread calls the callbacks of `ask`."""
 
     def __init__(self) -> None:
-        """Create the client; the feedback queue is as deep as the node's, so that no piece is lost."""
+        """Create the client. Its feedback queue is as deep as the chat node's, so that no feedback is lost."""
         super().__init__('asker')
         self._client: ActionClient = ActionClient(
             self, Chat, 'tinychat/chat', feedback_sub_qos_profile=QoSProfile(depth=1000))
@@ -36,7 +36,7 @@ class Asker(Node):
 
     def ask(self, prompt: str, on_text: Callable[[str], None],
             on_end: Callable[[int, Chat.Result], None]) -> None:
-        """Send a goal; call `on_text` with each piece and `on_end` with status and result."""
+        """Send a goal. Call `on_text` with each new piece of text, and `on_end` with the status and the result."""
         shown = []
 
         def on_feedback(message: Chat.Impl.FeedbackMessage) -> None:
@@ -47,15 +47,15 @@ class Asker(Node):
         def on_result(future: Future) -> None:
             nonlocal shown
             result, text = future.result().result, ''.join(shown)
-            shown = None  # what comes now has been overtaken
-            # Pieces may be lost; the result has the whole text.
+            shown = None  # feedback that arrives after the result is ignored
+            # Feedback can be lost. The result has the whole text.
             on_text(result.text[len(text):] if result.text.startswith(text) else f'\n{result.text}')
             on_end(future.result().status, result)
 
         def on_goal(future: Future) -> None:
             self._handle = future.result()
             if not self._handle.accepted:
-                # A rejection has no reason of its own in ROS 2: tinychat/state tells it.
+                # ROS 2 has no field for the reason of a rejection. It is in `last_rejection` of tinychat/state.
                 on_end(GoalStatus.STATUS_UNKNOWN, Chat.Result(error_msg='the goal was rejected'))
                 return
             self._handle.get_result_async().add_done_callback(on_result)
@@ -65,16 +65,16 @@ class Asker(Node):
         self._client.send_goal_async(goal, on_feedback).add_done_callback(on_goal)
 
     def cancel(self) -> None:
-        """End the goal; its result comes none the less, with the text so far."""
+        """Cancel the goal. Its result still arrives, with the text so far."""
         if self._handle is not None:
             self._handle.cancel_goal_async()
 
 
 def main() -> int:
-    """Ask once and print the answer as it comes; returns 1 where there is no whole one."""
+    """Ask once and print the answer as it arrives. Returns 1 if the answer is incomplete."""
     parser = argparse.ArgumentParser(description='Ask the chat node.')
     parser.add_argument('prompt')
-    parser.add_argument('--cancel-after', type=float, metavar='S', help='cancel after so many seconds')
+    parser.add_argument('--cancel-after', type=float, metavar='S', help='cancel the goal after S seconds')
     arguments = parser.parse_args(rclpy.utilities.remove_ros_args()[1:])
     rclpy.init()
     asker = Asker()

@@ -2,7 +2,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Turn what a person says into commands that a robot can execute, each of a type of its own.
+Turn a spoken sentence into typed commands that a robot can execute.
 
     python3 typed_commands.py "take the bottle to the hall"
 """
@@ -41,14 +41,14 @@ class Handle:
 
 
 def command(**properties: list[str]) -> dict:
-    """Return the schema of one kind of command: each property is one of some words."""
+    """Return the schema of one type of command. Each property allows a list of words."""
     return {'type': 'object', 'properties': {name: {'enum': words} for name, words in properties.items()},
             'required': [*properties], 'additionalProperties': False}
 
 
 SYSTEM = ('You turn what a person says to a robot into a list of commands, in the order in which the robot must do '
           'them: it picks a thing up before it brings it somewhere. If there is nothing to do, the list is empty.')
-# A small model learns from examples what the schema alone does not tell it.
+# The schema alone does not tell a small model what to do. Examples do.
 EXAMPLES = [
     ('Bring the bottle to the hall.', '[{"action": "pick", "object": "bottle"}, {"action": "go", "place": "hall"}]'),
     ('Where is the cup?', '[]'),
@@ -57,16 +57,16 @@ EXAMPLES = [
     ('Do not go to the kitchen.', '[]'),
     ('Go to the hall and put down the box.', '[{"action": "go", "place": "hall"}, {"action": "put", "object": "box"}]'),
 ]
-# A small model does not understand these, and would do what it is told not to do.
+# A small model ignores these words and would do what it was told not to do.
 NEGATIONS = {'not', 'dont', 'cannot', 'cant', 'never', 'no', 'nor', 'neither', 'nobody', 'nothing', 'none', 'stop',
              'halt', 'wait', 'abort', 'cancel', 'avoid', 'forget', 'without', 'unless', 'instead', 'except'}
 
 
 def schema(said: str) -> dict:
     """
-    Return what the answer must match: a list, perhaps empty, of commands with the places and things that were named.
+    Return the schema of the answer: a list of commands, possibly empty, with only the places and things in `said`.
 
-    A model that does not understand invents a command. The schema leaves it no place to drive to that nobody named.
+    A model that does not understand a sentence invents a command. This schema allows no place that nobody named.
     """
     words = set(re.findall(r"[\w']+", said.lower().replace('\u2019', "'")))
     places, things = [word for word in PLACES if word in words], [word for word in OBJECTS if word in words]
@@ -78,7 +78,7 @@ def schema(said: str) -> dict:
 
 
 def goal(said: str) -> Chat.Goal:
-    """Return the goal that asks for the commands."""
+    """Return the goal for a sentence."""
     messages = [Message(role='system', content=SYSTEM)]
     for example, commands in [*EXAMPLES, (said, '')]:
         messages += [Message(role='user', content=example), Message(role='assistant', content=commands)]
@@ -87,15 +87,15 @@ def goal(said: str) -> Chat.Goal:
 
 
 def commands(text: str) -> list[Go | Handle]:
-    """Return the commands of an answer; it matches the schema, so there is nothing to check."""
+    """Parse an answer. It matches the schema, so it needs no checks."""
     return [Go(item['place']) if item['action'] == 'go' else Handle(**item) for item in json.loads(text)]
 
 
 def main() -> int:
-    """Print the commands; returns 1 where there is no answer."""
+    """Print the commands. Returns 1 if there is no answer."""
     said = ' '.join(remove_ros_args()[1:])
     if not said.strip():
-        print('say what is to be done: typed_commands.py "put the cup down"', file=sys.stderr)
+        print('usage: typed_commands.py "put the cup down"', file=sys.stderr)
         return 2
     rclpy.init()
     node = Node('commander')
@@ -104,7 +104,7 @@ def main() -> int:
     sent = client.send_goal_async(goal(said))
     rclpy.spin_until_future_complete(node, sent)
     if not sent.result().accepted:
-        print('the goal was rejected; tinychat/state tells why', file=sys.stderr)
+        print('the goal was rejected; see last_rejection in tinychat/state', file=sys.stderr)
         return 1
     ended = sent.result().get_result_async()
     rclpy.spin_until_future_complete(node, ended)
@@ -112,7 +112,7 @@ def main() -> int:
     if result.error_code:
         print(f'no commands: {result.error_msg}', file=sys.stderr)
         return 1
-    # A robot would ask here before it moves: "Shall I …?" What follows the schema may still be misunderstood.
+    # A robot should ask for confirmation here: an answer that matches the schema can still be wrong.
     for one in commands(result.text) or ['nothing to do']:
         print(one)
     return 0

@@ -3,8 +3,8 @@
 """
 Start the chat node: `ros2 launch tinychat_ros chat.launch.py model:=DIRECTORY`.
 
-Made to be included in a robot's bringup as well: whatever happens to the node, the rest of the launch goes on, and
-an argument counts only where it is passed to this file.
+A robot's bringup can include this file. Whatever happens to the node, the rest of the launch goes on, and only
+arguments that the bringup passes to this file have an effect.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ from rclpy.validate_node_name import validate_node_name
 
 CONFIG = str(Path(__file__).resolve().parents[1] / 'config' / 'chat.yaml')
 
-# Each is a parameter of the node; what is left empty is taken from params_file. name: type, description
+# Parameters of the node. If an argument is empty, the value in params_file applies. name: type, description
 PARAMETERS = {
-    'model': (str, 'directory of a split checkpoint; without one, the default model, where it is'),
-    'precision': (str, 'W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; without one, as the weights are stored'),
-    'backend': (str, 'what decodes: auto, cpu or cuda'),
-    'threads': (int, 'threads that decode; 0: every physical core that the process may use'),
-    'nice': (int, 'added to the niceness of the node, so that control loops go first: 0 to 19'),
-    'max_seq_len': (int, "positions of the KV cache; 0: the model's context length"),
-    'system_prompt': (str, 'the system prompt of goals that bring none'),
-    'max_new_tokens': (int, 'the longest answer of goals that set none [tokens]'),
-    'busy_policy': (str, 'what a goal meets while another runs: queue, reject or preempt'),
-    'prompt_conversation_id': (str, 'the conversation of what comes through ~/prompt'),
-    'sentence_topic': (str, 'topic for whole sentences of the answers, for a node that speaks'),
-    'use_sim_time': (bool, 'true: take time stamps from /clock'),
+    'model': (str, 'directory of a split checkpoint; empty: the default model, if it is installed'),
+    'precision': (str, "W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; empty: the backend's default for the weights"),
+    'backend': (str, 'device that runs the model: auto, cpu or cuda'),
+    'threads': (int, 'CPU threads that run the model; 0: one for each physical core that the process may use'),
+    'nice': (int, "added to the niceness of the node's threads, so that control loops have priority: 0 to 19"),
+    'max_seq_len': (int, "size of the KV cache [tokens]; 0: the model's context length, or less if memory is short"),
+    'system_prompt': (str, 'system prompt of goals that do not set one'),
+    'max_new_tokens': (int, 'maximum length of an answer, for goals that do not set it [tokens]'),
+    'busy_policy': (str, 'what happens to a new goal while another goal runs: queue, reject or preempt'),
+    'prompt_conversation_id': (str, 'conversation of the prompts from ~/prompt'),
+    'sentence_topic': (str, 'topic for whole sentences of the answers, for a speech node'),
+    'use_sim_time': (bool, 'true: take message stamps from /clock'),
     'autostart': (bool, 'false: a lifecycle manager configures and activates the node'),
-    'exit_on_failure': (bool, 'true: the node ends if autostart fails; false: it stays, unconfigured'),
+    'exit_on_failure': (bool, 'true: the node exits if autostart fails; false: it stays alive, unconfigured'),
 }
 # name: type, default, description
 OTHERS = {
     'name': (str, 'tinychat', 'name of the node'),
     'namespace': (str, '', 'namespace of the node'),
     'remaps': (str, '', "remapping rules, separated by spaces: '~/prompt:=/speech/heard ~/tokens:=/speech/tokens'"),
-    'params_file': (str, CONFIG, 'YAML file with parameters, with substitutions such as $(env HOME); arguments win'),
+    'params_file': (str, CONFIG, 'YAML file with parameters, also with $(env HOME) and so on; arguments override it'),
     'log_level': (str, 'info', 'debug, info, warn or error'),
-    'use_respawn': (bool, 'false', 'true: start the node again when it ends'),
-    'shutdown_on_exit': (bool, 'false', 'true: end the whole launch when the node ends'),
+    'use_respawn': (bool, 'false', 'true: restart the node when it exits'),
+    'shutdown_on_exit': (bool, 'false', 'true: end the whole launch when the node exits'),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments and the node, in a scope of their own: no default of theirs reaches another launch file."""
+    """Declare the arguments and the node in their own scope, so that no default reaches another launch file."""
     parameters = [DeclareLaunchArgument(name, default_value='', description=description)
                   for name, (_, description) in PARAMETERS.items()]
     others = [DeclareLaunchArgument(name, default_value=default, description=description)
@@ -73,11 +73,11 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def start(context: LaunchContext) -> list[Any]:
-    """Return the node; an argument that is wrong ends only this, unless the launch is to end with the node."""
+    """Return the node. A wrong argument only logs an error, unless shutdown_on_exit is true."""
     passed = arguments_passed(context)
     try:
         return node_actions(context, passed)
-    except Exception as error:  # whatever it is, it must not stop a robot
+    except Exception as error:  # no error here may stop a robot's launch
         if passed.get('shutdown_on_exit', '').lower() == 'true':
             raise
         get_logger('chat.launch.py').error(f'the chat node is not started: {" ".join(str(error).split())}')
@@ -88,8 +88,8 @@ def arguments_passed(context: LaunchContext) -> dict[str, str]:
     """
     Return the arguments that the command line or the including launch file passes to this file.
 
-    A launch file sees every argument of the files that include it, too, such as a URDF called `model`. launch keeps
-    no record of which are passed, but the action that includes this file is still on the stack.
+    A launch file also sees every argument of the files that include it, such as a URDF called `model`. launch does not
+    record which ones are passed, but the action that includes this file is still on the stack.
     """
     values = context.launch_configurations
     frame = currentframe()
@@ -103,15 +103,15 @@ def arguments_passed(context: LaunchContext) -> dict[str, str]:
                        if name not in passed and values[name] != defaults[name]]
             if foreign:
                 get_logger('chat.launch.py').info(
-                    f'not taken from the including launch file: {" ".join(foreign)}; pass in launch_arguments '
-                    'what is meant for the chat node')
+                    f'ignored arguments of the including launch file: {" ".join(foreign)}; pass what is meant for the '
+                    'chat node in launch_arguments')
             return {name: values[name] for name in defaults if name in passed}
         frame = frame.f_back
     return dict(values)
 
 
 def node_actions(context: LaunchContext, passed: dict[str, str]) -> list[Any]:
-    """Return the node, and the end of the launch with it where that is asked for; ValueError for a bad argument."""
+    """Return the node, and the handler for shutdown_on_exit if it is true. Raises ValueError for a bad argument."""
     def typed(name: str, kind: type, text: str) -> ParameterValue:
         value = ParameterValue([TextSubstitution(text=text)], value_type=kind)
         try:
@@ -125,31 +125,30 @@ def node_actions(context: LaunchContext, passed: dict[str, str]) -> list[Any]:
     validate_node_name(others['name'])
     validate_namespace(f"/{others['namespace'].strip('/')}")
     params_file = Path(others['params_file']).expanduser().resolve()
-    if not params_file.is_file():  # launch would warn and start the node without it
+    if not params_file.is_file():  # launch would only warn, and start the node without it
         raise ValueError(f'params_file: {params_file} is not a file')
     parameters = ParameterFile(str(params_file), allow_substs=True)
     try:
         parameters.evaluate(context)
     except Exception as error:
-        raise ValueError(f'{params_file}: what looks like $(a substitution) is read as one, in a comment, too: '
-                         f'{error}') from None
+        raise ValueError(f'{params_file}: launch evaluates every $(substitution), even in a comment: {error}') from None
     if others['use_respawn'] and others['shutdown_on_exit']:
         raise ValueError('use_respawn and shutdown_on_exit exclude each other')
-    # Not launch_ros's LifecycleNode: the node starts itself, and the ROS context that LifecycleNode brings into
-    # the launch process makes every Ctrl-C an error.
+    # Not launch_ros's LifecycleNode: the node configures itself, and the ROS context that LifecycleNode creates in the
+    # launch process turns every Ctrl-C into an error.
     node = Node(
         package='tinychat_ros', executable='chat_node', name=others['name'], namespace=others['namespace'],
         parameters=[parameters, given], remappings=[rule(text) for text in others['remaps'].split()],
         output='screen', arguments=['--ros-args', '--log-level', others['log_level']],
         respawn=others['use_respawn'], respawn_delay=2.0,
-        sigterm_timeout='15')  # on a busy board it takes longer than launch's 5 s to end all goals
+        sigterm_timeout='15')  # on a busy computer, ending all goals takes longer than launch's default of 5 s
     if not others['shutdown_on_exit']:
         return [node]
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=end))]
 
 
 def rule(text: str) -> tuple[str, str]:
-    """Return both names of a remapping rule."""
+    """Split a remapping rule FROM:=TO into its two names."""
     old, _, new = text.partition(':=')
     if not old or not new:
         raise ValueError(f"remaps: '{text}' is not FROM:=TO")
@@ -157,7 +156,7 @@ def rule(text: str) -> tuple[str, str]:
 
 
 def end(event: Any, _: LaunchContext) -> EmitEvent:
-    """End the launch with its node; only an exception lets `ros2 launch` end with another exit code than 0."""
+    """End the launch. Only an exception makes `ros2 launch` exit with a code other than 0."""
     if event.returncode:
-        raise RuntimeError(f'the chat node ended with exit code {event.returncode}')
-    return EmitEvent(event=Shutdown(reason='the node has ended'))
+        raise RuntimeError(f'the chat node exited with code {event.returncode}')
+    return EmitEvent(event=Shutdown(reason='the chat node has exited'))

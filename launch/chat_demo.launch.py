@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Hear one answer: the chat node and a client that asks it, and the end of both.
+Start the chat node and a client that asks one question, and end both after the answer.
 
     ros2 launch tinychat_ros chat_demo.launch.py prompt:="Why do robots need maps?"
 """
@@ -29,16 +29,16 @@ CHAT = str(Path(__file__).resolve().with_name('chat.launch.py'))
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declare the prompt, and start the client beside what chat.launch.py starts."""
+    """Declare the arguments, include chat.launch.py and start the client."""
     prompt = DeclareLaunchArgument('prompt', default_value='Why do robots need maps?',
-                                   description='what the client asks')
+                                   description='prompt that the client sends')
     source = PythonLaunchDescriptionSource(CHAT)
     params_file = DeclareLaunchArgument('params_file', default_value=DEMO,
-                                        description='YAML file with parameters of the node; arguments win')
+                                        description='YAML file with parameters of the node; arguments override it')
     declared = source.try_get_launch_description_without_context().get_launch_arguments()
     arguments = {argument.name: LaunchConfiguration(argument.name, default=argument.default_value)
                  for argument in declared}
-    # Nobody is to wait for an answer of a node that cannot give one.
+    # If the node cannot start, the demo must end instead of waiting for an answer.
     chat = IncludeLaunchDescription(source, launch_arguments={
         **arguments, 'name': 'tinychat', 'exit_on_failure': 'true', 'shutdown_on_exit': 'true'}.items())
     client = Node(
@@ -49,7 +49,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def end(event: Any, _: LaunchContext) -> EmitEvent:
-    """End the launch with the client, with an error where there was no whole answer."""
+    """End the launch, with an error if the answer is incomplete."""
     if event.returncode:
-        raise RuntimeError(f'the client ended with exit code {event.returncode}')
+        raise RuntimeError(f'the client exited with code {event.returncode}')
     return EmitEvent(event=Shutdown(reason='the answer is complete'))

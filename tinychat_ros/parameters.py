@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's parameters: one table, and what reads it."""
+"""The node's parameters: one table, and the functions that declare and check them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEVER = 'only at the start of the node'
 
 @dataclass(frozen=True)
 class Declared:
-    """One parameter; `low` .. `high` is the range of a number, `choices` what a text may be."""
+    """One parameter; `low` .. `high` is the range of a number, `choices` the allowed values of a string."""
 
     name: str
     default: Value
@@ -37,7 +37,7 @@ class Declared:
     choices: tuple[str, ...] = ()
 
     def descriptor(self) -> ParameterDescriptor:
-        """Return what `ros2 param describe` tells."""
+        """Return what `ros2 param describe` shows."""
         descriptor = ParameterDescriptor(description=self.description, read_only=self.changes == NEVER)
         constraints = [f'One of: {", ".join(self.choices)}.'] if self.choices else []
         if self.changes != NEVER:
@@ -56,67 +56,84 @@ class Declared:
 BIG = 2**31 - 1
 
 PARAMETERS = (
-    Declared('autostart', True, 'Configure and activate at once; false: a lifecycle manager does it.', NEVER),
+    Declared('autostart', True,
+             'true: the node configures and activates itself when it starts; false: a lifecycle manager does it.',
+             NEVER),
     Declared('exit_on_failure', False,
-             'End the process, with exit code 2, when autostart fails; false: it stays, unconfigured, and /diagnostics '
-             'says why.', NEVER),
-    Declared('model', '', 'Directory of a split checkpoint; empty: the default model, where there is one.',
+             'true: end the process with exit code 2 if autostart fails; false: the node stays alive, unconfigured, '
+             'and /diagnostics shows the reason.', NEVER),
+    Declared('model', '', 'Directory of a split checkpoint; empty: the default model, if it is installed.',
              UNCONFIGURED),
-    Declared('precision', '', 'W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; empty: as the weights are stored.',
-             UNCONFIGURED),
-    Declared('backend', 'auto', 'What decodes.', UNCONFIGURED, choices=('auto', 'cpu', 'cuda')),
-    Declared('threads', 0, 'Threads that decode; 0: every physical core that the process may use.',
+    Declared('precision', '',
+             "Precision of weights and activations: W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; empty: the backend's "
+             'default for the stored weights.', UNCONFIGURED),
+    Declared('backend', 'auto', 'Device that runs the model; auto: CUDA if it is usable, otherwise the CPU.',
+             UNCONFIGURED, choices=('auto', 'cpu', 'cuda')),
+    Declared('threads', 0,
+             'Number of CPU threads that run the model; 0: one for each physical core that the process may use.',
              UNCONFIGURED, low=0, high=1024),
-    Declared('nice', 0, 'Added to the niceness of the threads that decode and serve, so that control loops go first.',
-             NEVER, low=0, high=19),
-    Declared('max_seq_len', 0, "Positions of the KV cache; 0: the model's context length, or what has room in memory.",
-             UNCONFIGURED, low=0, high=BIG),
-    Declared('kv_cache_dtype', 'auto', 'What the KV cache holds; int8: half of the memory of 16 bits.', UNCONFIGURED,
-             choices=('auto', 'int8')),
-    Declared('memory', '', 'What the model may take, such as 6GiB; empty: what is left when it loads, without swap.',
-             UNCONFIGURED),
-    Declared('verify', 'full', 'What is compared when a model is loaded: the checksums of everything, or sizes only.',
+    Declared('nice', 0,
+             "Added to the niceness of the node's threads, so that control loops have priority; DDS threads keep "
+             'theirs.', NEVER, low=0, high=19),
+    Declared('max_seq_len', 0,
+             "Size of the KV cache: prompt and answer together [tokens]; 0: the model's context length, or less if "
+             'memory is short.', UNCONFIGURED, low=0, high=BIG),
+    Declared('kv_cache_dtype', 'auto',
+             'Data type of the KV cache; auto: 16 bits (fp32 if the CPU computes in fp32); int8: half of 16 bits.',
+             UNCONFIGURED, choices=('auto', 'int8')),
+    Declared('memory', '',
+             'Memory limit for the model, such as 6GiB; empty: the memory that is available when it loads, without '
+             'swap.', UNCONFIGURED),
+    Declared('verify', 'full', 'Check of the model files when they are loaded: all checksums, or only the file sizes.',
              UNCONFIGURED, choices=('full', 'size')),
     Declared('kv_caches', 2,
-             'KV caches that conversations share, a new one only when it is needed; without one of its own a '
-             'conversation keeps its turns and reads them again.', UNCONFIGURED, low=1, high=1000),
-    Declared('system_prompt', '', "The system prompt of goals that bring none; empty: the model's own."),
-    Declared('max_new_tokens', 512, 'Longest answer of goals that set none [tokens].', low=1, high=BIG),
-    Declared('sampling.temperature', 0.7, 'Of goals that set none; 0: greedy.', low=0.0, high=100.0),
-    Declared('sampling.top_k', 40, 'Only the likeliest k tokens; 0: off.', low=0, high=BIG),
-    Declared('sampling.top_p', 0.95, 'Only the likeliest tokens with this mass; 1: off.', low=0.0, high=1.0),
-    Declared('sampling.min_p', 0.0, 'Only tokens at least so likely as the likeliest, times this; 0: off.',
-             low=0.0, high=1.0),
-    Declared('sampling.repetition_penalty', 1.0, 'Divides the logits of tokens that occurred; 1: off.',
-             low=0.01, high=100.0),
-    Declared('sampling.dry_multiplier', 0.0,
-             'How strongly DRY ends repetitions of several tokens, 0.8 is usual; 0: off. Never of structured answers.',
+             'Maximum number of KV caches, shared by all conversations and created when first needed. A conversation '
+             'that loses its cache keeps its turns, and the model reads them again.', UNCONFIGURED, low=1, high=1000),
+    Declared('system_prompt', '', "System prompt of goals that do not set one; empty: the model's own."),
+    Declared('max_new_tokens', 512, 'Maximum length of an answer, for goals that do not set it [tokens].',
+             low=1, high=BIG),
+    Declared('sampling.temperature', 0.7, 'Default sampling temperature; 0: always the most likely token (greedy).',
              low=0.0, high=100.0),
-    Declared('sampling.dry_base', 1.75, 'By what DRY multiplies its penalty with each repeated token more.',
+    Declared('sampling.top_k', 40, 'Sample only from the k most likely tokens; 0: off.', low=0, high=BIG),
+    Declared('sampling.top_p', 0.95,
+             'Sample only from the smallest set of most likely tokens whose probabilities sum to p; 1: off.',
+             low=0.0, high=1.0),
+    Declared('sampling.min_p', 0.0,
+             'Sample only from tokens with at least this fraction of the probability of the most likely token; 0: off.',
+             low=0.0, high=1.0),
+    Declared('sampling.repetition_penalty', 1.0,
+             'Reduces the logits of tokens that already occurred by this factor; 1: off.', low=0.01, high=100.0),
+    Declared('sampling.dry_multiplier', 0.0,
+             'Strength of DRY, a penalty for repeated phrases; 0.8 is usual; 0: off. Structured answers never use it.',
+             low=0.0, high=100.0),
+    Declared('sampling.dry_base', 1.75, 'Factor by which the DRY penalty grows with each further repeated token.',
              low=1.0, high=100.0),
-    Declared('sampling.dry_allowed_length', 2, 'Longest repetition that DRY leaves alone [tokens].', low=1, high=BIG),
-    Declared('sampling.dry_penalty_last_n', -1, 'How many of the last tokens DRY looks at; -1: all, 0: none.',
-             low=-1, high=BIG),
-    Declared('sampling.seed', -1, 'The same seed gives the same answer; -1: a new one for each goal.',
+    Declared('sampling.dry_allowed_length', 2, 'Repetitions shorter than this have no DRY penalty [tokens].',
+             low=1, high=BIG),
+    Declared('sampling.dry_penalty_last_n', -1,
+             'Number of last tokens in which DRY looks for repetitions; -1: all; 0: none.', low=-1, high=BIG),
+    Declared('sampling.seed', -1,
+             'Random seed; the same seed gives the same answer; -1: a new seed for each goal.',
              low=-1, high=2**63 - 1),
     Declared('prompt_conversation_id', '',
-             'The conversation of what comes through ~/prompt; empty: each prompt is answered without memory.'),
-    Declared('time_limit', 0.0, 'Longest time from acceptance to the end of a goal [s]; 0: none.',
+             'Conversation of the prompts from ~/prompt; empty: each prompt is answered without memory.'),
+    Declared('time_limit', 0.0, 'Maximum time from the acceptance to the end of a goal [s]; 0: no limit.',
              low=0.0, high=1e9),
     Declared('busy_policy', 'queue',
-             'What a goal meets while another runs: it waits, is rejected, or ends the other one.',
-             choices=('queue', 'reject', 'preempt')),
-    Declared('queue_depth', 8, 'Goals that may wait where busy_policy is queue.', low=1, high=100000),
+             'What happens to a new goal while another goal runs: it waits (queue), is rejected (reject), or ends the '
+             'other goal (preempt).', choices=('queue', 'reject', 'preempt')),
+    Declared('queue_depth', 8, 'Maximum number of waiting goals, if busy_policy is queue.', low=1, high=100000),
     Declared('on_deactivate', 'abort',
-             'What becomes of the goal that runs; those that wait are always aborted.',
+             'What deactivation does to the running goal: abort it or let it finish. Waiting goals are always aborted.',
              choices=('abort', 'finish')),
     Declared('on_client_lost', 'finish',
-             'What becomes of a goal when all who listened to its feedback at first are gone, of which ROS hears '
-             'at once, or up to 20 s after they were killed.', choices=('finish', 'cancel')),
-    Declared('publish_period', 0.02, 'Pieces of an answer are joined for so long [s]; 0: a message a token.',
+             "What to do when every client that followed a goal's feedback has gone: finish or cancel it. A clean exit "
+             'is noticed at once, a killed client after up to 20 s.', choices=('finish', 'cancel')),
+    Declared('publish_period', 0.02,
+             'Text generated within this time is published in one message [s]; 0: one message for each token.',
              low=0.0, high=10.0),
     Declared('sentence_topic', '',
-             'Topic for whole sentences of the answers (std_msgs/String), for a node that speaks; empty: none.', NEVER),
+             'Topic for whole sentences of the answers (std_msgs/String), for a speech node; empty: none.', NEVER),
 )
 
 
@@ -125,10 +142,10 @@ TABLE = {declared.name: declared for declared in PARAMETERS}
 
 def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
     """
-    Declare the whole table on a node, and watch over changes.
+    Declare all parameters of the table on a node, and check each change.
 
-    Raises rclpy's InvalidParameterValueException for a start value (command line, parameter file) of another type,
-    out of range or not among the choices.
+    Raises rclpy's InvalidParameterValueException for a start value (command line, parameter file) of the wrong
+    type, out of range or not among the choices.
     """
     def check(parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
@@ -143,10 +160,10 @@ def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
                     f'{declared.name} changes only {UNCONFIGURED}: deactivate and clean up first'))
         return SetParametersResult(successful=True)
 
-    node.add_on_set_parameters_callback(check)  # before the declarations: it sees the start values, too
+    node.add_on_set_parameters_callback(check)  # before the declarations, so that it also checks start values
     for declared in PARAMETERS:
         value = declared.default
-        # rclpy would take an override as it is, and refuse 0 for 0.0.
+        # rclpy does not convert overrides: it would refuse 0 for 0.0.
         if declared.name in node._parameter_overrides:
             value = _start_value(node, declared)
         node.declare_parameter(declared.name, value, declared.descriptor(), ignore_override=True)
@@ -161,10 +178,10 @@ def _start_value(node: Node, declared: Declared) -> Value:
 
 
 def warn_of_unknown(node: Node) -> None:
-    """Log which start values belong to no parameter of a node, once all are declared: ROS ignores them in silence."""
+    """Warn about start values of parameters that the node does not have: ROS ignores them silently."""
     unknown = [name for name in node._parameter_overrides if not node.has_parameter(name)]
     for name in unknown[:5]:
-        # Of sampling.temperature most people remember the second half.
+        # Most people remember only the second half of sampling.temperature.
         names = {known: known for known in TABLE} | {known.rpartition('.')[2]: known for known in TABLE}
         close = get_close_matches(name, names, 1)
         node.get_logger().warning(
@@ -174,16 +191,16 @@ def warn_of_unknown(node: Node) -> None:
 
 def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[Any]]:
     """
-    Return what differs from the values that a node has, each in the type that is declared.
+    Return the parameters whose values differ from the node's, converted to their declared types.
 
-    What does not differ needs no leave to change: so a node takes its own dump. Raises ValueError with one line for a
-    value of another type.
+    An equal value is always accepted, so that a node can load its own dump. Raises ValueError with a one-line message
+    for a value of the wrong type.
     """
     new = []
     for parameter in parameters:
         if _is_unchanged(node, parameter):
             continue
-        # Those that rclpy has declared, such as use_sim_time, are texts, numbers and truth values as well.
+        # Parameters that rclpy declares, such as use_sim_time, are strings, numbers and booleans too.
         kind = type(node.get_parameter(parameter.name).value) if node.has_parameter(parameter.name) else None
         if kind in (str, int, float, bool):
             value = convert(parameter.name, parameter.value, kind, node.get_logger().warning)
@@ -194,7 +211,7 @@ def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[
 
 
 def _is_unchanged(node: Node, parameter: Parameter[Any]) -> bool:
-    """Tell whether a node has this value, also where `ros2 param load` takes a dump's text 'yes' for a truth value."""
+    """Return whether a node has this value, even if `ros2 param load` reads a dump's string 'yes' as a boolean."""
     if not node.has_parameter(parameter.name):
         return False
     old = node.get_parameter(parameter.name)
@@ -204,7 +221,7 @@ def _is_unchanged(node: Node, parameter: Parameter[Any]) -> bool:
 
 
 def _reads_as(text: str, value: Value) -> bool:
-    if len(text) > 100:  # neither a number nor a word
+    if len(text) > 100:  # too long for a number or a YAML word
         return False
     try:
         read = yaml.safe_load(text)

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/parameters.md from the node's own table; a test holds the two together."""
+"""Generate docs/parameters.md from the table in tinychat_ros/parameters.py. A test checks that the page is current."""
 
 from __future__ import annotations
 
@@ -10,32 +10,37 @@ from tinychat_ros.parameters import ALWAYS, Declared, NEVER, PARAMETERS, UNCONFI
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs' / 'parameters.md'
 TITLES = {
-    ALWAYS: 'Change at any time',
-    UNCONFIGURED: 'Change while no model is loaded',
-    NEVER: 'Are set when the node starts',
+    ALWAYS: 'Changeable at any time',
+    UNCONFIGURED: 'Changeable while no model is loaded',
+    NEVER: 'Set only when the node starts',
 }
 HEAD = """# Parameters of the chat node
 
-Made from [tinychat_ros/parameters.py](../tinychat_ros/parameters.py) by `python3 tools/parameter_table.py`.
-[config/chat.yaml](../config/chat.yaml) has all of them with their defaults, and `ros2 param describe /tinychat NAME`
-tells the same as this page.
+`python3 tools/parameter_table.py` generates this page from [tinychat_ros/parameters.py](../tinychat_ros/parameters.py).
+[config/chat.yaml](../config/chat.yaml) lists all parameters with their defaults. `ros2 param describe /tinychat NAME`
+shows the same descriptions. The `sampling.…` parameters apply to goals that do not set them.
 
-ROS reads values as YAML. A whole number is taken for a real one (`time_limit:=30`), and any spelling of a number or a
-truth value that can mean one thing only for what it means. A text that looks like something else needs quotes that
-the shell leaves: `-p "model:='1.10'"`, in a file `model: '1.10'`. Without them a real number or a word like `yes` is
-refused, and a whole number is taken with a warning. An empty text is `-p "system_prompt:=''"`. The log names each
-start value that belongs to no parameter. A parameter may always be set to the value that it has, so the node takes
-its own `ros2 param dump` back.
+ROS reads parameter values as YAML:
+
+- Where a number with decimals is expected, an integer works too (`time_limit:=30`). The node accepts any spelling of a
+  number or boolean that has only one meaning.
+- A string that looks like another type needs quotes that the shell does not remove: `-p "model:='1.10'"`, or in a file
+  `model: '1.10'`. Without quotes, a decimal number or a word like `yes` is refused, and an integer is taken as a string
+  with a warning.
+- An empty string is `-p "system_prompt:=''"`.
+- If you set a parameter that does not exist, the log names it.
+- A parameter can always be set to the value that it already has. The node therefore loads its own `ros2 param dump`.
 """
 NOTES = {
-    ALWAYS: 'A goal that was accepted before keeps the old value.',
-    UNCONFIGURED: '`ros2 lifecycle set /tinychat deactivate`, `cleanup`, `ros2 param set`, `configure`, `activate`.',
-    NEVER: 'From the launch file, a parameter file or the command line.',
+    ALWAYS: 'Goals that were accepted before keep the old value.',
+    UNCONFIGURED: 'First `ros2 lifecycle set /tinychat deactivate` and `cleanup`, then `ros2 param set`, then '
+                  '`configure` and `activate`.',
+    NEVER: 'In the launch file, in a parameter file or on the command line.',
 }
 
 
 def page() -> str:
-    """Return the whole page."""
+    """Return the page as Markdown."""
     parts = [HEAD]
     for changes, title in TITLES.items():
         rows = [row(declared) for declared in PARAMETERS if declared.changes == changes]
@@ -45,7 +50,7 @@ def page() -> str:
 
 
 def row(declared: Declared) -> str:
-    """Return the line of one parameter."""
+    """Return the table row of one parameter."""
     default = f'`{declared.default}`' if declared.default != '' else 'empty'
     if isinstance(declared.default, bool):
         default, values = f'`{str(declared.default).lower()}`', 'true, false'
@@ -54,12 +59,12 @@ def row(declared: Declared) -> str:
     elif declared.low is not None and declared.high is not None:
         values = f'{number(declared.low)} … {number(declared.high)}'
     else:
-        values = 'text'
+        values = 'string'
     return f'| `{declared.name}` | {default} | {values} | {declared.description} |\n'
 
 
 def number(value: float) -> str:
-    """Return a bound as people write it."""
+    """Return a bound of a range in readable form."""
     powers = {2**31 - 1: '2³¹ - 1', 2**63 - 1: '2⁶³ - 1'}
     return powers.get(int(value), f'{value:g}')
 

@@ -67,7 +67,7 @@ def test_a_robot_s_arguments_do_not_come_in(started: list[dict[str, Any]],
     assert (node['name'], node['namespace'], node['remappings']) == ('tinychat', '', [])
     assert node['arguments'][-1] == 'info'
     logger.removeHandler(caplog.handler)
-    assert caplog.messages[0].startswith('not taken from the including launch file: model:=/robot.urdf ')
+    assert caplog.messages[0].startswith('ignored arguments of the including launch file: model:=/robot.urdf ')
 
 
 def test_what_is_passed_counts_be_it_the_same(started: list[dict[str, Any]]) -> None:
