@@ -18,6 +18,8 @@ from tinychat_ros.conversations import Conversations
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.interruptible import interruptible
 
+LOCAL = 'local'  # the name of this machine among those that answer
+
 
 @dataclass
 class Figures:
@@ -86,6 +88,7 @@ class Answering:
         result = goal.result
         result.prompt_tokens, result.seed = generation.prompt_tokens, generation.seed
         result.reused_tokens = generation.reused_tokens
+        result.served_by = LOCAL
         generation.on_prefill = goal.show_prefill
         goal.speech = SpokenText(begins_thought(generation.prompt_end))
         texts: list[str] = []

@@ -292,4 +292,4 @@ class ChatServer:
         with self._changed:
             if self._is_open:
                 running = self._queue.running
-                self._status.serving(running.goal_id if running else None, len(self._queue))
+                self._status.serving([running.goal_id] if running else [], len(self._queue))

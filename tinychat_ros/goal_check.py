@@ -14,6 +14,7 @@ import numpy as np
 from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_ros.interfaces import Chat
+from tinychat_ros.unserved import unserved_field
 
 # Each a field of the goal's sampling and a parameter of the node.
 NAMES = ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'dry_multiplier', 'dry_base',
@@ -60,6 +61,9 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     is not looked at.
     """
     _check_sizes(goal)
+    reason = unserved_field(goal)
+    if reason:
+        raise Rejection(f'[invalid goal] {reason}')
     if goal.conversation_id and goal.messages:
         raise Rejection('[invalid goal] a conversation takes a prompt, not messages: it keeps the turns itself')
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens

@@ -37,7 +37,8 @@ class Outlets:
             self._tokens.publish(Token(
                 header=Header(stamp=self._clock.now().to_msg()), goal_id=goal.goal_id,
                 conversation_id=goal.request.conversation_id, index=piece.index, new_tokens=piece.new_tokens,
-                delta=piece.delta, last=piece.last, finish_reason=piece.finish_reason, error_code=piece.error_code))
+                delta=piece.delta, last=piece.last, finish_reason=piece.finish_reason, error_code=piece.error_code,
+                served_by=goal.result.served_by if piece.last else ''))
         if goal.handle is not None:
             goal.handle.publish_feedback(Chat.Feedback(
                 stage=Chat.Feedback.DECODE, prefill_progress=1.0, index=piece.index, new_tokens=piece.new_tokens,

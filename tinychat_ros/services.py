@@ -10,6 +10,7 @@ from rclpy.node import Node
 from tinychat_core.errors import one_line, TinyChatError
 from tinychat_ros.answering import Answering
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
+from tinychat_ros.unserved import unserved_in_messages
 
 MOST_CHARACTERS = 2**18  # of ~/tokenize: some tenths of a second, for which goals may have to wait
 NO_MODEL = 'no model is loaded'
@@ -35,6 +36,9 @@ class Services:
         try:
             if bool(request.text) == bool(request.messages):
                 raise TinyChatError('give either text or messages')
+            reason = unserved_in_messages(request.messages)
+            if reason:
+                raise TinyChatError(reason)
             characters = len(request.text) + sum(len(m.role) + len(m.content) for m in request.messages)
             if characters > MOST_CHARACTERS:
                 raise TinyChatError(f'{characters} characters are more than the {MOST_CHARACTERS} that are taken')

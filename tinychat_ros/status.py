@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
@@ -13,6 +14,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from unique_identifier_msgs.msg import UUID
 
 from tinychat_core.errors import one_line
+from tinychat_ros.answering import LOCAL
 from tinychat_ros.interfaces import State
 
 
@@ -53,7 +55,7 @@ class Status:
     def unconfigured(self, error: str = '') -> None:
         """No model is loaded, because of `error` where there is one."""
         self.set(state=State.ERROR if error else State.UNCONFIGURED, error=error, load_progress=0.0, model='',
-                 backend='', goal_id=UUID(), queued_goals=0)
+                 backend='', backends=[], running_goals=[], queued_goals=0)
 
     def loading(self, model: str, progress: float) -> None:
         """Tell how much of a model is loaded, 0 .. 1."""
@@ -61,12 +63,13 @@ class Status:
 
     def loaded(self, backend: str) -> None:
         """Tell that the model could serve, and nobody is served."""
-        self.set(state=State.INACTIVE, load_progress=1.0, backend=backend, goal_id=UUID(), queued_goals=0)
+        self.set(state=State.INACTIVE, load_progress=1.0, backend=backend, backends=[], running_goals=[],
+                 queued_goals=0)
 
-    def serving(self, goal_id: UUID | None, queued_goals: int) -> None:
-        """Tell which goal runs, if one does, and how many wait."""
-        self.set(state=State.BUSY if goal_id else State.IDLE, goal_id=goal_id or UUID(),
-                 queued_goals=queued_goals)
+    def serving(self, running_goals: Sequence[UUID], queued_goals: int) -> None:
+        """Tell which goals run, and how many wait."""
+        self.set(state=State.BUSY if running_goals else State.IDLE, backends=[LOCAL],
+                 running_goals=list(running_goals), queued_goals=queued_goals)
 
     def rejected(self, reason: str) -> None:
         """Count a rejected goal and log why."""

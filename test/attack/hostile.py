@@ -14,10 +14,11 @@ from typing import Any
 from builtin_interfaces.msg import Duration
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from sensor_msgs.msg import Image
 from soak import anonymous_memory, AT_ONCE, Soak
 from std_msgs.msg import String
 
-from tinychat_ros.interfaces import Chat, GetModelInfo, Message, ResetConversation, SamplingParams, Tokenize
+from tinychat_ros.interfaces import Chat, GetModelInfo, Message, ResetConversation, SamplingParams, Tokenize, ToolCall
 
 NAN, INF = float('nan'), float('inf')
 PRIVATE = ''.join(map(chr, range(0xF0000, 0xFFFFE)))
@@ -107,6 +108,31 @@ def _goal(random: Random) -> dict[str, Any]:
                 ),
             },
             lambda: {'prompt': 'Tell me a story.', 'max_new_tokens': 200},
+            lambda: {
+                'prompt': 'x',
+                'tools': random.choice(('[', '{}', '[{}]', '[' * 10**5, '[{"function":{"name":"x"}}]')),
+                'tool_choice': random.choice(('', 'required', 'none', 'x' * 10**6)),
+            },
+            lambda: {
+                'prompt': 'x',
+                'images': [Image(width=random.choice((0, 2**32 - 1)), height=1, encoding=random.choice(('rgb8', '')))],
+                'image_topics': random.choice(([], ['/'], ['x' * 10**5], ['camera'] * 1000)),
+            },
+            lambda: {
+                'messages': [
+                    Message(role='assistant', tool_calls=[ToolCall(arguments='{')] * random.choice((1, 1000))),
+                    Message(role='tool', content='x', tool_call_id=random.choice(('', 'x' * 10**6))),
+                    Message(role='user', content='x', images=[2**32 - 1], thoughts='</think>'),
+                ],
+            },
+            lambda: {
+                'prompt': 'x',
+                'thinking': random.choice((1, 2, 255)),
+                'top_logprobs': random.choice((20, 255)),
+                'adapter': random.choice(('', '../x', 'x' * 10**6)),
+                'sampling': SamplingParams(
+                    typical_p=random.choice((NAN, -2.0)), bias_tokens=[2**32 - 1] * random.choice((1, 10**5))),
+            },
             # An answer that has begun, or not quite.
             lambda: {
                 'messages': [

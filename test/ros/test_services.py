@@ -51,6 +51,13 @@ def test_texts_that_take_long_leave_the_executor_to_others(
     wait_for(lambda: all(answer.done() and list(answer.result().tokens) == [97, 98] for answer in answers))
 
 
+def test_tokenize_names_the_field_that_is_not_served(robot: Robot) -> None:
+    messages = [Message(role='user', content='a', images=[0])]
+    answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=messages))
+    assert not answer.success
+    assert 'messages[0].images is not served by this version' in answer.message
+
+
 def test_of_messages_the_roles_count_too(robot: Robot) -> None:
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=[Message(role='r' * 2**19, content='a')]))
     assert not answer.success
@@ -63,5 +70,6 @@ def test_state_goes_from_idle_to_busy_and_back(robot: Robot, engine: ScriptedEng
     goal = robot.send()
     goal.result()
     wait_for(lambda: robot.states[-1].state == State.IDLE)
+    assert not robot.states[-1].running_goals and robot.states[-1].backends == ['local']
     busy = [state for state in robot.states if state.state == State.BUSY]
-    assert any(list(state.goal_id.uuid) == list(goal.handle.goal_id.uuid) for state in busy)
+    assert all(list(state.running_goals) == [goal.handle.goal_id] for state in busy)

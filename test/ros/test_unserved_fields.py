@@ -1,0 +1,68 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A field that nothing serves yet is refused with that reason; its default, and what is trivially true, is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from robot import Robot
+from sensor_msgs.msg import CompressedImage, Image
+
+from tinychat_ros.interfaces import Chat, Message, SamplingParams, ToolCall
+from tinychat_ros.unserved import unserved_field
+
+UNSERVED = {
+    'images': {'images': [Image()]},
+    'compressed_images': {'compressed_images': [CompressedImage()]},
+    'image_topics': {'image_topics': ['camera/image_raw']},
+    'tools': {'tools': '[]'},
+    'thinking': {'thinking': Chat.Goal.THINKING_ON},
+    'top_logprobs': {'top_logprobs': 20},
+    'adapter': {'adapter': 'kitchen'},
+    'sampling.typical_p': {'sampling': SamplingParams(typical_p=0.5)},
+    'sampling.frequency_penalty': {'sampling': SamplingParams(frequency_penalty=-1.0)},
+    'sampling.presence_penalty': {'sampling': SamplingParams(presence_penalty=float('nan'))},
+    'sampling.bias_tokens': {'sampling': SamplingParams(bias_tokens=[1])},
+    'sampling.bias_values': {'sampling': SamplingParams(bias_values=[1.0])},
+    'messages[1].images': {'messages': [Message(role='user'), Message(role='user', images=[0])]},
+    'messages[0].thoughts': {'messages': [Message(role='assistant', thoughts='Hm.')]},
+    'messages[0].tool_calls': {'messages': [Message(role='assistant', tool_calls=[ToolCall()])]},
+    'messages[0].tool_call_id': {'messages': [Message(role='user', tool_call_id='1')]},
+    "messages[0]: the role 'tool'": {'messages': [Message(role='tool', content='4')]},
+}
+IMPOSSIBLE = {
+    'tool_choice is': {'tool_choice': 'required'},
+    'thinking must be one of 0, 1, 2': {'thinking': 3},
+    'top_logprobs must be 0 .. 20': {'top_logprobs': 21},
+}
+SERVED: list[dict[str, Any]] = [
+    {}, {'parallel_tool_calls': False}, {'tool_choice': 'auto'}, {'tool_choice': 'none'}, {'local_only': True},
+    {'sampling': SamplingParams(typical_p=1.0)}, {'messages': [Message(role='assistant', content='a')]}]
+
+
+@pytest.mark.parametrize(('field', 'values'), UNSERVED.items(), ids=UNSERVED.keys())
+def test_what_nothing_serves_yet_is_refused_by_its_name(field: str, values: dict[str, Any]) -> None:
+    reason = unserved_field(Chat.Goal(**values))
+    assert reason.startswith(field) and 'not served by this version' in reason
+
+
+@pytest.mark.parametrize(('reason', 'values'), IMPOSSIBLE.items(), ids=IMPOSSIBLE.keys())
+def test_what_is_impossible_is_refused_by_its_range(reason: str, values: dict[str, Any]) -> None:
+    assert unserved_field(Chat.Goal(**values)).startswith(reason)
+
+
+@pytest.mark.parametrize('values', SERVED, ids=str)
+def test_defaults_and_what_is_trivially_true_pass(values: dict[str, Any]) -> None:
+    assert unserved_field(Chat.Goal(**values)) == ''
+
+
+def test_the_node_rejects_a_goal_with_such_a_field(robot: Robot) -> None:
+    assert not robot.send(adapter='kitchen').handle.accepted
+
+
+def test_a_local_answer_says_where_it_was_made(robot: Robot) -> None:
+    goal = robot.send(local_only=True)
+    assert goal.result()[1].served_by == 'local'
+    assert [piece.served_by for piece in robot.pieces(goal.handle.goal_id)][-2:] == ['', 'local']

@@ -1,0 +1,61 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fields of the interfaces that nothing serves yet: each is refused with that reason, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tinychat_core.errors import shown
+from tinychat_ros.interfaces import Chat, Message
+
+MOST_LOGPROBS = 20
+THINKING = (Chat.Goal.THINKING_DEFAULT, Chat.Goal.THINKING_ON, Chat.Goal.THINKING_OFF)
+WITHOUT_TOOLS = ('', 'auto', 'none')  # values of tool_choice that ask for no tool
+
+
+def unserved_field(goal: Chat.Goal) -> str:
+    """Return why a goal's value is impossible or not served yet, naming the field; '' for a goal that can be served."""
+    return next(_in_goal(goal), '') or unserved_in_messages(goal.messages)
+
+
+def unserved_in_messages(messages: Sequence[Message]) -> str:
+    """Return which field of a dialogue is not served yet, or ''."""
+    for index, message in enumerate(messages):
+        for name in ('images', 'thoughts', 'tool_calls', 'tool_call_id'):
+            if len(getattr(message, name)):
+                return _not_yet(f'messages[{index}].{name}')
+        if message.role == Message.TOOL:
+            return f"messages[{index}]: the role 'tool' is not served by this version"
+    return ''
+
+
+def _in_goal(goal: Chat.Goal) -> Iterator[str]:
+    for name in ('images', 'compressed_images', 'image_topics', 'tools', 'adapter'):
+        if len(getattr(goal, name)):
+            yield _not_yet(name)
+    if goal.tool_choice not in WITHOUT_TOOLS:
+        yield f'tool_choice is {shown(goal.tool_choice)}, and there are no tools to choose from'
+    if goal.thinking not in THINKING:
+        yield f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}'
+    if goal.thinking != Chat.Goal.THINKING_DEFAULT:
+        yield _not_yet('thinking', 'leave it at 0')
+    if goal.top_logprobs > MOST_LOGPROBS:
+        yield f'top_logprobs must be 0 .. {MOST_LOGPROBS}, not {goal.top_logprobs}'
+    if goal.top_logprobs:
+        yield _not_yet('top_logprobs', 'leave it at 0')
+    yield from _in_sampling(goal.sampling)
+
+
+def _in_sampling(sampling: Any) -> Iterator[str]:
+    for name, off in (('frequency_penalty', (0.0,)), ('presence_penalty', (0.0,)), ('typical_p', (-1.0, 1.0))):
+        if getattr(sampling, name) not in off:  # NaN is in none
+            yield _not_yet(f'sampling.{name}', f'leave it at {off[0]:g}')
+    for name in ('bias_tokens', 'bias_values'):
+        if len(getattr(sampling, name)):
+            yield _not_yet(f'sampling.{name}')
+
+
+def _not_yet(field: str, what_to_do: str = 'leave it empty') -> str:
+    return f'{field} is not served by this version; {what_to_do}'
