@@ -92,7 +92,7 @@ native-tests: setup
 	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
 
 # For every architecture; without an nvcc there is nothing to build.
-$(MADE)/cuda: $(shell find csrc/cuda csrc/decoder -type f 2>/dev/null) tools/build_cuda.sh tools/check_cuda_resources.py | $(MADE)/ros
+$(MADE)/cuda: $(shell find csrc/cuda csrc/cuda_api csrc/decoder -type f 2>/dev/null) tools/build_cuda.sh tools/check_cuda_resources.py | $(MADE)/ros
 	$(STEP) 'CUDA library' tools/build_cuda.sh
 	@touch $@
 

@@ -19,7 +19,7 @@
 #include "cpu/bandwidth.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/isa.h"
-#include "decoder/cuda_library.h"
+#include "cuda_api/loader.h"
 #include "decoder/decoder.h"
 #include "decoder/mapping_guard.h"
 #include "decoder/sampler.h"

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "bindings_model.h"
-#include "decoder/cuda_library.h"
+#include "cuda_api/loader.h"
 
 namespace py = pybind11;
 using namespace py::literals;

@@ -8,7 +8,7 @@
 
 #include <functional>
 
-#include "cuda/library.h"
+#include "cuda_api/library.h"
 
 namespace tinychat {
 

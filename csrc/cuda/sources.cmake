@@ -3,10 +3,11 @@
 #
 # What the library is made of: plain C++, and kernels that nvcc compiles (and the SIMT shim runs in tests).
 set(cuda_sources)
-foreach(name build_state check cuda_backend cuda_steps library memory timing upload)
+foreach(name primitives/check runtime/build_state runtime/cuda_backend runtime/library runtime/memory runtime/steps
+             runtime/timing runtime/upload)
   list(APPEND cuda_sources ${CMAKE_CURRENT_LIST_DIR}/${name}.cpp)
 endforeach()
 set(cuda_kernels)
-foreach(name attention device elementwise product_bf16 product_bytes product_half)
+foreach(name attention/attention elementwise/elementwise gemm/gemm_bf16 gemm/gemm_fp16 gemm/gemm_int8 runtime/device)
   list(APPEND cuda_kernels ${CMAKE_CURRENT_LIST_DIR}/${name}.cu)
 endforeach()

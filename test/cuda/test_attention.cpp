@@ -5,8 +5,8 @@
 
 #include "../cpp/check.h"
 #include "cpu/half.h"
-#include "cuda/cache.cuh"
-#include "cuda/kernels.h"
+#include "cuda/attention/attention.h"
+#include "cuda/attention/kv_layout.cuh"
 #include "reference.h"
 
 using namespace tinychat;

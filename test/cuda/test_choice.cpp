@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "../cpp/check.h"
-#include "cuda/kernels.h"
+#include "cuda/elementwise/elementwise.h"
 
 using namespace tinychat::cuda;
 using tinychat::Candidate;

@@ -7,8 +7,8 @@
 #include "cpu/embedding.h"
 #include "cpu/half.h"
 #include "cpu/kernels.h"
-#include "cuda/kernels.h"
-#include "cuda/number.cuh"
+#include "cuda/elementwise/elementwise.h"
+#include "cuda/primitives/dtype.cuh"
 
 using namespace tinychat;
 using namespace tinychat::cuda;

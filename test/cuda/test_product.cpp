@@ -6,7 +6,7 @@
 #include "cpu/embedding.h"
 #include "cpu/half.h"
 #include "cpu/kernels.h"
-#include "cuda/kernels.h"
+#include "cuda/gemm/gemm.h"
 #include "matrix.h"
 
 using namespace tinychat;

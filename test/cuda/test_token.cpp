@@ -5,7 +5,7 @@
 
 #include <deque>
 
-#include "cuda/cuda_backend.h"
+#include "cuda/runtime/cuda_backend.h"
 #include "decoder/decoder.h"
 #include "matrix.h"
 
