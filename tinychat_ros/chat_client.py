@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Talk to the node from a terminal: the answer streams to stdout, Ctrl-C cancels it."""
+"""Talk to the chat node from a terminal. The answer streams to stdout; Ctrl-C cancels it."""
 
 from __future__ import annotations
 
@@ -29,34 +29,35 @@ from tinychat_core.commands.terminal_input import turns
 from tinychat_core.errors import TinyChatError
 from tinychat_ros.interfaces import Chat, State
 
-# As deep as the node's: a deep queue at one end alone loses what the other cannot hold.
+# As deep as the node's: the shorter queue of the two ends decides what is lost.
 FEEDBACK_QOS, SERVICE_QOS = QoSProfile(depth=1000), QoSProfile(depth=2000)
 STATE_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# A node may vanish for a moment, after one of the two was stopped, and come back.
+# After one of the two processes was stopped for a while, DDS may lose the node and find it again within this time.
 PATIENCE = 2.0  # [s]
-# What DDS forgot of a client that stood still, it may never learn again: after so long without a word it begins anew.
+# DDS may never rediscover a client that was stopped. After this time without feedback, it creates a new context.
 SILENCE = 3.0  # [s]
 
 
 class ClientError(Exception):
-    """Why there is no answer."""
+    """There is no answer; the message says why."""
 
 
 class ChatClient:
-    """One node's action, one goal at a time."""
+    """A client of one chat node that runs one goal at a time."""
 
     def __init__(self, node: Node, server: str, timeout: float) -> None:
         """
-        Prepare to talk to the node named `server`, relative to `node`'s namespace.
+        Create the client for the chat node `server`, a name relative to `node`'s namespace.
 
-        `timeout`: how long to wait for it [s].
+        `timeout`: how long to wait for the chat node [s].
         """
         self._server = server
         self._timeout = timeout
         self._interrupts = 0
         self._is_asking = False
-        self._seen = self._looked = self._heard = 0.0  # when the server was there, we looked last, and an answer came
-        self._back_at: float | None = None  # when one of the two came back, if nothing is sure since
+        # Times when the server was last seen, when we last checked for it, and when feedback last arrived.
+        self._seen = self._looked = self._heard = 0.0
+        self._back_at: float | None = None  # when a stopped process came back, if nothing has arrived since
         self._connect(node)
 
     def _connect(self, node: Node) -> None:
@@ -71,7 +72,7 @@ class ChatClient:
         node.create_subscription(State, f'{self._server}/state', self._on_state, STATE_QOS)
 
     def _reconnect(self, handle: Any) -> Any:
-        """Return a goal's handle of a new participant, whom the node gets to know; of its feedback no more comes."""
+        """Create a DDS participant that the node can discover, and return its handle of the goal, without feedback."""
         context = Context()
         rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
         atexit.register(context.try_shutdown)
@@ -82,22 +83,22 @@ class ChatClient:
         return ClientGoalHandle(self._client, handle.goal_id, Chat.Impl.SendGoalService.Response(accepted=True))
 
     def interrupt(self, *_: Any) -> None:
-        """Cancel the goal that runs; without one, and the second time, end."""
+        """Cancel the running goal. If none runs, raise KeyboardInterrupt; the second interrupt ends the client."""
         self._interrupts += 1
         if not self._is_asking:
             raise KeyboardInterrupt
 
     def wait(self) -> None:
         """
-        Wait until the node serves, for as long as it loads its model.
+        Wait until the node is active; loading the model may take any time.
 
-        ClientError where it has failed, or after the timeout in which there is no node or it is not active.
+        Raises ClientError if the node has failed, or if it is missing or inactive for longer than the timeout.
         """
         deadline = monotonic() + self._timeout
         while not (self._client.server_is_ready() and self._state.state in (State.IDLE, State.BUSY)):
             self._executor.spin_once(0.05)
             if self._state.state == State.ERROR:
-                raise ClientError(f'the node has failed: {self._state.error}')
+                raise ClientError(f'the node failed: {self._state.error}')
             if self._state.state == State.LOADING:
                 deadline = monotonic() + self._timeout
             if monotonic() > deadline:
@@ -109,9 +110,9 @@ class ChatClient:
 
     def ask(self, goal: Any) -> Any:
         """
-        Print the answer to a Chat.Goal as it arrives, and return the Chat.Result.
+        Send a Chat.Goal, print the answer as it arrives, and return the Chat.Result.
 
-        ClientError where the goal is rejected, or the server disappears.
+        Raises ClientError if the goal is rejected or the node disappears.
         """
         self._interrupts, self._is_asking = 0, True
         try:
@@ -134,16 +135,16 @@ class ChatClient:
         sent = self._client.send_goal_async(goal, show)
         while not sent.done():
             self._spin()
-            # A node answers at once, but an answer may be lost.
+            # A node answers at once, but its answer can be lost.
             if monotonic() - sent_at > self._timeout:
-                raise ClientError(f'{self._server} does not tell whether it takes the goal')
+                raise ClientError(f'{self._server} does not say whether it accepts the goal; try again')
         handle: Any = sent.result()
         if not handle.accepted:
             raise ClientError(f'the goal was rejected: {self._rejection(rejected)}')
         response = self._await_result(handle)
         if response.status == GoalStatus.STATUS_UNKNOWN:
-            raise ClientError('the node does not keep the result any more')
-        # Feedback may be lost, or overtaken by the result, which has the whole text.
+            raise ClientError('the node no longer has the result')
+        # Feedback can be lost or arrive after the result. The result has the whole text.
         text, shown = response.result.text, ''.join(printed)
         print(text[len(shown):] if text.startswith(shown) else f'\n{text}', flush=True)
         return response.result
@@ -158,7 +159,7 @@ class ChatClient:
             if self._interrupts > 1:
                 raise ClientError('interrupted')
             if self._spin():
-                # What was on its way may be lost; the node keeps a result for 10 s.
+                # The result may have been lost meanwhile. The node keeps it for at least 10 s.
                 future = handle.get_result_async()
             elif self._back_at is not None and monotonic() - max(self._back_at, self._heard) > SILENCE:
                 handle = self._reconnect(handle)
@@ -166,14 +167,14 @@ class ChatClient:
         return future.result()
 
     def _spin(self) -> bool:
-        """Handle what comes; True where one of the two was away for a moment, ClientError where the server stays so."""
+        """Handle callbacks. Return True if a process was stopped meanwhile; raise ClientError if the node has gone."""
         self._executor.spin_once(0.05)
         now = monotonic()
         unlooked = now - self._looked
         if unlooked < 0.1:
             return False
         self._looked = now
-        if unlooked > 1.0:  # it was this client that stood still
+        if unlooked > 1.0:  # this client was stopped, not the node
             self._seen = self._back_at = now
             return True
         away = now - self._seen
@@ -183,23 +184,23 @@ class ChatClient:
                 self._back_at = now
             return away > 1.0
         if away > PATIENCE and self._back_at is None:
-            print(flush=True)  # ahead of what goes to stderr
+            print(flush=True)  # end the line before the message on stderr
             raise ClientError('the node has disappeared')
         return False
 
     def _rejection(self, before: int) -> str:
-        """Return the reason from ~/state, which comes after the rejection."""
+        """Return the reason of a rejection from ~/state, which arrives after the rejection."""
         deadline = monotonic() + 1
         while self._state.rejected_goals == before and monotonic() < deadline:
             self._executor.spin_once(0.05)
-        return self._state.last_rejection or 'the log of the node tells why'
+        return self._state.last_rejection or "see the node's log for the reason"
 
     def _on_state(self, state: Any) -> None:
         self._state = state
 
 
 def summary(result: Any) -> str:
-    """Return the figures of a Chat.Result in a line."""
+    """Return the statistics of a Chat.Result as one line."""
     line = (f'[{result.new_tokens} tokens, first after {1e3 * result.time_to_first_token:.0f} ms, '
             f'{result.tokens_per_second:.1f} tokens/s, {result.finish_reason}]')
     return f'{line} {result.error_msg}' if result.error_msg else line
@@ -209,7 +210,7 @@ def _whole(bits: int) -> Callable[[str], int]:
     def whole(text: str) -> int:
         number = int(text)
         if not -1 << (bits - 1) <= number < 1 << (bits - 1):
-            raise argparse.ArgumentTypeError(f'{text} is too large')
+            raise argparse.ArgumentTypeError(f'{text} is out of range')
         return number
 
     return whole
@@ -218,30 +219,31 @@ def _whole(bits: int) -> Callable[[str], int]:
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog='chat_client', description=__doc__,
-                                     epilog="What is not given is the node's parameter of that name.")
+                                     epilog="Options that are not given default to the node's parameters.")
     add = parser.add_argument
-    add('prompt', nargs='*', help='ask this and end; without it, every line of stdin is a question')
+    add('prompt', nargs='*', help='ask this and exit; without a prompt, ask each line of stdin')
     add('--node', default='tinychat', help='name of the node (default: %(default)s)')
-    add('--timeout', type=float, default=10.0, metavar='S', help='wait so long for the node (default: 10)')
+    add('--timeout', type=float, default=10.0, metavar='S', help='how long to wait for the node (default: 10)')
     add('--conversation', default='', metavar='NAME',
-        help='keep what was said under this name (default: one of its own for the lines of stdin)')
+        help='conversation_id of the prompts (default: a new one for the lines of stdin, none for a prompt)')
     add('--system', default='', metavar='TEXT', help='system prompt')
-    add('--max-new-tokens', type=_whole(32), default=-1, metavar='N', help='longest answer')
-    add('--temperature', type=float, default=-1.0, metavar='T', help='0: always the likeliest token')
-    add('--top-k', type=_whole(32), default=-1, metavar='K', help='only the K likeliest tokens; 0: off')
-    add('--top-p', type=float, default=-1.0, metavar='P', help='only the likeliest with this mass; 1: off')
+    add('--max-new-tokens', type=_whole(32), default=-1, metavar='N', help='maximum length of the answer')
+    add('--temperature', type=float, default=-1.0, metavar='T', help='0: always the most likely token')
+    add('--top-k', type=_whole(32), default=-1, metavar='K', help='sample only from the K most likely tokens; 0: off')
+    add('--top-p', type=float, default=-1.0, metavar='P',
+        help='sample only from the most likely tokens that together have probability P; 1: off')
     add('--min-p', type=float, default=-1.0, metavar='P',
-        help='only what is P times as likely as the best; 0: off')
+        help='sample only from tokens at least P times as likely as the most likely one; 0: off')
     add('--repetition-penalty', type=float, default=-1.0, metavar='R',
         help='above 1: fewer repetitions; 1: off')
     add('--seed', type=_whole(64), default=-1, metavar='N', help='the same seed gives the same answer')
     add('--stop', action='append', default=[], metavar='TEXT',
-        help='a text that ends the answer; may be repeated')
+        help='text that ends the answer; may be given several times')
     return parser
 
 
 def goal_of(options: argparse.Namespace, prompt: str) -> Any:
-    """Return the Chat.Goal that asks `prompt`."""
+    """Return the Chat.Goal for a prompt."""
     goal = Chat.Goal(prompt=prompt, system_prompt=options.system, stop=options.stop,
                      conversation_id=options.conversation, max_new_tokens=options.max_new_tokens)
     for name in ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed'):
@@ -250,7 +252,7 @@ def goal_of(options: argparse.Namespace, prompt: str) -> Any:
 
 
 def prompts(given: list[str]) -> Iterator[str]:
-    """Yield the one prompt that was given, or the lines of stdin that say something."""
+    """Yield the given prompt, or each non-empty line of stdin."""
     if given:
         yield ' '.join(given)
     else:
@@ -258,7 +260,7 @@ def prompts(given: list[str]) -> Iterator[str]:
 
 
 def ask_all(args: list[str] | None) -> bool:
-    """Ask once, or line by line; return whether the last answer is whole. Raises as rclpy and ChatClient do."""
+    """Ask once or line by line. Return whether the last answer is complete. Raises what rclpy and ChatClient raise."""
     options = arguments().parse_args(remove_ros_args(args or sys.argv)[1:])
     if not options.prompt and not options.conversation:
         options.conversation = f'chat_client {uuid4()}'
@@ -280,14 +282,15 @@ def ask_all(args: list[str] | None) -> bool:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Return 1 where there is no whole answer."""
+    """Run the client. Return 1 if the last answer is incomplete."""
     try:
         return 0 if ask_all(args) else 1
-    except OSError as error:  # nobody reads the output, or it has no room; the interpreter need not say so again
+    except OSError as error:  # stdout is closed or full: keep the interpreter from reporting it again
         if not isinstance(error, BrokenPipeError):
             print(f'chat_client: {error}', file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except (ClientError, TinyChatError, RuntimeError, ValueError) as error:  # rclpy's for bad names; no UTF-8
+    # RuntimeError and ValueError: from rclpy for invalid names, and for input that is not UTF-8.
+    except (ClientError, TinyChatError, RuntimeError, ValueError) as error:
         print(f'chat_client: {" ".join(str(error).split())}', file=sys.stderr)
     except KeyboardInterrupt:
         pass

@@ -22,10 +22,10 @@ def check_both_go_on(start_node: Any, environment: dict[str, str], seconds: floa
     other = client_process(namespace, 'Hello', '--max-new-tokens', '3', env=environment)
     assert other.ends(600) == 0  # it waits for its turn behind the long answer
     asking.send_signal(signal.SIGCONT)
-    # It gets the whole text, or learns that the node has not kept it for so long.
+    # It gets the whole text, or an error that the node no longer has the result.
     code = asking.ends(600)
     assert (code == 0 and f'[{tokens} tokens' in asking.output) or (
-        code == 1 and asking.output.endswith('chat_client: the node does not keep the result any more\n'))
+        code == 1 and asking.output.endswith('chat_client: the node no longer has the result\n'))
 
 
 @pytest.mark.slow
