@@ -1,21 +1,21 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   make demo [PROMPT="…"]   install what a first try needs, then hear a real model answer over a ROS 2 action
-#   make test                every test, Python and C++            make test-large   what takes long
-#   make soak                two thousand goals of all kinds: none gets lost, and no memory
+#   make demo [PROMPT="…"]   install everything and ask a real model one question over a ROS 2 action
+#   make test                all tests, Python and C++             make test-large   the tests that take long
+#   make soak                2,000 goals of all kinds: no goal is lost, and memory does not grow
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
-#   make attack              twenty thousand mutated files and five thousand hostile goals: no crash, no hang
-#   make lint                ruff, mypy, flake8, clang-format      make format       mends what can be mended
-#   make setup               only the environment: .venv           make clean        remove all that was built
-#   make lock                tools/wheels.lock anew: the newest wheels, each file with its SHA-256
+#   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
+#   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
+#   make setup               only create the environment .venv     make clean        remove everything that was built
+#   make lock                update tools/wheels.lock to the newest wheels, with the SHA-256 of each file
 #
-# Each step leaves a stamp and runs again only when its input has changed.
-# A sourced ROS 2 distribution is used as it is; without one, .venv gets ROS 2 from wheels.
+# Each step leaves a stamp file and runs again only when its input has changed.
+# If a ROS 2 distribution is sourced, it is used. Otherwise ROS 2 is installed into .venv from wheels.
 
 PYTHON ?= python3
 PROMPT ?= Why do robots need maps? Answer in two sentences.
-# A prompt may have a $ in it.
+# A prompt may contain a $.
 override PROMPT := $(value PROMPT)
 export PROMPT
 
@@ -28,7 +28,7 @@ GGUF  := models/SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL := models/smollm2-135m-instruct
 STEP   = @$(PYTHON) tools/step.py
 PIP    = $(PY) -m pip install --disable-pip-version-check --constraint tools/build-wheels.txt
-# Both ways to build the extension share one directory of objects.
+# All builds of the extension share this directory of object files.
 export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
@@ -37,7 +37,7 @@ SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
-# The environment, with ROS 2 and what the build needs.
+# The environment, with ROS 2 and the build tools.
 $(MADE)/venv-$(ROS):
 	@PYTHON=$(PYTHON) tools/check_tools.sh
 	$(STEP) 'virtual environment' $(PYTHON) -m venv --clear $(if $(filter-out wheels,$(ROS)),--system-site-packages) $(VENV)
@@ -48,23 +48,23 @@ ifeq ($(ROS),wheels)
 	$(STEP) 'ROS 2 from wheels' $(PIP) --require-hashes --no-deps -r tools/wheels.lock
 	@$(PY) tools/repair_wheels.py
 else
-	$(STEP) 'build tools, beside ROS 2 $(ROS)' $(PIP) -r tools/build-wheels.txt
+	$(STEP) 'build tools for ROS 2 $(ROS)' $(PIP) -r tools/build-wheels.txt
 endif
 	@site=$(SITE) && cp tools/prefix.py "$$site/tinychat_prefix.py" && echo import tinychat_prefix > "$$site/tinychat_prefix.pth"
 	@touch $@
 
-# The interfaces, generated into the environment: it is an ament prefix.
+# The interface package, installed into the environment, which is an ament prefix.
 $(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interfaces.sh | $(MADE)/ros
 	$(STEP) 'interfaces' tools/build_interfaces.sh $(VENV)
 	@touch $@
 
-# The package in place: an edit of Python needs nothing, an edit of csrc/ rebuilds what it touches.
+# The package, in editable mode: a change of Python code takes effect at once, a change in csrc/ rebuilds what depends on it.
 $(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/*) $(MADE)/ros
-	$(STEP) 'package, with its C++ extension' $(PIP) --no-build-isolation $(if $(filter wheels,$(ROS)),--no-deps) --editable .
+	$(STEP) 'package with its C++ extension' $(PIP) --no-build-isolation $(if $(filter wheels,$(ROS)),--no-deps) --editable .
 	@$(PY) -W ignore setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
 	@touch $@
 
-# Other CUDA architectures than last time are another extension.
+# If the CUDA architectures change, the extension is built again.
 ARCHS = $(MADE)/archs-$(subst ;,-,$(TINYCHAT_CUDA_ARCHS))
 $(ARCHS): | $(MADE)/package
 	@rm -f $(MADE)/archs-* && touch $@
@@ -85,13 +85,13 @@ demo: setup model
 
 # Tests
 $(MADE)/test: test/requirements.txt | $(MADE)/package
-	$(STEP) 'what the tests need' $(PIP) -r test/requirements.txt
+	$(STEP) 'test dependencies' $(PIP) -r test/requirements.txt
 	@touch $@
 
 native-tests: setup
 	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
 
-# For every architecture; without an nvcc there is nothing to build.
+# The CUDA library for all architectures. Without nvcc, this builds nothing.
 $(MADE)/cuda: $(shell find csrc/cuda csrc/cuda_api csrc/decoder -type f 2>/dev/null) tools/build_cuda.sh tools/check_cuda_resources.py | $(MADE)/ros
 	$(STEP) 'CUDA library' tools/build_cuda.sh
 	@touch $@
@@ -107,7 +107,7 @@ test-large: sanitize $(GGUF)
 soak: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large test/soak
 
-# Each C++ and the hardest Python tests of the native runtime, under three sanitizers.
+# All C++ tests, and the Python tests that stress the native runtime, under three sanitizers.
 sanitize: setup $(MADE)/test
 	@tools/sanitize.sh $(PY)
 

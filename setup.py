@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Build and install tinychat_ros, with the decoder as a C++ extension that CMake builds."""
+"""Build and install tinychat_ros. CMake builds the decoder as a C++ extension."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 PACKAGE = 'tinychat_ros'
-# colcon --symlink-install runs a link to this file from its build directory.
+# colcon --symlink-install runs this file through a link in its build directory.
 ROOT = os.path.dirname(os.path.realpath(__file__))
 
 
@@ -21,9 +21,9 @@ class BuildNative(build_ext):
     """Build tinychat_core._tinychat with csrc/CMakeLists.txt."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Configure, build and place the one module; CMake rebuilds only what changed."""
+        """Configure, build and install the module. CMake rebuilds only what changed."""
         target = os.path.dirname(os.path.abspath(self.get_ext_fullpath(ext.name)))
-        # An editable install gets a new build_temp each time; the Makefile names a directory that stays.
+        # An editable install gets a new build_temp each time. The Makefile sets a permanent directory.
         build = os.environ.get('TINYCHAT_BUILD_DIR') or os.path.abspath(self.build_temp)
         configure = ['-S', os.path.join(ROOT, 'csrc'), f'-DPython_EXECUTABLE={sys.executable}']
         compile_one = ['--target', '_tinychat', '--parallel', str(os.cpu_count() or 1)]
@@ -32,7 +32,7 @@ class BuildNative(build_ext):
             subprocess.run(['cmake', '--build', build, *compile_one], check=True)
             subprocess.run(['cmake', '--install', build, '--prefix', target], check=True)
         except (FileNotFoundError, subprocess.CalledProcessError):
-            sys.exit(f'{PACKAGE}: CMake cannot build the C++ extension (its reason is above); it needs: '
+            sys.exit(f'{PACKAGE}: CMake could not build the C++ extension (see the error above); it needs: '
                      'sudo apt install cmake g++ make pybind11-dev python3-dev')
 
 
@@ -52,7 +52,7 @@ setup(
     cmdclass={'build_ext': BuildNative},
     zip_safe=False,
     install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
-    # colcon looks here for what runs the tests; package.xml declares it for rosdep.
+    # colcon reads the test runner from here; package.xml declares it for rosdep.
     extras_require={'structure': ['llguidance>=1.8'], 'test': ['pytest']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-# Build the CUDA library for all architectures, where there is an nvcc, and check what its kernels take of a device.
+# Build the CUDA library for all architectures and check the resources that its kernels use. Does nothing without nvcc.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! PATH=$PATH:/usr/local/cuda/bin command -v nvcc > /dev/null; then
-  echo 'no nvcc: the CUDA library is not built'
+  echo 'nvcc not found: the CUDA library is not built'
   exit 0
 fi
 TINYCHAT_CUDA_ARCHS=all cmake -S csrc -B build/cuda -DTINYCHAT_PYTHON=OFF

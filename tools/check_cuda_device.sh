@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-# All that needs a CUDA device, in one command: builds for it, and runs the tests, with whole models against the CPU and
-# transformers, memory and races under compute-sanitizer where that is installed, and the benchmark beside its peers.
+# Run all checks that need a CUDA device: build for this device, run the tests (whole models against the CPU and
+# transformers), run compute-sanitizer if it is installed, and run the benchmark against its peers.
 #
-#   check_cuda_device.sh           in the project's own environment, which is made
-#   check_cuda_device.sh PYTHON    in that of a Python that has all it takes, where nothing can be installed
+#   check_cuda_device.sh           create the project's environment and use it
+#   check_cuda_device.sh PYTHON    use the environment of this Python, which must have all dependencies; for machines
+#                                  without network
 cd "$(dirname "$0")/.."
 export TINYCHAT_CUDA_ARCHS=native TINYCHAT_BUILD_DIR=$PWD/build/native
 python=${1:-.venv/bin/python}
@@ -22,7 +23,7 @@ fi
 check 'tests' "$python" -m pytest -q -m gpu test/cuda
 if command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck synccheck initcheck; do
-    # Every way of a product in fp16 and in bytes, and both caches.
+    # Every kind of matrix product with fp16 and int8 activations, and both data types of the KV cache.
     for passes in 'W4A16 128 auto' 'W4A16 64 int8' 'W4A16 32 auto' 'W8A16 32 int8' 'W8A8 32 auto' 'W16A16 32 auto'; do
       # shellcheck disable=SC2086
       check "$tool, $passes" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
@@ -30,7 +31,7 @@ if command -v compute-sanitizer > /dev/null; then
     done
   done
 else
-  echo '-- no compute-sanitizer: neither memory nor races are checked'
+  echo '-- compute-sanitizer not found: memory accesses and races are not checked'
 fi
 check 'benchmark' "$python" benchmarks/cuda_speed.py
 exit $code

@@ -1,10 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Hold the kernels to what the compiler says of them: check_cuda_resources.py BUILD_LOG.
+Check the resources that the CUDA kernels use: check_cuda_resources.py BUILD_LOG.
 
-The log is the output of a build with -Xptxas=-v. A kernel that spills registers to memory, or that was not built
-for all architectures, fails. Prints a line a kernel: the most registers, shared memory and stack of all architectures.
+The log is the output of a build with -Xptxas=-v. The check fails if a kernel spills registers to memory, or was not
+built for all architectures. It prints one line per kernel: the maximum of registers, shared memory and stack over all
+architectures.
 """
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _SHARED = re.compile(r'(\d+) bytes smem')
 
 
 def report(log: str) -> dict[str, dict[str, tuple[int, int, int, int]]]:
-    """Return (registers, bytes of shared memory, of stack, of what is spilled) by kernel and architecture."""
+    """Return (registers, bytes of shared memory, bytes of stack, spilled bytes) by kernel and architecture."""
     found: dict[str, dict[str, tuple[int, int, int, int]]] = defaultdict(dict)
     kernel = arch = ''
     stack = spilled = 0
@@ -39,14 +40,14 @@ def report(log: str) -> dict[str, dict[str, tuple[int, int, int, int]]]:
 
 
 def readable(names: list[str]) -> list[str]:
-    """Return the names as C++ has them, without namespaces and parameters."""
+    """Demangle the names, without namespaces and parameters."""
     plain = subprocess.run(['c++filt'], input='\n'.join(names), capture_output=True, text=True, check=True).stdout
     return [re.sub(r'tinychat::(cuda::)?|\(anonymous namespace\)::|\([^()]*\)$|^void ', '', name)
             for name in plain.splitlines()]
 
 
 def main() -> int:
-    """Print the report; 1 where a kernel fails."""
+    """Print the report. Return 1 if a kernel fails the check."""
     kernels = report(Path(sys.argv[1]).read_text())
     archs = {arch for by_arch in kernels.values() for arch in by_arch}
     bad = 0 if kernels else 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-# Name the apt package of each tool that is missing.
+# Check that the build tools are installed; print the apt packages of the missing ones.
 python=${PYTHON:-python3}
 missing=()
 need() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
@@ -19,6 +19,6 @@ if ((${#missing[@]})); then
   exit 2
 fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-  echo "tinychat: $("$python" --version) is too old; name 3.10 or newer: make PYTHON=python3.10 …" >&2
+  echo "tinychat: $("$python" --version) is too old; use 3.10 or newer: make PYTHON=python3.10 …" >&2
   exit 2
 fi

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Hear one answer through ROS 2: `demo.py --model DIRECTORY PROMPT`.
+Ask one question over ROS 2: `demo.py --model DIRECTORY PROMPT`.
 
-The node is a process of its own, the client another; they meet over DDS on this machine alone, in a domain
-of their own, so that a robot nearby hears nothing. Whatever ends the demo, Ctrl-C included, ends both.
+Node and client are two processes. They use a ROS domain that is limited to this machine, so that they do not disturb a
+robot on the network. Whatever ends the demo, Ctrl-C included, ends both.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from types import FrameType
 BIN = Path(sys.executable).parent
 PARAMETERS = Path(__file__).resolve().parents[1] / 'config' / 'demo.yaml'
 PR_SET_PDEATHSIG = 1
-PATIENCE = 10.0  # [s] for a process to end by itself
+PATIENCE = 10.0  # [s] before the next, stronger signal
 
 
 def environment(scratch: str) -> dict[str, str]:
-    """Return an environment for ROS 2 on this machine alone, logs included."""
-    # Domains 1..101 keep their ports below the ephemeral ones. Humble knows LOCALHOST_ONLY, others RANGE.
+    """Return environment variables that limit ROS 2 to this machine and write its logs to `scratch`."""
+    # Domains 1 to 101 use ports below the ephemeral ones. Humble has LOCALHOST_ONLY, newer distributions have RANGE.
     return os.environ | {
         'ROS_DOMAIN_ID': str(1 + os.getpid() % 101),
         'ROS_LOCALHOST_ONLY': '1' if os.environ.get('ROS_DISTRO') == 'humble' else '0',
@@ -38,13 +38,13 @@ def environment(scratch: str) -> dict[str, str]:
 
 
 def ends_with_us() -> None:
-    """Have the kernel end a child should we be killed; keep the terminal's Ctrl-C from it, we pass it on."""
+    """In a child: end when the parent is killed, and do not receive the terminal's Ctrl-C; the parent forwards it."""
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, asking ever less politely."""
+    """End a process with SIGINT, then SIGTERM, then SIGKILL."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
@@ -60,7 +60,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def run(model: str, prompt: str) -> int:
-    """Start the node, let the client talk to it, end both; return the exit code of what failed first."""
+    """Start the node and the client, wait, end both. Return the exit code of the one that failed first."""
     started: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix='tinychat-demo-') as scratch, \
             open(Path(scratch, 'node.txt'), 'wb+') as log:
@@ -79,20 +79,20 @@ def run(model: str, prompt: str) -> int:
             if client.returncode is not None:
                 return client.returncode
             log.seek(0)
-            print(f'demo: the node ended, saying:\n{log.read().decode(errors="replace")}', file=sys.stderr)
+            print(f'demo: the node exited; its output:\n{log.read().decode(errors="replace")}', file=sys.stderr)
             return node.returncode or 1
         except KeyboardInterrupt:
             return 130
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second Ctrl-C finds the cleaning under way.
-            for process in reversed(started):  # The client first: it cancels its goal.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleanup
+            for process in reversed(started):  # the client first, so that it cancels its goal
                 end(process)
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--model', required=True, help='directory of a split checkpoint')
-    parser.add_argument('prompt', help='what to say')
+    parser.add_argument('prompt', help='prompt to send')
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)

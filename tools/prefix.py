@@ -1,11 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Let every process of this virtual environment see it as an ament prefix.
+Make this virtual environment an ament prefix for every process in it.
 
-The Makefile places this as tinychat_prefix.py beside a .pth file that imports it, so that
-`.venv/bin/chat_node` works from any shell. The loader reads LD_LIBRARY_PATH only when a
-process starts: hence the second start.
+The Makefile copies this file as tinychat_prefix.py next to a .pth file that imports it, so that
+`.venv/bin/chat_node` works in any shell. The loader reads LD_LIBRARY_PATH only when a
+process starts, so Python executes itself again after setting it.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 
 
 def first(path: str, name: str) -> bool:
-    """Put a path first in a search path of the environment; tell whether it was missing."""
+    """Put a path first in a search path of the environment. Return whether it was missing."""
     paths = [part for part in os.environ.get(name, '').split(os.pathsep) if part]
     if path in paths:
         return False

@@ -3,7 +3,7 @@
 """
 Repair the CMake files of the ROS 2 wheels in this environment.
 
-They export two include directories of the machine that built them; CMake refuses paths that do not exist.
+They contain two include directories of the machine that built the wheels. CMake refuses paths that do not exist.
 """
 
 from __future__ import annotations

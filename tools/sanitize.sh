@@ -2,16 +2,16 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# The native runtime under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer: the C++ tests, then the
-# extension under the Python tests that give it the worst input and several threads. sanitize.sh PYTHON
+# Test the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer: first the C++ tests,
+# then the Python tests with bad input and several threads: sanitize.sh PYTHON
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1
 tests=(attention elementwise half isa matmul sampler thread_pool)
-# run NAME FLAGS LIBRARY: the library has to be there before Python.
+# run NAME FLAGS LIBRARY: builds and tests with FLAGS; LIBRARY must be loaded before Python.
 run() {
   local name=$1 flags=$2 library=$3
-  # -O1: at -O3 the kernels of seven instruction sets take an hour to compile with checks in them.
+  # -O1: with -O3 and the checks, the kernels of seven instruction sets take an hour to compile.
   cmake -S csrc -B "build/$name" -DPython_EXECUTABLE="$python" -DTINYCHAT_TESTS=ON -DCMAKE_BUILD_TYPE=Sanitize \
     -DCMAKE_CXX_FLAGS_SANITIZE="-O1 -g1 -fno-omit-frame-pointer $flags" \
     -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/build/$name/tinychat_core" > /dev/null
@@ -19,7 +19,7 @@ run() {
   echo "-- C++ tests, $name"
   ctest --test-dir "build/$name" --output-on-failure --no-tests=error -R "^($(IFS='|'; echo "${tests[*]}"))\$"
   echo "-- Python tests, $name"
-  # The package with the other extension in it; what Python still holds at its end is no leak of ours.
+  # A copy of the package with the checked extension. No leak detection: Python itself does not free everything at exit.
   rm -rf "build/$name/site" && mkdir -p "build/$name/site/tinychat_core"
   cp -r tinychat_core/. "build/$name/site/tinychat_core/"
   rm -f "build/$name/site/tinychat_core"/_tinychat*.so

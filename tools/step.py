@@ -3,7 +3,7 @@
 """
 Run one long step of the build: `step.py TITLE COMMAND…`.
 
-Its output is kept to one moving line, and shown in full only when it fails. Uses no more than Python itself.
+Shows only the last line of its output while it runs, and the last lines if it fails. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from threading import Thread
 import time
 from typing import IO
 
-TAIL = 60  # lines shown of a failed step
+TAIL = 60  # lines shown if a step fails
 
 
 def collect(stream: IO[str], lines: list[str]) -> None:
-    """Keep the lines of a command as it prints them."""
+    """Collect the output lines of a command."""
     for line in stream:
         if line.strip() and not line.startswith('WARNING'):
             lines.append(line.rstrip())
 
 
 def run(title: str, command: list[str]) -> int:
-    """Run a command, show what it is at, and return its exit code."""
+    """Run a command, show its progress, and return its exit code."""
     terminal = sys.stderr.isatty()
-    # A terminal gets a line twice a second that replaces the one before; a log gets one every ten.
+    # A terminal gets a line twice a second that replaces the previous one. A log gets one line every ten seconds.
     period, before, after = (0.5, '\r\033[K', '') if terminal else (10.0, '', '\n')
 
     def show(text: str) -> None:
