@@ -1,9 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure every family again and write the table of docs/families.md.
+Measure every family and update the table in docs/families.md.
 
-    cd test && python -m families.table
+    PYTHONPATH=test:test/core python -m families.table
 """
 from __future__ import annotations
 
