@@ -110,6 +110,15 @@ def no_head(made: dict[str, torch.Tensor]) -> None:
     del made['lm_head.weight']
 
 
+def phi3(made: dict[str, torch.Tensor]) -> None:
+    """Put q, k and v, gate and up into one matrix each."""
+    for i in range(2):
+        for whole, parts in (('self_attn.qkv', 'qkv'), ('mlp.gate_up', ('gate', 'up'))):
+            room, _, _ = whole.partition('.')
+            names = [f'model.layers.{i}.{room}.{part}_proj.weight' for part in parts]
+            made[f'model.layers.{i}.{whole}_proj.weight'] = torch.cat([made.pop(name) for name in names])
+
+
 def biases(*names: str, value: float = 1.0) -> Callable[[dict[str, torch.Tensor]], None]:
     def change(made: dict[str, torch.Tensor]) -> None:
         made |= {f'model.layers.{i}.{name}.bias': torch.full(
@@ -179,8 +188,24 @@ CASES: dict[str, list[Case]] = {
         configured(no_head, tie_word_embeddings=None)],
     'biases that config.json does not tell': [
         configured(biases(O_PROJ)), configured(biases('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'))],
-    '`rope_scaling` beside `rope_parameters`': [
+    '`rope_scaling` beside other `rope_parameters`': [
+        configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 1e4}),
+        configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5}, rope_theta=5e5)],
+    '`rope_scaling` beside `rope_parameters` whose base or rotated share it would drop': [
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5})],
+    "`partial_rotary_factor` where transformers' class rotates whole heads: all but Phi-3": [
+        configured(partial_rotary_factor=0.5),
+        configured(rope_scaling={'rope_type': 'default', 'partial_rotary_factor': 0.5}),
+        configured(rope_parameters={'rope_type': 'default', 'rope_theta': 1e4, 'partial_rotary_factor': 0.5})],
+    'the same beside scaled rotary positions, which transformers cannot run': [
+        configured(partial_rotary_factor=0.5, rope_scaling=LINEAR)],
+    'Phi-3 with a window and other `layer_types` than that of all layers': [
+        configured(phi3, model_type='phi3', sliding_window=64, layer_types=['full_attention', 'sliding_attention'])],
+    'Gemma 3: `attn_logit_softcapping`, `rope_parameters` for all layers alike, a `rope_scaling` with `type` instead '
+    'of `rope_type`': [
+        configured(model_type='gemma3_text', attn_logit_softcapping=50.0),
+        configured(model_type='gemma3_text', rope_parameters={'rope_type': 'default', 'rope_theta': 1e6}),
+        configured(model_type='gemma3_text', rope_scaling={'type': 'linear', 'factor': 2.0})],
     'a model for embeddings or classes': [
         configured(architectures=['LlamaModel']), configured(files={'modules.json': '[]'}),
         configured(architectures=['LlamaForSequenceClassification'])],

@@ -12,7 +12,7 @@ import numpy as np
 from tinychat_core.families import gemma2
 from tinychat_core.families.config import Config
 from tinychat_core.families.family import Gguf
-from tinychat_core.families.rope import inverse_frequencies, kind_of, parameters, table
+from tinychat_core.families.rope import inverse_frequencies, kind_of, table
 from tinychat_core.families.windows import windows
 
 # What a configuration of text within another one leaves out.
@@ -33,14 +33,20 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def _describe(config: Config) -> dict[str, Any]:
-    period = config.size('sliding_window_pattern', config.size('_sliding_window_pattern', 6))
-    scaling = parameters(config)
+    period = config.size('sliding_window_pattern', 6)
+    config.only('attn_logit_softcapping')  # of Gemma 2; the class of Gemma 3 has the option and does not read it
+    newer = {name: value for name, value in config.mapping('rope_parameters').items() if value is not None}
+    local, whole = (newer.pop(name, {}) for name in ('sliding_attention', 'full_attention'))
+    if newer or not isinstance(local, dict) or not isinstance(whole, dict):  # transformers has none for all layers
+        raise config.unsupported('rope_parameters')
+    older = config.mapping('rope_scaling')
+    if 'rope_type' not in older and older.get('type', 'default') != 'default':  # transformers does not scale then
+        raise config.unsupported('rope_scaling')
     config.served('rope_local_base_freq')
     description = gemma2.common(config.without('rope_scaling', 'rope_parameters'))
     head_dim, context = description['head_dim'], description['context_length']
-    local = scaling.pop('sliding_attention', None) or {}
     whole = {'rope_theta': config.number('rope_theta', 1e6), 'partial_rotary_factor': 1.0,
-             'original_max_position_embeddings': context, **(scaling.pop('full_attention', None) or scaling)}
+             'original_max_position_embeddings': context, **whole, **older}
     # Other ways than linear scaling would also scale cos and sin, in the layers with a window too.
     if kind_of(whole) not in ('default', 'linear') or kind_of(local) != 'default':
         raise config.unsupported('rope_parameters' if config.get('rope_parameters') else 'rope_scaling')

@@ -20,6 +20,7 @@ def describe(config: Config) -> dict[str, Any]:
     for option in ('clip_qkv', 'prefix_lm', 'qk_ln', 'qk_gn', 'rope', 'attn_uses_sequence_id'):
         attention.only(option, False)
     attention.only('sliding_window_size', -1)
+    attention.only('alibi_bias_max', 8)  # transformers has no other, whatever is written here
     config.only('no_bias', True)
     config.only('norm_type', 'low_precision_layernorm', 'layernorm')
     config.only('logit_scale')
@@ -36,7 +37,7 @@ def describe(config: Config) -> dict[str, Any]:
         'norm_eps': config.number('layer_norm_epsilon', 1e-5),
         'activation': 'gelu',
         'gated': False,
-        'alibi_slopes': alibi_slopes(heads, attention.number('alibi_bias_max', 8)),
+        'alibi_slopes': alibi_slopes(heads),
         'tied_head': bool(config.get('tie_word_embeddings', True)),
         **config.tokens(),
     }
@@ -45,10 +46,10 @@ def describe(config: Config) -> dict[str, Any]:
     return description
 
 
-def alibi_slopes(heads: int, bias_max: float) -> list[float]:
+def alibi_slopes(heads: int) -> list[float]:
     """Return ALiBi's slope of each head (Press et al., 2022), as MPT orders them for other than powers of two."""
     power = 1 << math.ceil(math.log2(heads))
-    slopes = [2.0 ** (-(i + 1) * bias_max / power) for i in range(power)]
+    slopes = [2.0 ** (-(i + 1) * 8 / power) for i in range(power)]
     return slopes if power == heads else (slopes[1::2] + slopes[::2])[:heads]
 
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.errors import shown, UnsupportedModelError
 from tinychat_core.families.config import Config
 
 _LARGEST = 1e15  # above any base, factor or context; NaN and infinity are not below it
 
-# What stays as it is when another way of scaling is added.
+# What a model has whatever the way of scaling.
 _OF_ANY_KIND = ('rope_theta', 'partial_rotary_factor')
 
 Frequencies = npt.NDArray[np.float64]
@@ -45,7 +45,8 @@ def rope(config: Config, head_dim: int, context: int, *, theta: float = 10000.0)
     parameters are missing.
     """
     scaling = {'rope_theta': config.number('rope_theta', theta),
-               'partial_rotary_factor': config.number('partial_rotary_factor', 1.0), **parameters(config)}
+               'partial_rotary_factor': config.number('partial_rotary_factor', 1.0)}
+    scaling |= parameters(config, scaling)
     # Phi-3 has it beside the other parameters, and there it comes first.
     if config.get('original_max_position_embeddings') is not None:
         scaling['original_max_position_embeddings'] = config.size('original_max_position_embeddings')
@@ -56,13 +57,24 @@ def rope(config: Config, head_dim: int, context: int, *, theta: float = 10000.0)
     return {'context_length': extended, **table(scaling, head_dim, context)}
 
 
-def parameters(config: Config) -> dict[str, Any]:
-    """Return the parameters of scaling, whichever of the two options has them, the older one first."""
+def parameters(config: Config, beside: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the parameters of scaling: all of `rope_scaling` where there is one, else those of `rope_parameters`.
+
+    So does transformers 5, and takes base and rotated share of a `rope_scaling` without them from `beside`, the
+    options next to it. Where `rope_parameters` has others, UnsupportedModelError says so: that is hardly meant.
+    """
     older, newer = ({name: value for name, value in config.mapping(option).items() if value is not None}
                     for option in ('rope_scaling', 'rope_parameters'))
-    if kind_of(older) != kind_of(newer) and ('rope_type' in older or 'type' in older):
-        newer = {name: newer[name] for name in _OF_ANY_KIND if name in newer}
-    return {**newer, **older}
+    if not older:
+        return newer
+    for name in _OF_ANY_KIND:
+        if name in newer and newer[name] != older.get(name, beside[name]):
+            raise UnsupportedModelError(
+                f'{name} = {shown(newer[name])} of rope_parameters does not count beside rope_scaling, and '
+                f'{shown(older.get(name, beside[name]))} is hardly meant: write {name} into rope_scaling, or all into '
+                'rope_parameters')
+    return older
 
 
 def kind_of(scaling: Mapping[str, Any]) -> Any:
@@ -76,6 +88,8 @@ def table(scaling: Mapping[str, Any], head_dim: int, context: int) -> dict[str, 
         if name not in _KNOWN:
             raise _unsupported(name, value)
     kind = kind_of(scaling)
+    if kind not in ('longrope', 'su') and ('short_factor' in scaling or 'long_factor' in scaling):
+        raise UnsupportedModelError(f"short_factor and long_factor of the rope are not supported for the type '{kind}'")
     theta, share = _number(scaling, 'rope_theta'), _number(scaling, 'partial_rotary_factor')
     dim = int(head_dim * share)
     if not 0 < dim <= head_dim or dim % 2:

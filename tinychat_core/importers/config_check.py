@@ -1,6 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a directory's config.json says, compared with its tensors: where they differ, a warning says what is taken."""
+"""
+What a directory's config.json says, compared with its tensors and with what transformers 5 reads of it.
+
+Where they differ, a warning says what is taken.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,25 @@ from typing import Any
 
 import numpy as np
 
+from tinychat_core.errors import shown, UnsupportedModelError
+from tinychat_core.families.rope import kind_of
 from tinychat_core.importers.packed_source import PackedSource
 from tinychat_core.importers.source import Source
 
 _log = logging.getLogger(__name__)
 
 _BIASED = ('attention_bias', 'mlp_bias', 'bias', 'use_bias', 'qkv_bias')
+# Model types whose classes rotate whole heads.
+_WHOLE_HEADS = ('llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3_text', 'falcon')
 _WRITERS = ('ForCausalLM', 'LMHeadModel', 'ForConditionalGeneration')
 _EMBEDDERS = ('modules.json', 'config_sentence_transformers.json', '1_Pooling')
 
 
 def check_config(directory: Path, config: Mapping[str, Any]) -> None:
     """Warn where a model was not made to write text, or has its rotary positions twice."""
-    if config.get('rope_scaling') and config.get('rope_parameters'):
-        _log.warning('%s: its config.json has rope_scaling and rope_parameters; rope_scaling is taken, with the '
-                     'rope_theta of rope_parameters', directory)
+    older, newer = config.get('rope_scaling'), config.get('rope_parameters')
+    if older and newer and older != newer and config.get('model_type') != 'gemma3_text':
+        _log.warning('%s: its config.json has rope_scaling and rope_parameters; rope_scaling is taken', directory)
     classes = config.get('architectures')
     named = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else None
     found = next((name for name in _EMBEDDERS if (directory / name).exists()), None)
@@ -33,6 +41,48 @@ def check_config(directory: Path, config: Mapping[str, Any]) -> None:
         _log.warning('%s was made for embeddings (it has %s), and writes text here', directory, found)
     elif named is not None and not named.endswith(_WRITERS):
         _log.warning('%s: architectures = %s: it was not made to write text, and writes text here', directory, named)
+
+
+def as_read_by_transformers(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the options without those that transformers' class of this model type does not read; a warning says which.
+
+    Other tools do read them: what this decoder does with them is for GGUF files, whose makers mean them.
+    Raises UnsupportedModelError where transformers cannot run what they say.
+    """
+    made = dict(config)
+    if isinstance(made.get('text_config'), dict):
+        made['text_config'] = as_read_by_transformers(directory, {'model_type': 'gemma3_text', **made['text_config']})
+    model_type = made.get('model_type')
+    if model_type in _WHOLE_HEADS:
+        _leave_out_share(directory, made)
+    types = made.get('layer_types')
+    if model_type == 'phi3' and types is not None:
+        del made['layer_types']
+        if made.get('sliding_window') is not None and not (
+                isinstance(types, list) and set(types) <= {'sliding_attention'}):
+            _log.warning('%s: layer_types is not read for the model type %s, as in transformers: all layers have the '
+                         'sliding_window', directory, model_type)
+    return made
+
+
+def _leave_out_share(directory: Path, config: dict[str, Any]) -> None:
+    """Take `partial_rotary_factor` out of the options, and out of those of the rotary positions."""
+    found = [config]
+    for name in ('rope_scaling', 'rope_parameters'):
+        if isinstance(config.get(name), dict):
+            config[name] = {key: dict(value) if isinstance(value, dict) else value
+                            for key, value in config[name].items()}
+            found += [config[name], *(value for value in config[name].values() if isinstance(value, dict))]
+    shares = [options.pop('partial_rotary_factor', None) for options in found]
+    share = next((share for share in shares if share not in (None, 1)), None)
+    if share is None:
+        return
+    if any(kind_of(options) != 'default' for options in found[1:]):
+        raise UnsupportedModelError(f'{directory}: partial_rotary_factor = {shown(share)} beside scaled rotary '
+                                    f"positions is not supported for the model type '{config['model_type']}'")
+    _log.warning('%s: partial_rotary_factor = %s is not read for the model type %s, as in transformers: whole heads '
+                 'are rotated', directory, shown(share), config['model_type'])
 
 
 def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool:

@@ -22,7 +22,7 @@ from tinychat_core.families import describe, family_of
 from tinychat_core.families.config import Config, end_tokens
 from tinychat_core.families.family import Names
 from tinychat_core.importers import autoawq
-from tinychat_core.importers.config_check import check_biases, check_config, own_head
+from tinychat_core.importers.config_check import as_read_by_transformers, check_biases, check_config, own_head
 from tinychat_core.importers.llm_awq import PtFile
 from tinychat_core.importers.packed_source import PackedSource, TensorFile
 from tinychat_core.importers.quantization_config import beside, check_packed, OLD_FILES, packing_of
@@ -52,7 +52,8 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     config = read_json(directory, 'config.json')
     options = _quantization(directory, config)
     packing = None if options is None else packing_of(options, str(directory))
-    family, model = family_of(config), describe(config)
+    family = family_of(config)
+    model = describe(as_read_by_transformers(directory, config))
     if lexists(directory / 'generation_config.json'):
         ends = end_tokens(read_json(directory, 'generation_config.json').get('eos_token_id'))
         if ends:

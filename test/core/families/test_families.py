@@ -138,6 +138,13 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
     (MPT, {'norm_type': 'rmsnorm'}, "norm_type = 'rmsnorm' is not supported"),
     (FALCON, {'apply_residual_connection_post_layernorm': True}, 'apply_residual_connection_post_layernorm = True'),
     (GEMMA, {'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0}}, 'rope_scaling = '),
+    # transformers reads none of these, and other tools do.
+    (GEMMA, {'rope_scaling': {'type': 'linear', 'factor': 4.0}}, 'rope_scaling = '),
+    (GEMMA, {'rope_parameters': {'rope_type': 'linear', 'factor': 4.0}}, 'rope_parameters = '),
+    (GEMMA, {'attn_logit_softcapping': 50.0}, 'attn_logit_softcapping = 50.0 is not supported'),
+    (MPT, {'attn_config': {'alibi_bias_max': 4}}, 'alibi_bias_max = 4 is not supported'),
+    (SMOLLM2, {'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0, 'short_factor': [1.0] * 32}},
+     "short_factor and long_factor of the rope are not supported for the type 'yarn'"),
 ])
 def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], changes: dict[str, Any],
                                                        reason: str) -> None:

@@ -11,6 +11,7 @@ import small_huggingface as small
 from test_huggingface import imported
 import torch
 
+from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families import describe
 
 LINEAR = {'type': 'linear', 'factor': 4.0}
@@ -30,11 +31,29 @@ def test_a_copy_of_the_embedding_stays_tied(tmp_path: Path) -> None:
     assert model.manifest.model['tied_head'] is True
 
 
-@pytest.mark.parametrize('newer', [{'rope_type': 'default', 'rope_theta': 5e5}, {
-    'rope_type': 'yarn', 'factor': 2.0, 'rope_theta': 5e5, 'original_max_position_embeddings': 64}])
-def test_scaling_that_was_added_in_the_older_way_counts_and_the_base_stays(newer: dict[str, float]) -> None:
-    both = describe({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_parameters': newer})
-    assert both == describe({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_theta': 5e5})
+@pytest.mark.parametrize(('newer', 'older', 'top', 'theta'), [
+    ({'rope_type': 'default', 'rope_theta': 5e5}, {**LINEAR, 'rope_theta': 5e5}, {}, 5e5),
+    ({'rope_type': 'default', 'rope_theta': 5e5}, LINEAR, {'rope_theta': 5e5}, 5e5),
+    ({'rope_type': 'yarn', 'factor': 2.0, 'rope_theta': 1e4}, LINEAR, {}, 1e4),
+    ({'rope_type': 'yarn', 'factor': 2.0}, LINEAR, {'rope_theta': 5e5}, 5e5),
+    ({**LINEAR, 'rope_theta': 5e5}, {}, {}, 5e5),
+])
+def test_scaling_in_the_older_way_replaces_the_newer_one(newer: dict[str, float], older: dict[str, float],
+                                                         top: dict[str, float], theta: float) -> None:
+    both = describe({**small.CONFIG, 'rope_scaling': older, 'rope_parameters': newer, **top})
+    assert both == describe({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_theta': theta})
+
+
+@pytest.mark.parametrize(('newer', 'older', 'top'), [
+    ({'rope_type': 'default', 'rope_theta': 5e5}, LINEAR, {}),  # transformers takes 10000
+    ({'rope_type': 'default', 'rope_theta': 5e5}, LINEAR, {'rope_theta': 1e6}),
+    ({'rope_type': 'default', 'rope_theta': 5e5}, {**LINEAR, 'rope_theta': 1e6}, {}),
+    ({'rope_type': 'default', 'partial_rotary_factor': 0.5}, LINEAR, {}),
+])
+def test_a_base_that_the_older_way_would_drop_is_told(newer: dict[str, float], older: dict[str, float],
+                                                      top: dict[str, float]) -> None:
+    with pytest.raises(UnsupportedModelError, match='of rope_parameters does not count beside rope_scaling'):
+        describe({**small.CONFIG, 'rope_scaling': older, 'rope_parameters': newer, **top})
 
 
 def test_a_token_of_minus_one_is_none() -> None:
