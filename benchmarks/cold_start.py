@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A checkpoint from the disk, in turn with dd: `cold_start.py CHECKPOINT [ROUNDS]`.
+Time loading a checkpoint from disk against dd: `cold_start.py CHECKPOINT [ROUNDS]`.
 
-Before each reading the page cache of its files is dropped. Prints seconds and MB/s, verified in full: dd past the page
-cache, the mapped load (to the open engine), the copy into memory of the host.
+The files are dropped from the page cache before each measurement. Prints seconds and MB/s, with full verification, for
+dd with O_DIRECT, for the mapped load until the engine is open, and for the copy into host memory.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOAD = ('import sys, time\nfrom tinychat_core.engine import Engine\nstart = time
 
 
 def drop(files: list[Path]) -> None:
-    """Let the page cache forget the files."""
+    """Drop the files from the page cache."""
     for file in files:
         descriptor = os.open(file, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -28,7 +28,7 @@ def drop(files: list[Path]) -> None:
 
 
 def seconds(way: str, checkpoint: Path, files: list[Path]) -> float:
-    """Return how long one reading took."""
+    """Return the time of one load [s]."""
     drop(files)
     if way == 'dd':
         start = perf_counter()
@@ -40,7 +40,7 @@ def seconds(way: str, checkpoint: Path, files: list[Path]) -> float:
 
 
 def main(checkpoint: Path, rounds: int) -> None:
-    """Measure in turn and print the table."""
+    """Measure all ways in turn and print a table."""
     files = sorted(checkpoint.glob('*.safetensors'))
     size = sum(file.stat().st_size for file in files)
     print('| way | ' + ' | '.join(f'round {i + 1} [s]' for i in range(rounds)) + ' | best [MB/s] |')

@@ -1,9 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What others take for the same on a CUDA device: cuda_peers.py PEER BANDWIDTH, or cuda_peers.py transformers SHAPE….
+Measure other runtimes on a CUDA device: cuda_peers.py PEER BANDWIDTH, or cuda_peers.py transformers SHAPE….
 
-Prints JSON lines as they come, so that who waits may stop waiting.
+Prints each result at once as a JSON line, so that the caller can stop this process at any time.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = ((12288, 4096), (4096, 4096), (22016, 4096), (4096, 11008), (11008, 409
 
 
 def products(peer: str, bandwidth: float) -> None:
-    """Print the products of a peer; `bandwidth` of a large copy in bytes a second."""
+    """Print the matrix-vector products of a peer. `bandwidth` is that of a large copy [bytes/s]."""
     import torch
 
     make, format_, group = PEERS[peer]
@@ -26,7 +26,7 @@ def products(peer: str, bandwidth: float) -> None:
         copies = max(4, 4 * torch.cuda.get_device_properties(0).L2_cache_size // nbytes + 1)
         try:
             seconds = _time([make(rows, cols) for _ in range(copies)])
-        except Exception as error:  # a peer that is not there, or does not serve this device
+        except Exception as error:  # a peer that is not installed or does not support this device
             print(f'{peer} {rows} x {cols}: {type(error).__name__}: {str(error)[:200]}', file=sys.stderr)
             continue
         print(json.dumps({'by': peer, 'format': format_, 'group_size': group, 'rows': rows, 'cols': cols, 'tokens': 1,
@@ -36,7 +36,7 @@ def products(peer: str, bandwidth: float) -> None:
 
 
 def _time(products: list[Callable[[], Any]]) -> float:
-    """Return the seconds of a product: all of them, each with its own weights, in a graph; median of 9 launches."""
+    """Return the time per product [s] in a CUDA graph of all products, each with its own weights; median of 9 runs."""
     import torch
 
     stream = torch.cuda.Stream()
@@ -96,19 +96,19 @@ PEERS: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, int]] = {
 
 
 def transformers_models(names: list[str]) -> None:
-    """Print the figures of each shape."""
+    """Print the results of each shape."""
     import torch
 
     for name in names:
         try:
             print(json.dumps({'model': name, **transformers_model(name)}), flush=True)
-        except Exception as error:  # one that has no room, say
+        except Exception as error:  # for example out of memory
             print(f'transformers {name}: {type(error).__name__}: {str(error)[:200]}', file=sys.stderr)
         torch.cuda.empty_cache()
 
 
 def transformers_model(name: str, context: int = 4, new_tokens: int = 30, prompt: int = 512) -> dict[str, float]:
-    """Return milliseconds a token, and of a prompt, of transformers in FP16 on random weights."""
+    """Return milliseconds per token and per prompt of transformers in FP16, with random weights."""
     import torch
     import transformers
 

@@ -1,18 +1,21 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-TinyChat on a CUDA device beside its peers, all in one run of less than eight minutes.
+Compare TinyChat with its peers on a CUDA device, in one run of less than eight minutes.
 
     python benchmarks/cuda_speed.py [--minutes 8] [--out build/cuda-speed]
 
-Needs the package (`TINYCHAT_CUDA_ARCHS=native make setup`), matplotlib, and torch with CUDA; transformers and gemlite
-are compared with where they can be imported. Products: ours of every format, torch's `_weight_int4pack_mm`,
-gemlite's, cuBLAS fp16. Models: the shapes of the original's table on random weights, 4 tokens of context and 200 new
-ones, chosen on the device, INT4 and FP16, and transformers' FP16; of the first one also a KV cache of bytes, eight bits
-with activations of eight and of 16, a prompt of 512 tokens, and a context of 4096. Choices: a token of a small model by
-what is asked of its logits.
-Leaves `speed.json` and `speed.png`; what there is no time left for is left out, and the table says so. What peers take
-comes last.
+Needs the package (`TINYCHAT_CUDA_ARCHS=native make setup`), matplotlib, and torch with CUDA. transformers and gemlite
+take part if they are installed. Measures:
+
+- Matrix-vector products: ours in every format, torch's `_weight_int4pack_mm`, gemlite's, cuBLAS fp16.
+- Models: the shapes of llm-awq's table with random weights, 4 tokens of context and 200 new tokens, sampled on the
+  device, in INT4 and FP16, and transformers in FP16. For the first model also an int8 KV cache, W8A8, W8A16, a prompt
+  of 512 tokens and a context of 4096.
+- Sampling: the time per token of a small model with different sampling parameters.
+
+Writes `speed.json` and `speed.png`. Measurements that no longer fit into the time are skipped, and the table says so.
+Peers are measured last.
 """
 from __future__ import annotations
 
@@ -29,19 +32,19 @@ from typing import Any
 
 from cuda_peers import PEERS
 
-# The seven of the original's table, small ones first; the baseline needs 2 bytes a weight on the device.
+# The seven models of llm-awq's table, small ones first. The FP16 baseline needs 2 bytes per weight on the device.
 MODELS = ('llama-2-7b', 'vicuna-7b', 'mpt-7b', 'falcon-7b', 'llama-2-13b', 'vicuna-13b', 'mpt-30b')
-# Milliseconds a token of the original on an A6000: fp16, int4.
+# Milliseconds per token of llm-awq's TinyChat on an A6000: fp16, int4.
 ORIGINAL: dict[str, tuple[float | None, float]] = {
     'llama-2-7b': (27.14, 8.71), 'llama-2-13b': (47.28, 14.64), 'vicuna-7b': (26.06, 8.39),
     'vicuna-13b': (44.91, 13.46), 'mpt-7b': (22.79, 7.99), 'mpt-30b': (None, 28.15), 'falcon-7b': (39.44, 11.71)}
-# Label -> precision, KV cache: what is measured of each model, and what more of the first one.
+# Label -> precision, KV cache: measured for each model, and in addition for the first one.
 SETTINGS = {'int4': ('W4A16', 'auto'), 'fp16': ('W16A16', 'auto')}
 MORE = {'int4_kv8': ('W4A16', 'int8'), 'w8a8': ('W8A8', 'auto'), 'w8a16': ('W8A16', 'auto')}
 NEW_TOKENS = 200
 LONG = 4096 - NEW_TOKENS
 SMALL = 'smollm2-135m'
-# How a token is chosen: what the sampler is told, and whether half of the vocabulary is forbidden.
+# Kinds of sampling: parameters of the sampler, and whether a mask forbids half of the vocabulary.
 CHOICES: dict[str, tuple[dict[str, Any], bool]] = {
     'greedy': ({}, False), 'top-k 40, penalty, mask': (
         {'temperature': 0.8, 'top_k': 40, 'top_p': 0.95, 'repetition_penalty': 1.1}, True),
@@ -50,10 +53,10 @@ Row = dict[str, Any]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print the tables, and leave the figures."""
+    """Measure, print the tables and save the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, default=8, help='when to stop (default: 8)')
-    parser.add_argument('--out', type=Path, default=Path('build/cuda-speed'), help='directory of the results')
+    parser.add_argument('--minutes', type=float, default=8, help='stop after this time (default: 8)')
+    parser.add_argument('--out', type=Path, default=Path('build/cuda-speed'), help='directory for the results')
     parser.add_argument('--models', default=','.join(MODELS), help='shapes of `tinychat bench`, separated by commas')
     parser.add_argument('--from-json', type=Path, help='print the tables of an earlier run again')
     args = parser.parse_args(argv)
@@ -72,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure(models: Sequence[str], end: float) -> dict[str, Any]:
-    """Return device, products, models and choices, and how long each took, as far as time reaches."""
+    """Return the device, and the results that fit into the time: products, models, sampling, each with its duration."""
     from tinychat_core import _tinychat
     from tinychat_core.bench.kernels import measure_products
     from tinychat_core.cuda import usable_library
@@ -107,7 +110,7 @@ def measure(models: Sequence[str], end: float) -> dict[str, Any]:
 
 
 def model(name: str, whole: bool, end: float) -> Row:
-    """Return the figures of a model, all that there are where it is the `whole` one, as far as time reaches."""
+    """Return the results of a model that fit into the time; all kinds of results if it is the `whole` one."""
     if monotonic() >= end:
         return {'model': name, 'skipped': 'no time left'}
     row: Row = {'model': name}
@@ -123,7 +126,7 @@ def model(name: str, whole: bool, end: float) -> Row:
 
 
 def choices(tokens: int = 100) -> Iterator[Row]:
-    """Yield the milliseconds of a token of a small model, chosen on the device or of a row that crosses to the host."""
+    """Yield milliseconds per token of a small model, sampled on the device or from logits copied to the host."""
     import numpy as np
 
     from tinychat_core._tinychat import Sampler
@@ -141,25 +144,26 @@ def choices(tokens: int = 100) -> Iterator[Row]:
             begin = monotonic()
             sampler.accept(engine.sample(cache, [token], sampler, allowed if masked else None))
             times.append(monotonic() - begin)
-        yield {'choice': name, 'ms': 1e3 * median(times[4:])}  # the first ones load kernels and record a graph
+        yield {'choice': name, 'ms': 1e3 * median(times[4:])}  # the first ones load kernels and record a CUDA graph
     engine.close()
 
 
 def bench(name: str, precision: str, kv_cache: str, contexts: Iterable[int], seconds: float) -> list[Row]:
-    """Return what `tinychat bench` finds of a shape, one context after the other."""
+    """Return the results of `tinychat bench` for a shape, one per context."""
     lines = lines_of([sys.executable, '-m', 'tinychat_core.cli', 'bench', '--shape', name, '--precision', precision,
                       '--kv-cache', kv_cache, '--backend', 'cuda', '--json', '--context', ','.join(map(str, contexts)),
                       '--new-tokens', str(NEW_TOKENS)], seconds)
-    return [line for line in lines if 'decode_tokens_per_s' in line]  # one that does not fit tells its plan
+    # The line of a shape that does not fit has its memory plan instead.
+    return [line for line in lines if 'decode_tokens_per_s' in line]
 
 
 def peer_lines(seconds: float, *arguments: str) -> list[Row]:
-    """Return what a peer finds, as far as time reaches."""
+    """Return the results of a peer that fit into the time."""
     return lines_of([sys.executable, str(Path(__file__).with_name('cuda_peers.py')), *arguments], seconds)
 
 
 def lines_of(command: list[str], seconds: float) -> list[Row]:
-    """Return the JSON lines of a process, those that came until it failed or time was over."""
+    """Return the JSON lines that a process printed before it ended or the time was over."""
     if seconds <= 0:
         return []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -175,7 +179,7 @@ def lines_of(command: list[str], seconds: float) -> list[Row]:
 
 
 def tables(found: dict[str, Any]) -> list[str]:
-    """Return the lines of both tables."""
+    """Return the lines of the tables."""
     lines = [f'{found["device"]["name"]}: a large copy moves {found["copy_gb_per_s"]:.0f} GB/s', '',
              f'{"rows":>6} {"cols":>6} {"format":>7} {"group":>5} {"by":<20} {"µs":>9} {"GB/s":>8} {"of a copy":>9}']
     order = sorted(found['products'], key=lambda p: (p['rows'] * p['cols'], p['rows'], p['format'], p['microseconds']))
@@ -212,7 +216,7 @@ def tables(found: dict[str, Any]) -> list[str]:
 
 
 def plot(models: list[Row], path: Path) -> None:
-    """Draw milliseconds a token, three bars a model."""
+    """Draw milliseconds per token, three bars per model."""
     from matplotlib.figure import Figure
 
     rows = [row for row in models if 'skipped' not in row]
@@ -222,7 +226,7 @@ def plot(models: list[Row], path: Path) -> None:
                                       ('int4_ms', 'TinyChat INT4'))):
         axes.bar([x + 0.27 * (i - 1) for x in range(len(rows))], [row.get(key) or 0 for row in rows], 0.25, label=label)
     axes.set_xticks(range(len(rows)), [row['model'] for row in rows], rotation=20)
-    axes.set_ylabel('milliseconds a token')
+    axes.set_ylabel('milliseconds per token')
     axes.legend()
     figure.savefig(path, dpi=120)
 

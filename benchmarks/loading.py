@@ -1,11 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Memory and time of loading the LLaMA-2-7B shape, beside its peers: `loading.py DIRECTORY [--peers PYTHON]`.
+Measure memory and time of loading the LLaMA-2-7B shape, also with peers: `loading.py DIRECTORY [--peers PYTHON]`.
 
-DIRECTORY has, or is given, random weights: 7b (a split checkpoint, 4 bits) and, for the peers, 7b.gguf (4 bits) and
-7b-bf16 (of Hugging Face, 13.5 GB). PYTHON is that of the peers' environment, which benchmarks/peers.py makes. Prints a
-Markdown table; `--plot F.png` draws the memory curves (needs matplotlib).
+Random weights are created in DIRECTORY if they are missing: 7b (a split checkpoint, 4 bits) and, for the peers, 7b.gguf
+(4 bits) and 7b-bf16 (Hugging Face format, 13.5 GB). PYTHON belongs to the peers' environment, which benchmarks/peers.py
+creates. Prints a Markdown table. `--plot F.png` draws the memory over time (needs matplotlib).
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTEXT = 512
 
 
 def measured(python: str, runtime: str, model: Path) -> dict[str, Any]:
-    """Return what a process of its own found; the model's files are in the page cache before."""
+    """Measure in a separate process. The model's files are read into the page cache first."""
     for file in model.iterdir() if model.is_dir() else [model]:
         subprocess.run(['cat', file], stdout=subprocess.DEVNULL, check=True)
     run = subprocess.run([python, str(HERE / 'loading_run.py'), runtime, str(model), str(CONTEXT)],
@@ -35,33 +35,33 @@ def measured(python: str, runtime: str, model: Path) -> dict[str, Any]:
 
 
 def row(figures: dict[str, Any]) -> str:
-    """Return a line of the table."""
+    """Return one row of the table."""
     return (f'| {figures["runtime"]} | {figures["loaded_s"]:.2f} | {figures["first_token_s"]:.2f} | '
             f'{figures["peak_anon"] / 2**20:,.0f} | {figures["VmHWM"] / 2**20:,.0f} | '
             f'{figures["major_faults_second_half"]} |')
 
 
 def plot(runs: list[dict[str, Any]], path: Path) -> None:
-    """Draw anonymous and mapped memory over time, a panel a runtime."""
+    """Draw anonymous and mapped memory over time, one panel per runtime."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 2.2 * len(runs)), layout='constrained')
     for axes, figures in zip(figure.subplots(len(runs), sharex=True, squeeze=False)[:, 0], runs, strict=True):
         times, anon, file = zip(*figures['curve'], strict=True)
         axes.stackplot(times, [a / 2**20 for a in anon], [f / 2**20 for f in file],
-                       labels=['anonymous', 'of files'])
+                       labels=['anonymous', 'mapped files'])
         axes.axvline(figures['first_token_s'], color='black', linewidth=0.8)
-        axes.set(title=f'{figures["runtime"]} (the line: the first token)', ylabel='MiB')
+        axes.set(title=f'{figures["runtime"]} (line: first token)', ylabel='MiB')
     axes.set_xlabel('seconds since the start')
     axes.legend(loc='lower right')
     figure.savefig(path, dpi=120)
 
 
 def main() -> None:
-    """Measure, print, draw."""
+    """Measure, print the table, draw the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('directory', type=Path)
-    parser.add_argument('--peers', metavar='PYTHON', help='of an environment with llama-cpp-python and transformers')
+    parser.add_argument('--peers', metavar='PYTHON', help='Python that has llama-cpp-python and transformers')
     parser.add_argument('--plot', type=Path)
     args = parser.parse_args()
     checkpoint, gguf, floats = (args.directory / name for name in ('7b', '7b.gguf', '7b-bf16'))

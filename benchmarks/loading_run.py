@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-One load in a process of its own: `loading_run.py RUNTIME MODEL CONTEXT`, the figures as one line of JSON.
+Load a model once and print the measurements as one line of JSON: `loading_run.py RUNTIME MODEL CONTEXT`.
 
-RUNTIME: mapped, staged, early (no wait for the verification), size (no verification), or of a peer llama-mmap,
-llama-read, transformers. 32 tokens follow one of prompt.
+RUNTIME: mapped, staged, early (does not wait for the verification), size (no verification), or a peer: llama-mmap,
+llama-read, transformers. After loading, generates 32 tokens from a prompt of one token.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKENS = 32
 
 
 def status(*names: str) -> dict[str, int]:
-    """Return fields of /proc/self/status in bytes."""
+    """Return fields of /proc/self/status [bytes]."""
     lines = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
     return {name: int(lines[name].split()[0]) * 1024 for name in names}
 
@@ -29,7 +29,7 @@ class Watch:
     """Samples memory in a thread: (seconds, RssAnon, RssFile)."""
 
     def __init__(self) -> None:
-        """Begin."""
+        """Start sampling."""
         self.curve: list[tuple[float, int, int]] = []
         self._start, self._end = perf_counter(), Event()
         self._thread = Thread(target=self._sample, daemon=True)
@@ -41,13 +41,13 @@ class Watch:
             self.curve.append((perf_counter() - self._start, now['RssAnon'], now['RssFile']))
 
     def stop(self) -> None:
-        """End."""
+        """Stop sampling."""
         self._end.set()
         self._thread.join()
 
 
 def faults() -> int:
-    """Return the major page faults so far."""
+    """Return the number of major page faults so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
 
 

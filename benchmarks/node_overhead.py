@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 r"""
-What the node costs beside the core: tokens per second, time to first token, cancel, and follow-up turns.
+Measure the overhead of the node over the core: tokens per second, time to first token, cancel and follow-up turns.
 
-The node is a process of its own, this one is its only client; all times are taken here, so that they include the
-middleware. Core and node take turns, and medians are compared:
+The node runs in its own process, and this process is its only client. All times are measured here, so they include the
+middleware. Core and node are measured in turn, and their medians compared:
 
     .venv/bin/python benchmarks/node_overhead.py --model models/smollm2-135m-instruct
     .venv/bin/python benchmarks/node_overhead.py --only decode \
@@ -41,10 +41,10 @@ DEEP = QoSProfile(depth=1000)
 
 
 class Asked:
-    """A goal and the moments of its life, on this process's clock [s]."""
+    """A goal and the times of its events, on this process's clock [s]."""
 
     def __init__(self, bench: Bench, goal: Chat.Goal) -> None:
-        """Send it and wait until it is accepted."""
+        """Send the goal and wait until it is accepted."""
         self._bench = bench
         self.first_text = 0.0
         sent = bench.client.send_goal_async(goal, self._on_feedback)
@@ -59,12 +59,12 @@ class Asked:
             self.first_text = monotonic()
 
     def result(self) -> Chat.Result:
-        """Wait for the end."""
+        """Wait for the result."""
         self._bench.spin_until(self._ended.done)
         return self._ended.result().result
 
     def cancel(self) -> float:
-        """Cancel it; return the seconds until its result is here."""
+        """Cancel the goal. Return the time until its result arrives [s]."""
         begin = monotonic()
         self.handle.cancel_goal_async()
         self.result()
@@ -72,10 +72,10 @@ class Asked:
 
 
 class Bench:
-    """A node with the model, the core with the same model, and what listens beside us."""
+    """A node with the model, the core with the same model, and a second subscriber."""
 
     def __init__(self, model: Path, max_seq_len: int, beside: str) -> None:
-        """Start all of them."""
+        """Load the model and start the processes."""
         self.model = model
         self.engine = Engine.open(model, max_seq_len=max_seq_len)
         rclpy.init()
@@ -95,7 +95,7 @@ class Bench:
         self.warm_up()
 
     def warm_up(self) -> None:
-        """Ask until the node, which may still load, has answered."""
+        """Wait until the node has loaded the model and answered once."""
         while True:
             sent = self.client.send_goal_async(Chat.Goal(prompt='Hi', max_new_tokens=8))
             self.spin_until(sent.done)
@@ -105,7 +105,7 @@ class Bench:
             sleep(0.1)
 
     def spin_until(self, condition: Callable[[], Any]) -> None:
-        """Handle what comes until the condition holds."""
+        """Run callbacks until the condition holds."""
         while not condition():
             self.executor.spin_once(timeout_sec=0.1)
 
@@ -114,7 +114,7 @@ class Bench:
         return Asked(self, Chat.Goal(prompt=prompt, sampling=GREEDY, **fields))
 
     def close(self) -> None:
-        """End all of them."""
+        """End the processes and close the engine."""
         for process in self._processes:
             process.send_signal(signal.SIGINT)
             process.wait()
@@ -123,7 +123,7 @@ class Bench:
 
 
 def decode(bench: Bench, rounds: int, tokens: int) -> dict[str, Any]:
-    """Compare tokens per second."""
+    """Compare the decode speed [tokens/s]."""
     core, node = [], []
     params = SamplingParams(max_new_tokens=tokens, stop=('\0',))
     for _ in range(rounds):
@@ -136,7 +136,7 @@ def decode(bench: Bench, rounds: int, tokens: int) -> dict[str, Any]:
 
 
 def first_token(bench: Bench, rounds: int) -> dict[str, Any]:
-    """Measure from acceptance to the first text here, less what the engine took for it."""
+    """Measure the time from acceptance to the first text here, minus the time in the engine."""
     added, sent = [], []
     for i in range(rounds):
         begin = monotonic()
@@ -148,7 +148,7 @@ def first_token(bench: Bench, rounds: int) -> dict[str, Any]:
 
 
 def cancel(bench: Bench, rounds: int) -> dict[str, Any]:
-    """Cancel at random moments of a prefill and of an answer."""
+    """Measure canceling at random times of a prefill and of an answer."""
     chance = random.Random(0)
     prefill, answer = [], []
     long = 'The robot explores the cave. ' * 300
@@ -165,7 +165,7 @@ def cancel(bench: Bench, rounds: int) -> dict[str, Any]:
 
 
 def follow_up(bench: Bench, rounds: int) -> dict[str, Any]:
-    """Compare the time to the first token of a follow-up with that of the same dialogue read anew."""
+    """Compare the time to the first token of a follow-up with that of the same dialogue without a cache."""
     warm, cold, history = [], [], 0
     for i in range(rounds):
         name, story = f'talk {i}', f'Story {i}. ' + 'The robot explores the cave. ' * 170
@@ -173,7 +173,7 @@ def follow_up(bench: Bench, rounds: int) -> dict[str, Any]:
         second = bench.ask('Where is the robot now?', conversation_id=name, max_new_tokens=4).result()
         history = second.reused_tokens
         warm.append(1e3 * second.time_to_first_token)
-        # Another first letter, so that no cache has anything of it.
+        # With another first letter, so that no cache matches.
         anew = [Message(role='user', content=f'A {story}'), Message(role='assistant', content=first.text),
                 Message(role='user', content='Where is the robot now?')]
         third = bench.ask('', messages=anew, max_new_tokens=4).result()
@@ -183,13 +183,13 @@ def follow_up(bench: Bench, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, and print what was found as JSON."""
+    """Measure and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', type=Path, default=Path('models/smollm2-135m-instruct'))
     parser.add_argument('--only', choices=('decode', 'first_token', 'cancel', 'follow_up'))
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--tokens', type=int, default=200, help='of an answer, for decode')
-    parser.add_argument('--beside', default='', metavar='COMMAND', help='run this beside, which listens to the tokens')
+    parser.add_argument('--tokens', type=int, default=200, help='length of an answer in `decode`')
+    parser.add_argument('--beside', default='', metavar='COMMAND', help='also run this subscriber of the tokens')
     options = parser.parse_args()
     measurements: dict[str, Callable[[Bench], dict[str, Any]]] = {
         'decode': lambda bench: decode(bench, options.rounds, options.tokens),

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Run one peer, in the peers' environment: `peer.py PROGRAM MODEL.gguf THREADS PROMPT NEW_TOKENS` prints one line of JSON.
+Run one peer in the peers' environment: `peer.py PROGRAM MODEL.gguf THREADS PROMPT NEW_TOKENS` prints one line of JSON.
 
-Decode is the median step after a prompt of 4 tokens, prefill the median of three prompts of PROMPT tokens; every prompt
-is another one, so that no program finds it in a cache.
+Decode is the median step after a prompt of 4 tokens, prefill the median of three prompts of PROMPT tokens. All prompts
+differ, so that no program can reuse a cache.
 """
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from time import perf_counter
 
 
 def prompts(length: int) -> Iterator[list[int]]:
-    """Yield token lists that share no beginning."""
+    """Yield token lists with no common beginning."""
     for start in range(5, 1 << 30, 5003):
         yield [(start + 7 * i) % 30000 + 500 for i in range(length)]
 
 
 def llama_cpp(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[list[float], list[float]]:
-    """Return seconds of the decode steps and of the prefills."""
+    """Return the times of the decode steps and of the prefills [s]."""
     from llama_cpp import Llama
 
     llama = Llama(model, n_ctx=prompt + new_tokens + 8, n_batch=512, n_threads=threads, n_threads_batch=threads,
@@ -45,7 +45,7 @@ def llama_cpp(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[l
 
 
 def openvino(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[list[float], list[float]]:
-    """Return seconds of the decode steps and of the prefills."""
+    """Return the times of the decode steps and of the prefills [s]."""
     import numpy as np
     from openvino import Tensor
     import openvino_genai
@@ -63,7 +63,7 @@ def openvino(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[li
 
 
 def transformers(model: str, threads: int, prompt: int, new_tokens: int, dtype: str) -> tuple[list[float], list[float]]:
-    """Return seconds of the decode steps and of the prefills."""
+    """Return the times of the decode steps and of the prefills [s]."""
     import torch
     from transformers import AutoModelForCausalLM, DynamicCache
 
@@ -85,7 +85,7 @@ def transformers(model: str, threads: int, prompt: int, new_tokens: int, dtype: 
 
 
 def requantize(source: str, target: str) -> None:
-    """Write `source` in Q4_0, llama.cpp's fastest format."""
+    """Requantize the GGUF file `source` to Q4_0, llama.cpp's fastest format."""
     from llama_cpp import LLAMA_FTYPE_MOSTLY_Q4_0, llama_model_quantize, llama_model_quantize_default_params
 
     options = llama_model_quantize_default_params()
@@ -95,18 +95,18 @@ def requantize(source: str, target: str) -> None:
 
 
 def dequantize(source: str, target: str) -> None:
-    """Write `source` as the Hugging Face directory that transformers makes of it; that takes it minutes."""
+    """Convert the GGUF file `source` to a Hugging Face directory with transformers, which takes minutes."""
     from transformers import AutoModelForCausalLM
 
     network = AutoModelForCausalLM.from_pretrained(Path(source).parent, gguf_file=Path(source).name)
-    # The weights are plain floats by now; only their label still says that they come from a GGUF file.
+    # The weights are floats now, but the configuration still says that they come from a GGUF file.
     network.hf_quantizer = None
     del network.config.quantization_config
     network.save_pretrained(target)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the result."""
     program, model, *numbers = sys.argv[1:]
     if program in ('requantize', 'dequantize'):
         (requantize if program == 'requantize' else dequantize)(model, numbers[0])

@@ -1,14 +1,14 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-TinyChat beside its peers: the same weights, the same prompts, the same threads, in turn in one run.
+Compare TinyChat with its peers: the same weights, prompts and threads, in turn in one run.
 
     .venv/bin/python benchmarks/peers.py                     SmolLM2-135M-Instruct, after `make demo`
     .venv/bin/python benchmarks/peers.py --shape llama-2-7b  random weights (4 GB; TinyChat and llama.cpp)
 
-The peers (llama-cpp-python, OpenVINO GenAI, transformers) are installed once into build/peers/venv; llama.cpp is
-compiled there. Each program runs as a process of its own, `--rounds` times in turn; the table shows medians, and the
-ratio to the best peer of the same column.
+The first run installs the peers (llama-cpp-python, OpenVINO GenAI, transformers) into build/peers/venv and compiles
+llama.cpp there. Each program runs in its own process, `--rounds` times in turn. The table shows medians and the ratio
+to the best peer in the same column.
 """
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ TINYCHAT = ROOT / '.venv' / 'bin' / 'tinychat'
 GGUF = ROOT / 'models' / 'SmolLM2-135M-Instruct.Q4_1.gguf'
 WHEELS = ('llama-cpp-python==0.3.36', 'openvino-genai==2026.4.1.0', 'transformers==5.23.0', 'torch==2.13.0',
           'accelerate', 'gguf')
-# All that AVX-512 machines have in common; llama.cpp's own choice (GGML_NATIVE) crashes where there is AMX.
+# Instruction sets that all AVX-512 machines have. llama.cpp's own choice (GGML_NATIVE) crashes on CPUs with AMX.
 FEATURES = ('AVX512', 'AVX512_VBMI', 'AVX512_VNNI', 'AVX512_BF16', 'AVX2', 'FMA', 'F16C')
 
 
 def main() -> None:
-    """Measure every peer in turn, print the table, and leave the figures as JSON."""
+    """Measure all programs in turn, print the tables and save the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--shape', choices=('llama-2-7b',), help='random weights instead of SmolLM2')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', default='2,1')
-    parser.add_argument('--prompt', type=int, help='tokens of the prefill (default: 512, a shape: 128)')
-    parser.add_argument('--new-tokens', type=int, help='tokens decoded (default: 100, a shape: 16)')
-    parser.add_argument('--json', metavar='FILE', help='where the figures go')
+    parser.add_argument('--prompt', type=int, help='tokens of the prefill (default: 512, with --shape: 128)')
+    parser.add_argument('--new-tokens', type=int, help='tokens to decode (default: 100, with --shape: 16)')
+    parser.add_argument('--json', metavar='FILE', help='write the results to this file')
     args = parser.parse_args()
     prompt, new_tokens = args.prompt or (128 if args.shape else 512), args.new_tokens or (16 if args.shape else 100)
     install()
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def install() -> None:
-    """Make the peers' environment where it is not there yet."""
+    """Create the peers' environment if it does not exist."""
     if PYTHON.exists():
         return
     WORK.mkdir(parents=True, exist_ok=True)
@@ -76,19 +76,19 @@ def install() -> None:
     native = ['-DGGML_NATIVE=ON']
     if 'avx512_bf16' in flags:
         native = ['-DGGML_NATIVE=OFF', *(f'-DGGML_{feature}=ON' for feature in FEATURES)]
-    native.append('-DLLAVA_BUILD=OFF')  # models that see: half of what would be compiled
+    native.append('-DLLAVA_BUILD=OFF')  # vision models: half of the compile time
     pip = [PYTHON, '-m', 'pip', 'install']
     try:
         subprocess.run([*pip, *WHEELS], env=dict(os.environ, CMAKE_ARGS=' '.join(native)), check=True)
     except BaseException:
-        shutil.rmtree(WORK / 'venv')  # half an environment would pass for one the next time
+        shutil.rmtree(WORK / 'venv')  # an incomplete environment must not be used by the next run
         raise
 
 
 def smollm2_programs() -> dict[str, tuple[str, Path]]:
     """Return name -> (program, model): the Q4_1 file as published, and Q4_0 (llama.cpp's fastest) made from it."""
     if not GGUF.exists():
-        raise SystemExit('run `make demo` first: it fetches the model')
+        raise SystemExit('run `make demo` first: it downloads the model')
     q40 = WORK / 'smollm2-q4_0.gguf'
     if not q40.exists():
         subprocess.run([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'requantize', GGUF, q40], check=True)
@@ -115,7 +115,7 @@ def shape_programs(shape: str) -> dict[str, tuple[str, Path]]:
 
 
 def imported(gguf: Path) -> Path:
-    """Return the split checkpoint of a GGUF file, made where it is not there yet."""
+    """Return the split checkpoint of a GGUF file. Import it if necessary."""
     directory = WORK / gguf.stem.lower()
     if not directory.exists():
         subprocess.run([TINYCHAT, 'import', gguf, directory], check=True, stdout=subprocess.DEVNULL)
@@ -123,7 +123,7 @@ def imported(gguf: Path) -> Path:
 
 
 def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -> dict[str, float]:
-    """Return decode and prefill of one process, in tokens a second."""
+    """Run one process and return its decode and prefill speed [tokens/s]."""
     program, _, precision = program.partition(' ')
     if program == 'tinychat':
         source = [str(model)] if model.is_absolute() else ['--shape', str(model)]
@@ -143,7 +143,7 @@ def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -
 
 
 def print_table(rows: list[dict[str, Any]], prompt: int) -> None:
-    """Print medians, each with its ratio to the best peer."""
+    """Print the medians, each with its ratio to the best peer."""
     peers = [row for row in rows if not row['program'].startswith('TinyChat')]
     best = {key: max(row[key] for row in peers) for key in ('decode', 'prefill')}
     print(f'\n| {rows[0]["threads"]} threads, {cpu_name()} | decode tok/s | of the best peer '
@@ -155,7 +155,7 @@ def print_table(rows: list[dict[str, Any]], prompt: int) -> None:
 
 
 def cpu_name() -> str:
-    """Return the processor's name as the kernel tells it."""
+    """Return the processor's name from /proc/cpuinfo."""
     for line in Path('/proc/cpuinfo').read_text().splitlines():
         if line.startswith('model name'):
             return line.partition(':')[2].strip()

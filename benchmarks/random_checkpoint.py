@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A split checkpoint of a known shape with random W4 weights, a shard at a time: `random_checkpoint.py SHAPE OUT`."""
+"""Write a split checkpoint of a known shape with random W4 weights: `random_checkpoint.py SHAPE OUT`."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tinychat_core.checkpoint.writer import CheckpointWriter, Content
 
 
 def write_random_checkpoint(shape: str, out: Path) -> None:
-    """Write it as an importer would: the embedding, a shard a decoder layer, the norm with the head."""
+    """Write shards as an importer does: the embedding, one per decoder layer, the norm with the head."""
     listed = manifest(shape, 'W4')
     layers = listed.model['layers']
     prefixes: list[Any] = ['embedding', *(f'layers.{i}.' for i in range(layers)), ('norm', 'head')]
@@ -41,7 +41,7 @@ def _content(listed: Manifest, index: int, prefix: Any) -> Callable[[], Content]
 
 
 def _tokenizer() -> dict[str, Any]:
-    """Return a tokenizer.json of ASCII and an end token."""
+    """Return a tokenizer.json with the ASCII characters and an end token."""
     byte_level = {'type': 'ByteLevel', 'add_prefix_space': False, 'trim_offsets': True, 'use_regex': True}
     return {'version': '1.0', 'truncation': None, 'padding': None, 'normalizer': None, 'post_processor': None,
             'pre_tokenizer': byte_level, 'decoder': byte_level,

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A LLaMA-2-7B-shaped GGUF file of random Q4_0 weights, for peers whose speed does not depend on what they say."""
+"""Write a GGUF file of the LLaMA-2-7B shape with random Q4_0 weights, to measure the speed of peers."""
 from __future__ import annotations
 
 import os
@@ -15,7 +15,7 @@ SCALE = struct.pack('<e', 1e-3)
 
 
 def write_random_gguf(path: Path) -> None:
-    """Write the file; the format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
+    """Write the file. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
     matrices: dict[str, tuple[int, int, int]] = {'token_embd.weight': (VOCAB, HIDDEN, Q4_0),
                                                  'output.weight': (VOCAB, HIDDEN, Q8_0)}
     norms = ['output_norm.weight']
@@ -63,12 +63,12 @@ def write_random_gguf(path: Path) -> None:
 
 
 def text(value: str) -> bytes:
-    """Return a GGUF string."""
+    """Encode a GGUF string."""
     return struct.pack('<Q', len(value.encode())) + value.encode()
 
 
 def encoded(value: Any) -> bytes:
-    """Return a GGUF metadata value with its type."""
+    """Encode a GGUF metadata value with its type."""
     if isinstance(value, str):
         return struct.pack('<I', 8) + text(value)
     if isinstance(value, int):

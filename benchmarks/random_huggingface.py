@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A Hugging Face directory of the LLaMA-2-7B shape with random bf16 weights: `random_huggingface.py OUT`."""
+"""Write a Hugging Face directory of the LLaMA-2-7B shape with random bf16 weights: `random_huggingface.py OUT`."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tinychat_core.checkpoint.shard_file import write_shard
 
 
 def write_random_huggingface(out: Path) -> None:
-    """Write what transformers loads as LlamaForCausalLM."""
+    """Write a directory that transformers loads as LlamaForCausalLM."""
     out.mkdir(parents=True)
     names: dict[str, str] = {}
     for index, shapes in enumerate(_files()):
@@ -29,7 +29,7 @@ def write_random_huggingface(out: Path) -> None:
 
 
 def _files() -> Iterator[dict[str, tuple[int, ...]]]:
-    """Yield names and shapes of the tensors of each file."""
+    """Yield the names and shapes of the tensors of each file."""
     shape = config('llama-2-7b')
     hidden, inner, vocab = shape['hidden_size'], shape['intermediate_size'], shape['vocab_size']
     yield {'model.embed_tokens.weight': (vocab, hidden)}
@@ -42,7 +42,7 @@ def _files() -> Iterator[dict[str, tuple[int, ...]]]:
 
 
 def _random(shape: tuple[int, ...]) -> npt.NDArray[np.uint16]:
-    """Return bits of bf16 numbers below 2^-6: random signs and fractions; norms are ones."""
+    """Return bf16 numbers below 2^-6 with random signs and fractions; norms are ones."""
     if len(shape) == 1:
         return np.full(shape, 0x3f80, np.uint16)
     noise = np.random.default_rng(0).integers(0, 1 << 16, 1 << 20, dtype=np.uint16) & 0x807f | 0x3c00
