@@ -142,79 +142,79 @@ O_PROJ = 'self_attn.o_proj'
 LINEAR = {'rope_type': 'linear', 'factor': 2.0}
 CASES: dict[str, list[Case]] = {
     '`model.safetensors` in F16 or BF16': [directory(), directory(torch.bfloat16)],
-    'F32 or F64, whose numbers 16 bits hold': [
+    'F32 or F64 whose values fit into 16 bits': [
         typed(torch.float16, torch.float32), typed(torch.bfloat16, torch.float64)],
     'other matrices of F32': [directory(torch.float32)],
     'F8_E4M3, I8 and other types without a `quantization_config`': [
         typed(torch.float16, torch.float8_e4m3fn), typed(torch.float16, torch.int8)],
     'shards with `model.safetensors.index.json`': [directory(shards=3)],
-    '`model.safetensors` beside an index, `pytorch_model.bin` or `original/`: the first counts': [
+    '`model.safetensors` beside an index, `pytorch_model.bin` or `original/` (`model.safetensors` is used)': [
         directory(change=beside('model.safetensors.index.json')), directory(change=beside('pytorch_model.bin')),
         directory(change=beside('original/consolidated.00.pth'))],
-    "`gptq_model-4bit-128g.safetensors` and other names of GPTQ's tools": [gptq],
-    'one file of another name, or shards without an index': [
+    '`gptq_model-4bit-128g.safetensors` and other names that GPTQ tools use': [gptq],
+    'one file with another name, or shards without an index': [
         directory(change=renamed('model.safetensors', 'model.fp16.safetensors')),
         directory(shards=3, change=without('model.safetensors.index.json'))],
-    'several files of other names': [directory(change=lambda made: [
+    'several files with other names': [directory(change=lambda made: [
         shutil.copy(made / 'model.safetensors', made / name) for name in ('a.safetensors', 'b.safetensors')]
         and without('model.safetensors')(made))],
-    'a shard that is missing': [directory(shards=3, change=without('model-00002-of-00003.safetensors'))],
-    'a pointer of Git LFS instead of a file': [
+    'a missing shard': [directory(shards=3, change=without('model-00002-of-00003.safetensors'))],
+    'a Git LFS pointer instead of a file': [
         *(configured(files={name: POINTER}) for name in ('tokenizer.json', 'config.json', 'model.safetensors')),
         directory(shards=3, change=lambda made: (made / 'model-00002-of-00003.safetensors').write_text(POINTER)),
         pointer_for_gguf],
-    'a link that leads nowhere': [directory(change=link('model.safetensors', '../blobs/0123')),
+    'a broken link': [directory(change=link('model.safetensors', '../blobs/0123')),
                                   directory(change=link('tokenizer_config.json', '../blobs/0123'))],
-    'a file that the index places outside of the directory': [directory(change=outside)],
-    'two files with the same tensor, and other numbers': [two_files],
-    "the directory above the model's, or below it (`original/`), or of a hub's copy": [
+    'an index that names a file outside the directory': [directory(change=outside)],
+    'two files with different values of the same tensor': [two_files],
+    "the directory above or below the model's (`original/`), or that of a hub cache": [
         lambda tmp_path: [str(Path(directory()(tmp_path)[0]).parent)],
         lambda tmp_path: [directory(change=beside('original/params.json'))(tmp_path)[0] + '/original']],
-    'one file of a directory (`model.safetensors`, `config.json`)': [
+    'one file of a model directory (`model.safetensors`, `config.json`)': [
         lambda tmp_path: [directory()(tmp_path)[0] + '/model.safetensors'],
         lambda tmp_path: [directory()(tmp_path)[0] + '/config.json']],
-    'what was imported already': [directory(change=beside('tinychat.json'))],
+    'a directory that is already imported': [directory(change=beside('tinychat.json'))],
     'an adapter (`adapter_config.json`)': [directory(change=beside('adapter_config.json'))],
-    'pipes, devices and files without an end': [
+    'pipes, devices and endless files': [
         directory(change=link(name, '/dev/zero'))
         for name in ('config.json', 'tokenizer.json', 'chat_template.jinja', 'model.safetensors')],
     'weights only in `consolidated.00.pth`, `flax_model.msgpack` or `tf_model.h5`': [
         directory(change=renamed('model.safetensors', name))
         for name in ('consolidated.00.pth', 'flax_model.msgpack', 'tf_model.h5')],
     'weights only in `pytorch_model.bin`': [directory(change=renamed('model.safetensors', 'pytorch_model.bin'))],
-    'a head of its own where `tie_word_embeddings` is true': [configured(tie_word_embeddings=True)],
-    'no head where `tie_word_embeddings` is not true': [
+    '`tie_word_embeddings: true`, but the model has its own head': [configured(tie_word_embeddings=True)],
+    'no head, and `tie_word_embeddings` is not true': [
         configured(no_head),
         configured(no_head, tie_word_embeddings=None)],
-    'biases that config.json does not tell': [
+    'biases that config.json does not mention': [
         configured(biases(O_PROJ)), configured(biases('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'))],
     '`rope_scaling` beside other `rope_parameters`': [
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 1e4}),
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5}, rope_theta=5e5)],
-    '`rope_scaling` beside `rope_parameters` whose base or rotated share it would drop': [
+    '`rope_scaling` beside `rope_parameters` with another base or rotated share': [
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5})],
-    "`partial_rotary_factor` where transformers' class rotates whole heads: all but Phi-3": [
+    '`partial_rotary_factor` for a model other than Phi-3 (transformers ignores it)': [
         configured(partial_rotary_factor=0.5),
         configured(rope_scaling={'rope_type': 'default', 'partial_rotary_factor': 0.5}),
         configured(rope_parameters={'rope_type': 'default', 'rope_theta': 1e4, 'partial_rotary_factor': 0.5})],
-    'the same beside scaled rotary positions, which transformers cannot run': [
+    'the same with RoPE scaling, which transformers cannot run': [
         configured(partial_rotary_factor=0.5, rope_scaling=LINEAR)],
-    'Phi-3 with a window and other `layer_types` than that of all layers': [
+    'Phi-3 with a sliding window and `layer_types` with other layers': [
         configured(phi3, model_type='phi3', sliding_window=64, layer_types=['full_attention', 'sliding_attention'])],
-    'Gemma 3: `attn_logit_softcapping`, `rope_parameters` for all layers alike, a `rope_scaling` with `type` instead '
-    'of `rope_type`': [
+    'Gemma 3: `attn_logit_softcapping`, the same `rope_parameters` for all layers, a `rope_scaling` with `type` '
+    'instead of `rope_type`': [
         configured(model_type='gemma3_text', attn_logit_softcapping=50.0),
         configured(model_type='gemma3_text', rope_parameters={'rope_type': 'default', 'rope_theta': 1e6}),
         configured(model_type='gemma3_text', rope_scaling={'type': 'linear', 'factor': 2.0})],
-    'a model for embeddings or classes': [
+    'an embedding model or classifier': [
         configured(architectures=['LlamaModel']), configured(files={'modules.json': '[]'}),
         configured(architectures=['LlamaForSequenceClassification'])],
     '`is_causal: false`': [configured(is_causal=False)],
-    '`layer_types`, `sliding_window` at a value that changes nothing, a `bos_token_id` or `eos_token_id` of -1': [
+    '`layer_types` or `sliding_window` without effect, a `bos_token_id` or `eos_token_id` of -1': [
         configured(layer_types=['full_attention'] * 2), configured(sliding_window=128), configured(bos_token_id=-1),
         configured(eos_token_id=[2, -1]), configured(files={'generation_config.json': '{"eos_token_id": [2, -1]}'}),
         configured(biases(O_PROJ, value=0.0)), configured(copied_head, tie_word_embeddings=True)],
-    'an `eos_token_id` or `bos_token_id` that is no number': [
+    'an `eos_token_id` or `bos_token_id` that is not a number': [
         configured(eos_token_id='</s>'), configured(eos_token_id=[[2]]), configured(eos_token_id=True),
         configured(bos_token_id=[1]), configured(files={'generation_config.json': '{"eos_token_id": "</s>"}'})],
     'more tokens than the embedding has rows': [configured(fewer_rows, vocab_size=250)],

@@ -122,37 +122,37 @@ CASES: dict[str, list[Case]] = {
     'matrices of Q4_0, Q4_1, Q5_0, Q8_0, F16 or BF16':
         [kind(name) for name in ('Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'F16', 'BF16')],
     'TQ1_0, TQ2_0': [one_matrix('TQ1_0'), one_matrix('TQ2_0')],
-    'IQ4_NL, also inside files called Q2_K or Q3_K': [kind('Q4_0', ffn_down='IQ4_NL'), kind('IQ4_NL')],
+    'IQ4_NL, also in files named Q2_K or Q3_K': [kind('Q4_0', ffn_down='IQ4_NL'), kind('IQ4_NL')],
     'IQ4_XS': [one_matrix('IQ4_XS')],
     'MXFP4': [kind('MXFP4')],
     'Q4_K': [one_matrix('Q4_K')],
     'Q2_K, Q3_K, Q5_1, Q5_K, Q6_K': [one_matrix(name) for name in ('Q2_K', 'Q3_K', 'Q5_1', 'Q5_K', 'Q6_K')],
-    'matrices of F32 or F64, whose numbers 16 bits hold': [
+    'matrices of F32 or F64 whose values fit into 16 bits': [
         kind('F32'), kind('F64'), kind('Q4_0', token_embd='F32')],
     'other matrices of F32 or F64': [tensors(lambda: fine('F32')), tensors(lambda: fine('F64'))],
-    'q, k and v of integers and others': [kind('Q4_0', attn_q='F32'), kind('Q8_0', attn_v='BF16')],
+    'q, k and v, of which only some are quantized': [kind('Q4_0', attn_q='F32'), kind('Q8_0', attn_v='BF16')],
     'IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, NVFP4, Q1_0, Q4_0_4_4, I8 and other types': [
         changed(number(name)) for name in (16, 17, 18, 19, 21, 22, 24, 27, 29, 31, 40, 41, 99)],
     'parts `NAME-00001-of-0000N.gguf`, from any of them': [part(0), part(2)],
-    'parts of which one is missing': [part(0, missing=1)],
+    'parts, but one is missing': [part(0, missing=1)],
     'parts that contradict each other': [part(1, named=2), part(2, named=1)],
-    'a piece of a file that was cut (`.part1of2`, `-split-a`)': [piece('.part1of2'), piece('-split-a')],
+    'a piece of a split file (`.part1of2`, `-split-a`)': [piece('.part1of2'), piece('-split-a')],
     'a pipe or a device': [lambda _: ['/dev/zero'], pipe],
     'files for big-endian machines': [changed(lambda data: data.__setitem__(slice(4, 8), b'\0\0\0\3'))],
-    'a key or a tensor that is there twice, a count that the file cannot hold': [
+    'a duplicate key or tensor, a count larger than the file': [
         changed(twice(b'tokenizer.ggml.bos_token_id', b'tokenizer.ggml.eos_token_id')),
         changed(twice(b'blk.0.ffn_up.weight', b'blk.1.ffn_up.weight')),
         changed(lambda data: data.__setitem__(slice(8, 16), b'\xff' * 8)),
         changed(lambda data: data.__setitem__(slice(16, 24), b'\xff' * 8)),
         changed(dimensions(100000))],
-    'metadata at a value that changes nothing': [
+    'metadata with a value that has no effect': [
         keys(llama__rope__scale_linear=1.0), keys(llama__pooling_type=0), keys(llama__attention__head_count_kv=[1, 1]),
         keys(llama__rope__scaling__attn_factor=1.0), keys(llama__attention__sliding_window=0)],
-    'a factor of the rope without a type': [keys(llama__rope__scaling__factor=4.0)],
-    'a model for embeddings': [keys(llama__pooling_type=3)],
-    'metadata that changes the model and has no place here': [
+    'a RoPE scaling factor without a type': [keys(llama__rope__scaling__factor=4.0)],
+    'an embedding model': [keys(llama__pooling_type=3)],
+    'metadata that changes the model and is not supported': [
         keys(llama__attention__clamp_kqv=8.0), keys(llama__attention__head_count_kv=[1, 3])],
-    'a key of `general` or `tokenizer` with a value of another type, such as the text "false" for true or false': [
+    'a key of `general` or `tokenizer` with the wrong type, such as the string "false" instead of a boolean': [
         *(tokenizer(**{key: value}) for key, value in {
             'add_bos_token': 'false', 'add_eos_token': 'true', 'add_space_prefix': 'false', 'add_sep_token': 2,
             'remove_extra_whitespaces': '', 'bos_token_id': '1', 'eos_token_id': 2.0, 'eot_token_id': True,
@@ -160,9 +160,9 @@ CASES: dict[str, list[Case]] = {
             'merges': [1, 2], 'suppress_tokens': 7}.items()),
         keys(general__architecture=1), keys(general__type=2), keys(general__name=3),
         keys(tokenizer__chat_template=['{{ messages }}']), keys(tokenizer__chat_template__rag=1)],
-    'true or false as the numbers 1 and 0, a token type that is not known': [
+    'a boolean as 1 or 0, an unknown token type': [
         tokenizer(add_bos_token=0), tokenizer(add_space_prefix=1), tokenizer(token_type=[3] * 3 + [1] * 255 + [99])],
     'more decoder layers than tensors': [keys(llama__block_count=10**6), keys(llama__block_count=2**32 - 1)],
-    'an adapter, a projector': [keys(general__type='adapter'), keys(general__type='mmproj')],
-    'another architecture': [keys(general__architecture='mamba')],
+    'an adapter or a projector': [keys(general__type='adapter'), keys(general__type='mmproj')],
+    'an unsupported architecture': [keys(general__architecture='mamba')],
 }

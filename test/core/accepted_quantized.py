@@ -116,8 +116,8 @@ CASES: dict[str, list[Case]] = {
     'GPTQ, `desc_act`: columns ordered by activation': [
         directory({**GPTQ, 'desc_act': True}, packed.gptq, order=ordered, **FOUR),
         directory({**GPTQ, 'desc_act': True}, packed.gptq, order=lambda name: sum(map(ord, name)), **FOUR)],
-    'GPTQ, columns ordered where `desc_act` is false': [directory(GPTQ, packed.gptq, order=ordered, **FOUR)],
-    'GPTQ, symmetric, with the zero points of the other version': [
+    'GPTQ, `desc_act: false`, but the columns are ordered': [directory(GPTQ, packed.gptq, order=ordered, **FOUR)],
+    'GPTQ, symmetric, with the zero points of the other format version': [
         directory({**GPTQ, 'checkpoint_format': 'gptq'}, v2, **FOUR),
         directory({**GPTQ, 'checkpoint_format': 'gptq_v2'}, packed.gptq, **FOUR)],
     'GPTQ, `sym: true` with other zero points': [directory(GPTQ, packed.gptq, group_size=32)],
@@ -131,10 +131,10 @@ CASES: dict[str, list[Case]] = {
     'GPTQ, `checkpoint_format` only in `quantize_config.json`': [
         also('quantize_config.json', {**ASYMMETRIC, 'checkpoint_format': 'gptq_v2'},
              directory(ASYMMETRIC, v2, group_size=32))],
-    'GPTQ, `checkpoint_format` in `quantize_config.json` and another one in config.json': [
+    'GPTQ, different `checkpoint_format` in `quantize_config.json` and config.json': [
         also('quantize_config.json', {**ASYMMETRIC, 'checkpoint_format': 'gptq_v2'},
              directory({**ASYMMETRIC, 'checkpoint_format': 'gptq'}, packed.gptq, group_size=32))],
-    'packed matrices, and nothing that says how': [
+    'packed matrices without a configuration': [
         directory({}, packed.gptq, group_size=32), directory({}, packed.awq_gemm, group_size=32),
         directory({}, packed.compressed_packed, group_size=32)],
     'AutoRound, `auto_round`, `auto_round:auto_gptq`, `auto_round:auto_awq`': [
@@ -142,17 +142,17 @@ CASES: dict[str, list[Case]] = {
                   group_size=32),
         directory(AUTO_ROUND, bare, **FOUR),
         directory({**AUTO_ROUND, 'packing_format': 'auto_round:auto_awq'}, packed.awq_gemm, **FOUR)],
-    'AutoRound, other packings, types and activations': [
+    'AutoRound, other packings, types or activations': [
         directory({**AUTO_ROUND, **change}, bare, **FOUR) for change in (
             {'packing_format': 'auto_round:fp8_static'}, {'data_type': 'mx_fp'}, {'act_bits': 8})],
     'compressed-tensors, `pack-quantized`, 4 and 8 bits': [
         directory(compressed(), packed.compressed_packed, group_size=32),
         directory(compressed(num_bits=8), packed8, **EIGHT)],
-    'compressed-tensors, `int-quantized`, a scale for each row or for all of a matrix': [
+    'compressed-tensors, `int-quantized`, one scale per row or per matrix': [
         directory(channels(), packed.compressed_int, **ROW), directory(channels(strategy='tensor'), per_tensor, **ROW)],
     'compressed-tensors, `actorder: group`': [directory(
         compressed(actorder='group'), partial(packed.compressed_packed, index=True), order=ordered, group_size=32)],
-    'compressed-tensors, fixed scales of activations': [directory(
+    'compressed-tensors, static activation scales': [directory(
         channels(activations={'num_bits': 8, 'dynamic': False}), packed.compressed_int, **ROW)],
     'compressed-tensors, float formats': [directory(compressed(name), packed.compressed_packed, group_size=32)
                                           for name in ('float-quantized', 'nvfp4-pack-quantized')],
@@ -161,26 +161,26 @@ CASES: dict[str, list[Case]] = {
                   change=eight_bits_in('down_proj', partial(packed.gptq, bits=8)), **FOUR),
         directory({**AUTO_ROUND, 'extra_config': {'.*down.*': {'bits': 8}}}, bare,
                   change=eight_bits_in('down_proj', partial(bare, bits=8)), **FOUR)],
-    'layers that were left as they are': [
+    'layers that are not quantized': [
         directory({**AWQ, 'modules_to_not_convert': ['down_proj']}, packed.awq_gemm, plain=('down_proj',),
                   group_size=32),
         directory({**GPTQ, 'dynamic': {'-:.*down.*': {}}}, packed.gptq, plain=('down_proj',), **FOUR)],
-    'a last group that is shorter (192 columns in groups of 128)': [
+    'a shorter last group (192 columns in groups of 128)': [
         directory({**AWQ, 'group_size': 128}, packed.awq_gemm, WIDER, group_size=128),
         directory({**ASYMMETRIC, 'group_size': 128}, packed.gptq, WIDER, group_size=128),
         directory(compressed(group_size=128), packed.compressed_packed, WIDER, group_size=128)],
-    'a `group_size` that the tensors do not have': [
+    'a `group_size` that does not match the tensors': [
         directory(AWQ, packed.awq_gemm, WIDER, group_size=128),
         directory(ASYMMETRIC, packed.gptq, WIDER, group_size=128),
         directory(compressed(), packed.compressed_packed, WIDER, group_size=128)],
     'groups of fewer than 32 columns': [directory({**AWQ, 'group_size': 16}, packed.awq_gemm, group_size=16)],
-    'scales in bf16 or fp32, finer than fp16': [directory(GPTQ, packed.gptq, change=finer, **FOUR)],
-    '8 bits with zero points that do not fit': [directory(
+    'scales in bf16 or fp32 that fp16 cannot hold exactly': [directory(GPTQ, packed.gptq, change=finer, **FOUR)],
+    '8 bits with zero points, where q − z needs more than 8 bits': [directory(
         {**ASYMMETRIC, 'bits': 8}, partial(packed.gptq, bits=8), group_size=32, bits=8)],
-    'a part that is missing, or of another type or shape': [
+    'a missing part, or a part with the wrong type or shape': [
         directory(AWQ, packed.awq_gemm, change=without('qzeros'), group_size=32),
         directory(GPTQ, lambda g: {**packed.gptq(g), 'qzeros': np.zeros((1, 8), np.int32)}, **FOUR)],
-    'an option of another type': [directory({**GPTQ, **change}, packed.gptq, **FOUR) for change in (
+    'an option with the wrong type': [directory({**GPTQ, **change}, packed.gptq, **FOUR) for change in (
         {'group_size': '32'}, {'bits': 4.0}, {'dynamic': 7}, {'sym': 1})],
     'bitsandbytes, FP8 and other methods': [directory({'quant_method': name}, packed.gptq, **FOUR)
                                             for name in ('bitsandbytes', 'fp8')],

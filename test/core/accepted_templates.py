@@ -48,11 +48,11 @@ CASES: dict[str, list[Case]] = {
     'GGUF: no `tokenizer.chat_template`, but `tokenizer.chat_template.default`': [
         gguf(default=MESSAGES), gguf(default=MESSAGES, tool_use='{{ a')],
     'GGUF: no `tokenizer.chat_template`, but `tokenizer.chat_template.tool_use`': [gguf(tool_use=MESSAGES)],
-    'GGUF: no `tokenizer.chat_template`, but others under a name': [gguf(rag=MESSAGES)],
+    'GGUF: no `tokenizer.chat_template`, but other named templates': [gguf(rag=MESSAGES)],
     'a model without a chat template': [gguf(), directory(None)],
     'a model without a chat template, with `--chat-template NAME` or `FILE`': [
         gguf('chatml'), gguf('zephyr'), file(MESSAGES)],
-    'a model without a chat template, called vicuna, llama-2-chat, mpt-chat or falcon-instruct': [
+    'a model without a chat template, named vicuna, llama-2-chat, mpt-chat or falcon-instruct': [
         gguf(name='vicuna-7b-v1.5'), gguf(name='Llama-2-7b-chat')],
     '`--chat-template NAME` whose control tokens the vocabulary lacks': [gguf('gemma'), gguf('phi-3')],
     'a chat template that is not valid jinja': [directory('{% for'), gguf(template='{{ a')],

@@ -62,36 +62,37 @@ SCORES = {'model': 'llama', 'tokens': ['<unk>', '<s>', '</s>', *'abcde', *(f'<{i
           'token_type': [2, 3, 3] + [1] * 256, 'bos_token_id': 1, 'eos_token_id': 2}
 
 CASES: dict[str, list[Case]] = {
-    'GGUF: special tokens whose type is that of text': [gguf(token_type=[1] * 259), gguf(token_type=None)],
-    'GGUF: no name for how words are cut': [gguf(pre=None), gguf(pre='')],
-    'GGUF: a token around a text is wanted, and there is none': [gguf(add_bos_token=True, bos_token_id=None)],
+    'GGUF: special tokens with the type of ordinary text': [gguf(token_type=[1] * 259), gguf(token_type=None)],
+    'GGUF: no pre-tokenizer name': [gguf(pre=None), gguf(pre='')],
+    'GGUF: a token at the beginning or end of a text is requested but not defined': [
+        gguf(add_bos_token=True, bos_token_id=None)],
     'GGUF: `add_sep_token`, `suppress_tokens`': [gguf(add_sep_token=True), gguf(suppress_tokens=[5, 6])],
     'GGUF: tokens with the same score': [gguf(**SCORES, scores=[0.0] * 259)],
-    'GGUF: a name for how words are cut that is not known': [gguf(pre='kimi-k2'), gguf(pre='gemma4')],
+    'GGUF: an unknown pre-tokenizer': [gguf(pre='kimi-k2'), gguf(pre='gemma4')],
     'GGUF: a tokenizer that is neither `gpt2` nor `llama`': [gguf(model='t5'), gguf(model=None), gguf(model='bert')],
     'GGUF: the id of a special token is outside the vocabulary': [
         gguf(eos_token_id=259), gguf(padding_token_id=32000), gguf(eot_token_id=99999)],
-    'GGUF: a special token of the id 2³² − 1, which is none; tokens without a text': [
+    'GGUF: a special token with the id 2³² − 1, which means none; tokens without text': [
         *(gguf(**{f'{key}_token_id': 0xffffffff}) for key in ('bos', 'eos', 'eot', 'padding', 'unknown')),
         gguf(tokens=['' if i in (50, 60) else token for i, token in enumerate(TOKENS)])],
-    'GGUF: a token twice, tokens that are no UTF-8, tokens of hundreds of characters': [
+    'GGUF: a duplicate token, tokens that are not UTF-8, tokens of hundreds of characters': [
         gguf(tokens=[*TOKENS[:-1], TOKENS[0]]), bytes_in_a_token,
         gguf(**{**SCORES, 'tokens': [*SCORES['tokens'][:-1], 'x' * 300]}, scores=[-float(i) for i in range(259)])],
-    'a `tokenizer_class` that cuts text another way than tokenizer.json': [
+    'a `tokenizer_class` that splits text differently from tokenizer.json': [
         edited('tokenizer_config.json', tokenizer_class='Qwen2Tokenizer')],
-    'a `tokenizer_class` that is not known': [edited('tokenizer_config.json', tokenizer_class='CodeLlamaTokenizer')],
-    'special tokens with other ids than tokenizer_config.json gives them': [
+    'an unknown `tokenizer_class`': [edited('tokenizer_config.json', tokenizer_class='CodeLlamaTokenizer')],
+    'special tokens with other ids than in tokenizer_config.json': [
         edited('tokenizer_config.json', added_tokens_decoder={'9999': {'content': '<|far|>', 'special': True}})],
     'an ordinary word as `pad_token`': [edited('tokenizer_config.json', pad_token='a')],
     "a decoder that is neither byte level nor SentencePiece's": [
         edited('tokenizer.json', decoder={'type': 'WordPiece', 'prefix': '##', 'cleanup': False})],
-    "a tokenizer.json that transformers' library does not read": [edited('tokenizer.json', model={'type': 'Magic'})],
-    'a chat template that has no place for a system prompt': [
+    'a tokenizer.json that the tokenizers library cannot read': [edited('tokenizer.json', model={'type': 'Magic'})],
+    'a chat template without a place for a system prompt': [
         template("{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + MESSAGES),
         template(MESSAGES.replace('%}{{', "%}{% if m.role != 'system' %}{{").replace('}}{%', '}}{% endif %}{%'))],
     'a chat template that takes more than 1 s or 256 MiB for a question': [
         template('{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}' + MESSAGES)],
-    'a chat template that does not show what a user says': [template('Hello')],
+    "a chat template that does not write the user's message": [template('Hello')],
     'a chat template that is not valid jinja': [template('{% if %}')],
     'a directory without `tokenizer.json`': [directory(lambda made: (made / 'tokenizer.json').unlink())],
 }
