@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make demo [PROMPT="…"]   install everything and ask a real model one question over a ROS 2 action
-#   make test                all tests, Python and C++             make test-large   the tests that take long
+#   make test-quick          the unit tests, in seconds            make test         all tests, Python and C++
+#   make test-large          the tests that take long, and the CUDA library for all architectures
 #   make soak                2,000 goals of all kinds: no goal is lost, and memory does not grow
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
@@ -30,10 +31,12 @@ STEP   = @$(PYTHON) tools/step.py
 PIP    = $(PY) -m pip install --disable-pip-version-check --constraint tools/build-wheels.txt
 # All builds of the extension share this directory of object files.
 export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
+# One test process for each core; the tests of one file stay together and share their fixtures.
+SIDE_BY_SIDE = -n auto --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo sanitize setup test test-large soak lint format clean lock model native-tests
+.PHONY: attack demo sanitize setup test test-quick test-large soak lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -91,17 +94,22 @@ $(MADE)/test: test/requirements.txt | $(MADE)/package
 native-tests: setup
 	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
 
-# The CUDA library for all architectures. Without nvcc, this builds nothing.
+# The CUDA library, for a Jetson Orin; `make test-large` builds it for all architectures. Without nvcc, this builds nothing.
 $(MADE)/cuda: $(shell find csrc/cuda csrc/cuda_api csrc/decoder -type f 2>/dev/null) tools/build_cuda.sh tools/check_cuda_resources.py | $(MADE)/ros
-	$(STEP) 'CUDA library' tools/build_cuda.sh
+	$(STEP) 'CUDA library' tools/build_cuda.sh 87
 	@touch $@
 
 test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
 	@ctest --test-dir build/native --output-on-failure --no-tests=error; native=$$?; \
 	tools/test_arm.sh; arm=$$?; \
-	$(PY) -m pytest -m 'not large' && exit $$((native + arm))
+	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not large' && exit $$((native + arm))
+
+# What a change of Python code is tried on first: no model, no ROS, nothing that takes seconds.
+test-quick: setup $(MADE)/test
+	@$(PY) -m pytest -q $(SIDE_BY_SIDE) -m 'not slow and not large' test/core test/test_house.py
 
 test-large: sanitize $(GGUF)
+	@tools/build_cuda.sh all
 	@$(PY) -m pytest -m large
 
 soak: setup $(GGUF) $(MADE)/test
