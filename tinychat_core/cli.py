@@ -16,12 +16,12 @@ from tinychat_core.errors import one_line, TinyChatError
 # command -> (module, one line of help)
 COMMANDS = {
     'import': ('import_', 'make a split checkpoint from a model file'),
-    'quantize': ('quantize', 'make a checkpoint of few bits: AWQ, SmoothQuant or rounding to the nearest'),
-    'split': ('split', 'write a checkpoint again in other shards, or another layout'),
-    'info': ('info', 'tell what a checkpoint is, what it will take and whether it fits'),
+    'quantize': ('quantize', 'quantize a model with AWQ, SmoothQuant or rounding'),
+    'split': ('split', 'copy a checkpoint with another shard size or layout'),
+    'info': ('info', 'show the model and memory of a checkpoint, and whether it fits'),
     'chat': ('chat', 'talk to a model in the terminal'),
-    'bench': ('bench', 'measure how fast a model prefills and decodes here'),
-    'eval': ('eval', 'perplexity of a model on a text'),
+    'bench': ('bench', 'measure prefill and decode speed on this machine'),
+    'eval': ('eval', 'measure the perplexity of a model on a text'),
 }
 
 

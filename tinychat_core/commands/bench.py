@@ -18,21 +18,24 @@ from tinychat_core.sizes import parse_size
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('model', nargs='?', help='directory of a split checkpoint')
-    parser.add_argument('--shape', choices=SHAPES, help="instead of a model: a known model's shape on random weights")
-    parser.add_argument('--precision', help='W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16 (default: as the weights are '
-                                            'stored; a shape: W4)')
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+    parser.add_argument('--shape', choices=SHAPES,
+                        help='instead of a model: the shape of a known model with random weights')
+    parser.add_argument('--precision', help="W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16 (default: the backend's "
+                                            'default for the stored weights; with --shape: W4)')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
-                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
+                        help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
-    parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens of the prompt (default: 4)')
-    parser.add_argument('--new-tokens', type=int, default=200, metavar='N', help='tokens decoded after it (200)')
-    parser.add_argument('--threads', metavar='N[,N…]', help='default: every physical core that the process may use')
-    parser.add_argument('--json', action='store_true', help='print the figures as JSON lines, one a setting')
-    parser.add_argument('--profile', action='store_true', help="also print where a token's time goes, step by step")
+    parser.add_argument('--context', default='4', metavar='N[,N…]', help='tokens in the prompt (default: 4)')
+    parser.add_argument('--new-tokens', type=int, default=200, metavar='N',
+                        help='tokens to decode after it (default: 200)')
+    parser.add_argument('--threads', metavar='N[,N…]',
+                        help='CPU threads (default: one for each physical core that the process may use)')
+    parser.add_argument('--json', action='store_true', help='print one JSON line per setting')
+    parser.add_argument('--profile', action='store_true', help='also print the time of each step of the forward pass')
     parser.add_argument('--kernels', action='store_true',
-                        help='instead of a model: the matrix products of LLaMA models on a CUDA device, one by one')
-    parser.add_argument('--plot', metavar='FILE.png', help='draw decode speed over context (needs matplotlib)')
+                        help='instead of a model: each matrix product of LLaMA models on a CUDA device')
+    parser.add_argument('--plot', metavar='FILE.png', help='plot decode speed over context (needs matplotlib)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             engine = Engine.open(args.model, args.precision, args.backend, threads, length, kv_cache=args.kv_cache,
                                  memory=parse_size(args.memory, '--memory') if args.memory else None)
         if not args.json and not results:
-            print(f'{args.shape or args.model}: {engine.token_bytes / 1e6:.1f} MB a token, {engine.precision} on '
+            print(f'{args.shape or args.model}: {engine.token_bytes / 1e6:.1f} MB per token, {engine.precision} on '
                   f'{engine.isa}')
             print(f'{"context":>8} {"threads":>8} {"decode":>14} {"prefill":>14} {"read":>12} {"of memory":>10}')
         for context in contexts:
@@ -86,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
                       f'{result.bandwidth_share:9.0%}', flush=True)
         if args.profile:
             for step, microseconds, share in profile(engine, max(contexts), args.new_tokens):
-                print(f'  {step:<10} {microseconds:9.1f} µs a token {share:7.1%}', file=sys.stderr)
+                print(f'  {step:<10} {microseconds:9.1f} µs per token {share:7.1%}', file=sys.stderr)
         engine.close()
     if args.plot:
         plot_latencies(results, args.shape or args.model, args.plot)

@@ -30,51 +30,55 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.description = ('Talk with a model. Answers go to stdout as they arrive, figures to stderr. Ctrl-C '
-                          'stops an answer, a second one or Ctrl-D ends. From a pipe, every line is a turn; what is '
-                          'pasted into a terminal is one, until Enter.')
+    parser.description = ('Talk to a model. Answers go to stdout as they arrive, statistics to stderr. Ctrl-C '
+                          'stops an answer, a second Ctrl-C or Ctrl-D exits. From a pipe, every line is a turn. In a '
+                          'terminal, pasted text is one turn, until Enter.')
     parser.add_argument('model', help='directory of a split checkpoint')
-    parser.add_argument('--prompt', metavar='TEXT', help='answer this and end; - takes all of stdin')
+    parser.add_argument('--prompt', metavar='TEXT', help='answer this prompt and exit; - reads it from stdin')
     parser.add_argument('--system', default='', metavar='TEXT',
                         help="system prompt (default: the model's own, if any)")
-    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: as the weights are stored)')
+    parser.add_argument('--precision',
+                        help="W4, W4A16, W4A8, … (default: the backend's default for the stored weights)")
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N',
-                        help='default: every physical core that the process may use')
+                        help='CPU threads (default: one for each physical core that the process may use)')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
-                        help="context to keep (default: the model's, or what fits)")
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+                        help="context length (default: the model's, or what fits)")
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
-                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
+                        help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
     parser.add_argument('--verify', choices=VERIFY, default='full',
-                        help='size: do not compare the checksums of the weights (default: %(default)s)')
-    parser.add_argument('--lock', action='store_true', help='keep the weights in memory (mlock)')
+                        help='size: check only file sizes, not checksums (default: %(default)s)')
+    parser.add_argument('--lock', action='store_true', help='lock the weights in memory (mlock)')
     sampling = parser.add_argument_group('sampling')
     default = SamplingParams()
     sampling.add_argument('--max-new-tokens', type=int, default=default.max_new_tokens, metavar='N',
-                          help='longest answer (default: %(default)s)')
+                          help='maximum length of an answer (default: %(default)s)')
     sampling.add_argument('--temperature', type=float, default=default.temperature, metavar='T',
-                          help='0: always the likeliest token (default: %(default)s)')
+                          help='0: always the most likely token (default: %(default)s)')
     sampling.add_argument('--top-k', type=int, default=default.top_k, metavar='K',
-                          help='only the K likeliest tokens; 0: off (default: %(default)s)')
+                          help='sample only from the K most likely tokens; 0: off (default: %(default)s)')
     sampling.add_argument('--top-p', type=float, default=default.top_p, metavar='P',
-                          help='only the likeliest that together have P; 1: off (default: %(default)s)')
+                          help='sample only from the most likely tokens that together have probability P; 1: off '
+                               '(default: %(default)s)')
     sampling.add_argument('--min-p', type=float, default=default.min_p, metavar='P',
-                          help='only what is P times as likely as the best; 0: off (default: %(default)s)')
+                          help='sample only from tokens at least P times as likely as the most likely one; 0: off '
+                               '(default: %(default)s)')
     sampling.add_argument('--repetition-penalty', type=float, default=default.repetition_penalty, metavar='R',
                           help='above 1: fewer repetitions; 1: off (default: %(default)s)')
     sampling.add_argument('--dry-multiplier', type=float, default=default.dry_multiplier, metavar='M',
-                          help='end repetitions of several tokens, 0.8 is usual; 0: off (default: %(default)s)')
+                          help='strength of DRY, a penalty for repeated phrases; 0.8 is usual; 0: off '
+                               '(default: %(default)s)')
     sampling.add_argument('--dry-base', type=float, default=default.dry_base, metavar='B',
-                          help='grows with each repeated token (default: %(default)s)')
+                          help='growth of the DRY penalty with each repeated token (default: %(default)s)')
     sampling.add_argument('--dry-allowed-length', type=int, default=default.dry_allowed_length, metavar='N',
-                          help='longest repetition that is left alone (default: %(default)s)')
+                          help='shorter repetitions have no DRY penalty (default: %(default)s)')
     sampling.add_argument('--dry-penalty-last-n', type=int, default=default.dry_penalty_last_n, metavar='N',
-                          help='tokens that are looked at; -1: all (default: %(default)s)')
+                          help='last tokens in which DRY looks for repetitions; -1: all (default: %(default)s)')
     sampling.add_argument('--seed', type=int, metavar='N',
-                          help='the same seed gives the same answer (default: a new one)')
+                          help='the same seed gives the same answer (default: a random one)')
     sampling.add_argument('--stop', action='append', default=[], metavar='TEXT',
-                          help='a text that ends the answer; may be given several times')
+                          help='text that ends the answer; may be given several times')
     structure = sampling.add_mutually_exclusive_group()
     structure.add_argument('--json-schema', default='', metavar='TEXT',
                            help='every answer is JSON that matches this schema (needs llguidance)')

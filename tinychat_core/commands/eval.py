@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('model', help='directory of a split checkpoint')
-    parser.add_argument('--text', required=True, metavar='FILE', help='plain text, UTF-8')
-    parser.add_argument('--window', type=int, default=2048, metavar='N', help='tokens a window (default: 2048)')
-    parser.add_argument('--max-windows', type=int, metavar='N', help='stop after so many windows (default: all)')
-    parser.add_argument('--compare', metavar='REFERENCE', help='a Hugging Face directory: compare with it in float32 '
+    parser.add_argument('--text', required=True, metavar='FILE', help='plain text file in UTF-8')
+    parser.add_argument('--window', type=int, default=2048, metavar='N', help='tokens per window (default: 2048)')
+    parser.add_argument('--max-windows', type=int, metavar='N', help='stop after N windows (default: all)')
+    parser.add_argument('--compare', metavar='REFERENCE', help='compare with this Hugging Face directory in float32 '
                                                                '(needs torch and transformers)')
-    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: as the weights are stored)')
+    parser.add_argument('--precision',
+                        help="W4, W4A16, W4A8, … (default: the backend's default for the stored weights)")
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
-                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
+                        help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
     parser.add_argument('--threads', type=int, metavar='N')
-    parser.add_argument('--json', action='store_true', help='print the figures as JSON')
+    parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,21 +14,21 @@ from tinychat_core.text.named_templates import template_names
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('source', help='a GGUF file, a Hugging Face directory with safetensors (AWQ, GPTQ and '
-                                       'compressed-tensors, too), or an id of its hub: OWNER/NAME, or '
+                                       'compressed-tensors included), or a hub id: OWNER/NAME or '
                                        'OWNER/NAME:FILE.gguf')
-    parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
+    parser.add_argument('out', type=Path, help='output directory; it must not exist')
     parser.add_argument('--weights', choices=['W4', 'W8', 'W16'],
-                        help='round to the nearest of 4, 8 or 16 bits (default: W16; what is quantized stays as it is)')
+                        help='round weights to 4, 8 or 16 bits (default: W16; quantized weights keep their bits)')
     parser.add_argument('--group-size', type=int, choices=[32, 64, 128], default=128,
-                        help='of W4: columns that share a scale (default: %(default)s)')
+                        help='for W4: columns that share a scale (default: %(default)s)')
     parser.add_argument('--load-quant', type=Path, metavar='FILE.pt',
-                        help='weights that llm-awq packed (--dump_quant) from the Hugging Face directory SOURCE')
+                        help='weights that llm-awq quantized (--dump_quant) from the Hugging Face directory SOURCE')
     parser.add_argument('--chat-template', metavar='FILE|NAME',
-                        help=f'instead of the one of the model: a jinja file, or {", ".join(template_names())}')
+                        help=f"replaces the model's chat template: a jinja file, or {', '.join(template_names())}")
     parser.add_argument('--layout', choices=sorted(LAYOUTS),
-                        help='order of the weights (default: the one that the kernels read in place)')
-    parser.epilog = ('A run that was cut off is taken up by the next one. OUT appears when it is whole; until then '
-                     'all is in OUT.partial.')
+                        help='order of the weights in the files (default: the order that the kernels use)')
+    parser.epilog = ('If a run is interrupted, run the same command again to continue. Files are written to '
+                     'OUT.partial, which becomes OUT when it is complete.')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,13 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('model', type=Path, help='directory of a split checkpoint')
     parser.add_argument('--memory', metavar='SIZE',
-                        help='what the model may take, e.g. 8GiB (default: what is available now)')
+                        help='memory limit of the model, e.g. 8GiB (default: what is available now)')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
-                        help="positions of the KV cache (default: the model's context; 0: as many as fit)")
-    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: what the engine takes for the weights)')
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
-    parser.add_argument('--json', action='store_true', help='print the figures as one JSON object')
-    parser.epilog = 'Only the manifest is read, not the weights: it answers at once for a model of any size.'
+                        help="tokens in the KV cache (default: the model's context; 0: as many as fit)")
+    parser.add_argument('--precision',
+                        help="W4, W4A16, W4A8, … (default: the backend's default for the stored weights)")
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
+    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    parser.epilog = 'This reads only the manifest, not the weights, so it is fast for models of any size.'
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,23 +14,24 @@ from tinychat_core.text.named_templates import template_names
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('source', help='a Hugging Face directory with safetensors, an id of its hub or a GGUF file')
-    parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
+    parser.add_argument('source', help='a Hugging Face directory with safetensors, a hub id or a GGUF file')
+    parser.add_argument('out', type=Path, help='output directory; it must not exist')
     parser.add_argument('--method', choices=METHODS, default='awq', help='default: %(default)s')
     parser.add_argument('--precision', choices=PRECISIONS,
-                        help='what the model will run in (default: W4A16; smoothquant: W8A8)')
+                        help='precision that the model will run in (default: W4A16; smoothquant: W8A8)')
     parser.add_argument('--group-size', type=int, choices=[32, 64, 128], default=128,
-                        help='of four bits: columns that share a scale (default: %(default)s)')
+                        help='for 4 bits: columns that share a scale (default: %(default)s)')
     parser.add_argument('--text', type=Path, metavar='FILE',
-                        help='text that calibrates, plain or chats as .jsonl with "messages"; 40000 tokens or more are '
-                             'best, and what the model will be used for (default: a short one that comes along)')
+                        help='calibration text: a plain text file, or chats as .jsonl with "messages"; best are 40000 '
+                             'tokens or more of typical use (default: a short built-in text)')
     parser.add_argument('--chat-template', metavar='FILE|NAME',
-                        help=f'instead of the one of the model: a jinja file, or {", ".join(template_names())}')
-    parser.add_argument('--save-search', type=Path, metavar='FILE', help='keep scales and clipping as .safetensors')
+                        help=f"replaces the model's chat template: a jinja file, or {', '.join(template_names())}")
+    parser.add_argument('--save-search', type=Path, metavar='FILE',
+                        help='save scales and clipping to this .safetensors file')
     parser.add_argument('--load-search', type=Path, metavar='FILE',
-                        help="use what --save-search kept, or llm-awq's .pt, instead of searching")
-    parser.epilog = ('A run that was cut off is taken up by the next one. OUT appears when it is whole; until then '
-                     'all is in OUT.partial and OUT.calibration.')
+                        help='use a file of --save-search, or a .pt file of llm-awq, instead of searching')
+    parser.epilog = ('If a run is interrupted, run the same command again to continue. Files are written to '
+                     'OUT.partial and OUT.calibration. OUT appears when it is complete.')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,13 +14,13 @@ from tinychat_core.sizes import parse_size
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('model', type=Path, help='directory of a split checkpoint')
-    parser.add_argument('out', type=Path, help='the directory to write; it must not exist')
+    parser.add_argument('out', type=Path, help='output directory; it must not exist')
     parser.add_argument('--max-shard-size', metavar='SIZE',
-                        help='largest file, e.g. 64MiB; a decoder layer may span files (default: the files stay)')
+                        help='maximum file size, e.g. 64MiB; a decoder layer may span files (default: same files)')
     parser.add_argument('--layout', choices=sorted(LAYOUTS),
-                        help='order of the weights (default: the one that the kernels read in place)')
-    parser.epilog = ('The numbers stay what they are. A run that was cut off is taken up by the next one. OUT appears '
-                     'when it is whole; until then all is in OUT.partial.')
+                        help='order of the weights in the files (default: the order that the kernels use)')
+    parser.epilog = ('The weights do not change. If a run is interrupted, run the same command again to continue. '
+                     'Files are written to OUT.partial, which becomes OUT when it is complete.')
 
 
 def run(args: argparse.Namespace) -> int:
