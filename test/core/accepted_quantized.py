@@ -51,6 +51,22 @@ def directory(config: dict[str, Any], pack: Any, shapes: Mapping[str, tuple[int,
     return case
 
 
+def rounded(pack: Any, mean: float = 0.0) -> Any:
+    """Pack normal weights, in steps from the least to the largest of each group (zero points included)."""
+    def packed_so(g: packed.Grid) -> Any:
+        weights = np.random.default_rng(g.q.size).normal(mean, 1.0, g.q.shape)
+        for group in range(g.zeros.shape[1]):
+            part = weights[:, g.group_of == group]
+            low, high = np.minimum(part.min(axis=1), 0), np.maximum(part.max(axis=1), 0)
+            scale = (high - low) / 15
+            g.scales[:, group], g.zeros[:, group] = scale, np.rint(-low / scale)
+            g.q[:, g.group_of == group] = np.clip(
+                np.rint(part / scale[:, None]) + g.zeros[:, group, None], 0, 15).astype(int)
+        return pack(g)
+
+    return packed_so
+
+
 def zeros_of(value: int, pack: Any) -> Any:
     def packed_so(g: packed.Grid) -> Any:
         g.zeros[:] = value
@@ -112,7 +128,15 @@ CASES: dict[str, list[Case]] = {
     'GPTQ, 4 and 8 bits, symmetric; `gptq` and `gptq_v2`': [
         directory(GPTQ, packed.gptq, **FOUR), directory({**GPTQ, 'checkpoint_format': 'gptq_v2'}, v2, **FOUR),
         directory({**GPTQ, 'bits': 8}, partial(packed.gptq, bits=8), **EIGHT)],
-    'GPTQ, 4 bits, asymmetric': [directory(ASYMMETRIC, packed.gptq, group_size=32)],
+    'GPTQ, 4 bits, asymmetric': [
+        directory(ASYMMETRIC, packed.gptq, group_size=32), directory(ASYMMETRIC, rounded(packed.gptq), group_size=32),
+        directory({**ASYMMETRIC, 'checkpoint_format': 'gptq_v2'}, rounded(v2), group_size=32),
+        directory(ASYMMETRIC, rounded(packed.gptq, mean=0.1), group_size=32)],
+    'GPTQ, asymmetric, with the zero points of the other format version': [
+        directory(ASYMMETRIC, rounded(v2), group_size=32),
+        directory(ASYMMETRIC, rounded(v2, mean=-0.05), group_size=32),
+        directory({**ASYMMETRIC, 'checkpoint_format': 'gptq_v2'}, rounded(packed.gptq), group_size=32),
+        directory({**GPTQ, 'desc_act': True, 'sym': False}, rounded(v2), order=ordered, group_size=32)],
     'GPTQ, `desc_act`: columns ordered by activation': [
         directory({**GPTQ, 'desc_act': True}, packed.gptq, order=ordered, **FOUR),
         directory({**GPTQ, 'desc_act': True}, packed.gptq, order=lambda name: sum(map(ord, name)), **FOUR)],

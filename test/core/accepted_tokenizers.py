@@ -43,6 +43,19 @@ def edited(name: str, **changes: Any) -> Case:
     return directory(change)
 
 
+def versions(*names: str) -> Case:
+    """Return a directory with a tokenizer's file for some versions of transformers."""
+    files = [name if name.endswith('.json') else f'tokenizer.{name}.json' for name in names]
+
+    def change(made: Path) -> None:
+        for file in files:
+            (made / file).write_text((made / 'tokenizer.json').read_text())
+        options = json.loads((made / 'tokenizer_config.json').read_text())
+        (made / 'tokenizer_config.json').write_text(json.dumps({**options, 'fast_tokenizer_files': files}))
+
+    return directory(change)
+
+
 def template(source: str) -> Case:
     """Return a directory with a chat template."""
     return directory(lambda made: (made / 'chat_template.jinja').write_text(source))
@@ -94,5 +107,10 @@ CASES: dict[str, list[Case]] = {
         template('{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}' + MESSAGES)],
     "a chat template that does not write the user's message": [template('Hello')],
     'a chat template that is not valid jinja': [template('{% if %}')],
+    '`fast_tokenizer_files` in tokenizer_config.json: the newest for transformers 5 is taken': [
+        versions('tokenizer.json', '4.0.0', '99.0'), versions('tokenizer.json'), versions('99.0')],
+    '`fast_tokenizer_files` with a file that is missing or outside, or of no version': [
+        edited('tokenizer_config.json', fast_tokenizer_files=[name])
+        for name in ('tokenizer.4.0.json', '../tokenizer.4.0.json', 'tokenizer.new.json')],
     'a directory without `tokenizer.json`': [directory(lambda made: (made / 'tokenizer.json').unlink())],
 }

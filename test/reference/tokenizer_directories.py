@@ -222,7 +222,31 @@ def extra_named_and_others(files: dict[str, Any], tokenizer: Json) -> None:
         'additional_special_tokens': ['<|new|>', '<|audio|>']}
 
 
+def extra_named_and_in_the_map(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json']['extra_special_tokens'] = {'image_token': '<image>'}
+    files['special_tokens_map.json'] = {'extra_special_tokens': [
+        {'content': '<|new|>', 'lstrip': True, 'rstrip': True, 'normalized': False, 'single_word': False}, '<sep>']}
+
+
+def extra_named_twice(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json']['extra_special_tokens'] = {'audio_token': '<|audio|>'}
+    files['special_tokens_map.json'] = {'extra_special_tokens': {'image_token': '<image>'}}
+
+
+def named_of_this_model(files: dict[str, Any], tokenizer: Json) -> None:
+    files['tokenizer_config.json']['model_specific_special_tokens'] = {'image_token': '<image>'}
+
+
+def file_of_a_version(files: dict[str, Any], tokenizer: Json) -> None:
+    for version, token in (('4.0.0', '<b>'), ('4.9.0', '<|new|>'), ('99.0.0', '<sep>')):
+        files[f'tokenizer.{version}.json'] = {**tokenizer, 'added_tokens': [
+            *tokenizer['added_tokens'], {'id': len(tokenizer['model']['vocab']), **_token(token)}]}
+    files['tokenizer_config.json']['fast_tokenizer_files'] = [
+        'tokenizer.99.0.0.json', 'tokenizer.4.9.0.json', 'tokenizer.4.0.0.json', 'tokenizer.json']
+
+
 LAYOUTS: list[Layout] = [
+    extra_named_and_in_the_map, extra_named_twice, named_of_this_model, file_of_a_version,
     extra_with_flags, extra_named_and_others,
     no_config, no_tokenizer_config, empty_decoder, named_tokens_without_entries, new_named_tokens, map_with_extra,
     as_it_is, only_in_the_config, more_in_the_config, other_flags, fewer_in_the_config, gap, special_tokens_map,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.importers.column_groups import column_groups
+from tinychat_core.importers.column_groups import column_groups, ColumnGroups
 from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
 from tinychat_core.importers.options import bare, Options
 from tinychat_core.importers.packed_source import Parts
@@ -27,6 +27,9 @@ from tinychat_core.importers.packed_source import Parts
 _LESS_ONE = {'gptq': True, 'gptq_v2': False}
 _WORDS = {'I8': 8, 'I16': 16, 'I32': 32, 'I64': 64}  # bits of a word
 _BITS = (4, 8)
+# When zero points count as one beside the mean of their groups: of at least so many groups, so near one in the mean,
+# and so much alike. Groups of 128 normal weights are 0.2 apart, of 32 0.5; rows are left out where there are many.
+_FEWEST, _NEAR, _ALIKE, _SAMPLE = 64, 0.25, 0.8, 256
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class Gptq:
         zeros = self._zeros(parts, zeros, bits)
         if bits == 8:
             return eight_bits(parts, q, scales, zeros, groups)
+        zeros = self._aligned(parts, q, zeros, groups)
         return four_bits(parts, q, scales, zeros, groups)
 
     def _bits(self, parts: Parts) -> int:
@@ -156,3 +160,24 @@ class Gptq:
                 return np.full_like(zeros, middle)
             parts.say(f'sym is true, but its zero points are not all {middle}; they are read as they are stored')
         return zeros
+
+    def _aligned(self, parts: Parts, q: npt.NDArray[np.uint8], zeros: npt.NDArray[np.uint8],
+                 groups: ColumnGroups) -> npt.NDArray[np.uint8]:
+        """
+        Return zero points of four bits that differ, moved by one where they are stored as the other version does.
+
+        Tools have declared the one and written the other. The weights of a matrix are about 0 in the mean: so a zero
+        point is the mean of its group's numbers, and not one above or below that in all of them.
+        """
+        less_one = self._settings.less_one
+        rows = slice(None, None, max(1, len(q) // _SAMPLE))
+        columns = q[rows] if groups.order is None else q[rows][:, groups.order]
+        means = columns.reshape(len(columns), -1, groups.size).mean(axis=2, dtype=np.float32)
+        above = zeros[rows][:, groups.source] - means
+        step = 1 if less_one else -1
+        is_beside = above.size >= _FEWEST and abs(above.mean() - step) < _NEAR and above.std() < _ALIKE
+        if not is_beside or (zeros == zeros[0, 0]).all():
+            return zeros
+        parts.say(f'its zero points are one {"above" if less_one else "below"} the mean of their weights, so they are '
+                  f'read as the format {"gptq_v2" if less_one else "gptq"} stores them, whatever it says of that')
+        return (zeros - np.uint8(step % 256)) & np.uint8(15)

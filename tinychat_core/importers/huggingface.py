@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+import json
 import logging
 import mmap
 from os.path import lexists  # a link that leads nowhere is damage, and no absence
@@ -30,7 +31,7 @@ from tinychat_core.importers.source import Opened, Source
 from tinychat_core.importers.source_files import read_json
 from tinychat_core.importers.weight_files import check_directory, weight_files
 from tinychat_core.regular_file import check_regular, read_file
-from tinychat_core.text.tokenizer_files import without_tokenizer
+from tinychat_core.text.tokenizer_files import tokenizer_name, without_tokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
 # Families whose linear maps have biases only where an option says so.
 _LLAMA_LIKE = ('llama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'gemma2', 'gemma3')
 # Small files that go along, untouched, where they are there.
-_FILES = ('config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja',
+_OPTIONS = 'tokenizer_config.json'
+_FILES = ('config.json', 'generation_config.json', 'tokenizer.json', _OPTIONS, 'chat_template.jinja',
           'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
 
 
@@ -58,13 +60,8 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
         ends = end_tokens(read_json(directory, 'generation_config.json').get('eos_token_id'))
         if ends:
             model['eos_token_ids'] = ends
-    if not (directory / 'tokenizer.json').exists():
-        raise TinyChatError(without_tokenizer(directory, 'get the files of its tokenizer as well'))
     check_config(directory, config)
-    files = {name: read_file(directory / name) for name in _FILES if lexists(directory / name)}
-    template = directory / 'additional_chat_templates' / 'default.jinja'
-    if lexists(template):
-        files['chat_template.jinja'] = read_file(template)
+    files = _small_files(directory)
     files_of_weights: list[TensorFile]
     if packed is None:
         shards = weight_files(directory, {**config, 'quantization_config': options})
@@ -87,6 +84,22 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
         check_biases(directory, source, config)
     return Opened(source=source, family=family, names=names, model=model, files=files, identity=identity,
                   name=f'{config.get("_name_or_path", "")} {directory.resolve().name}')
+
+
+def _small_files(directory: Path) -> dict[str, bytes]:
+    """Return the files that go along, the tokenizer's and the chat template's under their usual names."""
+    options = read_json(directory, _OPTIONS) if lexists(directory / _OPTIONS) else {}
+    vocabulary = tokenizer_name(options, directory)
+    if not (directory / vocabulary).exists():
+        raise TinyChatError(without_tokenizer(directory, 'get the files of its tokenizer as well', vocabulary))
+    files = {name: read_file(directory / name) for name in _FILES if lexists(directory / name)}
+    if vocabulary != 'tokenizer.json':
+        files['tokenizer.json'] = read_file(directory / vocabulary)
+        files[_OPTIONS] = json.dumps({**options, 'fast_tokenizer_files': []}, indent=1).encode()
+    template = directory / 'additional_chat_templates' / 'default.jinja'
+    if lexists(template):
+        files['chat_template.jinja'] = read_file(template)
+    return files
 
 
 def _quantization(directory: Path, config: dict[str, Any]) -> Any:

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 import json
 import logging
 from pathlib import Path
+import re
 from typing import Any
 
-from tinychat_core.errors import CheckpointError
+from tinychat_core.errors import CheckpointError, shown
 from tinychat_core.text.special_tokens import is_mark
 from tinychat_core.text.tokenizer_class import class_of, default_tokens, rebuilt
 
 _log = logging.getLogger(__name__)
 
 _NAMES = ('bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token')
+_OF_THIS_MODEL = 'model_specific_special_tokens'
 _FLAGS = ('lstrip', 'rstrip', 'single_word', 'normalized', 'special')
+_VERSIONED, _TRANSFORMERS = re.compile(r'tokenizer\.(.*)\.json'), 5
 _OLD = ('vocab.json', 'merges.txt', 'tokenizer.model', 'spiece.model', 'tekken.json', 'vocab.txt', 'tiktoken.model')
 
 
@@ -44,10 +47,10 @@ class TokenizerFiles:
 
 def read_tokenizer(directory: Path) -> TokenizerFiles:
     """Read a directory; CheckpointError where a file is missing or damaged."""
-    file = directory / 'tokenizer.json'
-    if not file.is_file():
-        raise CheckpointError(without_tokenizer(directory, 'import the model again'))
     config, model = read_json(directory / 'tokenizer_config.json'), read_json(directory / 'config.json')
+    file = directory / tokenizer_name(config, directory)
+    if not file.is_file():
+        raise CheckpointError(without_tokenizer(directory, 'import the model again', file.name))
     try:
         library, named, extra = _built(directory, file, config, model)
         library.encode('a')  # A frame of tokens that are not there fails only here.
@@ -65,6 +68,30 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     # Some models have their template in a file of its own.
     return TokenizerFiles(library, named, extra, {**read_json(directory / 'chat_template.json'), **{
         name: value for name, value in config.items() if value is not None}}, model)
+
+
+def tokenizer_name(config: Mapping[str, Any], directory: Path) -> str:
+    """
+    Return which file has the vocabulary: tokenizer.json, or what tokenizer_config.json has for newer versions.
+
+    `fast_tokenizer_files` names tokenizer.VERSION.json for a version of transformers and those after it; here it is the
+    fifth. CheckpointError for a name that is none.
+    """
+    names = config.get('fast_tokenizer_files')
+    found = 'tokenizer.json'
+    versions = {}
+    for name in names if isinstance(names, list) else ():
+        match = _VERSIONED.search(name) if isinstance(name, str) else None
+        if match is not None:
+            versions[match[1]] = name
+    for version in sorted(versions):  # as texts, like transformers
+        if not re.match(r'\d+(\.|$)', version) or '/' in versions[version]:
+            raise CheckpointError(f'{directory}/tokenizer_config.json: fast_tokenizer_files has '
+                                  f'{shown(versions[version])}, which is no file of a version')
+        if int(version.split('.')[0]) > _TRANSFORMERS:
+            break
+        found = versions[version]
+    return found
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -132,8 +159,7 @@ def _add(library: Any, added: Iterable[Any], named: Mapping[str, str], options: 
             token.special = True
         tokens.append(token)
         known.add(token.content)
-    extra = options.get('extra_special_tokens')
-    entries = {**options, **(extra if isinstance(extra, dict) else {})}
+    entries = {**options, **_of_this_model(options)}
     tokens += [_added({**_flags(entries.get(name)), 'content': content, 'special': True})
                for name, content in named.items() if content not in known]
     # Whatever a named token of the same text says: the last one counts.
@@ -156,16 +182,31 @@ def _named(options: Mapping[str, Any]) -> dict[str, str]:
     """Return the special tokens that have a name, also those of one model alone (`image_token`)."""
     found = {name: text for name in (*_NAMES, *(key for key in options if key.endswith('_token') and key not in _NAMES))
              if (text := token_text(options.get(name))) is not None}
-    extra = options.get('extra_special_tokens')
-    more = extra.items() if isinstance(extra, dict) else ()
-    return {**found, **{name: text for name, token in more if (text := token_text(token)) is not None}}
+    return {**found, **{name: text for name, token in _of_this_model(options).items()
+                        if (text := token_text(token)) is not None}}
+
+
+def _of_this_model(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of named tokens that other models do not have."""
+    tokens = options.get(_OF_THIS_MODEL)
+    return tokens if isinstance(tokens, dict) else {}
 
 
 def _with_extra(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return tokenizer_config.json with the newer name of `additional_special_tokens`."""
+    """Return tokenizer_config.json with the newer name of `additional_special_tokens`, and named tokens apart."""
     options = dict(config)
     if 'additional_special_tokens' in options and not options.get('extra_special_tokens'):
         options['extra_special_tokens'] = options.pop('additional_special_tokens')
+    if any(name.endswith('_token') and name not in _NAMES and isinstance(token, str)
+           for name, token in options.items()):
+        options.pop(_OF_THIS_MODEL, None)
+    return _with_named(options, {})
+
+
+def _with_named(options: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with an `extra_special_tokens` that names its tokens behind those that were named before."""
+    if isinstance(options.get('extra_special_tokens'), dict):
+        options[_OF_THIS_MODEL] = {**before, **options.pop('extra_special_tokens')}
     return options
 
 
@@ -178,7 +219,7 @@ def _with_map(options: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str
         made['extra_special_tokens'] = [*first, *(token for token in more if token not in first)]
     elif 'extra_special_tokens' not in made and 'additional_special_tokens' in tokens:
         made['extra_special_tokens'] = tokens['additional_special_tokens']
-    return made
+    return _with_named(made, _of_this_model(made))
 
 
 def _extra(options: Mapping[str, Any]) -> list[str]:
@@ -202,8 +243,10 @@ def _compare(library: Any, added: Mapping[int, Any]) -> None:
                      'ones, as in transformers', len(wrong), wrong[0])
 
 
-def without_tokenizer(directory: Path, instead: str) -> str:
-    """Return what to say of a directory without tokenizer.json; `instead` where nothing there makes one."""
+def without_tokenizer(directory: Path, instead: str, name: str = 'tokenizer.json') -> str:
+    """Return what to say of a directory without the tokenizer's file; `instead` where nothing there makes one."""
+    if name != 'tokenizer.json':
+        return f'{directory} has no {name}, which tokenizer_config.json names (fast_tokenizer_files); get it as well'
     old = [name for name in _OLD if (directory / name).is_file()]
     if not old:
         return f'{directory} has no tokenizer.json; {instead}'

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from accepted_quantized import rounded
 import numpy as np
 import packed_formats as packed
 import pytest
@@ -77,6 +78,16 @@ def test_asymmetric_zero_points_are_read_as_they_are_stored(tmp_path: Path, core
     directory, means = saved(tmp_path, GPTQ, nine, group_size=32)
     assert_imported(tmp_path, directory, means)
     assert not core_log.records
+
+
+@pytest.mark.parametrize(('declared', 'less_one'), [('gptq', True), ('gptq', False), ('gptq_v2', True),
+                                                    ('gptq_v2', False)])
+def test_asymmetric_zero_points_of_weights_tell_their_version(tmp_path: Path, core_log: pytest.LogCaptureFixture,
+                                                              declared: str, less_one: bool) -> None:
+    directory, means = saved(tmp_path, {**GPTQ, 'sym': False, 'checkpoint_format': declared},
+                             rounded(partial(packed.gptq, less_one=less_one)), group_size=32)
+    assert_imported(tmp_path, directory, means)
+    assert len(core_log.records) == (less_one != (declared == 'gptq'))
 
 
 def test_the_older_file_says_how_zero_points_are_stored(tmp_path: Path) -> None:
