@@ -41,6 +41,13 @@ Mask mask_of(const py::object& allowed, int vocab) {
   return mask;
 }
 
+ForwardBatch batch_of(KvCache& cache, const Tokens& tokens) {
+  ForwardBatch batch;
+  batch.tokens.assign(tokens.data(), tokens.data() + tokens.size());
+  batch.sequences.push_back({{0, batch.num_tokens()}, &cache});
+  return batch;
+}
+
 // A decoder and the Python objects whose memory it reads.
 class PyDecoder {
  public:
@@ -81,26 +88,29 @@ class PyDecoder {
   int32_t sample(KvCache& cache, const Tokens& tokens, Sampler& sampler, const py::object& allowed,
                  const CancelFlag* cancel) {
     const Mask mask = mask_of(allowed, decoder_->config().vocab_size);
+    const ForwardBatch batch = batch_of(cache, tokens);
     const py::gil_scoped_release release;
-    return decoder_->sample(cache, tokens.data(), static_cast<int>(tokens.size()), sampler,
-                            mask ? mask->data() : nullptr, cancel);
+    return decoder_->sample(batch, {{batch.num_tokens() - 1, &sampler, mask ? mask->data() : nullptr}}, cancel)[0];
   }
 
   py::object forward(KvCache& cache, const Tokens& tokens, const std::string& want, const CancelFlag* cancel) {
-    const auto kind = choose<Decoder::Logits>(
-        "logits", want,
-        {{"none", Decoder::Logits::kNone}, {"last", Decoder::Logits::kLast}, {"all", Decoder::Logits::kAll}});
+    enum class Logits { kNone, kLast, kAll };
+    const auto kind = choose<Logits>("logits", want,
+                                     {{"none", Logits::kNone}, {"last", Logits::kLast}, {"all", Logits::kAll}});
     const auto count = static_cast<py::ssize_t>(tokens.size());
     const py::ssize_t vocab = decoder_->config().vocab_size;
+    ForwardBatch batch = batch_of(cache, tokens);
     py::array_t<float> logits;
-    if (kind == Decoder::Logits::kLast) logits = py::array_t<float>(vocab);
-    if (kind == Decoder::Logits::kAll) logits = py::array_t<float>({count, vocab});
-    float* out = kind == Decoder::Logits::kNone ? nullptr : logits.mutable_data();
+    if (kind == Logits::kLast) logits = py::array_t<float>(vocab);
+    if (kind == Logits::kAll) logits = py::array_t<float>({count, vocab});
+    const int first = kind == Logits::kAll ? 0 : kind == Logits::kLast ? static_cast<int>(count) - 1 : batch.num_tokens();
+    for (int i = std::max(0, first); i < batch.num_tokens(); ++i)
+      batch.outputs.push_back({i, logits.mutable_data() + (i - first) * vocab});
     {
       const py::gil_scoped_release release;
-      decoder_->forward(cache, tokens.data(), static_cast<int>(count), kind, out, cancel);
+      decoder_->forward(batch, cancel);
     }
-    return kind == Decoder::Logits::kNone ? py::object(py::none()) : py::object(std::move(logits));
+    return kind == Logits::kNone ? py::object(py::none()) : py::object(std::move(logits));
   }
 
  private:

@@ -44,6 +44,7 @@ ModelConfig config_from(const py::dict& d) {
   read("embedding_size", c.embedding_size);
   read("final_norm", c.final_norm);
   read("rope_inv_freq", c.rope_inv_freq);
+  read("rope_axes", c.rope_axes);
   read("rope_scale", c.rope_scale);
   read("rope_local_inv_freq", c.rope_local_inv_freq);
   read("alibi_slopes", c.alibi_slopes);

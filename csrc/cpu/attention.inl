@@ -151,15 +151,15 @@ void score_bytes(const AttentionSpan& span, int row, int chunk, float (*scores)[
 
 // Soft-cap, ALiBi and what the row may see.
 inline void adjust(const AttentionSpan& span, int row, int chunk, int count, float* scores) {
-  const int last = span.positions[row];
-  const int first = span.window > 0 && last - span.window + 1 > 0 ? last - span.window + 1 : 0;
+  const int first = span.first_visible[row], last = span.last_visible[row];
   if (span.softcap > 0)
     for (int p = 0; p < count; p += 16)
       store(scores + p, broadcast(span.softcap) * tanh(load(scores + p) / broadcast(span.softcap)));
   if (span.slopes != nullptr)
     for (int p = 0; p < count; p += 16) {
-      const F distance = load(kIota) + broadcast(static_cast<float>(chunk + p - last));
-      store(scores + p, fma(broadcast(span.slopes[row]), distance, load(scores + p)));
+      const F distance = load(kIota) + broadcast(static_cast<float>(chunk + p - span.slots[row]));
+      const F ahead = min(distance, broadcast(0.0f) - distance); // of later tokens as of earlier ones
+      store(scores + p, fma(broadcast(span.slopes[row]), ahead, load(scores + p)));
     }
   for (int p = 0; p < count && chunk + p < first; ++p) scores[p] = kLowest;
   for (int p = last + 1 > chunk ? last + 1 - chunk : 0; p < count; ++p) scores[p] = kLowest;

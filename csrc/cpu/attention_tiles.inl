@@ -10,7 +10,6 @@
 namespace {
 
 constexpr int kTileQueries = 32; // two tiles of queries meet two tiles of the cache
-constexpr int kFewQueries = 8;   // up to so many are faster without tiles
 constexpr int kTileNumbers = 16 * 32;
 
 // The values of the last positions, up to 32, with zeros behind them: what an earlier conversation left there may be NaN,
@@ -78,7 +77,7 @@ void attend_tile_rows(const AttentionSpan& span, int row, PairTiles& unit) {
 
 // Whether the tiles were taken; the softmax state is set up.
 bool attend_tiles(const AttentionSpan& span) {
-  if (!span.tiles || span.rows <= kFewQueries || span.head_dim % 32 != 0) return false;
+  if (!span.tiles || span.head_dim % 32 != 0) return false;
   PairTiles unit;
   int row = 0;
   for (; span.rows - row > 16; row += kTileQueries) attend_tile_rows<2>(span, row, unit);

@@ -1,7 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The attention step: positions, cache write, and who reads which part of the cache.
+// The attention step: positions, cache write, and who reads which part of the cache. A causal sequence with one token is
+// decoded, every other one prefilled; what a sequence's numbers depend on is that sequence alone.
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +15,9 @@
 namespace tinychat {
 namespace {
 
-constexpr int kStretch = 256; // a long cache is cut into stretches of at least so many positions
+constexpr int kStretch = 256;  // a long cache is cut into stretches of at least so many slots
+constexpr int kChunk = 128;    // slots at whose multiples the kernels begin
+constexpr int kFewQueries = 8; // of a sequence that read a KV head: so many are faster without tiles
 
 // Rotates (x[i], x[i + half]) by the angle i, as Hugging Face's models do.
 void rotate(float* head, const float* cos, const float* sin, int half) {
@@ -54,149 +57,252 @@ uint16_t to_bytes(const float* x, int count, int stride, uint8_t* out) {
 }
 
 // A key and a value of one position, as bytes.
-void store_bytes(CpuKvCache& store, int layer, int kv_head, int position, const float* key, const float* value,
+void store_bytes(CpuKvCache& store, int layer, int kv_head, int slot, const float* key, const float* value,
                  int dim) {
-  const int groups = (dim + kKeyGroup - 1) / kKeyGroup, tile = position / 16, lane = position % 16;
+  const int groups = (dim + kKeyGroup - 1) / kKeyGroup, tile = slot / 16, lane = slot % 16;
   uint8_t* keys = store.keys(layer, kv_head) + static_cast<size_t>(tile) * dim * 16 + lane;
   uint16_t* scales = store.key_scales(layer, kv_head) + static_cast<size_t>(tile) * groups * 16 + lane;
   for (int g = 0; g < groups; ++g) {
     const int first = g * kKeyGroup;
     scales[16 * g] = to_bytes(key + first, std::min(kKeyGroup, dim - first), 16, keys + 16 * first);
   }
-  uint8_t* values = store.values(layer, kv_head) + static_cast<size_t>(position) * dim;
-  store.value_scales(layer, kv_head)[position] = to_bytes(value, dim, 1, values);
+  uint8_t* values = store.values(layer, kv_head) + static_cast<size_t>(slot) * dim;
+  store.value_scales(layer, kv_head)[slot] = to_bytes(value, dim, 1, values);
 }
 
 } // namespace
 
-// A query or key of a row, in place: its norm (Qwen 3), then its position.
-void CpuBackend::rotate_head(int layer, int row, bool key, float* x) const {
+// What one thread does at a time: queries of one KV head.
+struct CpuBackend::AttentionItem {
+  int sequence;     // of the batch
+  int kv_head;
+  TokenRange range; // decode: slots that are read; prefill: tokens whose queries are run, of the batch or of its outputs
+  int parts;        // decode: stretches that the cache is cut into
+};
+
+int CpuBackend::window_of(int layer) const {
+  return model_.config.windows.empty() ? 0 : model_.config.windows[layer];
+}
+
+// Caches of sequences that are not causal have as many slots as the longest one so far.
+std::vector<CpuBackend::Store> CpuBackend::stores_of(int layer, const ForwardBatch& batch) {
+  const ModelConfig& c = model_.config;
+  const CacheKind kind = input_ == InputKind::kFloat ? CacheKind::kFloat : CacheKind::kBf16;
+  std::vector<Store> stores;
+  size_t next = 0;
+  for (const Sequence& sequence : batch.sequences) {
+    if (sequence.causal) {
+      stores.push_back({static_cast<CpuKvCache*>(sequence.cache), layer, sequence.first_slot()});
+      continue;
+    }
+    if (next == layer_caches_.size()) layer_caches_.emplace_back();
+    std::unique_ptr<CpuKvCache>& cache = layer_caches_[next++];
+    if (cache == nullptr || cache->capacity() < sequence.tokens.size())
+      cache = std::make_unique<CpuKvCache>(1, c.kv_heads, c.head_dim, sequence.tokens.size(), kind);
+    stores.push_back({cache.get(), 0, 0});
+  }
+  return stores;
+}
+
+// A query or key of a token, in place: its norm (Qwen 3), then its position.
+void CpuBackend::rotate_head(int layer, int token, bool key, float* x) const {
   const ModelConfig& c = model_.config;
   const float* head_norm = key ? model_.layers[layer].k_norm : model_.layers[layer].q_norm;
   if (head_norm != nullptr) kernels_.norm(Norm::kRms, x, head_norm, nullptr, c.norm_eps, c.head_dim, x);
-  const bool local = !c.windows.empty() && c.windows[layer] > 0 && !c.rope_local_inv_freq.empty();
+  const bool local = window_of(layer) > 0 && !c.rope_local_inv_freq.empty();
   const size_t half = (local ? c.rope_local_inv_freq : c.rope_inv_freq).size();
-  rotate(x, (local ? local_cos_ : cos_).data() + row * half, (local ? local_sin_ : sin_).data() + row * half,
+  rotate(x, (local ? local_cos_ : cos_).data() + token * half, (local ? local_sin_ : sin_).data() + token * half,
          static_cast<int>(half));
 }
 
-// Rotates the key of a row that `kv_head` made, and puts it and its value into the cache.
-void CpuBackend::store_position(int layer, KvCache& cache, int kv_head, int row) {
+// Rotates the key of a token that `kv_head` made, and puts it and its value where the sequence has them.
+void CpuBackend::store_token(int layer, const Store& store, int kv_head, const Sequence& sequence, int token) {
   const ModelConfig& c = model_.config;
-  auto& store = static_cast<CpuKvCache&>(cache);
-  const int dim = c.head_dim, position = position_ + row;
-  float* key = &qkv_[static_cast<size_t>(row) * c.qkv_width() + static_cast<size_t>(c.heads + kv_head) * dim];
+  const int dim = c.head_dim, slot = store.first_slot + token - sequence.tokens.begin;
+  CpuKvCache& cache = *store.cache;
+  float* key = &qkv_[static_cast<size_t>(token) * c.qkv_width() + static_cast<size_t>(c.heads + kv_head) * dim];
   const float* value = key + static_cast<size_t>(c.kv_heads) * dim;
-  rotate_head(layer, row, true, key);
-  const size_t tile_at = static_cast<size_t>(position / 16) * dim * 16;
-  if (cache_ == CacheKind::kBytes) {
-    store_bytes(store, layer, kv_head, position, key, value, dim);
-  } else if (cache_ == CacheKind::kBf16) {
-    auto* keys = reinterpret_cast<uint16_t*>(store.keys(layer, kv_head)) + tile_at;
-    auto* values = reinterpret_cast<uint16_t*>(store.values(layer, kv_head)) +
-                   static_cast<size_t>(position / 2) * 2 * dim;
-    const bool last = position % 2 == 0 && row + 1 == rows_;
-    store_bf16(key, value, dim, last, keys + 2 * (position % 16), values + position % 2);
+  rotate_head(layer, token, true, key);
+  const size_t tile_at = static_cast<size_t>(slot / 16) * dim * 16;
+  if (cache.kind() == CacheKind::kBytes) {
+    store_bytes(cache, store.layer, kv_head, slot, key, value, dim);
+  } else if (cache.kind() == CacheKind::kBf16) {
+    auto* keys = reinterpret_cast<uint16_t*>(cache.keys(store.layer, kv_head)) + tile_at;
+    auto* values = reinterpret_cast<uint16_t*>(cache.values(store.layer, kv_head)) +
+                   static_cast<size_t>(slot / 2) * 2 * dim;
+    const bool last = slot % 2 == 0 && token + 1 == sequence.tokens.end;
+    store_bf16(key, value, dim, last, keys + 2 * (slot % 16), values + slot % 2);
   } else {
-    float* keys = reinterpret_cast<float*>(store.keys(layer, kv_head)) + tile_at + position % 16;
+    float* keys = reinterpret_cast<float*>(cache.keys(store.layer, kv_head)) + tile_at + slot % 16;
     for (int d = 0; d < dim; ++d) keys[16 * d] = key[d];
     std::copy_n(value, dim,
-                reinterpret_cast<float*>(store.values(layer, kv_head)) + static_cast<size_t>(position) * dim);
+                reinterpret_cast<float*>(cache.values(store.layer, kv_head)) + static_cast<size_t>(slot) * dim);
   }
 }
 
-// Queries of rows [row, row + rows) that read `kv_head`, `stride` numbers from a row to the next, over positions
-// [begin, end): running softmax state into s.
-void CpuBackend::run_span(int layer, KvCache& cache, int kv_head, const float* queries, size_t stride, int row,
-                          int rows, int begin, int end, AttentionScratch& s) const {
+// The slots that a token sees. A window reaches window - 1 slots back, and where a sequence is not causal, as far ahead; a
+// bidirectional span is seen as a whole (Gemma 3).
+TokenRange CpuBackend::visible_slots(int layer, const Sequence& sequence, int first_slot, int token) const {
+  const int window = window_of(layer), slot = first_slot + token - sequence.tokens.begin;
+  TokenRange seen = {window > 0 ? std::max(0, slot + 1 - window) : 0, slot + 1};
+  if (!sequence.causal) {
+    const int size = sequence.tokens.size();
+    seen.end = window > 0 ? std::min(size, slot + window) : size;
+  }
+  for (const TokenRange& span : sequence.bidirectional) {
+    if (token < span.begin || token >= span.end) continue;
+    seen.begin = std::min(seen.begin, slot - (token - span.begin));
+    seen.end = slot + (span.end - token);
+  }
+  return seen;
+}
+
+// The queries of one token that read `kv_head`, [queries of a KV head][head_dim], as the span's queries `index` ….
+void CpuBackend::add_queries(AttentionScratch& s, int index, int kv_head, const float* heads, int slot,
+                             const TokenRange& visible) const {
   const ModelConfig& c = model_.config;
-  auto& store = static_cast<CpuKvCache&>(cache);
   const int shared = c.heads / c.kv_heads;
+  for (int r = 0; r < shared; ++r, ++index) {
+    s.queries[index] = heads + static_cast<size_t>(r) * c.head_dim;
+    s.slots[index] = slot;
+    s.first_visible[index] = visible.begin;
+    s.last_visible[index] = visible.end - 1;
+    if (!c.alibi_slopes.empty()) s.slopes[index] = c.alibi_slopes[kv_head * shared + r];
+  }
+}
+
+// The queries of s over slots [begin, end) of a KV head: running softmax state into s.
+void CpuBackend::run_span(const Store& store, int kv_head, int queries, int begin, int end, bool tiles,
+                          AttentionScratch& s) const {
+  const ModelConfig& c = model_.config;
+  CpuKvCache& cache = *store.cache;
   AttentionSpan span;
-  span.keys = store.keys(layer, kv_head);
-  span.values = store.values(layer, kv_head);
-  if (cache_ == CacheKind::kBytes) {
-    span.key_scales = store.key_scales(layer, kv_head);
-    span.value_scales = store.value_scales(layer, kv_head);
+  span.keys = cache.keys(store.layer, kv_head);
+  span.values = cache.values(store.layer, kv_head);
+  if (cache.kind() == CacheKind::kBytes) {
+    span.key_scales = cache.key_scales(store.layer, kv_head);
+    span.value_scales = cache.value_scales(store.layer, kv_head);
   }
   span.head_dim = c.head_dim;
   span.begin = begin;
   span.end = end;
   span.scale = c.attention_scale > 0 ? c.attention_scale : 1.0f / std::sqrt(static_cast<float>(c.head_dim));
   span.softcap = c.attention_softcap;
-  span.window = c.windows.empty() ? 0 : c.windows[layer];
-  span.rows = rows * shared;
-  for (int r = 0; r < span.rows; ++r) {
-    s.queries[r] = queries + r / shared * stride + static_cast<size_t>(r % shared) * c.head_dim;
-    s.positions[r] = position_ + row + r / shared;
-    if (!c.alibi_slopes.empty()) s.slopes[r] = c.alibi_slopes[kv_head * shared + r % shared];
-  }
+  span.rows = queries;
   span.queries = s.queries.data();
-  span.positions = s.positions.data();
+  span.slots = s.slots.data();
+  span.first_visible = s.first_visible.data();
+  span.last_visible = s.last_visible.data();
   span.slopes = c.alibi_slopes.empty() ? nullptr : s.slopes.data();
   span.accumulators = s.accumulators.data();
   span.maxima = s.maxima.data();
   span.sums = s.sums.data();
-  span.tiles = input_ == InputKind::kSixteenBits;
-  (cache_ == CacheKind::kBytes  ? kernels_.attend_bytes
-   : cache_ == CacheKind::kBf16 ? kernels_.attend_bf16
-                                : kernels_.attend_float)(span);
+  span.tiles = tiles;
+  (cache.kind() == CacheKind::kBytes  ? kernels_.attend_bytes
+   : cache.kind() == CacheKind::kBf16 ? kernels_.attend_bf16
+                                      : kernels_.attend_float)(span);
 }
 
-void CpuBackend::attend(int layer, KvCache& cache, int first) {
-  if (rows_ == 1) attend_decode(layer, cache);
-  else attend_prefill(layer, cache, first);
-  const size_t hidden = model_.config.hidden_size;
-  if (first > 0) std::copy(residual_.begin() + first * hidden, residual_.begin() + rows_ * hidden, residual_.begin());
-  rows_ -= first;
+void CpuBackend::attention(int layer, const ForwardBatch& batch, Tokens queries) {
+  const std::vector<Store> stores = stores_of(layer, batch);
+  attention_decode(layer, batch, stores);
+  attention_prefill(layer, batch, stores, queries);
 }
 
-// One token: a KV head a work item, from the rotation to the result; a long cache is cut so that every thread has the same
-// to read, and joined afterwards.
-void CpuBackend::attend_decode(int layer, KvCache& cache) {
+namespace {
+
+bool is_decoded(const Sequence& sequence) { return sequence.causal && sequence.tokens.size() == 1; }
+
+} // namespace
+
+// One token a sequence: a KV head a work item, from the rotation to the result; a long cache is cut so that every thread has
+// the same to read, and joined afterwards.
+void CpuBackend::attention_decode(int layer, const ForwardBatch& batch, const std::vector<Store>& stores) {
   const ModelConfig& c = model_.config;
-  const int window = c.windows.empty() ? 0 : c.windows[layer];
-  const int first = window > 0 ? std::max(0, position_ + 1 - window) / 128 * 128 : 0;
-  const int length = position_ + 1 - first;
-  const int threads = pool_.threads(), shared = c.heads / c.kv_heads, dim = c.head_dim;
-  const int pieces = c.kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, length / kStretch));
-  const int piece = ((length + pieces - 1) / pieces + 127) / 128 * 128;
-  const int items = c.kv_heads * pieces;
-  const size_t key_bytes = (cache_ == CacheKind::kBytes ? 1 : cache_ == CacheKind::kBf16 ? 2 : 4) * dim;
+  const int threads = pool_.threads();
+  std::vector<AttentionItem> items;
+  std::vector<int64_t> costs = {0}; // of all items before
+  for (size_t i = 0; i < batch.sequences.size(); ++i) {
+    const Sequence& sequence = batch.sequences[i];
+    if (!is_decoded(sequence)) continue;
+    TokenRange seen = visible_slots(layer, sequence, stores[i].first_slot, sequence.tokens.begin);
+    seen.begin = seen.begin / kChunk * kChunk;
+    const int parts = c.kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, seen.size() / kStretch));
+    const int size = ((seen.size() + parts - 1) / parts + kChunk - 1) / kChunk * kChunk;
+    for (int kv_head = 0; kv_head < c.kv_heads; ++kv_head)
+      for (int part = 0; part < parts; ++part) {
+        const int begin = std::min(seen.begin + part * size, seen.end), end = std::min(begin + size, seen.end);
+        items.push_back({static_cast<int>(i), kv_head, {begin, end}, parts});
+        costs.push_back(costs.back() + size + kChunk);
+      }
+  }
+  if (items.empty()) return;
+  reserve_scratch(items.size());
+  // A thread has the items whose middle is in its part of the cost.
+  const auto first_item = [&](int thread) {
+    size_t item = 0;
+    while (item < items.size() && (costs[item] + costs[item + 1]) * threads < 2 * costs.back() * thread) ++item;
+    return item;
+  };
   pool_.run([&](int thread) {
+    const size_t begin = first_item(thread), end = first_item(thread + 1);
     // All heads' first keys come while the first head's queries are rotated; the kernel asks for the rest.
-    for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {
-      const int begin = std::min(first + item % pieces * piece, position_ + 1);
-      const int end = std::min({begin + piece, position_ + 1, begin + 128});
-      const uint8_t* keys = static_cast<CpuKvCache&>(cache).keys(layer, item / pieces);
-      for (size_t byte = begin * key_bytes; byte < end * key_bytes; byte += 64) __builtin_prefetch(keys + byte, 0, 2);
+    for (size_t item = begin; item < end; ++item) {
+      const Store& store = stores[items[item].sequence];
+      const CacheKind kind = store.cache->kind();
+      const size_t bytes = (kind == CacheKind::kBytes ? 1 : kind == CacheKind::kBf16 ? 2 : 4) * c.head_dim;
+      const TokenRange& range = items[item].range;
+      const uint8_t* keys = store.cache->keys(store.layer, items[item].kv_head);
+      const size_t last = std::min(range.end, range.begin + kChunk) * bytes;
+      for (size_t byte = range.begin * bytes; byte < last; byte += 64) __builtin_prefetch(keys + byte, 0, 2);
     }
-    for (int item = items * thread / threads; item < items * (thread + 1) / threads; ++item) {
-      const int kv_head = item / pieces;
-      AttentionScratch& s = scratch_[item];
-      const int begin = std::min(first + item % pieces * piece, position_ + 1);
-      const int end = std::min(begin + piece, position_ + 1);
-      // Each piece rotates the queries for itself; the key belongs to the piece that reads it.
-      std::copy_n(&qkv_[static_cast<size_t>(kv_head) * shared * dim], shared * dim, s.rotated.data());
-      for (int r = 0; r < shared; ++r) rotate_head(layer, 0, false, &s.rotated[static_cast<size_t>(r) * dim]);
-      if (begin <= position_ && position_ < end) store_position(layer, cache, kv_head, 0);
-      run_span(layer, cache, kv_head, s.rotated.data(), 0, 0, 1, begin, end, s);
-      if (pieces == 1) finish(s, shared, &attention_[static_cast<size_t>(kv_head) * shared * dim]);
-    }
+    for (size_t item = begin; item < end; ++item)
+      decode_item(layer, batch, stores[items[item].sequence], items[item], scratch_[item]);
   });
-  for (int head = 0; pieces > 1 && head < c.heads; ++head) {
-    const int kv_head = head / shared, r = head % shared;
-    const AttentionScratch* parts = &scratch_[static_cast<size_t>(kv_head) * pieces];
-    float highest = parts[0].maxima[r], total = 0;
-    for (int p = 1; p < pieces; ++p) highest = std::max(highest, parts[p].maxima[r]);
-    float* out = &attention_[static_cast<size_t>(head) * dim];
-    std::fill_n(out, dim, 0.0f);
-    for (int p = 0; p < pieces; ++p) {
-      const float weight = std::exp(parts[p].maxima[r] - highest);
-      total += weight * parts[p].sums[r];
-      for (int d = 0; d < dim; ++d) out[d] += weight * parts[p].accumulators[static_cast<size_t>(r) * dim + d];
+  join_parts(batch, items);
+}
+
+// Each part of a cache rotates the queries for itself; the key belongs to the part that reads it.
+void CpuBackend::decode_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item,
+                             AttentionScratch& s) {
+  const ModelConfig& c = model_.config;
+  const Sequence& sequence = batch.sequences[item.sequence];
+  const int token = sequence.tokens.begin, shared = c.heads / c.kv_heads;
+  const size_t first = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
+  std::copy_n(&qkv_[static_cast<size_t>(token) * c.qkv_width() + first], shared * c.head_dim, s.rotated.data());
+  for (int r = 0; r < shared; ++r)
+    rotate_head(layer, token, false, &s.rotated[static_cast<size_t>(r) * c.head_dim]);
+  if (item.range.begin <= store.first_slot && store.first_slot < item.range.end)
+    store_token(layer, store, item.kv_head, sequence, token);
+  add_queries(s, 0, item.kv_head, s.rotated.data(), store.first_slot,
+              visible_slots(layer, sequence, store.first_slot, token));
+  run_span(store, item.kv_head, shared, item.range.begin, item.range.end, false, s);
+  if (item.parts == 1)
+    finish(s, shared, &attention_[static_cast<size_t>(token) * c.attention_width() + first]);
+}
+
+// What the parts of a cache found, into one result; an item's scratch has its number.
+void CpuBackend::join_parts(const ForwardBatch& batch, const std::vector<AttentionItem>& items) {
+  const ModelConfig& c = model_.config;
+  const int shared = c.heads / c.kv_heads, dim = c.head_dim;
+  for (size_t item = 0; item < items.size(); item += items[item].parts) {
+    const int count = items[item].parts;
+    if (count == 1) continue;
+    const AttentionScratch* parts = &scratch_[item];
+    const int token = batch.sequences[items[item].sequence].tokens.begin;
+    float* out = &attention_[static_cast<size_t>(token) * c.attention_width() +
+                             static_cast<size_t>(items[item].kv_head) * shared * dim];
+    for (int r = 0; r < shared; ++r, out += dim) {
+      float highest = parts[0].maxima[r], total = 0;
+      for (int p = 1; p < count; ++p) highest = std::max(highest, parts[p].maxima[r]);
+      std::fill_n(out, dim, 0.0f);
+      for (int p = 0; p < count; ++p) {
+        const float weight = std::exp(parts[p].maxima[r] - highest);
+        total += weight * parts[p].sums[r];
+        for (int d = 0; d < dim; ++d) out[d] += weight * parts[p].accumulators[static_cast<size_t>(r) * dim + d];
+      }
+      for (int d = 0; d < dim; ++d) out[d] /= total;
     }
-    for (int d = 0; d < dim; ++d) out[d] /= total;
   }
 }
 
@@ -208,38 +314,90 @@ void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int fi
       out[r * dim + d] = s.accumulators[static_cast<size_t>(first + r) * dim + d] / s.sums[first + r];
 }
 
-// Many tokens: first all positions; then a KV head and a few tokens a work item. Later tokens see more: items are dealt in
-// turn.
-void CpuBackend::attend_prefill(int layer, KvCache& cache, int first) {
+// All other sequences: first the keys and values of every token; then a KV head and a few tokens a work item.
+void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, const std::vector<Store>& stores,
+                                   Tokens queries) {
   const ModelConfig& c = model_.config;
-  const int window = c.windows.empty() ? 0 : c.windows[layer];
-  const int threads = pool_.threads(), shared = c.heads / c.kv_heads, dim = c.head_dim;
-  const int tokens = std::max(1, kPrefillQueries / shared);
-  const int blocks = (rows_ - first + tokens - 1) / tokens;
+  const int threads = pool_.threads(), at_once = std::max(1, kPrefillQueries / (c.heads / c.kv_heads));
   const size_t width = c.qkv_width();
+  std::vector<std::pair<int, int>> tokens; // and their sequences
+  std::vector<AttentionItem> items;
+  for (int i = 0; i < static_cast<int>(batch.sequences.size()); ++i) {
+    const Sequence& sequence = batch.sequences[i];
+    if (is_decoded(sequence)) continue;
+    for (int token = sequence.tokens.begin; token < sequence.tokens.end; ++token) tokens.emplace_back(token, i);
+    TokenRange all = sequence.tokens;
+    if (queries == Tokens::kOutputs) {
+      const auto before = [](const OutputRequest& output, int token) { return output.token < token; };
+      const auto first = std::lower_bound(batch.outputs.begin(), batch.outputs.end(), all.begin, before);
+      const auto last = std::lower_bound(first, batch.outputs.end(), all.end, before);
+      all = {static_cast<int>(first - batch.outputs.begin()), static_cast<int>(last - batch.outputs.begin())};
+    }
+    for (int kv_head = 0; kv_head < c.kv_heads; ++kv_head)
+      for (int begin = all.begin; begin < all.end; begin += at_once)
+        items.push_back({i, kv_head, {begin, std::min(begin + at_once, all.end)}, 1});
+  }
+  if (tokens.empty()) return;
+  reserve_scratch(threads);
   pool_.run([&](int thread) {
     const int heads = c.heads + c.kv_heads;
-    const int begin = static_cast<int>(static_cast<int64_t>(rows_) * heads * thread / threads);
-    const int end = static_cast<int>(static_cast<int64_t>(rows_) * heads * (thread + 1) / threads);
-    for (int item = begin; item < end; ++item) {
-      const int row = item / heads, head = item % heads;
-      if (head >= c.heads) store_position(layer, cache, head - c.heads, row);
-      else rotate_head(layer, row, false, &qkv_[row * width + static_cast<size_t>(head) * dim]);
+    const auto count = static_cast<int64_t>(tokens.size()) * heads;
+    for (int64_t item = count * thread / threads; item < count * (thread + 1) / threads; ++item) {
+      const auto [token, i] = tokens[item / heads];
+      const int head = static_cast<int>(item % heads);
+      if (head >= c.heads) store_token(layer, stores[i], head - c.heads, batch.sequences[i], token);
+      else rotate_head(layer, token, false, &qkv_[token * width + static_cast<size_t>(head) * c.head_dim]);
     }
   });
+  // Later tokens see more: items are dealt in turn.
   pool_.run([&](int thread) {
-    AttentionScratch& s = scratch_[thread];
-    for (int item = thread; item < c.kv_heads * blocks; item += threads) {
-      const int kv_head = item / blocks, row = first + item % blocks * tokens, count = std::min(tokens, rows_ - row);
-      const int begin = window > 0 ? std::max(0, position_ + row + 1 - window) / 128 * 128 : 0;
-      const size_t first_head = static_cast<size_t>(kv_head) * shared * dim;
-      run_span(layer, cache, kv_head, &qkv_[row * width + first_head], width, row, count, begin,
-               position_ + row + count, s);
-      for (int t = 0; t < count; ++t)
-        finish(s, shared, &attention_[static_cast<size_t>(row - first + t) * c.attention_width() + first_head],
-               t * shared);
-    }
+    for (size_t item = thread; item < items.size(); item += threads)
+      prefill_item(layer, batch, stores[items[item].sequence], items[item], queries, scratch_[thread]);
   });
+}
+
+void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item,
+                              Tokens queries, AttentionScratch& s) {
+  const ModelConfig& c = model_.config;
+  const Sequence& sequence = batch.sequences[item.sequence];
+  const int shared = c.heads / c.kv_heads, count = item.range.size();
+  const size_t first_head = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
+  const auto token_of = [&](int i) {
+    return queries == Tokens::kOutputs ? batch.outputs[item.range.begin + i].token : item.range.begin + i;
+  };
+  TokenRange seen = {store.cache->capacity(), 0};
+  for (int i = 0; i < count; ++i) {
+    const int token = token_of(i), slot = store.first_slot + token - sequence.tokens.begin;
+    const TokenRange visible = visible_slots(layer, sequence, store.first_slot, token);
+    add_queries(s, i * shared, item.kv_head, &qkv_[static_cast<size_t>(token) * c.qkv_width() + first_head], slot,
+                visible);
+    seen = {std::min(seen.begin, visible.begin), std::max(seen.end, visible.end)};
+  }
+  const bool tiles = input_ == InputKind::kSixteenBits && sequence.tokens.size() * shared > kFewQueries;
+  run_span(store, item.kv_head, count * shared, seen.begin / kChunk * kChunk, seen.end, tiles, s);
+  for (int i = 0; i < count; ++i)
+    finish(s, shared, &attention_[static_cast<size_t>(token_of(i)) * c.attention_width() + first_head], i * shared);
+}
+
+// Decoding: the queries of one KV head. Prefill: those of a few tokens.
+void CpuBackend::reserve_scratch(size_t count) {
+  const ModelConfig& c = model_.config;
+  const int shared = c.heads / c.kv_heads;
+  const size_t queries = std::max(shared, kPrefillQueries);
+  for (; scratch_.size() < count; scratch_.emplace_back()) {
+  }
+  for (AttentionScratch& s : scratch_) {
+    if (!s.maxima.empty()) continue;
+    s.accumulators.resize(queries * c.head_dim);
+    s.rotated.resize(static_cast<size_t>(shared) * c.head_dim);
+    s.maxima.resize(queries);
+    s.sums.resize(queries);
+    s.queries.resize(queries);
+    s.slots.resize(queries);
+    s.first_visible.resize(queries);
+    s.last_visible.resize(queries);
+    s.slopes.resize(queries);
+  }
 }
 
 } // namespace tinychat

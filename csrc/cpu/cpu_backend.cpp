@@ -27,57 +27,32 @@ void ask_for_start(const Linear& w, int tile, int groups) {
     if (numbers != nullptr) __builtin_prefetch(numbers + static_cast<size_t>(tile) * groups * 16);
 }
 
+// Room for n numbers; what stood there is lost where it has to grow.
+template <typename T>
+void grow(std::vector<T>& buffer, size_t n) {
+  if (buffer.size() >= n) return;
+  buffer.clear();
+  buffer.resize(n);
+}
+
+size_t widest_input(const ModelConfig& c) {
+  return std::max({c.hidden_size, c.embedding_width(), c.attention_width(), c.intermediate_size});
+}
+
+size_t panel_steps(const ModelConfig& c) { return (widest_input(c) + kPanelColumns - 1) / kPanelColumns; }
+
 } // namespace
 
 CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind input, CacheKind cache, int threads,
                        int capacity)
     : model_(model), kernels_(kernels), input_(input), cache_(cache), pool_(threads), capacity_(capacity) {
-  const ModelConfig& c = model_.config;
-  const size_t rows = kMaxRows;
-  residual_.resize(rows * c.hidden_size);
-  step_.resize(rows * std::max(c.hidden_size, c.embedding_width()));
-  qkv_.resize(rows * c.qkv_width());
-  attention_.resize(rows * c.attention_width());
-  hidden_.resize(rows * c.intermediate_size);
-  const auto apart = [](const Layer& l) { return !l.up_blocks.empty(); };
-  if (std::any_of(model_.layers.begin(), model_.layers.end(), apart)) up_.resize(hidden_.size());
-  cos_.resize(rows * c.rope_inv_freq.size());
-  sin_.resize(cos_.size());
-  local_cos_.resize(rows * c.rope_local_inv_freq.size());
-  local_sin_.resize(local_cos_.size());
-
-  const size_t widest = std::max({c.hidden_size, c.embedding_width(), c.attention_width(), c.intermediate_size});
-  const bool ordered = has_input_orders(model_);
-  const auto allocate = [&](Input& buffer, size_t count) {
-    buffer.values.resize(count * widest);
-    if (ordered) buffer.ordered.resize(count * widest);
-    buffer.quantized.resize(count * widest * (input == InputKind::kSixteenBits ? 2 : 1));
-    buffer.scales.resize(count * (widest / 32 + 1));
-    buffer.scaled_sums.resize(buffer.scales.size());
-    buffer.sums.resize(buffer.scales.size());
-  };
-  allocate(shared_, rows);
-  own_.resize(threads);
   if (input == InputKind::kSixteenBits && kernels.multiply_panels != nullptr) {
-    const size_t steps = (widest + kPanelColumns - 1) / kPanelColumns;
-    shared_.packed.resize(rows * steps);
     panels_.resize(threads);
-    for (auto& panel : panels_) panel.resize(2 * 16 * steps);
+    for (auto& panel : panels_) panel.resize(2 * 16 * panel_steps(model_.config));
   }
-  for (Input& buffer : own_) allocate(buffer, 1);
-
-  // Decoding: the queries of one KV head. Prefill: those of a few tokens.
-  const size_t queries = std::max(c.heads / c.kv_heads, kPrefillQueries);
-  scratch_.resize(static_cast<size_t>(c.kv_heads) * threads);
-  for (AttentionScratch& s : scratch_) {
-    s.accumulators.resize(queries * c.head_dim);
-    s.rotated.resize(static_cast<size_t>(c.heads / c.kv_heads) * c.head_dim);
-    s.maxima.resize(queries);
-    s.sums.resize(queries);
-    s.queries.resize(queries);
-    s.positions.resize(queries);
-    s.slopes.resize(queries);
-  }
+  own_.resize(threads);
+  for (Input& buffer : own_) reserve_inputs(buffer, 1);
+  reserve(kMaxSequenceTokens);
 }
 
 std::unique_ptr<KvCache> CpuBackend::new_cache() {
@@ -85,22 +60,51 @@ std::unique_ptr<KvCache> CpuBackend::new_cache() {
   return std::make_unique<CpuKvCache>(c.layers, c.kv_heads, c.head_dim, capacity_, cache_);
 }
 
+void CpuBackend::reserve_inputs(Input& buffer, size_t tokens) const {
+  const size_t widest = widest_input(model_.config), groups = widest / 32 + 1;
+  grow(buffer.values, tokens * widest);
+  if (has_input_orders(model_)) grow(buffer.ordered, tokens * widest);
+  grow(buffer.quantized, tokens * widest * (input_ == InputKind::kSixteenBits ? 2 : 1));
+  grow(buffer.scales, tokens * groups);
+  grow(buffer.scaled_sums, tokens * groups);
+  grow(buffer.sums, tokens * groups);
+}
+
+// Buffers for a pass.
+void CpuBackend::reserve(int tokens) {
+  const ModelConfig& c = model_.config;
+  const size_t n = tokens;
+  if (residual_.size() >= n * c.hidden_size) return;
+  grow(residual_, n * c.hidden_size);
+  grow(step_, n * std::max(c.hidden_size, c.embedding_width()));
+  grow(qkv_, n * c.qkv_width());
+  grow(attention_, n * c.attention_width());
+  grow(hidden_, n * c.intermediate_size);
+  const auto apart = [](const Layer& l) { return !l.up_blocks.empty(); };
+  if (std::any_of(model_.layers.begin(), model_.layers.end(), apart)) grow(up_, hidden_.size());
+  for (std::vector<float>* table : {&cos_, &sin_}) grow(*table, n * c.rope_inv_freq.size());
+  for (std::vector<float>* table : {&local_cos_, &local_sin_}) grow(*table, n * c.rope_local_inv_freq.size());
+  const size_t at_once = std::min(tokens, kMaxTokens);
+  reserve_inputs(shared_, at_once);
+  if (!panels_.empty()) grow(shared_.packed, (at_once + 15) / 16 * 16 * panel_steps(c));
+}
+
 InputKind CpuBackend::input_of(const Linear& w) const {
   return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16 ? InputKind::kFloat : input_;
 }
 
-// Few tokens: reading the weights takes longer than multiplying digits.
-bool CpuBackend::takes_panels(const Linear& w, int rows) const {
-  return rows > kFewRows && !panels_.empty() && input_of(w) == InputKind::kSixteenBits;
+// From the last layer's attention on, a batch has nothing but outputs.
+CpuBackend::Panels CpuBackend::panels_of(int layer) const {
+  return layer + 1 < model_.config.layers ? Panels::kWhereMany : Panels::kNever;
 }
 
-void CpuBackend::multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out) {
+void CpuBackend::gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out) {
+  const auto of_tile = [&](int tile) { return out.behind(16 * (tile - tiles.begin)); };
   if (x.packed != nullptr) {
     for (int tile = tiles.begin; tile < tiles.end; tile += 2) {
       const int both[] = {tile, tile + 1};
-      float* to = out.to + 16 * (tile - tiles.begin);
-      const Output outs[] = {{to, out.stride, out.add}, {to + 16, out.stride, out.add}};
-      kernels_.multiply_panels(w, both, std::min(2, tiles.end - tile), x.packed, rows, outs, x.panel);
+      const Output outs[] = {of_tile(tile), of_tile(tile + 1)};
+      kernels_.multiply_panels(w, both, std::min(2, tiles.end - tile), x.packed, tokens, outs, x.panel);
     }
     return;
   }
@@ -108,20 +112,19 @@ void CpuBackend::multiply_tiles(const Linear& w, Tiles tiles, const Activations&
   const auto multiply_tile = input == InputKind::kBytes         ? kernels_.multiply_bytes
                              : input == InputKind::kSixteenBits ? kernels_.multiply_digits
                                                                 : kernels_.multiply_float;
-  for (int tile = tiles.begin; tile < tiles.end; ++tile)
-    multiply_tile(w, tile, x, rows, {out.to + 16 * (tile - tiles.begin), out.stride, out.add});
+  for (int tile = tiles.begin; tile < tiles.end; ++tile) multiply_tile(w, tile, x, tokens, of_tile(tile));
 }
 
-void CpuBackend::multiply_two(const Linear& w, Tiles tiles, int apart, const Activations& x, int rows,
-                              const Output& first, const Output& second) {
+void CpuBackend::gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens,
+                                   const Output& first, const Output& second) {
   if (x.packed != nullptr && tiles.end - tiles.begin == 1) {
     const int both[] = {tiles.begin, tiles.begin + apart};
     const Output outs[] = {first, second};
-    kernels_.multiply_panels(w, both, 2, x.packed, rows, outs, x.panel);
+    kernels_.multiply_panels(w, both, 2, x.packed, tokens, outs, x.panel);
     return;
   }
-  multiply_tiles(w, tiles, x, rows, first);
-  multiply_tiles(w, {tiles.begin + apart, tiles.end + apart}, x, rows, second);
+  gemm_tiles(w, tiles, x, tokens, first);
+  gemm_tiles(w, {tiles.begin + apart, tiles.end + apart}, x, tokens, second);
 }
 
 // `out` may be x.
@@ -131,22 +134,44 @@ void CpuBackend::norm(const NormVectors& vectors, const float* x, float* out) co
   else if (out != x) std::copy_n(x, c.hidden_size, out);
 }
 
-const float* CpuBackend::norm_row(const NormVectors& vectors, int row, float* out) const {
-  norm(vectors, &residual_[static_cast<size_t>(row) * model_.config.hidden_size], out);
+const float* CpuBackend::norm_row(const NormVectors& vectors, int token, float* out) const {
+  norm(vectors, &residual_[static_cast<size_t>(token) * model_.config.hidden_size], out);
   return out;
 }
 
+// One GEMM for all sequences of few tokens, so that the weights are read once for all that decode, and one for those of
+// many: how a token is multiplied depends on its own sequence alone.
 template <typename Prepare, typename Part>
-void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Part& part) {
+void CpuBackend::gemm(const Linear& w, const ForwardBatch& batch, Panels panels, int tiles, const Prepare& prepare,
+                      const Part& part) {
+  const bool may = panels == Panels::kWhereMany && !panels_.empty() && input_of(w) == InputKind::kSixteenBits;
+  GemmTokens next = {0, 0, false};
+  const auto gemm_until = [&](int end) {
+    for (; next.begin < end; next.begin = next.end) {
+      next.end = std::min(end, next.begin + kMaxTokens);
+      gemm_of(w, next, tiles, prepare, part);
+    }
+  };
+  for (const Sequence& sequence : batch.sequences) {
+    const bool many = may && sequence.tokens.size() > kFewTokens;
+    if (many != next.panels) gemm_until(sequence.tokens.begin);
+    next.panels = many;
+  }
+  gemm_until(batch.num_tokens());
+}
+
+template <typename Prepare, typename Part>
+void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, const Prepare& prepare,
+                         const Part& part) {
   const InputKind input = input_of(w);
   const bool floats = input == InputKind::kFloat, digits = input == InputKind::kSixteenBits;
   const int group = digits && w.format == WeightFormat::kW8Channel ? kChannelDigitGroup : w.group;
   const int groups = floats ? 0 : w.cols / group;
-  const bool panels = takes_panels(w, rows);
+  const bool panels = tokens.panels;
   const size_t row_bytes = static_cast<size_t>(w.cols) * (digits ? 2 : 1);
-  const auto fill = [&](Input& buffer, int slot, int row) {
+  const auto fill = [&](Input& buffer, int slot) {
     float* own = &buffer.values[static_cast<size_t>(slot) * w.cols];
-    const float* values = prepare(row, own);
+    const float* values = prepare(tokens.begin + slot, own);
     if (values != own && (w.input_scale != nullptr || floats)) values = std::copy_n(values, w.cols, own) - w.cols;
     if (w.input_scale != nullptr) kernels_.scale(own, w.input_scale, w.cols);
     if (w.input_order != nullptr) {
@@ -172,44 +197,49 @@ void CpuBackend::multiply(const Linear& w, int rows, int tiles, const Prepare& p
                        panels ? buffer.packed[0].numbers : nullptr,
                        panels ? panels_[thread][0].numbers : nullptr};
   };
-  const int threads = pool_.threads();
-  if (rows > 1)
+  const int threads = pool_.threads(), count = tokens.size();
+  if (count > 1)
     pool_.run([&](int thread) {
-      const int end = share(rows, thread + 1, threads);
-      for (int row = share(rows, thread, threads); row < end; ++row) fill(shared_, row, row);
+      const int end = share(count, thread + 1, threads);
+      for (int slot = share(count, thread, threads); slot < end; ++slot) fill(shared_, slot);
     });
   pool_.run([&](int thread) {
-    Input& buffer = rows > 1 ? shared_ : own_[thread];
+    Input& buffer = count > 1 ? shared_ : own_[thread];
     const Tiles mine = {share(tiles, thread, threads), share(tiles, thread + 1, threads)};
-    if (rows == 1) {
+    if (count == 1) {
       if (!floats) ask_for_start(w, mine.begin, groups);
-      fill(buffer, 0, 0);
+      fill(buffer, 0);
     }
-    part(mine, view(buffer, thread));
+    part(mine, view(buffer, thread), tokens);
   });
 }
 
 // out = W·input, row by row
-void CpuBackend::multiply_rows(const Linear& w, int rows, const float* input, const Output& out) {
-  multiply(
-      w, rows, w.tiles(), [&](int row, float*) { return input + static_cast<size_t>(row) * w.cols; },
-      [&](Tiles tiles, const Activations& x) {
-        multiply_tiles(w, tiles, x, rows, {out.to + 16 * tiles.begin, out.stride, out.add});
+void CpuBackend::gemm_rows(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
+                           const Output& out) {
+  gemm(
+      w, batch, panels, w.tiles(), [&](int token, float*) { return input + static_cast<size_t>(token) * w.cols; },
+      [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+        gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
       });
 }
 
-void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
+void CpuBackend::embed(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const int width = c.embedding_width();
-  rows_ = rows;
-  position_ = position;
-  for (int r = 0; r < rows; ++r) {
-    float* token = &step_[static_cast<size_t>(r) * width];
-    read_row(model_.embedding, tokens[r], token);
-    if (c.embedding_scale != 1)
-      for (int i = 0; i < width; ++i) token[i] *= c.embedding_scale;
-    float* out = &residual_[static_cast<size_t>(r) * c.hidden_size];
-    if (model_.positions.present()) read_row(model_.positions, position + r + c.position_offset, out);
+  reserve(batch.num_tokens());
+  for (int t = 0; t < batch.num_tokens(); ++t) {
+    const Position& position = batch.positions[t];
+    float* token = &step_[static_cast<size_t>(t) * width];
+    if (const float* embedding = batch.embedding(t); embedding != nullptr) {
+      std::copy_n(embedding, width, token);
+    } else {
+      read_row(model_.embedding, batch.tokens[t], token);
+      if (c.embedding_scale != 1)
+        for (int i = 0; i < width; ++i) token[i] *= c.embedding_scale;
+    }
+    float* out = &residual_[static_cast<size_t>(t) * c.hidden_size];
+    if (model_.positions.present()) read_row(model_.positions, position[0] + c.position_offset, out);
     else std::fill_n(out, c.hidden_size, 0.0f);
     if (!model_.project_in.present())
       for (int i = 0; i < width; ++i) out[i] += token[i];
@@ -218,44 +248,57 @@ void CpuBackend::embed(const int32_t* tokens, int rows, int position) {
                             std::vector<float>& sines) {
       const size_t half = frequencies.size();
       for (size_t i = 0; i < half; ++i) {
-        const float angle = static_cast<float>(position + r) * frequencies[i];
-        cosines[r * half + i] = std::cos(angle) * c.rope_scale;
-        sines[r * half + i] = std::sin(angle) * c.rope_scale;
+        const int axis = c.rope_axes.empty() ? 0 : c.rope_axes[i];
+        const float angle = static_cast<float>(position[axis]) * frequencies[i];
+        cosines[t * half + i] = std::cos(angle) * c.rope_scale;
+        sines[t * half + i] = std::sin(angle) * c.rope_scale;
       }
     };
     angles(c.rope_inv_freq, cos_, sin_);
     angles(c.rope_local_inv_freq, local_cos_, local_sin_);
   }
   if (model_.project_in.present())
-    multiply_rows(model_.project_in, rows, step_.data(), {residual_.data(), static_cast<size_t>(c.hidden_size), true});
+    gemm_rows(model_.project_in, batch, Panels::kWhereMany, step_.data(),
+              {residual_.data(), static_cast<size_t>(c.hidden_size), true});
 }
 
-void CpuBackend::norm_qkv(int layer) {
+void CpuBackend::norm_qkv(int layer, const ForwardBatch& batch) {
   const Layer& l = model_.layers[layer];
-  float* out = qkv_.data();
-  const auto multiply_block = [&](const Linear& w) {
-    multiply(
-        w, rows_, w.tiles(), [&](int row, float* to) { return norm_row(l.attn_norm, row, to); },
-        [&](Tiles tiles, const Activations& x) {
-          multiply_tiles(w, tiles, x, rows_, {out + 16 * tiles.begin, static_cast<size_t>(l.qkv.rows)});
+  Output out = {qkv_.data(), static_cast<size_t>(l.qkv.rows)};
+  const auto gemm_block = [&](const Linear& w) {
+    gemm(
+        w, batch, Panels::kWhereMany, w.tiles(), [&](int token, float* to) { return norm_row(l.attn_norm, token, to); },
+        [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+          gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
         });
-    out += w.rows;
+    out = out.behind(w.rows);
   };
-  if (l.qkv_blocks.empty()) multiply_block(l.qkv);
-  for (const Linear& w : l.qkv_blocks) multiply_block(w);
+  if (l.qkv_blocks.empty()) gemm_block(l.qkv);
+  for (const Linear& w : l.qkv_blocks) gemm_block(w);
+}
+
+// Ascending, so that no row is overwritten before it has moved.
+void CpuBackend::compact_tokens(const ForwardBatch& batch) {
+  const auto compact = [&](std::vector<float>& rows, size_t width) {
+    for (int i = 0; i < batch.num_outputs(); ++i)
+      if (const int token = batch.outputs[i].token; token != i)
+        std::copy_n(&rows[token * width], width, &rows[i * width]);
+  };
+  compact(residual_, model_.config.hidden_size);
+  compact(attention_, model_.config.attention_width());
 }
 
 // residual = norm?(residual + norm?(W·input))
-void CpuBackend::add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm,
-                                 const NormVectors& sum_norm) {
+void CpuBackend::add_to_residual(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
+                                 const NormVectors& post_norm, const NormVectors& sum_norm) {
   const int hidden = model_.config.hidden_size;
   const bool adds = !post_norm.present();
-  multiply_rows(w, rows_, input, {(adds ? residual_ : step_).data(), static_cast<size_t>(hidden), adds});
+  gemm_rows(w, batch, panels, input, {(adds ? residual_ : step_).data(), static_cast<size_t>(hidden), adds});
   if (adds && !sum_norm.present()) return;
-  for (int r = 0; r < rows_; ++r) {
-    float* residual = &residual_[static_cast<size_t>(r) * hidden];
+  for (int t = 0; t < batch.num_tokens(); ++t) {
+    float* residual = &residual_[static_cast<size_t>(t) * hidden];
     if (!adds) {
-      float* step = &step_[static_cast<size_t>(r) * hidden];
+      float* step = &step_[static_cast<size_t>(t) * hidden];
       norm(post_norm, step, step);
       for (int i = 0; i < hidden; ++i) residual[i] += step[i];
     }
@@ -263,79 +306,85 @@ void CpuBackend::add_to_residual(const Linear& w, const float* input, const Norm
   }
 }
 
-void CpuBackend::output(int layer) {
+void CpuBackend::attn_out_proj(int layer, const ForwardBatch& batch) {
   const Layer& l = model_.layers[layer];
-  add_to_residual(l.o, attention_.data(), l.attn_post_norm, l.attn_sum_norm);
+  add_to_residual(l.o, batch, panels_of(layer), attention_.data(), l.attn_post_norm, l.attn_sum_norm);
 }
 
-void CpuBackend::down(int layer) {
+void CpuBackend::mlp_down_proj(int layer, const ForwardBatch& batch) {
   const Layer& l = model_.layers[layer];
-  add_to_residual(l.down, hidden_.data(), l.mlp_post_norm, l.mlp_sum_norm);
+  add_to_residual(l.down, batch, panels_of(layer), hidden_.data(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
-void CpuBackend::norm_up(int layer) {
+void CpuBackend::norm_gate_up(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];
-  if (!l.up_blocks.empty()) return norm_up_in_blocks(layer);
+  if (!l.up_blocks.empty()) return norm_gate_up_in_blocks(layer, batch);
   const int half = c.intermediate_size / 16; // tiles of the gate, where there is one
-  // A tile of the gate, the same of the rest. For one token many of each: memory is read faster in long stretches.
-  const int at_once = rows_ == 1 ? kMaxRows : 1;
-  multiply(
-      l.up, rows_, half,
-      [&](int row, float* out) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
-      [&](Tiles tiles, const Activations& x) {
-        alignas(64) float gate[kMaxRows * 16], up[kMaxRows * 16];
+  const auto width = static_cast<size_t>(c.intermediate_size);
+  gemm(
+      l.up, batch, panels_of(layer), half,
+      [&](int token, float* out) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, token, out); },
+      [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+        alignas(64) float gate[kMaxTokens * 16], up[kMaxTokens * 16];
+        const int count = tokens.size();
+        // A tile of the gate, the same of the rest. For one token many of each: memory is read faster in long stretches.
+        const int at_once = count == 1 ? kMaxTokens : 1;
         for (int tile = tiles.begin; tile < tiles.end; tile += at_once) {
           const Tiles some = {tile, std::min(tile + at_once, tiles.end)};
-          if (c.gated) multiply_two(l.up, some, half, x, rows_, {gate, 16}, {up, 16});
-          else multiply_tiles(l.up, some, x, rows_, {gate, 16});
-          // Of one token, its tiles are what rows are otherwise.
-          const size_t stride = rows_ == 1 ? 16 : c.intermediate_size;
-          kernels_.activate(c.activation, gate, c.gated ? up : nullptr, rows_ == 1 ? some.end - some.begin : rows_,
-                            &hidden_[16 * tile], stride);
+          if (c.gated) gemm_paired_tiles(l.up, some, half, x, count, {gate, 16}, {up, 16});
+          else gemm_tiles(l.up, some, x, count, {gate, 16});
+          // Of one token, its tiles are what tokens are otherwise.
+          kernels_.activate(c.activation, gate, c.gated ? up : nullptr, count == 1 ? some.end - some.begin : count,
+                            &hidden_[tokens.begin * width + 16 * tile], count == 1 ? 16 : width);
         }
       });
 }
 
 // Gate and up one after the other, as each takes its input in an order of its own.
-void CpuBackend::norm_up_in_blocks(int layer) {
+void CpuBackend::norm_gate_up_in_blocks(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];
   const auto width = static_cast<size_t>(c.intermediate_size);
   for (int i = 0; i < 2; ++i) {
     const Linear& w = l.up_blocks[i];
-    float* to = i == 0 ? hidden_.data() : up_.data();
-    multiply(
-        w, rows_, w.tiles(),
-        [&](int row, float* out) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, row, out); },
-        [&](Tiles tiles, const Activations& x) { multiply_tiles(w, tiles, x, rows_, {to + 16 * tiles.begin, width}); });
+    const Output out = {i == 0 ? hidden_.data() : up_.data(), width};
+    gemm(
+        w, batch, panels_of(layer), w.tiles(),
+        [&](int token, float* to) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, token, to); },
+        [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+          gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
+        });
   }
-  kernels_.activate(c.activation, hidden_.data(), up_.data(), static_cast<int>(rows_ * width / 16), hidden_.data(), 16);
+  kernels_.activate(c.activation, hidden_.data(), up_.data(), static_cast<int>(batch.num_tokens() * width / 16),
+                    hidden_.data(), 16);
 }
 
-void CpuBackend::norm_head(float* logits) {
+void CpuBackend::norm_head(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const int width = c.embedding_width();
   const Linear& project = model_.project_out;
-  const auto normed = [&](int row, float* out) { return norm_row(model_.final_norm, row, out); };
+  const auto normed = [&](int token, float* out) { return norm_row(model_.final_norm, token, out); };
   if (project.present())
-    multiply(project, rows_, project.tiles(), normed, [&](Tiles tiles, const Activations& x) {
-      multiply_tiles(project, tiles, x, rows_, {&step_[16 * tiles.begin], static_cast<size_t>(width)});
-    });
-  multiply(
-      model_.head, rows_, model_.head.tiles(),
-      [&](int row, float* out) {
-        return project.present() ? &step_[static_cast<size_t>(row) * width] : normed(row, out);
+    gemm(project, batch, Panels::kNever, project.tiles(), normed,
+         [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+           const Output out = {step_.data(), static_cast<size_t>(width)};
+           gemm_tiles(project, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
+         });
+  std::vector<float*> rows;
+  for (const OutputRequest& output : batch.outputs) rows.push_back(output.logits);
+  gemm(
+      model_.head, batch, Panels::kNever, model_.head.tiles(),
+      [&](int token, float* out) {
+        return project.present() ? &step_[static_cast<size_t>(token) * width] : normed(token, out);
       },
-      [&](Tiles tiles, const Activations& x) {
-        const auto stride = static_cast<size_t>(c.vocab_size);
-        multiply_tiles(model_.head, tiles, x, rows_, {logits + 16 * tiles.begin, stride});
+      [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+        const Output out = {nullptr, 0, false, rows.data()};
+        gemm_tiles(model_.head, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
         if (c.logit_softcap <= 0) return;
-        for (int r = 0; r < rows_; ++r)
-          for (int i = 16 * tiles.begin; i < std::min(16 * tiles.end, c.vocab_size); ++i) {
-            float& logit = logits[r * stride + i];
-            logit = c.logit_softcap * std::tanh(logit / c.logit_softcap);
-          }
+        for (int t = tokens.begin; t < tokens.end; ++t)
+          for (int i = 16 * tiles.begin; i < std::min(16 * tiles.end, c.vocab_size); ++i)
+            rows[t][i] = c.logit_softcap * std::tanh(rows[t][i] / c.logit_softcap);
       });
 }
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The decoder's steps on the CPU: work is cut into tiles of 16 weight rows, or into KV heads and stretches of the cache,
-// and dealt to the threads in equal parts. All buffers are allocated once.
+// and dealt to the threads in equal parts. Buffers are allocated once, and grow for a pass that cannot be cut.
 #pragma once
 
 #include <memory>
@@ -24,21 +24,26 @@ class CpuBackend : public Backend {
   CpuBackend(const Model& model, const Kernels& kernels, InputKind input, CacheKind cache, int threads, int capacity);
 
   std::unique_ptr<KvCache> new_cache() override;
-  int max_rows() const override { return kMaxRows; }
-  void embed(const int32_t* tokens, int rows, int position) override;
-  void norm_qkv(int layer) override;
-  void attend(int layer, KvCache& cache, int first) override;
-  void output(int layer) override;
-  void norm_up(int layer) override;
-  void down(int layer) override;
-  void norm_head(float* logits) override;
+  int max_tokens() const override { return kMaxTokens; }
+  int max_sequence_tokens() const override { return kMaxSequenceTokens; }
+  int max_uncut_tokens() const override { return capacity_; }
+  void embed(const ForwardBatch& batch) override;
+  void norm_qkv(int layer, const ForwardBatch& batch) override;
+  void attention(int layer, const ForwardBatch& batch, Tokens queries) override;
+  void compact_tokens(const ForwardBatch& batch) override;
+  void attn_out_proj(int layer, const ForwardBatch& batch) override;
+  void norm_gate_up(int layer, const ForwardBatch& batch) override;
+  void mlp_down_proj(int layer, const ForwardBatch& batch) override;
+  void norm_head(const ForwardBatch& batch) override;
 
  private:
-  static constexpr int kMaxRows = 256;       // tokens in a pass: bounds the buffers and the time until a cancel is seen
-  static constexpr int kFewRows = 8;         // tokens that are multiplied as digits where there are panels for more
+  // Of a sequence in a pass: bounds the buffers and the time until a cancel is seen.
+  static constexpr int kMaxSequenceTokens = 256;
+  static constexpr int kMaxTokens = kMaxSequenceTokens + 32; // so that sequences which decode go beside one that prefills
+  static constexpr int kFewTokens = 8;       // of a sequence: they are multiplied as digits where there are panels for more
   static constexpr int kPrefillQueries = 32; // that share a look at the cache
 
-  // A matrix's input, as floats or bytes. One for all rows of a prefill; one a thread where a single token is decoded:
+  // A matrix's input, as floats or bytes. One for all tokens of a GEMM; one a thread where there is a single token:
   // computing a norm twice is cheaper than waiting for the other thread to have done it.
   struct alignas(64) Bf16Line {
     uint16_t numbers[32];
@@ -53,36 +58,73 @@ class CpuBackend : public Backend {
   struct AttentionScratch {
     std::vector<float> accumulators, maxima, sums, rotated;
     std::vector<const float*> queries;
-    std::vector<int> positions;
+    std::vector<int> slots, first_visible, last_visible;
     std::vector<float> slopes;
   };
 
   struct Tiles {
     int begin, end;
   };
+  // Tokens of one GEMM: all are multiplied in the same way.
+  struct GemmTokens {
+    int begin, end;
+    bool panels;
 
-  // For all rows: input row = prepare(row, room for it), which may lie elsewhere; part(Tiles, activations) for each
-  // thread's share of `tiles`.
+    int size() const { return end - begin; }
+  };
+  // Which steps of a layer may use panels. The outputs' own layers never do: an output's numbers then do not depend on how
+  // many others of its sequence are wanted, and a few tokens are faster without.
+  enum class Panels { kWhereMany, kNever };
+
+  // Where a sequence's keys and values lie.
+  struct Store {
+    CpuKvCache* cache;
+    int layer; // of the cache
+    int first_slot;
+  };
+  struct AttentionItem;
+
+  void reserve(int tokens);
+  void reserve_scratch(size_t count);
+  void reserve_inputs(Input& buffer, size_t tokens) const;
+
+  // For all tokens of a batch: input row = prepare(token, room for it), which may lie elsewhere; part(Tiles, activations,
+  // GemmTokens) for each thread's share of `tiles`.
   template <typename Prepare, typename Part>
-  void multiply(const Linear& w, int rows, int tiles, const Prepare& prepare, const Part& part);
-  void norm_up_in_blocks(int layer);
-  void multiply_rows(const Linear& w, int rows, const float* input, const Output& out);
-  void add_to_residual(const Linear& w, const float* input, const NormVectors& post_norm, const NormVectors& sum_norm);
+  void gemm(const Linear& w, const ForwardBatch& batch, Panels panels, int tiles, const Prepare& prepare,
+            const Part& part);
+  template <typename Prepare, typename Part>
+  void gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, const Prepare& prepare, const Part& part);
+  void gemm_rows(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input, const Output& out);
+  void norm_gate_up_in_blocks(int layer, const ForwardBatch& batch);
+  void add_to_residual(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
+                       const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
-  const float* norm_row(const NormVectors& vectors, int row, float* out) const;
+  const float* norm_row(const NormVectors& vectors, int token, float* out) const;
   InputKind input_of(const Linear& w) const;
-  bool takes_panels(const Linear& w, int rows) const;
+  Panels panels_of(int layer) const;
   // The products of the first of the tiles go to the start of `out`.
-  void multiply_tiles(const Linear& w, Tiles tiles, const Activations& x, int rows, const Output& out);
+  void gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out);
   // The same of two runs of tiles, the second `apart` tiles behind the first, where a thread's part has both.
-  void multiply_two(const Linear& w, Tiles tiles, int apart, const Activations& x, int rows, const Output& first,
-                    const Output& second);
-  void rotate_head(int layer, int row, bool key, float* x) const;
-  void store_position(int layer, KvCache& cache, int kv_head, int row);
-  void attend_decode(int layer, KvCache& cache);
-  void attend_prefill(int layer, KvCache& cache, int first);
-  void run_span(int layer, KvCache& cache, int kv_head, const float* queries, size_t stride, int row, int rows,
-                int begin, int end, AttentionScratch& s) const;
+  void gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens, const Output& first,
+                         const Output& second);
+
+  std::vector<Store> stores_of(int layer, const ForwardBatch& batch);
+  void rotate_head(int layer, int token, bool key, float* x) const;
+  void store_token(int layer, const Store& store, int kv_head, const Sequence& sequence, int token);
+  void attention_decode(int layer, const ForwardBatch& batch, const std::vector<Store>& stores);
+  void decode_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item,
+                   AttentionScratch& s);
+  void join_parts(const ForwardBatch& batch, const std::vector<AttentionItem>& items);
+  void attention_prefill(int layer, const ForwardBatch& batch, const std::vector<Store>& stores, Tokens queries);
+  void prefill_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item, Tokens queries,
+                    AttentionScratch& s);
+  int window_of(int layer) const;
+  TokenRange visible_slots(int layer, const Sequence& sequence, int first_slot, int token) const;
+  void add_queries(AttentionScratch& s, int index, int kv_head, const float* heads, int slot,
+                   const TokenRange& visible) const;
+  void run_span(const Store& store, int kv_head, int queries, int begin, int end, bool tiles,
+                AttentionScratch& s) const;
   void finish(const AttentionScratch& s, int heads, float* out, int first = 0) const;
 
   const Model model_;
@@ -90,18 +132,17 @@ class CpuBackend : public Backend {
   const InputKind input_;
   const CacheKind cache_;
   ThreadPool pool_;
-  const int capacity_; // positions of a cache
+  const int capacity_; // tokens of a cache
 
-  int rows_ = 0;     // of the pass
-  int position_ = 0; // of its first row
-  // [kMaxRows][…]
+  // [tokens][…]
   std::vector<float> residual_, qkv_, attention_, hidden_, step_;
   std::vector<float> up_; // where it takes its input in another order than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
   std::vector<Input> own_;                    // a thread
   std::vector<std::vector<Bf16Line>> panels_; // a thread: two tiles of weights
-  std::vector<AttentionScratch> scratch_;     // a thread, or a stretch of the cache
+  std::vector<AttentionScratch> scratch_;     // a thread, or a stretch of a cache
+  std::vector<std::unique_ptr<CpuKvCache>> layer_caches_; // of sequences that are not causal: one layer, written anew by each
 };
 
 } // namespace tinychat

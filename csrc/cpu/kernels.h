@@ -26,12 +26,21 @@ struct Activations {
   uint16_t* panel = nullptr;        // a thread's room for two tiles of weights
 };
 
-// Where a tile's products go: row r to to[r * stride], 16 numbers, or as many as the matrix has rows left. With `add` they
+// Where a tile's products go: those of token t to at(t), 16 numbers, or as many as the matrix has rows left. With `add` they
 // are added to what is there.
 struct Output {
-  float* to = nullptr;
+  float* to = nullptr; // [tokens][stride]
   size_t stride = 0;
   bool add = false;
+  float* const* rows = nullptr; // a pointer a token, instead of `to`
+  size_t column = 0;
+
+  float* at(int token) const { return (rows != nullptr ? rows[token] : to + token * stride) + column; }
+  Output behind(size_t columns) const { return {to, stride, add, rows, column + columns}; }
+  Output from(int token) const {
+    return rows != nullptr ? Output{nullptr, 0, add, rows + token, column}
+                           : Output{to + token * stride, stride, add, nullptr, column};
+  }
 };
 
 constexpr int kMostHeadDim = 256;
@@ -54,10 +63,11 @@ struct AttentionSpan {
 
   int rows = 0;
   const float* const* queries = nullptr; // [rows] -> [head_dim]
-  const int* positions = nullptr;        // [rows], a row sees positions first_visible … position
-  int window = 0;                        // positions that a row sees; 0: all
-  const float* slopes = nullptr;         // ALiBi [rows] or null
-  bool tiles = false;                    // many rows may be added up in another order than one is
+  const int* slots = nullptr;            // [rows], where a query's own token stands
+  const int* first_visible = nullptr;    // [rows], a query sees the slots first_visible … last_visible
+  const int* last_visible = nullptr;
+  const float* slopes = nullptr; // ALiBi [rows] or null
+  bool tiles = false;            // queries are multiplied as tiles of bf16, where there are such
 
   float* accumulators = nullptr; // [rows][head_dim]: sum of exp(score - maximum) * value
   float* maxima = nullptr;       // [rows]

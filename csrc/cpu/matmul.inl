@@ -36,7 +36,7 @@ inline F group_offset(const Linear& w, size_t index, F scale) {
 
 // Puts 16 products where they belong: beyond the last row of the matrix is somebody else's memory.
 inline void put(const Linear& w, int tile, F products, const Output& out, int row) {
-  float* to = out.to + row * out.stride;
+  float* to = out.at(row);
   const float* bias = w.bias == nullptr ? nullptr : w.bias + 16 * tile;
   const int left = w.rows - 16 * tile;
   if (left >= 16) {

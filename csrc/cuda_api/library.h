@@ -51,8 +51,8 @@ struct ProductTime {
 
 // Changes with every type that passes.
 constexpr unsigned kCudaStamp = 1u << 24 ^ sizeof(ModelConfig) << 16 ^ sizeof(Layer) << 6 ^ sizeof(Linear) ^
-                                sizeof(CudaDevice) ^ sizeof(CudaOptions) << 20 ^ sizeof(Pass) << 12 ^
-                                sizeof(Choice) << 4;
+                                sizeof(CudaDevice) ^ sizeof(CudaOptions) << 20 ^ sizeof(ForwardBatch) << 12 ^
+                                sizeof(TopKRequest) << 4;
 
 extern "C" {
 unsigned tinychat_cuda_stamp();

@@ -5,8 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <string>
+#include <functional>
 #include <utility>
+
+#include "decoder/batch_check.h"
+#include "decoder/passes.h"
+#include "decoder/top_k.h"
 
 namespace tinychat {
 namespace {
@@ -18,6 +22,40 @@ void look_at(const CancelFlag* cancel) {
 uint64_t next_id() {
   static std::atomic<uint64_t> last{0};
   return ++last;
+}
+
+// Locks every cache of a batch, in an order that is the same for all threads.
+std::vector<std::unique_lock<std::mutex>> lock_caches(const ForwardBatch& batch) {
+  std::vector<KvCache*> caches;
+  for (const Sequence& sequence : batch.sequences)
+    if (sequence.cache != nullptr) caches.push_back(sequence.cache);
+  std::sort(caches.begin(), caches.end(), std::less<>());
+  std::vector<std::unique_lock<std::mutex>> locks;
+  for (KvCache* cache : caches) locks.emplace_back(cache->mutex());
+  return locks;
+}
+
+// A request that the backend does not answer: the decoder does, from a row of logits.
+struct HostTopK {
+  TopKRequest* request;
+  const float* logits;
+};
+
+// Takes the requests for more than the backend finds out of a pass, which then asks for their logits instead; `rows`: room
+// for those that nobody else wants.
+std::vector<HostTopK> take_host_top_k(ForwardBatch& pass, int most, size_t vocab, std::vector<float>& rows) {
+  const auto is_taken = [&](const OutputRequest& output) { return output.top_k != nullptr && output.top_k->k > most; };
+  const auto needs_row = [&](const OutputRequest& output) { return is_taken(output) && output.logits == nullptr; };
+  const size_t needed = vocab * std::count_if(pass.outputs.begin(), pass.outputs.end(), needs_row);
+  if (rows.size() < needed) rows.resize(needed);
+  float* row = rows.data();
+  std::vector<HostTopK> taken;
+  for (OutputRequest& output : pass.outputs) {
+    if (!is_taken(output)) continue;
+    if (output.logits == nullptr) output.logits = std::exchange(row, row + vocab);
+    taken.push_back({std::exchange(output.top_k, nullptr), output.logits});
+  }
+  return taken;
 }
 
 } // namespace
@@ -39,82 +77,80 @@ void Decoder::timed(int step, const Step& run) {
   step_seconds_[step] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Of the last layer, rows before `first` are only wanted in the cache.
-void Decoder::layer(int index, const Pass& pass) {
-  const int first = index + 1 < model_.config.layers ? 0 : pass.first;
-  const auto output = [&] { timed(3, [&] { backend_->output(index); }); };
-  timed(1, [&] { backend_->norm_qkv(index); });
-  timed(2, [&] { backend_->attend(index, pass.cache, first); });
-  if (first == pass.rows) return;
-  if (!model_.config.parallel) output();
-  timed(4, [&] { backend_->norm_up(index); });
-  // A parallel MLP reads the residual as it was before the attention's output is added.
-  if (model_.config.parallel) output();
-  timed(5, [&] { backend_->down(index); });
-}
-
-void Decoder::steps(const Pass& pass, const CancelFlag* cancel) {
-  timed(0, [&] { backend_->embed(pass.tokens, pass.rows, pass.cache.length()); });
+// Of the last layer, only the tokens with outputs go on from attention: the others are only wanted in the cache.
+void Decoder::run_steps(const ForwardBatch& pass, const ForwardBatch& outputs, const CancelFlag* cancel) {
+  timed(0, [&] { backend_->embed(pass); });
   for (int i = 0; i < model_.config.layers; ++i) {
     look_at(cancel);
-    layer(i, pass);
+    const bool last = i + 1 == model_.config.layers;
+    const ForwardBatch& batch = last ? outputs : pass;
+    timed(1, [&] { backend_->norm_qkv(i, pass); });
+    timed(2, [&] {
+      backend_->attention(i, pass, last ? Tokens::kOutputs : Tokens::kAll);
+      if (last && outputs.num_tokens() < pass.num_tokens() && outputs.num_tokens() > 0) backend_->compact_tokens(pass);
+    });
+    if (batch.num_tokens() == 0) return;
+    const auto attn_out_proj = [&] { timed(3, [&] { backend_->attn_out_proj(i, batch); }); };
+    if (!model_.config.parallel) attn_out_proj();
+    timed(4, [&] { backend_->norm_gate_up(i, batch); });
+    // A parallel MLP reads the residual as it was before the attention's output is added.
+    if (model_.config.parallel) attn_out_proj();
+    timed(5, [&] { backend_->mlp_down_proj(i, batch); });
   }
-  if (pass.first == pass.rows) return;
   timed(6, [&] {
-    backend_->norm_head(pass.logits);
-    if (pass.choice != nullptr) backend_->choose(*pass.choice);
+    backend_->norm_head(outputs);
+    const auto asks = [](const OutputRequest& output) { return output.top_k != nullptr; };
+    if (std::any_of(outputs.outputs.begin(), outputs.outputs.end(), asks)) backend_->top_k(outputs);
   });
 }
 
-void Decoder::forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits,
-                      const CancelFlag* cancel) {
-  read(cache, tokens, count, want, logits, nullptr, cancel);
-}
-
-int32_t Decoder::sample(KvCache& cache, const int32_t* tokens, int count, Sampler& sampler, const uint32_t* allowed,
-                        const CancelFlag* cancel) {
-  const int vocab = model_.config.vocab_size, wanted = sampler.candidates(vocab);
-  if (wanted > 0 && wanted <= backend_->most_candidates()) {
-    Choice choice = sampler.choice(wanted, vocab, allowed);
-    read(cache, tokens, count, Logits::kLast, nullptr, &choice, cancel);
-    return sampler.sample(choice.found);
-  }
-  float* logits = sampler.row(vocab);
-  read(cache, tokens, count, Logits::kLast, logits, nullptr, cancel);
-  return sampler.sample(logits, vocab, allowed);
-}
-
-void Decoder::read(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, Choice* choice,
-                   const CancelFlag* cancel) {
+void Decoder::run_pass(ForwardBatch& pass, const CancelFlag* cancel) {
   const int vocab = model_.config.vocab_size;
-  if (count <= 0) throw std::invalid_argument("no tokens to decode");
-  for (int i = 0; i < count; ++i)
-    if (tokens[i] < 0 || tokens[i] >= vocab)
-      throw std::invalid_argument("token " + std::to_string(tokens[i]) + " is outside the vocabulary of " +
-                                  std::to_string(vocab));
-  if (cache.decoder_id() != id_) throw std::invalid_argument("the KV cache belongs to another engine");
+  const std::vector<HostTopK> top_k = take_host_top_k(pass, backend_->max_top_k(), vocab, logits_);
+  const bool keeps_all = pass.num_outputs() == pass.num_tokens();
+  const ForwardBatch compacted = keeps_all ? ForwardBatch{} : outputs_of(pass);
+  look_at(cancel); // a backend that repeats a record calls no steps
+  backend_->run(pass, [&] { run_steps(pass, keeps_all ? pass : compacted, cancel); });
+  for (const HostTopK& host : top_k) find_top_k(host.logits, vocab, *host.request);
+  for (const Sequence& sequence : pass.sequences)
+    if (sequence.cache != nullptr) sequence.cache->set_length(sequence.cache->length() + sequence.tokens.size());
+}
 
-  // The cache first: a thread that waits for its turn with the decoder must find the room that it was promised.
-  const std::lock_guard<std::mutex> cache_lock(cache.mutex());
-  if (count > cache.capacity() - cache.length())
-    throw std::invalid_argument("the KV cache holds " + std::to_string(cache.capacity()) + " positions, " +
-                                std::to_string(cache.length()) + " of them used: no room for " + std::to_string(count) +
-                                " more");
+void Decoder::forward(const ForwardBatch& batch, const CancelFlag* cancel) {
+  check_batch(batch, model_, id_);
+  // The caches first: a thread that waits for its turn with the decoder must find the room that it was promised.
+  const std::vector<std::unique_lock<std::mutex>> cache_locks = lock_caches(batch);
+  check_room(batch);
+  std::vector<ForwardBatch> passes = cut_into_passes(batch, *backend_);
+  for (const ForwardBatch& pass : passes) backend_->check_pass(pass);
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (int begin = 0; begin < count; begin += backend_->max_rows()) {
-    const int rows = std::min(backend_->max_rows(), count - begin);
-    const int first = want == Logits::kAll ? 0 : want == Logits::kLast && begin + rows == count ? rows - 1 : rows;
-    const size_t offset = want == Logits::kAll ? static_cast<size_t>(begin) * vocab : 0;
-    const Pass pass{tokens + begin,
-                    rows,
-                    cache,
-                    first,
-                    logits == nullptr ? nullptr : logits + offset,
-                    first < rows ? choice : nullptr};
-    look_at(cancel); // a backend that repeats a record calls no steps
-    backend_->run(pass, [&] { steps(pass, cancel); });
-    cache.set_length(cache.length() + rows);
+  for (ForwardBatch& pass : passes) run_pass(pass, cancel);
+}
+
+std::vector<int32_t> Decoder::sample(ForwardBatch batch, const std::vector<DrawRequest>& draws,
+                                     const CancelFlag* cancel) {
+  const int vocab = model_.config.vocab_size;
+  std::vector<TopKRequest> requests(draws.size());
+  std::vector<float*> rows(draws.size());
+  for (size_t i = 0; i < draws.size(); ++i) {
+    const int wanted = draws[i].sampler->candidates(vocab);
+    OutputRequest output = {draws[i].token};
+    if (wanted > 0 && wanted <= backend_->max_top_k()) {
+      requests[i] = draws[i].sampler->top_k_request(wanted, vocab, draws[i].allowed);
+      output.top_k = &requests[i];
+    } else {
+      output.logits = rows[i] = draws[i].sampler->row(vocab);
+    }
+    batch.outputs.push_back(output);
   }
+  std::sort(batch.outputs.begin(), batch.outputs.end(),
+            [](const OutputRequest& a, const OutputRequest& b) { return a.token < b.token; });
+  forward(batch, cancel);
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < draws.size(); ++i)
+    tokens.push_back(rows[i] != nullptr ? draws[i].sampler->sample(rows[i], vocab, draws[i].allowed)
+                                        : draws[i].sampler->sample(requests[i].found));
+  return tokens;
 }
 
 } // namespace tinychat

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <vector>
 
 #include "decoder/backend.h"
 #include "decoder/model.h"
@@ -26,10 +27,15 @@ struct Canceled : std::runtime_error {
   Canceled() : std::runtime_error("canceled") {}
 };
 
+// A token to draw behind a token of a batch. Each draw needs a sampler of its own: it accepts nothing in between.
+struct DrawRequest {
+  int token;               // index in the batch
+  Sampler* sampler;        //
+  const uint32_t* allowed; // as in Sampler::sample()
+};
+
 class Decoder {
  public:
-  enum class Logits { kNone, kLast, kAll };
-
   Decoder(const Model& model, std::unique_ptr<Backend> backend);
 
   std::unique_ptr<KvCache> new_cache();
@@ -38,31 +44,30 @@ class Decoder {
 
   // Where the time of all passes so far went, in seconds, a name a fused step.
   static constexpr int kSteps = 7;
-  static constexpr const char* kStepNames[kSteps] = {"embed",   "norm_qkv", "attend",   "output",
-                                                     "norm_up", "down",     "norm_head"};
+  static constexpr const char* kStepNames[kSteps] = {"embed",        "norm_qkv",      "attention", "attn_out_proj",
+                                                     "norm_gate_up", "mlp_down_proj", "norm_head"};
   const std::array<double, kSteps>& step_seconds() const { return step_seconds_; }
 
-  // Appends `count` tokens to the cache, in chunks of the backend's rows, and writes logits [vocab] of the last token or
-  // [count][vocab] of all. Throws std::invalid_argument for a token outside the vocabulary, a cache of another decoder or a
-  // full cache (before anything is computed), Canceled where `cancel` is set: whole chunks done until then stay in the cache.
-  void forward(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, const CancelFlag* cancel);
+  // Appends the tokens of each causal sequence to its cache, and answers batch.outputs. A sequence's numbers are the same
+  // alone and beside others. Throws std::invalid_argument for a batch that check_batch(), check_room() or the backend
+  // refuses, before anything is computed; Canceled where `cancel` is set: whole passes done until then stay in the caches.
+  void forward(const ForwardBatch& batch, const CancelFlag* cancel);
 
-  // Appends tokens likewise, and draws the one that follows; `allowed` as in Sampler::sample(). Where the backend finds all
-  // that the sampler looks at, no row of logits leaves it. Throws what forward() and Sampler::sample() throw.
-  int32_t sample(KvCache& cache, const int32_t* tokens, int count, Sampler& sampler, const uint32_t* allowed,
-                 const CancelFlag* cancel);
+  // The same, and draws a token for each request, in order of their tokens, which must not be among batch.outputs. Where the
+  // backend finds all that a sampler looks at, no row of logits leaves it. Throws what Sampler::sample() throws, too: then
+  // the caches hold the batch.
+  std::vector<int32_t> sample(ForwardBatch batch, const std::vector<DrawRequest>& draws, const CancelFlag* cancel);
 
  private:
-  void read(KvCache& cache, const int32_t* tokens, int count, Logits want, float* logits, Choice* choice,
-            const CancelFlag* cancel);
-  void steps(const Pass& pass, const CancelFlag* cancel);
-  void layer(int index, const Pass& pass);
+  void run_pass(ForwardBatch& pass, const CancelFlag* cancel);
+  void run_steps(const ForwardBatch& pass, const ForwardBatch& outputs, const CancelFlag* cancel);
   template <typename Step>
   void timed(int step, const Step& run);
 
   const uint64_t id_; // of no other decoder of this process
   Model model_;
   std::unique_ptr<Backend> backend_;
+  std::vector<float> logits_; // rows that candidates are found in
   std::array<double, kSteps> step_seconds_{};
   std::mutex mutex_; // the backend's buffers serve one pass at a time
 };

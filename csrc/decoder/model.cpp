@@ -120,6 +120,11 @@ void check_config(const ModelConfig& c) {
   check(c.heads % c.kv_heads == 0, "the number of heads must be a multiple of the number of KV heads");
   for (const std::vector<float>* frequencies : {&c.rope_inv_freq, &c.rope_local_inv_freq})
     check(static_cast<int>(frequencies->size()) * 2 <= c.head_dim, "rotary dimensions exceed the head size");
+  check(c.rope_axes.empty() || c.rope_axes.size() == c.rope_inv_freq.size(),
+        "rope_axes must have one axis a rotary frequency");
+  for (const int axis : c.rope_axes) check(axis >= 0 && axis < 3, "an axis of rope_axes is not 0, 1 or 2");
+  check(c.rope_axes.empty() || c.rope_local_inv_freq.empty(),
+        "rope_axes and rope_local_inv_freq are not served together");
   check(c.alibi_slopes.empty() || static_cast<int>(c.alibi_slopes.size()) == c.heads,
         "alibi_slopes must have one number a head");
   check(c.windows.empty() || static_cast<int>(c.windows.size()) == c.layers, "windows must have one number a layer");
@@ -150,13 +155,14 @@ Linear rows_of(const Linear& w, int begin, int rows) {
   return block;
 }
 
-Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int positions) {
+Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int context_length) {
   check_config(config);
   Lookup find(tensors);
   const int hidden = config.hidden_size, width = config.embedding_width();
 
   Model model;
   model.config = config;
+  model.context_length = context_length;
   model.embedding = find.table("embedding", config.vocab_size, width);
   if (width != hidden) {
     model.project_in = find.linear("project_in", hidden, width);
@@ -164,7 +170,7 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
   }
   if (find.has("positions")) {
     model.positions = find.table("positions", find.at("positions").linear.rows, hidden);
-    check(model.positions.rows - config.position_offset >= positions,
+    check(model.positions.rows - config.position_offset >= context_length,
           "there are fewer learned positions than the context");
   }
   model.final_norm = find.norm("norm", hidden, config.final_norm);

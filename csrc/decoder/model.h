@@ -40,6 +40,8 @@ struct ModelConfig {
   bool final_norm = true;      // there is a norm before the head
 
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
+  // [rotated dimensions / 2] the axis of a Position that turns each pair, 0 … 2 (M-RoPE); empty: every position is one number
+  std::vector<int> rope_axes;
   float rope_scale = 1;             // of cos and sin (YaRN's attention factor)
   std::vector<float>
       rope_local_inv_freq;         // of layers with a sliding window where they differ (Gemma 3); empty: the same
@@ -105,6 +107,7 @@ struct Layer {
 
 struct Model {
   ModelConfig config;
+  int context_length = 0; // positions are smaller
   Linear embedding;  // [vocab][embedding width]
   Linear project_in; // [hidden][embedding width]; absent where these are the same
   Linear positions;  // [positions][hidden], learned; absent otherwise
@@ -124,10 +127,10 @@ struct Tensor {
 // The rows [begin, begin + rows) of a matrix; `begin` is a multiple of 16.
 Linear rows_of(const Linear& w, int begin, int rows);
 
-// A model whose caches have up to `positions` positions. Throws std::invalid_argument, naming the field or the tensor, where a
+// A model whose caches have up to `context_length` tokens. Throws std::invalid_argument, naming the field or the tensor, where a
 // field is out of range, a list has another length than the kernels rely on, or a tensor is missing, has another shape than
 // the config says, or is one that no layer of the config reads.
-Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int positions);
+Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int context_length);
 
 // Whether a matrix takes its input in an order of its own: backends have buffers for that only then.
 inline bool has_input_orders(const Model& model) {

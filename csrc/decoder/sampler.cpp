@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "decoder/top_k.h"
+
 namespace tinychat {
 namespace {
 
@@ -57,11 +59,6 @@ float maximum(const float* x, int n) {
   for (const float bad : sums)
     if (bad > 0) return std::numeric_limits<float>::quiet_NaN();
   return *std::max_element(most, most + kLanes);
-}
-
-// Likelier first, then the lower id: the order never depends on how a library sorts.
-bool likelier(const Candidate& a, const Candidate& b) {
-  return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
 void check_highest(float highest) {
@@ -117,9 +114,9 @@ int Sampler::candidates(int vocab) {
   return more < vocab ? static_cast<int>(more) : 0;
 }
 
-Choice Sampler::choice(int count, int vocab, const uint32_t* allowed) {
+TopKRequest Sampler::top_k_request(int k, int vocab, const uint32_t* allowed) {
   is_seen_.resize(std::max(is_seen_.size(), static_cast<size_t>(vocab + 31) / 32));
-  return {count, params_.repetition_penalty, seen_.empty() ? nullptr : is_seen_.data(), allowed};
+  return {k, params_.repetition_penalty, seen_.empty() ? nullptr : is_seen_.data(), allowed};
 }
 
 float* Sampler::row(int vocab) {

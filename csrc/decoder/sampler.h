@@ -6,8 +6,8 @@
 #include <random>
 #include <vector>
 
-#include "decoder/backend.h"
 #include "decoder/dry.h"
+#include "decoder/forward_batch.h"
 
 namespace tinychat {
 
@@ -42,7 +42,7 @@ class Sampler {
   int32_t sample(const std::vector<Candidate>& likeliest);
   int candidates(int vocab);
   // What a backend is asked for; it points into the sampler, which accepts no token meanwhile.
-  Choice choice(int count, int vocab, const uint32_t* allowed);
+  TopKRequest top_k_request(int k, int vocab, const uint32_t* allowed);
 
   // Room for logits [vocab], which sample() may be given.
   float* row(int vocab);

@@ -71,11 +71,12 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
   std::vector<float> queries = random_floats(random, static_cast<size_t>(c.rows) * c.dim, 2.0f);
   for (float& q : queries) q = bf16_to_float(float_to_bf16(q)); // no set has to round them
   std::vector<const float*> pointers(c.rows);
-  std::vector<int> positions(c.rows);
+  std::vector<int> positions(c.rows), first_visible(c.rows);
   std::vector<float> slopes(c.rows);
   for (int r = 0; r < c.rows; ++r) {
     pointers[r] = &queries[static_cast<size_t>(r) * c.dim];
     positions[r] = std::max(0, c.length - 1 - (c.rows - 1 - r) / 2); // pairs of heads, a token later each
+    first_visible[r] = c.window > 0 ? std::max(0, positions[r] - c.window + 1) : 0;
     slopes[r] = 0.1f * static_cast<float>(r + 1);
   }
 
@@ -91,8 +92,8 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
   span.softcap = c.softcap ? 2.0f : 0.0f;
   span.rows = c.rows;
   span.queries = pointers.data();
-  span.positions = positions.data();
-  span.window = c.window;
+  span.slots = span.last_visible = positions.data();
+  span.first_visible = first_visible.data();
   span.slopes = c.alibi ? slopes.data() : nullptr;
   span.tiles = c.tiles;
   // Two pieces, cut at a chunk as the backend cuts them.
@@ -117,7 +118,7 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
   const std::string name = isa.name;
   const bool rounds = c.kind == Case::kBf16 && (name == "avx512bf16" || name == "amx" || name[0] == 'e');
   for (int r = 0; r < c.rows; ++r) {
-    const int first = c.window > 0 ? std::max(0, positions[r] - c.window + 1) : 0;
+    const int first = first_visible[r];
     std::vector<double> expected(c.dim);
     double total = 0;
     for (int p = first; p <= positions[r]; ++p) {

@@ -72,8 +72,12 @@ struct Small {
         decoder(model.model, std::make_unique<cuda::CudaBackend>(model.model, CudaOptions{600, false, bytes, {}})) {}
 
   void read(KvCache& cache, const std::vector<int32_t>& tokens) {
-    decoder.forward(cache, tokens.data(), static_cast<int>(tokens.size()), Decoder::Logits::kLast, logits.data(),
-                    nullptr);
+    const int count = static_cast<int>(tokens.size());
+    ForwardBatch batch;
+    batch.tokens = tokens;
+    batch.sequences = {{{0, count}, &cache}};
+    batch.outputs = {{count - 1, logits.data()}};
+    decoder.forward(batch, nullptr);
   }
 };
 
@@ -112,8 +116,10 @@ void test_a_choice_is_in_the_graph() {
   Sampler sampler(0, {});
   const auto choose = [&] {
     return counted([&] {
-      const int32_t token = 5;
-      small.decoder.sample(*cache, &token, 1, sampler, nullptr, nullptr);
+      ForwardBatch batch;
+      batch.tokens = {5};
+      batch.sequences = {{{0, 1}, cache.get()}};
+      small.decoder.sample(batch, {{0, &sampler, nullptr}}, nullptr);
     });
   };
   choose();

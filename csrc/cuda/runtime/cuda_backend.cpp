@@ -44,16 +44,37 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
 
 std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<CudaKvCache>(shape_); }
 
-void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
+void CudaBackend::check_pass(const ForwardBatch& pass) const {
+  const auto require = [](bool serves, const char* what) {
+    if (!serves) throw std::invalid_argument(std::string("the CUDA backend does not serve ") + what);
+  };
+  require(pass.sequences.size() == 1, "several sequences in one pass");
+  require(pass.sequences[0].causal && pass.sequences[0].bidirectional.empty(), "attention that is not causal");
+  require(pass.embeddings.empty(), "embeddings in place of tokens");
+  for (int i = 0; i < pass.num_tokens(); ++i) {
+    const int position = pass.positions[0][0] + i;
+    require(pass.positions[i] == Position{position, position, position}, "positions other than a token's slot");
+  }
+  const int outputs = pass.num_outputs();
+  require(outputs == 0 || outputs == pass.num_tokens() ||
+              (outputs == 1 && pass.outputs[0].token + 1 == pass.num_tokens()),
+          "outputs other than those of the last token or of all");
+  for (const OutputRequest& output : pass.outputs)
+    require(output.top_k == nullptr || (outputs == 1 && output.logits == nullptr),
+            "a top-k request beside other outputs");
+}
+
+void CudaBackend::run(const ForwardBatch& pass, const std::function<void()>& steps) {
   if (state_ == nullptr || state_->resets != device_resets()) build();
   try {
     prepare(pass);
-    const bool decodes = pass.rows == 1 && pass.first == 0, chooses = pass.choice != nullptr;
+    const bool decodes = pass.num_tokens() == 1 && pass.num_outputs() == 1;
+    const bool chooses = pass.num_outputs() > 0 && pass.outputs[0].top_k != nullptr;
     const bool recorded = decodes && state_->warm[chooses];
     if (recorded) {
-      run_recorded(chooses, steps);
+      run_recorded(pass, chooses, steps);
     } else {
-      copy_step();
+      copy_step(pass.num_tokens());
       steps();
       state_->warm[chooses] |= decodes;
     }
@@ -70,17 +91,19 @@ void CudaBackend::run(const Pass& pass, const std::function<void()>& steps) {
 }
 
 // All that is not the same for every token: what the step says, and bits for the choice.
-void CudaBackend::prepare(const Pass& pass) {
-  auto& cache = static_cast<CudaKvCache&>(pass.cache);
+void CudaBackend::prepare(const ForwardBatch& pass) {
+  auto& cache = static_cast<CudaKvCache&>(*pass.sequences[0].cache);
   Step& step = state_->host_step[0];
   step.cache = cache.memory();
   step.position = cache.length();
-  step.rows = rows_ = pass.rows;
-  std::copy_n(pass.tokens, pass.rows, step.tokens);
-  for (reach_ = kLeastReach; reach_ < step.position + pass.rows; reach_ *= 2) {
+  if (pass.positions[0][0] != step.position)
+    throw std::invalid_argument("the CUDA backend does not serve positions other than a token's slot");
+  step.rows = pass.num_tokens();
+  std::copy(pass.tokens.begin(), pass.tokens.end(), step.tokens);
+  for (reach_ = kLeastReach; reach_ < step.position + step.rows; reach_ *= 2) {
   }
-  if (pass.choice == nullptr) return;
-  const Choice& choice = *pass.choice;
+  if (pass.outputs.empty() || pass.outputs[0].top_k == nullptr) return;
+  const TopKRequest& request = *pass.outputs[0].top_k;
   const auto copy_bits = [&](const uint32_t* bits, const DeviceArray<uint32_t>& to) {
     if (bits != nullptr)
       check(cudaMemcpyAsync(to.get(), bits, sizeof(uint32_t) * ceil_div(config_.vocab_size, 32), cudaMemcpyHostToDevice,
@@ -88,33 +111,34 @@ void CudaBackend::prepare(const Pass& pass) {
             "a pass");
     return bits != nullptr;
   };
-  step.candidates = choice.count;
-  step.penalty = choice.penalty;
-  step.seen = copy_bits(choice.seen, state_->seen);
-  step.allowed = copy_bits(choice.allowed, state_->allowed);
+  step.candidates = request.k;
+  step.penalty = request.penalty;
+  step.seen = copy_bits(request.seen, state_->seen);
+  step.allowed = copy_bits(request.allowed, state_->allowed);
 }
 
 // What a record, or a choice, has left in pinned memory.
-void CudaBackend::hand_over(const Pass& pass) const {
-  if (pass.choice == nullptr) {
-    std::copy_n(state_->host_logits.get(), config_.vocab_size, pass.logits);
+void CudaBackend::hand_over(const ForwardBatch& pass) const {
+  const OutputRequest& output = pass.outputs[0];
+  if (output.top_k == nullptr) {
+    std::copy_n(state_->host_logits.get(), config_.vocab_size, output.logits);
     return;
   }
   const Candidate* found = state_->host_candidates.get();
-  const int count = pass.choice->count;
+  const int count = output.top_k->k;
   const auto none = [](const Candidate& c) { return c.logit == -std::numeric_limits<float>::infinity(); };
-  pass.choice->found.assign(found, std::isnan(found[0].logit) ? found + 1 : std::find_if(found, found + count, none));
+  output.top_k->found.assign(found, std::isnan(found[0].logit) ? found + 1 : std::find_if(found, found + count, none));
 }
 
 // Records the steps the first time that a token reaches so far; from then on a token is one launch.
-void CudaBackend::run_recorded(bool chooses, const std::function<void()>& steps) {
+void CudaBackend::run_recorded(const ForwardBatch& pass, bool chooses, const std::function<void()>& steps) {
   Graph& graph = state_->graphs[{reach_, chooses}];
   if (graph == nullptr) {
     check(cudaStreamBeginCapture(queue_.stream, cudaStreamCaptureModeThreadLocal), "recording");
     cudaGraph_t recorded = nullptr;
     recording_ = true;
     try {
-      copy_step();
+      copy_step(pass.num_tokens());
       steps();
     } catch (...) {
       recording_ = false;
@@ -133,8 +157,8 @@ void CudaBackend::run_recorded(bool chooses, const std::function<void()>& steps)
   check(cudaGraphLaunch(graph.get(), queue_.stream), "launching a graph");
 }
 
-void CudaBackend::copy_step() {
-  const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * rows_;
+void CudaBackend::copy_step(int rows) {
+  const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * rows;
   check(cudaMemcpyAsync(state_->step.get(), state_->host_step.get(), bytes, cudaMemcpyHostToDevice, queue_.stream),
         "a pass");
 }

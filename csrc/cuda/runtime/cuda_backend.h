@@ -27,17 +27,19 @@ class CudaBackend : public Backend {
   CudaBackend(const Model& model, const CudaOptions& options);
 
   std::unique_ptr<KvCache> new_cache() override;
-  int max_rows() const override { return kMaxRows; }
-  int most_candidates() const override { return kMostCandidates; }
-  void run(const Pass& pass, const std::function<void()>& steps) override;
-  void embed(const int32_t* tokens, int rows, int position) override;
-  void norm_qkv(int layer) override;
-  void attend(int layer, KvCache& cache, int first) override;
-  void output(int layer) override;
-  void norm_up(int layer) override;
-  void down(int layer) override;
-  void norm_head(float* logits) override;
-  void choose(Choice& choice) override;
+  int max_tokens() const override { return kMaxRows; }
+  int max_top_k() const override { return kMostCandidates; }
+  void check_pass(const ForwardBatch& pass) const override;
+  void run(const ForwardBatch& pass, const std::function<void()>& steps) override;
+  void embed(const ForwardBatch& batch) override;
+  void norm_qkv(int layer, const ForwardBatch& batch) override;
+  void attention(int layer, const ForwardBatch& batch, Tokens queries) override;
+  void compact_tokens(const ForwardBatch& batch) override;
+  void attn_out_proj(int layer, const ForwardBatch& batch) override;
+  void norm_gate_up(int layer, const ForwardBatch& batch) override;
+  void mlp_down_proj(int layer, const ForwardBatch& batch) override;
+  void norm_head(const ForwardBatch& batch) override;
+  void top_k(const ForwardBatch& batch) override;
 
  private:
   static constexpr int kLogitRows = 16; // whose logits are computed together: all of a pass could take gigabytes
@@ -73,18 +75,19 @@ class CudaBackend : public Backend {
   void build();
   bool takes_bytes(const Linear& w) const;
   Bytes bytes_for(const Linear& w) const;
-  void run_recorded(bool chooses, const std::function<void()>& steps);
-  void prepare(const Pass& pass);
-  void hand_over(const Pass& pass) const;
+  void run_recorded(const ForwardBatch& pass, bool chooses, const std::function<void()>& steps);
+  void prepare(const ForwardBatch& pass);
+  void hand_over(const ForwardBatch& pass) const;
   void product(const Linear& w, const uint16_t* x, int rows, float* out, bool add, const Activated& activated = {});
   template <typename Number>
-  void move_up(Number* rows, int first, int width);
-  void add_to_residual(const Linear& w, const uint16_t* x, const NormVectors& post_norm, const NormVectors& sum_norm);
+  void move_up(Number* rows, int first, int count, int width);
+  void add_to_residual(const Linear& w, int rows, const uint16_t* x, const NormVectors& post_norm,
+                       const NormVectors& sum_norm);
   void normed_product(const Linear& w, const float* x, const NormVectors& norm, int rows, float* out,
                       const Activated& activated = {});
   NormWeights norm_weights(const NormVectors& norm) const;
   const float* residual_row(int row) const;
-  void copy_step();
+  void copy_step(int rows);
   void copy_logits(int row, float* logits);
 
   const Model source_;
@@ -96,7 +99,6 @@ class CudaBackend : public Backend {
   Queue queue_;
   std::unique_ptr<State> state_;
 
-  int rows_ = 0;  // of the pass
   int reach_ = 0; // a length of context that holds it
   bool recording_ = false;
 };

@@ -10,8 +10,9 @@
 
 namespace tinychat::cuda {
 
-void CudaBackend::embed(const int32_t*, int rows, int) {
+void CudaBackend::embed(const ForwardBatch& batch) {
   State& s = *state_;
+  const int rows = batch.num_tokens();
   const int half = static_cast<int>(config_.rope_inv_freq.size());
   const int local_half = static_cast<int>(config_.rope_local_inv_freq.size());
   Embedding e = {};
@@ -67,18 +68,20 @@ void CudaBackend::normed_product(const Linear& w, const float* x, const NormVect
   multiply(queue_, {w, s.normed.get(), number_, rows, out, false, activated});
 }
 
-void CudaBackend::norm_qkv(int layer) {
+void CudaBackend::norm_qkv(int layer, const ForwardBatch& batch) {
+  const int rows = batch.num_tokens();
   const Layer& l = state_->model.layers[layer];
   float* out = state_->qkv.get();
-  if (l.qkv_blocks.empty()) return normed_product(l.qkv, residual_row(0), l.attn_norm, rows_, out);
+  if (l.qkv_blocks.empty()) return normed_product(l.qkv, residual_row(0), l.attn_norm, rows, out);
   for (const Linear& w : l.qkv_blocks) {
-    normed_product(w, residual_row(0), l.attn_norm, rows_, state_->blocks.get());
-    place(queue_, state_->blocks.get(), rows_, w.rows, out, l.qkv.rows);
+    normed_product(w, residual_row(0), l.attn_norm, rows, state_->blocks.get());
+    place(queue_, state_->blocks.get(), rows, w.rows, out, l.qkv.rows);
     out += w.rows;
   }
 }
 
-void CudaBackend::attend(int layer, KvCache&, int first) {
+// Of every token: the kernels do not leave any out.
+void CudaBackend::attention(int layer, const ForwardBatch& batch, Tokens /*queries*/) {
   State& s = *state_;
   const Layer& l = s.model.layers[layer];
   const int window = config_.windows.empty() ? 0 : config_.windows[layer];
@@ -105,19 +108,21 @@ void CudaBackend::attend(int layer, KvCache&, int first) {
   a.out = s.attention.get();
   a.partials = s.partials.get();
   a.arrivals = s.arrivals.get();
-  if (rows_ > 1) attend_many(queue_, a, rows_);
+  if (batch.num_tokens() > 1) attend_many(queue_, a, batch.num_tokens());
   else attend_one(queue_, a, attention_splits(a, reach_, queue_.multiprocessors));
-  move_up(s.residual.get(), first, config_.hidden_size);
-  move_up(s.attention.get(), first, config_.attention_width());
-  rows_ -= first;
 }
 
-// Rows first … become rows 0 …: of a pass, all are wanted or only the last, so that they do not overlap.
+// check_pass() leaves the last token alone as what is to be moved.
+void CudaBackend::compact_tokens(const ForwardBatch& batch) {
+  const int first = batch.outputs[0].token, count = batch.num_outputs();
+  move_up(state_->residual.get(), first, count, config_.hidden_size);
+  move_up(state_->attention.get(), first, count, config_.attention_width());
+}
+
+// Rows first … become rows 0 …
 template <typename Number>
-void CudaBackend::move_up(Number* rows, int first, int width) {
-  if (first == 0 || first == rows_) return;
-  const size_t row = sizeof(Number) * width;
-  check(cudaMemcpyAsync(rows, rows + static_cast<size_t>(first) * width, row * (rows_ - first),
+void CudaBackend::move_up(Number* rows, int first, int count, int width) {
+  check(cudaMemcpyAsync(rows, rows + static_cast<size_t>(first) * width, sizeof(Number) * width * count,
                         cudaMemcpyDeviceToDevice, queue_.stream),
         "a pass");
 }
@@ -141,56 +146,58 @@ void CudaBackend::product(const Linear& w, const uint16_t* x, int rows, float* o
 }
 
 // residual = norm?(residual + norm?(W·x))
-void CudaBackend::add_to_residual(const Linear& w, const uint16_t* x, const NormVectors& post_norm,
+void CudaBackend::add_to_residual(const Linear& w, int rows, const uint16_t* x, const NormVectors& post_norm,
                                   const NormVectors& sum_norm) {
   State& s = *state_;
   const int hidden = config_.hidden_size;
   if (post_norm.present()) {
-    product(w, x, rows_, s.part.get(), false);
-    add_normed(queue_, {s.part.get(), norm_weights(post_norm), nullptr}, rows_, hidden, s.residual.get());
+    product(w, x, rows, s.part.get(), false);
+    add_normed(queue_, {s.part.get(), norm_weights(post_norm), nullptr}, rows, hidden, s.residual.get());
   } else {
-    product(w, x, rows_, s.residual.get(), true);
+    product(w, x, rows, s.residual.get(), true);
   }
-  if (sum_norm.present()) norm_residual(queue_, norm_weights(sum_norm), rows_, hidden, s.residual.get());
+  if (sum_norm.present()) norm_residual(queue_, norm_weights(sum_norm), rows, hidden, s.residual.get());
 }
 
-void CudaBackend::output(int layer) {
+void CudaBackend::attn_out_proj(int layer, const ForwardBatch& batch) {
   const Layer& l = state_->model.layers[layer];
-  add_to_residual(l.o, state_->attention.get(), l.attn_post_norm, l.attn_sum_norm);
+  add_to_residual(l.o, batch.num_tokens(), state_->attention.get(), l.attn_post_norm, l.attn_sum_norm);
 }
 
-void CudaBackend::norm_up(int layer) {
+void CudaBackend::norm_gate_up(int layer, const ForwardBatch& batch) {
+  const int rows = batch.num_tokens();
   const Layer& l = state_->model.layers[layer];
   const NormVectors& vectors = l.mlp_norm.present() ? l.mlp_norm : l.attn_norm;
   const Activated activated = {config_.activation, config_.gated, l.down.input_scale, state_->hidden.get(), number_};
-  if (l.up_blocks.empty()) return normed_product(l.up, residual_row(0), vectors, rows_, nullptr, activated);
+  if (l.up_blocks.empty()) return normed_product(l.up, residual_row(0), vectors, rows, nullptr, activated);
   float* gate = state_->blocks.get();
-  float* rest = gate + static_cast<size_t>(rows_) * config_.intermediate_size;
-  normed_product(l.up_blocks[0], residual_row(0), vectors, rows_, gate);
-  normed_product(l.up_blocks[1], residual_row(0), vectors, rows_, rest);
-  activate(queue_, gate, rest, rows_, config_.intermediate_size, activated);
+  float* rest = gate + static_cast<size_t>(rows) * config_.intermediate_size;
+  normed_product(l.up_blocks[0], residual_row(0), vectors, rows, gate);
+  normed_product(l.up_blocks[1], residual_row(0), vectors, rows, rest);
+  activate(queue_, gate, rest, rows, config_.intermediate_size, activated);
 }
 
-void CudaBackend::down(int layer) {
+void CudaBackend::mlp_down_proj(int layer, const ForwardBatch& batch) {
   const Layer& l = state_->model.layers[layer];
-  add_to_residual(l.down, state_->hidden.get(), l.mlp_post_norm, l.mlp_sum_norm);
+  add_to_residual(l.down, batch.num_tokens(), state_->hidden.get(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
-void CudaBackend::norm_head(float* logits) {
+void CudaBackend::norm_head(const ForwardBatch& batch) {
   State& s = *state_;
-  for (int begin = 0; begin < rows_; begin += kLogitRows) {
-    const int rows = std::min(kLogitRows, rows_ - begin);
+  for (int begin = 0; begin < batch.num_tokens(); begin += kLogitRows) {
+    const int rows = std::min(kLogitRows, batch.num_tokens() - begin);
     const Linear& project = s.model.project_out;
     if (project.present()) normed_product(project, residual_row(begin), s.model.final_norm, rows, s.part.get());
     normed_product(s.model.head, project.present() ? s.part.get() : residual_row(begin),
                    project.present() ? NormVectors{} : s.model.final_norm, rows, s.logits.get());
     if (config_.logit_softcap > 0) cap(queue_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
-    for (int r = 0; r < rows && logits != nullptr; ++r)
-      copy_logits(r, logits + static_cast<size_t>(begin + r) * config_.vocab_size);
+    for (int r = 0; r < rows; ++r)
+      if (float* logits = batch.outputs[begin + r].logits; logits != nullptr) copy_logits(r, logits);
   }
 }
 
-void CudaBackend::choose(Choice&) {
+// Of the last token: check_pass() leaves no other. How many, prepare() has told the device.
+void CudaBackend::top_k(const ForwardBatch& /*batch*/) {
   State& s = *state_;
   cuda::choose(queue_, {s.step.get(), s.logits.get(), s.seen.get(), s.allowed.get(), config_.vocab_size, s.shares.get(),
                         s.candidates.get()});

@@ -1,0 +1,39 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Keys and values of one sequence, as the decoder sees them: how many there are, and whose they are.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+namespace tinychat {
+
+// Allocated once, for `capacity` tokens. A token's slot is its index in the cache.
+class KvCache {
+ public:
+  explicit KvCache(int capacity) : capacity_(capacity) {}
+  virtual ~KvCache() = default;
+  virtual size_t bytes() const = 0;
+
+  virtual int length() const { return length_.load(std::memory_order_relaxed); }
+  int capacity() const { return capacity_; }
+  void set_length(int length) { length_.store(length, std::memory_order_relaxed); }
+
+  // The decoder whose layers the memory is laid out for. A number, not a pointer: an address may be used again.
+  uint64_t decoder_id() const { return decoder_id_; }
+  void set_decoder_id(uint64_t id) { decoder_id_ = id; }
+
+  // Held while tokens are appended or dropped.
+  std::mutex& mutex() { return mutex_; }
+
+ private:
+  int capacity_;
+  std::atomic<int> length_{0}; // read by threads that do not hold the mutex
+  uint64_t decoder_id_ = 0;
+  std::mutex mutex_;
+};
+
+} // namespace tinychat
