@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from tinychat_core.boundary import foreseen, is_defect
+from tinychat_core.constraint import start_checker
 from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import one_line, TinyChatError
 from tinychat_core.sizes import parse_size
@@ -173,6 +174,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         """Serve."""
         assert self._answering is not None
         self._server.open(self._answering)
+        start_checker()  # beside the executor: a goal callback must not wait for a process
         self.get_logger().info('ready')
         return super().on_activate(state)
 

@@ -128,6 +128,10 @@ def biases(*names: str, value: float = 1.0) -> Callable[[dict[str, torch.Tensor]
     return change
 
 
+def head_bias(made: dict[str, torch.Tensor]) -> None:
+    made['lm_head.bias'] = torch.ones(270, dtype=torch.float16)
+
+
 def fewer_rows(made: dict[str, torch.Tensor]) -> None:
     made |= {name: made[name][:250].contiguous() for name in ('model.embed_tokens.weight', 'lm_head.weight')}
 
@@ -187,12 +191,14 @@ CASES: dict[str, list[Case]] = {
         configured(no_head),
         configured(no_head, tie_word_embeddings=None)],
     'biases that config.json does not mention': [
-        configured(biases(O_PROJ)), configured(biases('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'))],
+        configured(biases(O_PROJ)), configured(head_bias),
+        configured(biases('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'))],
     '`rope_scaling` beside other `rope_parameters`': [
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 1e4}),
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5}, rope_theta=5e5)],
     '`rope_scaling` beside `rope_parameters` with another base or rotated share': [
         configured(rope_scaling=LINEAR, rope_parameters={'rope_type': 'default', 'rope_theta': 5e5})],
+    '`dynamic` RoPE scaling': [configured(rope_scaling={'type': 'dynamic', 'factor': 2.0})],
     '`partial_rotary_factor` for a model other than Phi-3 (transformers ignores it)': [
         configured(partial_rotary_factor=0.5),
         configured(rope_scaling={'rope_type': 'default', 'partial_rotary_factor': 0.5}),

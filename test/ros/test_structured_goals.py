@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 import pytest
-from robot import Robot
+from robot import Robot, wait_for
 from scripted_engine import ScriptedEngine
 
 from tinychat_core import constraint
@@ -27,6 +28,13 @@ def engine() -> ScriptedEngine:
     engine = ScriptedEngine()
     engine.words = [*ANSWER, *'kitcen']  # tokens are letters
     return engine
+
+
+def test_what_checks_schemas_runs_before_the_first_goal(start: Any) -> None:
+    """A goal callback waits for no process."""
+    constraint._CHECKER.stop_if_idle()
+    start()
+    wait_for(lambda: constraint._CHECKER._process is not None)
 
 
 def test_an_answer_that_matches_succeeds(robot: Robot) -> None:

@@ -43,6 +43,8 @@ def describe(config: Config) -> dict[str, Any]:
     }
     if attention.get('softmax_scale') is not None:
         description['attention_scale'] = attention.number('softmax_scale')
+        if description['attention_scale'] <= 0:
+            raise attention.unsupported('softmax_scale')
     return description
 
 

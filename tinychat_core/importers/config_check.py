@@ -34,6 +34,10 @@ def check_config(directory: Path, config: Mapping[str, Any]) -> None:
     older, newer = config.get('rope_scaling'), config.get('rope_parameters')
     if older and newer and older != newer and config.get('model_type') != 'gemma3_text':
         _log.warning('%s: its config.json has rope_scaling and rope_parameters; rope_scaling is taken', directory)
+    scaling = older or newer
+    if isinstance(scaling, dict) and kind_of(scaling) == 'dynamic':
+        _log.warning('%s: its rotary positions are scaled by how long the text is; here their base is that of a full '
+                     'context wherever that is longer than max_position_embeddings', directory)
     classes = config.get('architectures')
     named = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else None
     found = next((name for name in _EMBEDDERS if (directory / name).exists()), None)
@@ -107,13 +111,15 @@ def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool
 
 def check_biases(directory: Path, source: Source, config: Mapping[str, Any]) -> None:
     """Warn where matrices have biases that the configuration says they have not; zeros, as GPTQ writes, are none."""
-    if any(config.get(name) for name in _BIASED):
+    if any(config.get(name) for name in _BIASED) or (
+            config.get('model_type') == 'opt' and config.get('enable_bias') is not False):
         return
-    expected = ('q_proj', 'k_proj', 'v_proj') if config.get('model_type') == 'qwen2' else ()
+    expected = ('q_proj', 'k_proj', 'v_proj') if config.get('model_type') == 'qwen2' else ('?',)
+    names = set(source.names)
     for name in source.names:
         matrix, _, part = name.rpartition('.')
-        if part == 'bias' and matrix.endswith('_proj') and not matrix.endswith(expected or ('?',)) and (
-                source.vector(name).any()):
+        if part == 'bias' and not matrix.endswith(expected) and f'{matrix}.weight' in names and (
+                len(source.shape(f'{matrix}.weight')) == 2) and source.vector(name).any():
             _log.warning('%s has biases (%s), which its config.json does not tell (attention_bias, mlp_bias); they are '
                          'used', directory, name)
             return

@@ -36,8 +36,6 @@ from tinychat_core.text.tokenizer_files import tokenizer_name, without_tokenizer
 _log = logging.getLogger(__name__)
 
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
-# Families whose linear maps have biases only where an option says so.
-_LLAMA_LIKE = ('llama', 'mistral', 'qwen2', 'qwen3', 'phi3', 'gemma2', 'gemma3')
 # Small files that go along, untouched, where they are there.
 _OPTIONS = 'tokenizer_config.json'
 _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', _OPTIONS, 'chat_template.jinja',
@@ -80,8 +78,7 @@ def open_model(directory: Path, packed: Path | None = None) -> Opened:
     embedding, head = names['embedding'], names.get('head')
     if model['tied_head'] and isinstance(embedding, str) and isinstance(head, str):
         model['tied_head'] = not own_head(directory, source, embedding, head)
-    if family.name in _LLAMA_LIKE:
-        check_biases(directory, source, config)
+    check_biases(directory, source, config)
     return Opened(source=source, family=family, names=names, model=model, files=files, identity=identity,
                   name=f'{config.get("_name_or_path", "")} {directory.resolve().name}')
 

@@ -142,6 +142,7 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
     (GEMMA, {'rope_scaling': {'type': 'linear', 'factor': 4.0}}, 'rope_scaling = '),
     (GEMMA, {'rope_parameters': {'rope_type': 'linear', 'factor': 4.0}}, 'rope_parameters = '),
     (GEMMA, {'attn_logit_softcapping': 50.0}, 'attn_logit_softcapping = 50.0 is not supported'),
+    (MPT, {'attn_config': {'softmax_scale': 0.0}}, 'softmax_scale = 0.0 is not supported'),
     (MPT, {'attn_config': {'alibi_bias_max': 4}}, 'alibi_bias_max = 4 is not supported'),
     (SMOLLM2, {'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0, 'short_factor': [1.0] * 32}},
      "short_factor and long_factor of the rope are not supported for the type 'yarn'"),
