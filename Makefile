@@ -4,7 +4,7 @@
 #   make demo [PROMPT="…"]   install everything and ask a real model one question over a ROS 2 action
 #   make test-quick          the unit tests, in seconds            make test         all tests, Python and C++
 #   make test-large          the tests that take long, and the CUDA library for all architectures
-#   make soak                2,000 goals of all kinds: no goal is lost, and memory does not grow
+#   make soak                2,000 goals of all kinds, 5,000 hostile ones: no goal is lost, and memory does not grow
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
 #   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
@@ -113,7 +113,7 @@ test-large: sanitize $(GGUF)
 	@$(PY) -m pytest -m large
 
 soak: setup $(GGUF) $(MADE)/test
-	@$(PY) -m pytest -m large test/soak
+	@$(PY) -m pytest -m large test/soak test/attack/test_goals.py
 
 # All C++ tests, and the Python tests that stress the native runtime, under three sanitizers.
 sanitize: setup $(MADE)/test
