@@ -18,7 +18,7 @@ from tinychat_core.importers.huggingface import in_file, read_json
 from tinychat_core.loading.reader import Checkpoint
 
 BOUND = 1e-3  # of the reference's largest logit
-PROMPT, DECODED = 150, 32  # more than one chunk of a prefill, and more than any window
+PROMPT, DECODED = 150, 32  # longer than any sliding window below
 LONG = 4200
 
 # What reaches beyond position 4096, and how: rotary positions of each kind, learned ones, ALiBi, windows. Narrow, to be
