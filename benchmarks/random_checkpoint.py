@@ -19,7 +19,7 @@ from tinychat_core.checkpoint.writer import CheckpointWriter, Content
 def write_random_checkpoint(shape: str, out: Path) -> None:
     """Write shards as an importer does: the embedding, one per decoder layer, the norm with the head."""
     listed = manifest(shape, 'W4')
-    layers = listed.model['layers']
+    layers = listed.model.layers
     prefixes: list[Any] = ['embedding', *(f'layers.{i}.' for i in range(layers)), ('norm', 'head')]
     with CheckpointWriter(out, len(prefixes), {'shape': shape}) as writer:
         for index, prefix in enumerate(prefixes):

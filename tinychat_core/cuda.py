@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which backend decodes: the CUDA library where it can be used, and why it cannot where it was asked for."""
+"""Chooses the backend: the CUDA library where it can be used, and the reason where it was requested but cannot."""
 from __future__ import annotations
 
 import logging
@@ -20,20 +20,20 @@ _LOG = logging.getLogger(__name__)
 
 
 def library() -> Path:
-    """Return where the CUDA library lies: beside the extension, or where TINYCHAT_CUDA_LIBRARY says."""
+    """Return the path of the CUDA library: next to the extension, or the value of TINYCHAT_CUDA_LIBRARY."""
     named = os.environ.get('TINYCHAT_CUDA_LIBRARY')
     return Path(named) if named else Path(_tinychat.__file__).with_name('libtinychat_cuda.so')
 
 
 def usable_library(backend: str, weights: str, precision: str | None) -> Path | None:
     """
-    Return the library that decodes for `backend`, None where that is the CPU.
+    Return the path of the CUDA library for `backend`, or None for the CPU.
 
-    'auto' is CUDA where the library and a device are there and have the precision. Raises InvalidParameterError for
-    an unknown backend, and for 'cuda' where it cannot be used, saying why.
+    'auto' is CUDA where there are a library and a device that support the precision. Raises InvalidParameterError for
+    an unknown backend, and for 'cuda', with the reason, where it cannot be used.
     """
     if backend not in BACKENDS:
-        raise InvalidParameterError(f"there is no backend '{backend}'; use {', '.join(BACKENDS)}")
+        raise InvalidParameterError(f"backend = '{backend}' is unknown; use {', '.join(BACKENDS)}")
     path = library()
     if backend == 'cpu' or (backend == 'auto' and not path.is_file()):
         return None
@@ -44,7 +44,7 @@ def usable_library(backend: str, weights: str, precision: str | None) -> Path | 
     if precision is not None and precision not in choices:
         if backend == 'auto':
             return None
-        raise InvalidParameterError(f"the backend cuda has no precision '{precision}' for {weights} weights; "
+        raise InvalidParameterError(f"the backend cuda does not support precision '{precision}' for {weights} weights; "
                                     f'use {" or ".join(choices)}')
     try:
         device = _tinychat.cuda_device(str(path))
@@ -58,7 +58,7 @@ def usable_library(backend: str, weights: str, precision: str | None) -> Path | 
 
 
 def machine(path: Path) -> Machine:
-    """Return what the library's device is and what it has left for a model; of shared DRAM what the system has."""
+    """Return the kind of the library's device and its free memory; for shared DRAM the system's."""
     device = _tinychat.cuda_device(str(path))
     return Machine(Device.INTEGRATED if device['integrated'] else Device.DISCRETE, available_memory(),
                    device_memory=int(device['free_memory']))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tinychat_core import _tinychat, cuda
 from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError, Sampler, WeightMemory
 from tinychat_core.checkpoint.manifest import Manifest
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.cores import usable_cores
 from tinychat_core.errors import (
     BackendFailedError,
@@ -24,10 +25,9 @@ from tinychat_core.errors import (
     InvalidParameterError,
     PromptTooLongError,
 )
-from tinychat_core.families.rope import native_table
 from tinychat_core.generation import Generation, Token
-from tinychat_core.loading.load_mode import Device, Machine, place, Way
-from tinychat_core.loading.memory_plan import cache_numbers, fitting_plan, position_bytes, Request
+from tinychat_core.loading.load_mode import choose_load_mode, Device, LoadMode, Machine
+from tinychat_core.loading.memory_plan import fitting_plan, kv_cache_type, position_bytes, Request
 from tinychat_core.loading.reader import Checkpoint
 from tinychat_core.loading.staging import reads_directly
 from tinychat_core.loading.system_memory import available_memory, free_swap
@@ -46,17 +46,17 @@ Logits = npt.NDArray[np.float32]
 class Engine:
     """A model that is ready to answer: weights in memory, the native decoder and the tokenizer."""
 
-    def __init__(self, model: Mapping[str, Any], tensors: Mapping[str, Any], *, weights: str,
+    def __init__(self, model: ModelConfig, tensors: Mapping[str, Any], *, weights: str,
                  precision: str | None = None, backend: str = 'auto', threads: int | None = None,
                  max_seq_len: int | None = None, kv_cache: str = 'auto',
-                 place_files: Callable[[WeightMemory], None] | None = None) -> None:
+                 copy_files: Callable[[WeightMemory], None] | None = None) -> None:
         """
-        Build the decoder over `tensors`, which are read in place; `Engine.open` does it for a checkpoint.
+        Build the decoder over `tensors`, which it reads in place; `Engine.open` does this for a checkpoint.
 
-        `model` is a family's description; a tensor is a float32 vector, or a dictionary of a matrix's format, rows,
-        cols, group_size and arrays. `place_files`: what copies files to a device, whenever that is set up (CUDA).
-        Raises InvalidParameterError for what cannot be served, ValueError for tensors that do not fit the description,
-        BackendFailedError for a device without room for them.
+        A tensor is a float32 vector, or a dictionary with a matrix's format, rows, cols, group_size and arrays.
+        `copy_files` is called to copy files to a device whenever that is set up (CUDA). Raises InvalidParameterError
+        for unsupported options, ValueError for tensors that do not fit `model`, BackendFailedError for a device without
+        enough memory.
         """
         library = cuda.usable_library(backend, weights, precision)
         self.backend = 'cpu' if library is None else 'cuda'
@@ -65,35 +65,35 @@ class Engine:
         if threads is not None and not 1 <= threads <= cores.logical:
             raise InvalidParameterError(f'threads must be 1 .. {cores.logical} (the cores this process may use), '
                                         f'not {threads}')
-        limit: int = model['context_length']
+        limit = model.context_length
         if max_seq_len is not None and not 1 <= max_seq_len <= limit:
             raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), "
                                         f'not {max_seq_len}')
         self.threads = threads or cores.physical
         self.context_length = max_seq_len or limit
-        self.vocab_size: int = model['vocab_size']
+        self.vocab_size = model.vocab_size
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         if library is None:
             tensors = {name: _without_needless_zeros(tensor) for name, tensor in tensors.items()}
-        # What decoding reads for a token; of an embedding that is not also the head it reads one row.
+        # Bytes that decoding reads per token; of an embedding that is not also the head it reads only one row.
         self.token_bytes = sum(_nbytes(tensor) for name, tensor in tensors.items()
                                if name != 'embedding' or 'head' not in tensors)
-        # What keys and values are: fp32 where the precision promises what floats give, 16 bits or int8.
-        self.kv_cache = cache_numbers(kv_cache, activations == 'float', self.backend)
+        # Element type of keys and values: fp32 where the precision promises the results of floats, 16 bits or int8.
+        self.kv_cache = kv_cache_type(kv_cache, activations == 'float', self.backend)
         self.kv_cache_bytes = self.context_length * position_bytes(model, self.kv_cache)
         isa = os.environ.get('TINYCHAT_ISA', '')
         if isa and isa not in _tinychat.isas():
-            raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not to be had here; use one of "
+            raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not available here; use one of "
                                         f'{", ".join(_tinychat.isas())}')
         try:
             self._decoder = _tinychat.Decoder(
-                {**model, **native_table(model, self.context_length)}, dict(tensors), activations=activations,
-                isa=isa, threads=self.threads, max_seq_len=self.context_length,
+                model.to_native(self.context_length), dict(tensors), activations=activations, isa=isa,
+                threads=self.threads, max_seq_len=self.context_length,
                 cuda_library='' if library is None else str(library), byte_cache=self.kv_cache == 'int8',
-                place_files=place_files)
+                place_files=copy_files)
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
-        # What computes: an instruction set, or the device's name.
+        # An instruction set, or the name of the device.
         self.isa: str = self._decoder.isa if library is None else _tinychat.cuda_device(str(library))['name']
         self.path: Path | None = None
         self.family = ''
@@ -110,18 +110,18 @@ class Engine:
         """
         Plan the memory, then map a split checkpoint and verify its checksums.
 
-        `precision`: one of precision.PRECISIONS; None is the first of the weights. `threads`: None is every physical
+        `precision`: one of precision.PRECISIONS; None is the default for the weights. `threads`: None is every physical
         core that the process may use. `max_seq_len`: positions of a KV cache; None or 0 is the model's context length,
-        or less where that has no room. `progress` is told the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
-        `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches that will be used at once, for the plan.
-        `memory`: the bytes that may be used; None: what the system or the device has left, without swap.
-        `verify`: full, or size: do not look at the weights. `early`: return while they are still verified; no logits
-        come before all of them are. `staged`: an own copy of the weights instead of the mapping. `lock`: keep the
-        mapping in memory. Raises DoesNotFitError before anything is read, CheckpointError, InvalidParameterError,
-        BackendFailedError, and Canceled once `cancel` is set.
+        or as much of it as fits. `progress` receives the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
+        `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches in use at the same time, for the plan.
+        `memory`: bytes that may be used; None: what the system or the device has free, without swap. `verify`: full, or
+        size to skip the checksums of the weights. `early`: return while verification continues; no logits are returned
+        before it has finished. `staged`: copy the weights instead of mapping them. `lock`: keep the mapping in memory.
+        Raises DoesNotFitError before anything is read, CheckpointError, InvalidParameterError, BackendFailedError, and
+        Canceled once `cancel` is set.
         """
         if backend not in cuda.BACKENDS:
-            raise InvalidParameterError(f"there is no backend '{backend}'; use {', '.join(cuda.BACKENDS)}")
+            raise InvalidParameterError(f"backend = '{backend}' is unknown; use {', '.join(cuda.BACKENDS)}")
 
         def report(fraction: float) -> None:
             if cancel is not None and cancel.is_set():
@@ -140,28 +140,28 @@ class Engine:
             needs = fitting_plan(manifest, machine.room, max_seq_len or 0,
                                  Request(precision, kv_cache, caches, backend))
         except DoesNotFitError as error:
-            raise DoesNotFitError(f'{error}; {_way_round(backend)}' if memory is None else str(error)) from None
+            raise DoesNotFitError(f'{error}; {_memory_hint(backend)}' if memory is None else str(error)) from None
         _LOG.info('%s: %s of %.0f MiB', path, needs, machine.room / 2**20)
         if needs.total_bytes > left:
-            _LOG.warning('%.0f MiB are planned, as `memory` allows, and %.0f MiB are left: unless something else gives '
-                         'memory back, the system swaps, slows down or ends processes', needs.total_bytes / 2**20,
+            _LOG.warning('%.0f MiB are planned, as `memory` allows, but only %.0f MiB are free: unless other processes '
+                         'release memory, the system will swap, slow down or kill processes', needs.total_bytes / 2**20,
                          left / 2**20)
-        if not max_seq_len and needs.max_seq_len < manifest.model['context_length']:
-            _LOG.warning("the context is %d positions instead of the model's %d: more have no room in memory",
-                         needs.max_seq_len, manifest.model['context_length'])
+        if not max_seq_len and needs.max_seq_len < manifest.model.context_length:
+            _LOG.warning("the context is %d positions instead of the model's %d: more do not fit into memory",
+                         needs.max_seq_len, manifest.model.context_length)
         machine = replace(machine, direct=bool(manifest.shards) and
                           reads_directly(Path(path) / manifest.shards[0].file))
         reordered = library is not None and not manifest.is_packed
-        placement = place(machine, manifest.weights_bytes,
-                          Way.MAPPED if reordered else Way.STAGED if staged else None)
-        _LOG.info('weights are %s: %s', placement.way.value, placement.reason)
-        checkpoint = Checkpoint.open(path, verify, report, placement=placement, early=early and library is None,
+        load_plan = choose_load_mode(machine, manifest.weights_bytes,
+                                     LoadMode.MAPPED if reordered else LoadMode.STAGED if staged else None)
+        _LOG.info('weights are %s: %s', load_plan.mode.value, load_plan.reason)
+        checkpoint = Checkpoint.open(path, verify, report, plan=load_plan, early=early and library is None,
                                      lock=lock)
         try:
             tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
             engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
                          threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache,
-                         place_files=None if library is None or reordered else checkpoint.place_on)
+                         copy_files=None if library is None or reordered else checkpoint.copy_to_device)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
             if not early:
                 checkpoint.check()
@@ -181,15 +181,15 @@ class Engine:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The checkpoint's tokenizer; a model on random weights has none."""
+        """The checkpoint's tokenizer; a model with random weights has none."""
         assert self._tokenizer is not None
         return self._tokenizer
 
     def new_cache(self) -> Cache:
         """
-        Return an empty KV cache of `context_length` positions; on the CPU memory is taken as it fills.
+        Return an empty KV cache of `context_length` positions; on the CPU its memory is used as it fills.
 
-        Raises BackendFailedError where the device has no room.
+        Raises BackendFailedError where the device does not have enough memory.
         """
         try:
             return self._decoder.new_cache()
@@ -197,16 +197,16 @@ class Engine:
             raise BackendFailedError(str(error)) from None
 
     def check_files(self) -> str:
-        """Return a warning about the model's files, or ''; CheckpointError where what is asked next would fail."""
+        """Return a warning about the model's files, or ''; CheckpointError where the next forward pass would fail."""
         return '' if self._checkpoint is None else self._checkpoint.check_files()
 
     def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Logits:
         """
         Append tokens [n] to the cache and return the logits [vocab] after the last one.
 
-        Raises PromptTooLongError where the cache has no room, InvalidParameterError for none or a token outside the
-        vocabulary, Canceled once `cancel` is set (the cache then holds what was done in whole chunks),
-        BackendFailedError where the device failed, CheckpointError where the files were changed or are damaged.
+        Raises PromptTooLongError where the cache is too short, InvalidParameterError for no tokens or one outside the
+        vocabulary, Canceled once `cancel` is set (the cache then holds the chunks that were completed),
+        BackendFailedError where the device failed, CheckpointError where the files have changed or are damaged.
         """
         self.check_files()
         return cast(Logits, self._forward(cache, tokens, 'last', cancel))
@@ -218,18 +218,18 @@ class Engine:
     def sample(self, cache: Cache, tokens: Sequence[int], sampler: Sampler,
                allowed: npt.NDArray[np.uint32] | None = None, cancel: CancelFlag | None = None) -> int:
         """
-        Append tokens [n] to the cache and return the one that `sampler` draws next; raises like `prefill`.
+        Append tokens [n] to the cache and return the next token, which `sampler` draws; raises like `prefill`.
 
-        It is the one that `sampler.sample` would draw of their logits, but a device hands over no more of these than
-        the sampler looks at. `allowed`: a bit a token that may come, uint32 [ceil(vocab/32)]. ValueError where none
-        may, or a logit is no finite number.
+        The result equals `sampler.sample` on the logits, but a device transfers only those that the sampler looks at.
+        `allowed`: one bit per token that may be drawn, uint32 [ceil(vocab/32)]. ValueError where no token is allowed or
+        a logit is not finite.
         """
         self.check_files()
         return cast(int, self._read(cache, tokens, lambda native: self._decoder.sample(cache, native, sampler, allowed,
                                                                                        cancel)))
 
     def score(self, tokens: Sequence[int]) -> Logits:
-        """Return the logits [n, vocab] after each of tokens [n], in a cache of their own; raises like `prefill`."""
+        """Return the logits [n, vocab] after each of tokens [n], using a new cache; raises like `prefill`."""
         return cast(Logits, self._forward(self.new_cache(), tokens, 'all', None))
 
     def generate(self, prompt: Prompt, params: SamplingParams | None = None, cache: Cache | None = None,
@@ -237,13 +237,13 @@ class Engine:
         """
         Return an iterator of Token.
 
-        `prompt`: raw text, chat messages ({'role', 'content'}, through the model's template; an assistant's message at
-        the end is continued) or tokens; appended to `cache` (None: a fresh one). Raises PromptTooLongError or
-        InvalidParameterError at the call, not at the first token.
+        `prompt`: text, chat messages ({'role', 'content'}, formatted with the model's template; an assistant's message
+        at the end is continued) or tokens; appended to `cache` (None: a new one). Raises PromptTooLongError or
+        InvalidParameterError when called, not at the first token.
         """
         continues = False
         if isinstance(prompt, str):
-            # What frames a text, like LLaMA's BOS, belongs only at its beginning.
+            # Tokens that begin a text, such as LLaMA's BOS, belong only at the start of a cache.
             tokens = self.tokenizer.encode(prompt, add_bos=cache is None or cache.length == 0)
         elif prompt and isinstance(prompt[0], Mapping):
             messages = cast('Sequence[Mapping[str, str]]', prompt)
@@ -254,11 +254,11 @@ class Engine:
         return Generation(self, tokens, params or SamplingParams(), cache, cancel, continues=continues)
 
     def step_seconds(self) -> dict[str, float]:
-        """Return where the decoder's time since opening went, in seconds, by fused step."""
+        """Return the seconds that the decoder has spent in each fused step since it was opened."""
         return self._decoder.step_seconds()
 
     def close(self) -> None:
-        """Give the decoder's buffers and the mapping back; the engine must not be used afterwards."""
+        """Release the decoder's buffers and the mapping; the engine must not be used afterwards."""
         del self._decoder
         if self._checkpoint is not None:
             self._checkpoint.close()
@@ -284,20 +284,20 @@ class Engine:
             try:
                 self._checkpoint.check()
             except CheckpointError:
-                cache.truncate(0)  # what was computed with it is worth nothing
+                cache.truncate(0)  # computed from damaged weights
                 raise
         return found
 
 
-def _way_round(backend: str) -> str:
-    """Return what to do where more may be used than is left, as the end of a sentence."""
+def _memory_hint(backend: str) -> str:
+    """Return how to allow more memory than is free, as the end of a sentence."""
     swap = free_swap() if backend == 'cpu' else 0
     counted = f' ({swap / 2**20:,.0f} MiB of swap are free and not counted)' if swap else ''
-    return f'if more may be used than is left now{counted}, say how much with `memory`'
+    return f'if more than the free memory may be used{counted}, set the limit with `memory`'
 
 
 def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:
-    """Return what the native decoder takes: a float32 vector, or a dictionary of the arrays of a matrix."""
+    """Return a tensor as the native decoder takes it: a float32 vector, or a dictionary of a matrix's arrays."""
     entry = checkpoint.manifest.tensors[name]
     if entry.format == 'f32':
         return checkpoint.array(name)
@@ -313,7 +313,7 @@ def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:
 
 
 def _without_needless_zeros(tensor: Any) -> Any:
-    """Return a tensor as the CPU's kernels read it: symmetric 4-bit weights, whose every zero is 8, without zeros."""
+    """Return symmetric 4-bit weights, whose zero points are all 8, without zero points: the CPU's kernels add them."""
     if isinstance(tensor, dict) and 'zeros' in tensor and np.all(tensor['zeros'] == 0x88):
         return {name: part for name, part in tensor.items() if name != 'zeros'}
     return tensor

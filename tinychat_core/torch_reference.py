@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""transformers in float32: what a checkpoint is compared with. Only for the workshop."""
+"""transformers in float32, the reference of `tinychat eval --compare`; never imported on a robot."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.families import describe
+from tinychat_core.families import model_config
 from tinychat_core.importers.source_files import read_json
 
 
 class TorchReference:
-    """A Hugging Face directory's model, which scores tokens as `Engine` does."""
+    """The model of a Hugging Face directory, with the `score` of `Engine`."""
 
     def __init__(self, directory: Path) -> None:
-        """Load the model; TinyChatError where it cannot be, or where torch or transformers is missing."""
+        """Load the model; TinyChatError where that fails, or where torch or transformers is not installed."""
         try:
             import torch
             from transformers import AutoModelForCausalLM
@@ -35,8 +35,8 @@ class TorchReference:
                 use_safetensors=True).eval()
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise TinyChatError(f'cannot load {directory}: {str(error).strip().splitlines()[0]}') from None
-        # Its own configuration has a name for the context in each family.
-        self.context_length: int = describe(read_json(directory, 'config.json'))['context_length']
+        # transformers' own option has another name in each family.
+        self.context_length = model_config(read_json(directory, 'config.json')).context_length
 
     def score(self, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
         """Return the logits [n, vocab] after each of tokens [n]."""

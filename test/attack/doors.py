@@ -274,7 +274,7 @@ def search(directory: Path) -> Attack:
     import torch
 
     from tinychat_core.families import family_of
-    from tinychat_core.families.config import Config
+    from tinychat_core.families.hf_config import HfConfig
     from tinychat_core.quantize.llm_awq_search import load_llm_awq
 
     path = directory / 'search.pt'
@@ -286,7 +286,7 @@ def search(directory: Path) -> Attack:
         path,
     )
     data = path.read_bytes()
-    names = family_of({'model_type': 'llama'}).names(Config({'model_type': 'llama'}))
+    names = family_of({'model_type': 'llama'}).names(HfConfig({'model_type': 'llama'}))
 
     def attack(random: Random) -> None:
         path.write_bytes(mutations.of_bytes(data, len(data), random))

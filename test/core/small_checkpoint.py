@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.writer import CheckpointWriter, Content
 
-MODEL: dict[str, Any] = {
+MODEL = ModelConfig.from_json({
     'vocab_size': 270, 'hidden_size': 64, 'intermediate_size': 96, 'layers': 2, 'heads': 3, 'kv_heads': 1,
     'head_dim': 32, 'context_length': 64, 'norm': 'rms', 'norm_eps': 1e-5, 'activation': 'silu',
     'gated': True, 'rope': {'theta': 10000.0, 'dim': 32}, 'tied_head': False, 'bos_token_id': None,
     'eos_token_ids': [256],
-}
+})
 # Name -> format, rows, columns, group size.
 MATRICES = {
     'embedding': ('f16', 270, 64, 0),

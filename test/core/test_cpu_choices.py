@@ -24,7 +24,7 @@ def test_threads_that_this_process_has_not(tmp_path: Path, threads: int) -> None
 @pytest.mark.parametrize('isa', ['sse9', 'neon' if 'avx2' in Path('/proc/cpuinfo').read_text() else 'avx2'])
 def test_an_instruction_set_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isa: str) -> None:
     monkeypatch.setenv('TINYCHAT_ISA', isa)
-    with pytest.raises(InvalidParameterError, match=f"TINYCHAT_ISA='{isa}' is not to be had here; use .*generic"):
+    with pytest.raises(InvalidParameterError, match=f"TINYCHAT_ISA='{isa}' is not available here; use .*generic"):
         Engine.open(small.write(tmp_path / 'small'))
 
 

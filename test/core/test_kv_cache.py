@@ -146,16 +146,16 @@ def test_more_than_is_left_may_be_used_where_that_is_said(directory: Path, monke
     monkeypatch.setattr('tinychat_core.engine.free_swap', lambda: 3 << 30)
     with pytest.raises(DoesNotFitError) as caught:
         Engine.open(directory, max_seq_len=64)
-    assert str(caught.value).endswith('if more may be used than is left now (3,072 MiB of swap are free and not '
-                                      'counted), say how much with `memory`')
+    assert str(caught.value).endswith('if more than the free memory may be used (3,072 MiB of swap are free and not '
+                                      'counted), set the limit with `memory`')
     assert Engine.open(directory, max_seq_len=64, memory=1 << 30).context_length == 64
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
-    assert 'as `memory` allows, and 0 MiB are left' in warning
+    assert 'as `memory` allows, but only 0 MiB are free' in warning
 
 
 def test_less_than_is_left_may_be_used(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DoesNotFitError) as caught:
         Engine.open(directory, max_seq_len=64, memory=100_000)
-    assert 'say how much' not in str(caught.value)
+    assert 'set the limit' not in str(caught.value)
     Engine.open(directory, max_seq_len=64, memory=1 << 30)
     assert not [record for record in caplog.records if record.levelname == 'WARNING']

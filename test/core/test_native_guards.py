@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import small_checkpoint as small
@@ -13,6 +14,7 @@ import small_checkpoint as small
 from tinychat_core._tinychat import Sampler
 from tinychat_core.checkpoint.formats import FORMATS
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.engine import Engine
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 
@@ -86,8 +88,8 @@ def packed(name: str) -> Linear:
     return matrix.packed(FORMATS[matrix.format].layout)
 
 
-def build(model: dict[str, Any], tensors: dict[str, Any] | None = None) -> Engine:
-    """Build an engine over the small checkpoint's tensors, with another description."""
+def build(changes: dict[str, Any], tensors: dict[str, Any] | None = None) -> Engine:
+    """Build an engine over the small checkpoint's tensors, with changes of what the native decoder gets."""
     def native(name: str) -> Any:
         if name in small.VECTORS:
             return small.vector(name)
@@ -97,7 +99,9 @@ def build(model: dict[str, Any], tensors: dict[str, Any] | None = None) -> Engin
                 **{key: part for key, part in parts.items() if part is not None}}
 
     ours = {name: native(name) for name in (*small.MATRICES, *small.VECTORS)}
-    return Engine({**small.MODEL, **model}, {**ours, **(tensors or {})}, weights='W4')
+    config = {**small.MODEL.to_native(64), **changes}
+    with patch.object(ModelConfig, 'to_native', lambda *_: config):
+        return Engine(small.MODEL, {**ours, **(tensors or {})}, weights='W4')
 
 
 @pytest.mark.parametrize(('changes', 'reason'), [
@@ -105,8 +109,8 @@ def build(model: dict[str, Any], tensors: dict[str, Any] | None = None) -> Engin
     ({'alibi_slopes': [0.5, 0.25, NAN]}, 'not finite'),
     ({'windows': [8]}, 'windows must have one number a layer'),
     ({'windows': [8, -1]}, 'a window is negative'),
-    ({'rope': None, 'rope_inv_freq': [1.0] * 17}, 'rotary dimensions exceed the head size'),
-    ({'rope': None, 'rope_inv_freq': [INF]}, 'not finite'),
+    ({'rope_inv_freq': [1.0] * 17}, 'rotary dimensions exceed the head size'),
+    ({'rope_inv_freq': [INF]}, 'not finite'),
     ({'rope_local_inv_freq': [1.0] * 17}, 'rotary dimensions exceed the head size'),
     ({'norm_eps': NAN}, 'norm_eps'),
     ({'norm_eps': -1e-5}, 'norm_eps'),

@@ -27,7 +27,7 @@ def random_order(name: str, linear: Linear, manifest: Manifest, apart: bool) -> 
         return None
     rows: tuple[int, ...] = (linear.rows,)
     if apart and kind == 'qkv':
-        rows = (model['heads'] * model['head_dim'], *[model['kv_heads'] * model['head_dim']] * 2)
+        rows = (model.heads * model.head_dim, *[model.kv_heads * model.head_dim] * 2)
     elif apart and kind == 'gate_up':
         rows = (linear.rows // 2,) * 2
     random = np.random.default_rng(sum(map(ord, name)))

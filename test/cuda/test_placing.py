@@ -44,7 +44,7 @@ def checkpoint() -> Iterator[Path]:
 @pytest.fixture(scope='module')
 def expected(checkpoint: Path) -> str:
     """Return the tokens where the weights were copied from the mapping, as Engine does without files."""
-    code = ANSWER.replace('try:', 'module.Checkpoint.place_on = lambda *_: None\ntry:')
+    code = ANSWER.replace('try:', 'module.Checkpoint.copy_to_device = lambda *_: None\ntry:')
     return run(code, checkpoint, 'direct').stdout.splitlines()[-2]
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Known models' shapes on random weights made in place: speed does not depend on what the weights say.
+Shapes of known models with random weights: speed does not depend on the values of the weights.
 
-A row of the table is what the model's config.json says; its family makes the description and names the
-tensors. Nothing is ever there in 16 bits that is stored in 4 or 8.
+A row of the table is the model's config.json; its family makes the ModelConfig and names the tensors. Weights are
+generated in their final format, never in 16 bits first.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy as np
 
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
-from tinychat_core.families import describe, family_of
-from tinychat_core.families.config import Config
-from tinychat_core.families.tensors import is_norm, shape_of
+from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.tensor_names import is_norm, shape_of
+from tinychat_core.families import family_of, model_config
+from tinychat_core.families.hf_config import HfConfig
 
 _EIGHT_BIT_GROUP = 32
 
@@ -28,7 +29,7 @@ _EIGHT_BIT_GROUP = 32
 class _Shape:
     config: Mapping[str, Any]
     group_size: int = 128
-    biases: tuple[str, ...] = ()  # last parts of the names of what has one
+    biases: tuple[str, ...] = ()  # last parts of the names of tensors with a bias
 
 
 def _llama(hidden: int, inner: int, layers: int, heads: int, kv_heads: int, vocab: int = 32000, context: int = 4096,
@@ -74,22 +75,22 @@ SHAPES = tuple(_SHAPES)
 
 
 def config(name: str) -> Mapping[str, Any]:
-    """Return what the model's config.json says; KeyError for an unknown name."""
+    """Return the model's config.json; KeyError for an unknown name."""
     return _SHAPES[name].config
 
 
-def description(name: str) -> dict[str, Any]:
-    """Return the shape's model description, as its family makes it; KeyError for an unknown name."""
-    return describe(_SHAPES[name].config)
+def shape_config(name: str) -> ModelConfig:
+    """Return the shape's ModelConfig; KeyError for an unknown name."""
+    return model_config(_SHAPES[name].config)
 
 
 def manifest(name: str, weights: str) -> Manifest:
     """
-    Return what the manifest of a checkpoint of that shape would list, without shards.
+    Return the manifest of a checkpoint of that shape, without shards.
 
     `weights` is W4 (embedding and head in eight bits), W8 or W16.
     """
-    shape, model = _SHAPES[name], description(name)
+    shape, model = _SHAPES[name], shape_config(name)
     family = family_of(shape.config)
     tensors: dict[str, TensorEntry] = {}
 
@@ -105,10 +106,10 @@ def manifest(name: str, weights: str) -> Manifest:
         if ours.rpartition('.')[2] in shape.biases:
             tensors[f'{ours}.bias'] = TensorEntry(0, 'f32', 1, size[0])
 
-    for ours in family.names(Config(shape.config)):
-        if ours == 'head' and model['tied_head']:
+    for ours in family.names(HfConfig(shape.config)):
+        if ours == 'head' and model.tied_head:
             continue
-        for i in range(model['layers'] if '{i}' in ours else 1):
+        for i in range(model.layers if '{i}' in ours else 1):
             add(ours.format(i=i))
     return Manifest(family=family.name, model=model, weights=weights,
                     group_size=shape.group_size if weights == 'W4' else 0, tensors=tensors, shards=[])
@@ -116,14 +117,14 @@ def manifest(name: str, weights: str) -> Manifest:
 
 def random_tensors(listed: Manifest, distinct: bool = True, seed: int = 0) -> dict[str, Any]:
     """
-    Return random tensors of a manifest as `Engine` takes them; scales and norms are such that nothing overflows.
+    Return random tensors for a manifest, as `Engine` takes them, with scales and norms that avoid overflow.
 
-    Matrices share memory unless they must be `distinct`: a GPU gets its own copy of each anyway.
+    Matrices share memory unless `distinct`: a GPU copies each of them anyway.
     """
     def parts_of(entry: TensorEntry) -> dict[str, tuple[Any, int]]:
         return stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
 
-    # The same over and over, but noise: zeros would be multiplied with less power, and faster.
+    # Noise, repeated: multiplying zeros takes less power and is faster.
     noise = np.random.default_rng(seed).integers(0, 256, 1 << 18, dtype=np.uint8)
     if not distinct:
         noise = np.resize(noise, max(np.dtype(kind).itemsize * count for entry in listed.tensors.values()

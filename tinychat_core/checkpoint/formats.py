@@ -1,12 +1,13 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The formats of a weight matrix, and how much of what each stores.
+The formats of a weight matrix, and the tensors that each stores.
 
-    w4m    s*q + m      4-bit q, fp16 s and m per group            GGUF's Q4_1, exactly w4z    s*(q - z)
-    4-bit q and z, fp16 s per group            AWQ, GPTQ, round-to-nearest; GGUF's Q4_0, exactly w8g    s*q
-    int8 q, fp16 s per group                   GGUF's Q8_0, exactly; embeddings and heads w8c    s*q
-    int8 q, one fp32 s per row                 SmoothQuant f16, bf16           the number itself
+    w4m         s*q + m      4-bit q, fp16 s and m per group      GGUF's Q4_1, exactly
+    w4z         s*(q - z)    4-bit q and z, fp16 s per group      AWQ, GPTQ, round to nearest; GGUF's Q4_0, exactly
+    w8g         s*q          int8 q, fp16 s per group             GGUF's Q8_0, exactly; embeddings and heads
+    w8c         s*q          int8 q, one fp32 s per row           SmoothQuant
+    f16, bf16                the value itself
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tinychat_core.checkpoint.layouts import LAYOUTS
 
 @dataclass(frozen=True)
 class Format:
-    """What a format stores; `family` is the precision that it counts as."""
+    """What a format stores; `family` is the kind of weights (W4, W8, W16)."""
 
     family: str
     bits: int
@@ -33,7 +34,7 @@ class Format:
 
     @property
     def weight_name(self) -> str:
-        """Name of the tensor of the numbers, after the matrix's own."""
+        """Suffix of the tensor with the weights."""
         return 'weight' if self.scales is None else 'qweight'
 
     @property
@@ -55,10 +56,9 @@ FORMATS = {
 def stored(format_: str, rows: int, cols: int, group_size: int,
            layout: str) -> dict[str, tuple[npt.DTypeLike, int]]:
     """
-    Return the tensors of a matrix [rows, cols] after its own name: the type and the count of numbers of each.
+    Return the tensors of a matrix [rows, cols] by suffix: the type and the number of elements of each.
 
-    Raises ValueError for what does not exist: an unknown format or layout, a width that groups or steps do
-    not divide.
+    Raises ValueError for an unknown format or layout, or a width that groups or steps do not divide.
     """
     if format_ not in FORMATS:
         raise ValueError(f'the weight format {format_} is unknown')
@@ -73,12 +73,12 @@ def stored(format_: str, rows: int, cols: int, group_size: int,
         raise ValueError(f'a group size of {group_size} does not fit {format_} and a width of {cols}')
     padded = order.padded(rows)
     groups = cols // group_size if group_size else 1
-    parts: dict[str, tuple[npt.DTypeLike, int]] = {
+    tensors: dict[str, tuple[npt.DTypeLike, int]] = {
         form.weight_name: (form.number, padded * cols // 2 if form.bits == 4 else padded * cols)}
     if form.scales is not None:
-        parts['scales'] = (form.scales, padded * groups)
+        tensors['scales'] = (form.scales, padded * groups)
     if form.mins:
-        parts['mins'] = (np.float16, padded * groups)
+        tensors['mins'] = (np.float16, padded * groups)
     if form.zeros:
-        parts['zeros'] = (np.uint8, rows * -(-groups // 2) if order.rows == 1 else padded // 2 * groups)
-    return parts
+        tensors['zeros'] = (np.uint8, rows * -(-groups // 2) if order.rows == 1 else padded // 2 * groups)
+    return tensors

@@ -1,14 +1,14 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The order in which a matrix takes the numbers of its input, where it is not theirs (GPTQ's desc_act).
+The permutation of a matrix's input, where its columns are not in the order of the input (GPTQ's desc_act).
 
-In a checkpoint, columns that share a scale lie together. GPTQ may choose them by the size of the activations, from all
-over the input: then column j of the matrix multiplies number `columns[j]` of the input. Matrices that are stored as one
-(q, k and v) may each have an order of their own, so there is one for each block of rows.
+In a checkpoint, columns that share a scale are adjacent. GPTQ may group them by the size of the activations, from
+anywhere in the input: then column j of the matrix multiplies element `columns[j]` of the input. Stacked matrices (q, k
+and v) may each have their own order, so there is one per block of rows.
 
-A checkpoint has the vector MATRIX.input_order: for each block the number of its rows, and then its columns. They are
-whole numbers stored as float32, as all vectors are, which is exact up to 2^24.
+A checkpoint stores the vector MATRIX.input_order: for each block its number of rows, then its columns. They are
+integers stored as float32, like all vectors, which is exact up to 2^24.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-TILE = 16  # rows; kernels take whole tiles, so that a block ends with one
+TILE = 16  # rows; kernels process whole tiles, so a block must end with one
 
 
 @dataclass(frozen=True)
 class InputOrder:
-    """`rows[i]` rows follow each other that take the input in the order `columns[i]` [blocks, cols]."""
+    """Block i has `rows[i]` consecutive rows with the order `columns[i]`; columns is [blocks, cols]."""
 
     rows: tuple[int, ...]
     columns: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, columns: Array, rows: int) -> InputOrder:
-        """Return the order of a matrix whose rows all have the same."""
+        """Return the order of a matrix with a single block."""
         return cls((rows,), columns.astype(np.int32)[None])
 
     @classmethod
     def joined(cls, orders: Sequence[InputOrder | None], rows: Sequence[int], cols: int) -> InputOrder | None:
-        """Return the order of matrices that are stacked; None where none of them has one."""
+        """Return the order of stacked matrices; None where none of them has one."""
         if all(order is None for order in orders):
             return None
         blocks: list[tuple[int, Array]] = []
@@ -54,9 +54,9 @@ class InputOrder:
 
     @classmethod
     def read(cls, vector: Array, rows: int, cols: int) -> InputOrder:
-        """Return what `vector` stores; ValueError where it is no order of a matrix [rows, cols]."""
+        """Return the order stored in `vector`; ValueError where it does not fit a matrix [rows, cols]."""
         if vector.size == 0 or vector.size % (1 + cols) or not (vector == np.floor(vector)).all():
-            raise ValueError('it is no list of columns')
+            raise ValueError('it is not a list of columns')
         blocks = vector.reshape(-1, 1 + cols)
         if not (blocks[:, 0] >= 1).all() or blocks[:, 0].sum() != rows or (blocks[:-1, 0] % TILE).any():
             raise ValueError(f'its blocks are not the {rows} rows')
@@ -70,7 +70,7 @@ class InputOrder:
         return np.concatenate([counts, self.columns.astype(np.float32)], axis=1).reshape(-1)
 
     def in_input_order(self, values: Array) -> Array:
-        """Return a matrix [rows, cols] that lies in this order with its columns as the input has them."""
+        """Return a matrix [rows, cols] with its columns permuted back to the order of the input."""
         found, first = np.empty_like(values), 0
         for count, columns in zip(self.rows, self.columns, strict=True):
             found[first:first + count, columns] = values[first:first + count]
@@ -78,11 +78,11 @@ class InputOrder:
         return found
 
     def take(self, rows: Array) -> InputOrder:
-        """Return the order of the rows of these indices; ValueError where they mix blocks."""
+        """Return the order of the given rows; ValueError where they mix blocks."""
         if len(self.rows) == 1:
             return InputOrder((len(rows),), self.columns)
         block = np.searchsorted(np.cumsum(self.rows), rows, side='right')
         if (np.diff(block) < 0).any():
-            raise ValueError('rows that take their input in different orders are mixed')
+            raise ValueError('it mixes rows with different input orders')
         there, counts = np.unique(block, return_counts=True)
         return InputOrder(tuple(int(count) for count in counts), self.columns[there])

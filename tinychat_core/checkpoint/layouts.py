@@ -1,12 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The order in which a matrix's numbers lie in a shard.
+The order of a matrix's elements in a shard.
 
-One packer for all: a matrix [N, K] is cut into tiles of `rows` rows, a tile into steps of `step` columns, and
-a step is stored row by row. 4-bit numbers are stored two to a byte, from two steps that follow each other:
-the first in the low nibbles. So a register that holds one step of a tile has a row in each lane, and its
-nibbles part into two steps.
+A matrix [N, K] is divided into tiles of `rows` rows, a tile into steps of `step` columns, and a step is stored row by
+row. A byte holds two 4-bit elements, from two consecutive steps: the first in the low nibble. So a register that holds
+one step of a tile has one row per lane, and its nibbles split into two steps.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-_CHUNK = 1 << 22  # numbers that are re-ordered at once: what is needed beside the result stays small
+_CHUNK = 1 << 22  # elements reordered at a time, which bounds the temporary memory
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Tiles of `rows` rows in steps of `step` columns; N is padded to whole tiles with zeros."""
+    """Tiles of `rows` rows in steps of `step` columns; zeros pad N to whole tiles."""
 
     rows: int
     step: int
@@ -34,13 +33,13 @@ class Layout:
         return -(-count // self.rows) * self.rows
 
 
-# `rows` is the canonical one, row-major: a tile is a row, and 4-bit neighbours share a byte.
+# `rows` is row-major: a tile is a row, and adjacent 4-bit elements share a byte.
 LAYOUTS = {'rows': Layout(1, 1), 'r16k4': Layout(16, 4), 'r16k1': Layout(16, 1)}
 
 
 def pack(matrix: Array, layout: Layout, bits: int = 8) -> Array:
     """
-    Return the matrix [N, K] in stored order, flat; `bits` 4 stores two numbers 0 .. 15 a byte.
+    Return the matrix [N, K] in stored order, flat; `bits` 4 stores two elements 0 .. 15 per byte.
 
     K must be a multiple of the step (twice the step for 4 bits); ValueError otherwise.
     """
@@ -70,7 +69,7 @@ def _pack(matrix: Array, layout: Layout, unit: int, nibbles: bool) -> Array:
 
 
 def unpack(packed: Array, shape: tuple[int, int], layout: Layout, bits: int = 8) -> Array:
-    """Return the matrix [N, K] of `shape` that `pack` stored: its exact inverse."""
+    """Return the matrix [N, K] of `shape`: the inverse of `pack`."""
     count, width = shape
     tiles = layout.padded(count) // layout.rows
     if bits == 4:
@@ -85,9 +84,9 @@ def pack_zeros(zeros: Array, layout: Layout) -> Array:
     """
     Return 4-bit zero points [N, groups] in stored order, flat.
 
-    In tiles of 16, a group's 16 zeros are 8 bytes: row j in the low nibble of byte j, row j + 8 in the high
-    one. In the canonical layout a row's groups share bytes two by two, the first low; an odd number is
-    padded.
+    In tiles of 16 rows, the 16 zero points of a group are 8 bytes: row j in the low nibble of byte j, row j + 8 in the
+    high one. In the row-major layout two groups of a row share a byte, the first in the low nibble; an odd number of
+    groups is padded.
     """
     if layout.rows == 1:
         even = np.pad(zeros, ((0, 0), (0, zeros.shape[1] % 2)))
@@ -98,7 +97,7 @@ def pack_zeros(zeros: Array, layout: Layout) -> Array:
 
 
 def unpack_zeros(packed: Array, shape: tuple[int, int], layout: Layout) -> Array:
-    """Return zero points [N, groups] of `shape`: the exact inverse of `pack_zeros`."""
+    """Return zero points [N, groups] of `shape`: the inverse of `pack_zeros`."""
     count, groups = shape
     if layout.rows == 1:
         bytes_ = packed.reshape(count, -1)

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A weight matrix in one of the formats of a checkpoint, and its way into and out of a layout."""
+"""A weight matrix in one of the formats of a checkpoint, and its conversion into and out of a layout."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Linear:
     """
     A matrix [rows, cols] of y = W x.
 
-    `format` says what a number means (see `formats`), or is f32 on the way to one of those. `weight` holds q
-    or the number itself (bf16 as uint16); `scales`, `mins` and `zeros` one for each group of `group_size`
-    columns (w8c: one a row). In the layout None all are matrices [rows, …]; in a named layout each is flat,
-    in stored order. `order`: which number of the input each column takes; None: the j-th column takes the j-th.
+    `format` is one of `FORMATS`, or f32 before the conversion to one. `weight` holds q or the value itself (bf16 as
+    uint16); `scales`, `mins` and `zeros` have one element per group of `group_size` columns (w8c: one per row). With
+    the layout None all are matrices [rows, …]; in a named layout each is flat, in stored order. `order` says which
+    input element each column multiplies; None: column j multiplies element j.
     """
 
     format: str
@@ -42,11 +42,11 @@ class Linear:
 
     @property
     def groups(self) -> int:
-        """Scales of a row."""
+        """Groups per row."""
         return self.cols // self.group_size if self.group_size else 1
 
     def packed(self, layout: str) -> Linear:
-        """Return the matrix in a named layout; there, scales and minima take single columns."""
+        """Return the matrix in a named layout; scales and minima are stored column by column."""
         if self.layout is not None:
             return self if self.layout == layout else self.unpacked().packed(layout)
         order, bits = LAYOUTS[layout], FORMATS[self.format].bits
@@ -56,7 +56,7 @@ class Linear:
                        zeros=None if self.zeros is None else pack_zeros(self.zeros, order))
 
     def unpacked(self) -> Linear:
-        """Return the matrix with its numbers as matrices [rows, cols] and [rows, groups]."""
+        """Return the matrix with arrays of the shapes [rows, cols] and [rows, groups]."""
         if self.layout is None:
             return self
         order, bits = LAYOUTS[self.layout], FORMATS[self.format].bits
@@ -66,14 +66,14 @@ class Linear:
                        zeros=None if self.zeros is None else unpack_zeros(self.zeros, grouped, order))
 
     def take(self, rows: Array) -> Linear:
-        """Return the rows of these indices, in their order; the matrix must be unpacked."""
+        """Return the given rows of an unpacked matrix."""
         assert self.layout is None
         return replace(self._each(lambda array: array[rows]), rows=len(rows), weight=self.weight[rows],
                        zeros=None if self.zeros is None else self.zeros[rows],
                        order=None if self.order is None else self.order.take(rows))
 
     def dequantized(self) -> npt.NDArray[np.float32]:
-        """Return what the stored numbers mean, float32 [rows, cols], the columns as the input has its numbers."""
+        """Return the values, float32 [rows, cols], with columns in the order of the input."""
         plain = self.unpacked()
         values = plain._in_stored_order()
         return values if self.order is None else self.order.in_input_order(values)
@@ -95,10 +95,9 @@ class Linear:
 
     def in_16_bits(self) -> Linear:
         """
-        Return a matrix of float32 as bf16, where that loses nothing, or rounded to f16.
+        Return a float32 matrix as bf16 where that is exact, else rounded to f16.
 
-        Weights that were trained in bf16 often come as float32. Numbers too large for f16 are rounded to bf16
-        instead.
+        Weights that were trained in bf16 are often published as float32. Values too large for f16 are rounded to bf16.
         """
         bits = self.weight.astype(np.float32, copy=False).view(np.uint32)
         if not np.any(bits & 0xffff):
@@ -108,24 +107,24 @@ class Linear:
         nearest_even = bits + 0x7fff + (bits >> 16 & 1)
         return replace(self, format='bf16', weight=(nearest_even >> 16).astype(np.uint16))
 
-    def parts(self) -> dict[str, Array]:
-        """Return the arrays that there are, by the names that a shard gives them after the matrix's own."""
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays of the matrix by the suffixes of their names in a shard."""
         arrays = {FORMATS[self.format].weight_name: self.weight, 'scales': self.scales, 'mins': self.mins,
                   'zeros': self.zeros}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def _each(self, change: Callable[[Array], Array]) -> Linear:
-        """Return the matrix with its scales and minima changed."""
+        """Return the matrix with converted scales and minima."""
         return replace(self, scales=None if self.scales is None else change(self.scales),
                        mins=None if self.mins is None else change(self.mins))
 
 
 def stack(matrices: list[Linear]) -> Linear:
     """
-    Return one unpacked matrix of all rows, converted to the first format that holds each of them exactly.
+    Stack unpacked matrices, converted to the first format that represents all of them exactly.
 
-    Where group sizes differ, the smallest one is that of all. Raises ValueError where that does not divide the others,
-    where there is no such format, or where widths differ.
+    The smallest group size is used for all. Raises ValueError where it does not divide the others, where no format fits
+    or where widths differ.
     """
     for matrix in matrices:
         try:
@@ -134,7 +133,7 @@ def stack(matrices: list[Linear]) -> Linear:
         except ValueError:
             continue
     else:
-        raise ValueError(f'no format holds {", ".join(m.format for m in matrices)} exactly')
+        raise ValueError(f'no format represents {", ".join(m.format for m in matrices)} exactly')
     smallest = min(matrix.group_size for matrix in alike)
     alike = [_in_groups(matrix, smallest) for matrix in alike]
     first = alike[0]
@@ -153,7 +152,7 @@ def stack(matrices: list[Linear]) -> Linear:
 
 
 def _in_groups(matrix: Linear, size: int) -> Linear:
-    """Return the unpacked matrix in groups of `size` columns, exactly; as it is where those do not divide its own."""
+    """Return the unpacked matrix in groups of `size` columns, unchanged where `size` does not divide its groups."""
     if not size or matrix.group_size == size or matrix.group_size % size:
         return matrix
     times = matrix.group_size // size
@@ -164,10 +163,9 @@ def _in_groups(matrix: Linear, size: int) -> Linear:
 
 def converted(matrix: Linear, format_: str) -> Linear:
     """
-    Return the unpacked matrix in another format that means the same numbers, exactly.
+    Return the unpacked matrix in another format, with exactly the same values.
 
-    w4z becomes w4m with the minimum -s*z, where fp16 holds all of them, and w8g; anything else is a
-    ValueError.
+    w4z can become w8g, and w4m with the minimum -s*z where fp16 represents all of these; anything else is a ValueError.
     """
     if matrix.format == format_:
         return matrix
@@ -181,4 +179,4 @@ def converted(matrix: Linear, format_: str) -> Linear:
                 mins = wanted.astype(np.float16)
             if np.array_equal(mins.astype(np.float32), wanted):
                 return replace(matrix, format='w4m', mins=mins, zeros=None)
-    raise ValueError(f'{format_} does not hold {matrix.format} exactly')
+    raise ValueError(f'{format_} does not represent {matrix.format} exactly')

@@ -17,7 +17,8 @@ import numpy as np
 
 from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.formats import FORMATS, stored
-from tinychat_core.checkpoint.model_config import check_description, check_tensors
+from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.tensor_names import check_tensor_names
 from tinychat_core.errors import CheckpointError, TinyChatError
 from tinychat_core.regular_file import read_file
 
@@ -29,7 +30,7 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A matrix, or with the format f32 a vector of `cols` numbers; `shard` counts from 0."""
+    """A matrix, or (format f32) a vector of `cols` numbers; `shard` is an index into `Manifest.shards`."""
 
     shard: Count
     format: str
@@ -40,7 +41,7 @@ class TensorEntry:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that its numbers, scales and zeros take; ValueError where there can be no such tensor."""
+        """Bytes of its numbers, scales and zero points; ValueError where no such tensor can exist."""
         if self.format == 'f32':
             return 4 * self.cols
         parts = stored(self.format, self.rows, self.cols, self.group_size, self.layout)
@@ -59,15 +60,14 @@ class Shard:
 @dataclass(frozen=True)
 class Manifest:
     """
-    The whole of tinychat.json.
+    The content of tinychat.json.
 
-    `model` is the family's description, all that the decoder needs; `weights` is W4, W8 or W16; `files` are
-    the checksums of the small files (configuration, tokenizer), by name. The file has one field more, the
-    checksum of all others.
+    `weights` is W4, W8 or W16; `files` are the checksums of the small files (configuration, tokenizer) by name. The
+    file has one more field, the checksum of all others.
     """
 
     family: str
-    model: dict[str, Any]
+    model: ModelConfig
     weights: Annotated[str, Meta(pattern='^W(4|8|16)$')]
     group_size: Count
     tensors: dict[str, TensorEntry]
@@ -84,19 +84,19 @@ class Manifest:
 
     @property
     def is_packed(self) -> bool:
-        """Whether every matrix lies in the files as kernels read it."""
+        """Whether every matrix is stored in the layout that the kernels read."""
         return all(entry.format == 'f32' or entry.layout == FORMATS[entry.format].layout
                    for entry in self.tensors.values())
 
     def text(self) -> str:
         """Return the content of tinychat.json; the version comes first, the checksum last."""
-        content = asdict(self)
+        content = {**asdict(self), 'model': self.model.to_json()}
         content = {**{name: content.pop(name) for name in ('format_version', 'generator')}, **content}
         return json.dumps({**content, 'checksum': _checksum(content)}, indent=1) + '\n'
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
-        """Read a directory's tinychat.json; CheckpointError where it is missing, too new or damaged."""
+        """Read the tinychat.json of a directory; CheckpointError where it is missing, too new or damaged."""
         path = directory / NAME
         try:
             if not directory.is_dir():
@@ -129,7 +129,7 @@ class Manifest:
 
     @classmethod
     def _checked(cls, content: dict[str, Any]) -> Manifest:
-        manifest = typed(cls, content)
+        manifest = typed(cls, {**content, 'model': ModelConfig.from_json(content['model'])})
         for entry in content['tensors'].values():
             _check_names(TensorEntry, entry)
         for shard in content['shards']:
@@ -144,22 +144,21 @@ class Manifest:
         for name in [*manifest.files, *(shard.file for shard in manifest.shards)]:
             if not is_bare(name):
                 raise ValueError(f"'{name}' is not the name of a file in it")
-        check_description(manifest.model)
-        check_tensors(manifest.tensors)
+        check_tensor_names(manifest.tensors)
         positions = manifest.tensors.get('positions')
-        needed = manifest.model['context_length'] + manifest.model.get('position_offset', 0)
+        needed = manifest.model.learned_positions
         if positions is not None and positions.rows < needed:
             raise ValueError(f'it has {positions.rows} learned positions instead of {needed}')
         return manifest
 
 
 def is_bare(name: str) -> bool:
-    """Whether a name leads to no other directory than the one that it is looked up in."""
+    """Return whether a name is a file name without any directory."""
     return Path(name).name == name and name not in ('', '.', '..') and '\0' not in name
 
 
 def typed(kind: type[Any], content: Any) -> Any:
-    """Return `content` as a dataclass; ValueError names what is missing, unknown or of another type."""
+    """Return `content` as a dataclass; ValueError names a field that is missing, unknown or of the wrong type."""
     _check_names(kind, content)
     return msgspec.convert(content, kind)  # its ValidationError is a ValueError
 
@@ -171,5 +170,5 @@ def _check_names(kind: type[Any], content: Any) -> None:
 
 
 def _checksum(content: dict[str, Any]) -> str:
-    """Return the checksum of all fields, however they are laid out in the file."""
+    """Return the checksum of all fields, independent of their formatting in the file."""
     return checksum(json.dumps(content, sort_keys=True, separators=(',', ':')).encode())

@@ -1,41 +1,50 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a model is: all that the decoder needs to know, and no model's name.
+What a model is: everything the decoder needs to know, without the model's name.
 
-`ModelConfig` is the one schema of the field `model` in tinychat.json. A checkpoint with a field that is not in it was
-written by a newer release, and what it says would be ignored: it is refused instead.
+`ModelConfig` is the only schema: families make it from config.json, tinychat.json stores it in the field `model`, and
+`to_native` hands it to the C++ decoder. A checkpoint with an unknown field comes from a newer release and is refused,
+because ignoring the field would change the model's answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 import math
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+import numpy as np
+import numpy.typing as npt
 
 from tinychat_core.errors import CheckpointError
 
-LARGEST_HEAD = 256  # that the decoder has room for
+LARGEST_HEAD = 256  # kMaxHeadDim in csrc
 
-# Sizes count numbers, not bytes. The decoder keeps them in 32 bits.
+# Sizes count elements, not bytes. The decoder stores them in 32 bits.
 Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Index = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Activation = Literal['silu', 'gelu', 'gelu_tanh', 'relu']
+
+# A vector register holds 16 numbers, and the kernels do not handle a remainder.
+_MULTIPLES_OF_16 = ('hidden_size', 'intermediate_size', 'head_dim', 'embedding_size')
+# Fields that only Python reads; `to_native` turns those of the rotary embedding into `rope_inv_freq`.
+_NOT_NATIVE = frozenset((
+    'context_length', 'tied_head', 'bos_token_id', 'eos_token_ids', 'rope', 'rope_inv_freq', 'rope_long_inv_freq',
+    'rope_long_after'))
 
 
 class Rope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rotary positions: the base, and how many numbers of a head are rotated."""
+    """Unscaled rotary embedding: its base, and how many elements of a head are rotated."""
 
     theta: Annotated[float, Meta(gt=0)]
     dim: Annotated[int, Meta(ge=0, multiple_of=2)]
 
 
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The model that a checkpoint holds; `csrc/decoder/model.h` has the same fields for the decoder."""
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """The architecture of a model; `csrc/decoder/model.h` has the fields that the decoder reads."""
 
     vocab_size: Size
     hidden_size: Size
@@ -43,43 +52,117 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     layers: Size
     heads: Size
     kv_heads: Size
-    head_dim: Annotated[int, Meta(ge=1, le=LARGEST_HEAD)]
+    head_dim: Size
     context_length: Size
     norm: Literal['rms', 'layer']
     norm_eps: NotNegative
-    activation: Literal['silu', 'gelu', 'gelu_tanh', 'relu']
+    activation: Activation
     gated: bool  # down(act(gate) * up) instead of down(act(up))
-    tied_head: bool  # the head is the embedding
+    tied_head: bool  # the head shares the embedding's weights
     bos_token_id: Index | None
     eos_token_ids: list[Index]
 
     rope: Rope | None = None
-    rope_inv_freq: list[float] | None = None  # instead: radians a position for each rotated pair
+    rope_inv_freq: list[float] | None = None  # instead of `rope`: radians per position of each rotated pair
     rope_scale: NotNegative = 1.0  # of cos and sin (YaRN, LongRoPE)
-    rope_long_inv_freq: list[float] | None = None  # instead: in a cache of more positions than `rope_long_after`
+    rope_long_inv_freq: list[float] | None = None  # used instead by caches of more than `rope_long_after` positions
     rope_long_after: Index | None = None
-    rope_local_inv_freq: list[float] | None = None  # of the layers with a window, where they differ (Gemma 3)
-    alibi_slopes: list[float] | None = None  # [heads]: ALiBi
-    embedding_size: Size | None = None  # of a token's row, where projections make it fit `hidden_size` (OPT-350M)
-    final_norm: bool = True  # false: no norm before the head (OPT-350M)
-    position_offset: Index = 0  # learned positions (tensor `positions`) begin at this row (OPT)
+    rope_local_inv_freq: list[float] | None = None  # of layers with a sliding window, where they differ (Gemma 3)
+    alibi_slopes: list[float] | None = None  # [heads]
+    embedding_size: Size | None = None  # width of the embedding where projections map it to `hidden_size` (OPT-350M)
+    final_norm: bool = True  # there is a norm before the head (not in OPT-350M)
+    position_offset: Index = 0  # first row of the learned positions (tensor `positions`) that is used (OPT)
     parallel: bool = False  # attention and feed-forward read the same residual (Falcon)
-    windows: list[Index] | None = None  # [layers] positions that a token sees, itself included; 0: all
-    embedding_scale: float = 1.0  # of the embedding's output (Gemma)
+    windows: list[Index] | None = None  # [layers] positions that a token attends to, itself included; 0: all
+    embedding_scale: float = 1.0  # factor of the embedding's output (Gemma)
     attention_scale: NotNegative = 0.0  # of q·k; 0: 1/sqrt(head_dim)
     attention_softcap: NotNegative = 0.0  # 0: none
     logit_softcap: NotNegative = 0.0  # 0: none
 
+    @classmethod
+    def from_json(cls, fields: Any) -> ModelConfig:
+        """
+        Return the configuration of a JSON object.
+
+        Raises ValueError, naming the field, where one is missing, has the wrong type or is out of range;
+        CheckpointError where this release does not know a field.
+        """
+        try:
+            return msgspec.convert(fields, cls)
+        except msgspec.ValidationError as error:
+            text = f"the model's configuration: {error}"
+            if 'unknown field' in text:
+                raise CheckpointError(f'{text}; update tinychat') from None
+            raise ValueError(text) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object, without the fields that have their default value."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
+    def to_native(self, positions: int) -> dict[str, Any]:
+        """Return the fields that the C++ decoder takes, for a KV cache of `positions` positions."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name not in _NOT_NATIVE}
+        fields['rope_inv_freq'] = self.inverse_frequencies(positions) or None
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def replace(self, **changes: Any) -> ModelConfig:
+        """Return a copy with some fields changed; ValueError where the fields do not fit together."""
+        return msgspec.structs.replace(self, **changes)
+
+    def inverse_frequencies(self, positions: int) -> list[float]:
+        """
+        Return the radians per position of each rotated pair [dim / 2] in a cache of `positions` positions.
+
+        The list is empty where the model has no rotary embedding. The size of the cache decides between two tables
+        (LongRoPE, dynamic scaling): cached keys are rotated already, so the table cannot change while a text grows.
+        """
+        if self.rope_long_inv_freq and self.rope_long_after is not None and positions > self.rope_long_after:
+            return self.rope_long_inv_freq
+        if self.rope is not None:
+            return as_floats(inverse_frequencies(self.rope.theta, self.rope.dim))
+        return self.rope_inv_freq or []
+
+    @property
+    def embedding_width(self) -> int:
+        """Elements of a row of the embedding."""
+        return self.embedding_size or self.hidden_size
+
+    @property
+    def attention_width(self) -> int:
+        """Elements of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Elements of all key heads together."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def up_name(self) -> str:
+        """Name of the matrix before the activation, after `layers.N.`."""
+        return 'mlp.gate_up' if self.gated else 'mlp.up'
+
+    @property
+    def learned_positions(self) -> int:
+        """Rows of the tensor `positions` where the model has one."""
+        return self.context_length + self.position_offset
+
     def __post_init__(self) -> None:
-        """Check what one field alone does not tell; raises ValueError."""
+        """Check how the fields fit together; raises ValueError."""
+        for name in _MULTIPLES_OF_16:
+            if (getattr(self, name) or 0) % 16:
+                raise ValueError(f'{name} = {getattr(self, name)} is not supported: not a multiple of 16')
+        if self.head_dim > LARGEST_HEAD:
+            raise ValueError(f'head_dim = {self.head_dim} is not supported: above {LARGEST_HEAD}')
         if self.heads % self.kv_heads:
-            raise ValueError(f'{self.heads} heads are no multiple of {self.kv_heads} KV heads')
+            raise ValueError(f'{self.heads} heads are not a multiple of {self.kv_heads} KV heads')
         self._check_length('windows', self.layers, self.layers)
         self._check_length('alibi_slopes', self.heads, self.heads)
         for name in ('rope_inv_freq', 'rope_long_inv_freq', 'rope_local_inv_freq'):
             self._check_length(name, 0, self.head_dim // 2)
         if self.rope is not None and self.rope.dim > self.head_dim:
-            raise ValueError(f'rope.dim is {self.rope.dim}, and a head has {self.head_dim} numbers')
+            raise ValueError(f'rope.dim is {self.rope.dim}, but a head has {self.head_dim} elements')
         self._check_finite()
 
     def _check_length(self, name: str, fewest: int, most: int) -> None:
@@ -98,33 +181,12 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError('rope.theta is not finite')
 
 
-# Names of tensors: whatever else a checkpoint holds would change what it means, and be ignored.
-_TENSOR = re.compile(
-    r'(embedding|positions)(\.bias|\.input_scale)?'
-    r'|(project_in|project_out|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))'
-    r'(\.bias|\.input_scale|\.input_order)?'
-    r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm|sum_norm)|attn\.[qk]_norm))\.(weight|bias)')
+def inverse_frequencies(theta: float, dim: int) -> npt.NDArray[np.float64]:
+    """Return theta^(-2i/dim) for the pairs i of a head (Su et al., 2021)."""
+    return 1.0 / theta ** (np.arange(0, dim, 2, dtype=np.float64) / dim)
 
 
-def check_tensors(names: Iterable[str]) -> None:
-    """Raise CheckpointError for the name of a tensor that this release does not know."""
-    for name in names:
-        if not _TENSOR.fullmatch(name):
-            raise CheckpointError(f'the checkpoint has the tensor {name}, which this release does not know; '
-                                  'update tinychat')
-
-
-def check_description(model: Mapping[str, Any]) -> None:
-    """
-    Check a model's description against the schema.
-
-    Raises ValueError, naming the field, for one that is missing, of another type or out of range; CheckpointError for
-    one that this release does not know.
-    """
-    try:
-        msgspec.convert(model, ModelConfig)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        if 'unknown field' in text:
-            raise CheckpointError(f'the description of the model: {text}; update tinychat') from None
-        raise ValueError(f'the description of the model: {text}') from None
+def as_floats(values: npt.NDArray[np.float64]) -> list[float]:
+    """Return the values rounded to float32, which is what the decoder computes with."""
+    rounded: list[float] = values.astype(np.float32).tolist()
+    return rounded

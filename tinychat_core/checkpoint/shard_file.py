@@ -1,11 +1,12 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-One shard: a safetensors file whose data can be read in place.
+A shard: a safetensors file whose tensors can be used in place.
 
-The format (https://github.com/huggingface/safetensors): 8 bytes with the header's length, a JSON header, the
-data. Within it, the header is padded so that the data begins at a page, and every tensor begins at 64 bytes.
-The format allows no holes, so explicit tensors `_pad.N` fill them.
+The format (https://github.com/huggingface/safetensors): 8 bytes with the length of the header, a JSON header, the data.
+The header is padded so that the data starts on a page, and every tensor is aligned to 64 bytes. The format does not
+allow gaps, so tensors named `_pad.N` fill them. The safetensors package neither aligns tensors nor exposes the mapping,
+which the loader locks, advises and guards; that is why this module exists.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Array = npt.NDArray[Any]
 
 PAGE = 4096
 ALIGNMENT = 64
-_LARGEST_HEADER = 100_000_000  # as the format's own library has it
+_LARGEST_HEADER = 100_000_000  # the limit of the safetensors package
 
 _TYPES = {'U8': np.uint8, 'I8': np.int8, 'I16': np.int16, 'I32': np.int32, 'I64': np.int64, 'F16': np.float16,
           'F32': np.float32, 'F64': np.float64, 'BF16': np.uint16}
@@ -61,12 +62,12 @@ def write_shard(path: Path, tensors: Mapping[str, Array]) -> None:
 
 
 class ShardFile:
-    """A safetensors file in memory, read-only: mapped, or a copy of it; arrays are views of that."""
+    """A read-only safetensors file in memory, mapped or copied; arrays are views of it."""
 
     def __init__(self, path: Path, advice: str = 'import the model again', copy: mmap.mmap | None = None,
                  prepare: Callable[[mmap.mmap], None] = lambda _: None) -> None:
         """
-        Map the file, or take a copy; CheckpointError, ending in the advice, where that fails or is no shard.
+        Map the file, or take a copy of it; CheckpointError, ending with the advice, where it is not a safetensors file.
 
         `prepare` is called with the new mapping before anything is read from it.
         """
@@ -95,9 +96,9 @@ class ShardFile:
 
     def is_changed(self) -> bool:
         """
-        Return whether the file that was opened has been written to, or cut short.
+        Return whether the opened file has been written to or truncated.
 
-        One that was replaced or removed is still whole where it is mapped.
+        A file that was replaced or removed is still intact in the mapping.
         """
         try:
             now = _identity(os.stat(self.path))
@@ -106,7 +107,7 @@ class ShardFile:
         return now[:2] == self._identity[:2] and now != self._identity
 
     def is_here(self) -> bool:
-        """Return whether its path still leads to the file that was opened, as it was."""
+        """Return whether the path still leads to the opened, unchanged file."""
         try:
             return _identity(os.stat(self.path)) == self._identity
         except OSError:
@@ -150,5 +151,5 @@ def _entry(dtype: str, shape: list[int], data_offsets: list[int]) -> tuple[str, 
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Return which file it is, and what changes when it is written to."""
+    """Return the identity of a file, and the fields that change when it is written to."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,12 +1,12 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Write a split checkpoint, part by part.
+Write a split checkpoint, part by part: the embedding, each decoder layer, norm and head.
 
-All goes into OUT.partial, which no reader opens until it is whole (tinychat.json comes last), and is then
-renamed. What a killed run leaves there is used again by the next one of the same source: a part counts as
-done once `tinychat-progress.json` says so. In the end parts become shards, small ones together: a file has only as many
-pages of 2 MiB as fit into it, and a core reads weights faster from those.
+Everything is written to OUT.partial, which no reader opens before it is complete (tinychat.json is written last), and
+which is then renamed. The next run of the same source continues after a killed one: a part is done once
+`tinychat-progress.json` lists it. Finally parts become shards. Small parts share one, because a core reads weights
+faster from pages of 2 MiB, and a file has only as many of these as fit into it.
 """
 
 from __future__ import annotations
@@ -30,32 +30,33 @@ from tinychat_core.checkpoint.checksums import checksum, checksums
 from tinychat_core.checkpoint.formats import FORMATS
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import FORMAT_VERSION, Manifest, NAME, Shard, TensorEntry, typed
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.shard_file import ShardFile, write_shard
 from tinychat_core.errors import CheckpointError, TinyChatError
 
 Content = Mapping[str, Linear | npt.NDArray[np.float32]]
 
-# Bytes up to which parts share a shard.
+# Parts share a shard of up to so many bytes.
 SHARD_SIZE = 2**25
 
 _PROGRESS = 'tinychat-progress.json'
 _PART = re.compile(r'part-\d+\.safetensors')
-# Names that nobody else gives a file. What else a run writes stands in its notes, and then in its manifest.
+# File names that only this module uses. All others that a run writes are listed in its notes, then in its manifest.
 _OURS = re.compile(rf'{_PART.pattern}|model-\d+-of-\d+\.safetensors|{re.escape(_PROGRESS)}(\.new)?')
 
 
 class CheckpointWriter:
-    """Writes OUT: `add` for each part in order, then `finish`; a context manager, which holds a lock."""
+    """Writes OUT: call `add` for each part in order, then `finish`; a context manager that holds a lock."""
 
     def __init__(self, out: Path, parts: int, source: Mapping[str, str], layout: str | None = None,
                  shard_size: int = SHARD_SIZE) -> None:
         """
-        Begin, or go on where a run of the same source was cut off.
+        Start, or continue an interrupted run of the same source.
 
-        `source` tells two sources apart. `layout` None is each format's default. Parts share a shard while they take
-        `shard_size` bytes at most; 0 keeps them apart. Raises TinyChatError where OUT exists, cannot be written or is
-        being written by another process, and where OUT.partial is a link or holds a file that no run wrote: only what
-        a run wrote is ever removed.
+        `source` identifies the source. `layout` None is the default of each format. Parts share a shard up to
+        `shard_size` bytes; 0 gives each its own. Raises TinyChatError where OUT exists, cannot be written or is being
+        written by another process, and where OUT.partial is a link or contains a file that no run wrote: only files
+        that a run wrote are ever removed.
         """
         if os.path.lexists(out):
             raise TinyChatError(f'{out} exists; remove it or choose another name')
@@ -81,21 +82,21 @@ class CheckpointWriter:
             raise _cannot_write(self._partial, error) from None
 
     def __enter__(self) -> CheckpointWriter:
-        """Return itself."""
+        """Return the writer."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """Let go of the lock; what is not finished stays, for the next run."""
+        """Release the lock; an unfinished checkpoint stays for the next run."""
         os.close(self._lock)
 
     @property
     def parts_done(self) -> int:
-        """Parts that are whole, those of a run before included."""
+        """Number of complete parts, including those of an earlier run."""
         return len(self._done)
 
     def add(self, content: Callable[[], Content]) -> None:
-        """Write the next part; `content` is only called where the part is not there yet."""
+        """Write the next part; `content` is called only where the part does not exist yet."""
         if self._added == len(self._done):
             try:
                 self._done.append(self._write(content()))
@@ -104,13 +105,13 @@ class CheckpointWriter:
                 raise _cannot_write(self._partial, error) from None
         self._added += 1
 
-    def finish(self, *, family: str, model: dict[str, Any], files: Mapping[str, bytes]) -> None:
-        """Make shards of the parts, write the small files and tinychat.json, and give the directory its name."""
+    def finish(self, *, family: str, model: ModelConfig, files: Mapping[str, bytes]) -> None:
+        """Turn the parts into shards, write the small files and tinychat.json, and rename the directory."""
         assert self._added == self._count
         try:
             groups = self._groups()
-            shards, tensors = self._together(groups)
-            weights, group_size = _precision(tensors)
+            shards, tensors = self._shards(groups)
+            weights, group_size = _main_format(tensors)
             manifest = Manifest(
                 family=family, model=model, weights=weights, group_size=group_size, tensors=tensors, shards=shards,
                 files={name: checksum(content) for name, content in files.items()}, source=self._source,
@@ -140,7 +141,7 @@ class CheckpointWriter:
         for name, tensor in {**content, **orders}.items():
             if isinstance(tensor, Linear):
                 packed = tensor.packed(self._layout or FORMATS[tensor.format].layout)
-                arrays.update({f'{name}.{part}': array for part, array in packed.parts().items()})
+                arrays.update({f'{name}.{suffix}': array for suffix, array in packed.arrays().items()})
                 entries[name] = TensorEntry(0, packed.format, packed.rows, packed.cols, packed.group_size,
                                             packed.layout or '')
             else:
@@ -154,11 +155,11 @@ class CheckpointWriter:
         written = ShardFile(self._partial / name)
         data = memoryview(written.mapping)
         shard = Shard(name, len(data), checksums(data))
-        written.forget()  # written in small pages; who loads it wants large ones
+        written.forget()  # cached in small pages; a reader wants large ones
         return shard
 
     def _groups(self) -> list[list[dict[str, Any]]]:
-        """Return the notes of the parts, those together that share a shard."""
+        """Return the notes of the parts, grouped by shard."""
         groups: list[list[dict[str, Any]]] = []
         left = 0
         for part in self._done:
@@ -169,8 +170,8 @@ class CheckpointWriter:
             groups[-1].append(part)
         return groups
 
-    def _together(self, groups: list[list[dict[str, Any]]]) -> tuple[list[Shard], dict[str, TensorEntry]]:
-        """Write the shards of several parts; return all, and where each tensor will be."""
+    def _shards(self, groups: list[list[dict[str, Any]]]) -> tuple[list[Shard], dict[str, TensorEntry]]:
+        """Write the shards of more than one part; return all shards and the tensors of each."""
         shards, tensors = [], dict[str, TensorEntry]()
         for index, group in enumerate(groups):
             name = f'model-{index + 1:05d}-of-{len(groups):05d}.safetensors'
@@ -185,7 +186,7 @@ class CheckpointWriter:
         return shards, tensors
 
     def _resume(self) -> list[dict[str, Any]]:
-        """Return the notes of the parts that a run of the same source left whole; remove the rest."""
+        """Return the notes of the complete parts of an earlier run of the same source; remove all other files."""
         notes = self._notes()
         found = list(self._partial.iterdir())
         for path in found:
@@ -203,7 +204,7 @@ class CheckpointWriter:
                     break
                 done.append(note)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError):
-            pass  # damaged notes: what they told so far is what is kept
+            pass  # damaged notes: keep the parts before the damage
         keep = {note['shard']['file'] for note in done}
         for path in found:
             if path.name not in keep:
@@ -211,7 +212,7 @@ class CheckpointWriter:
         return done
 
     def _notes(self) -> dict[str, Any]:
-        """Return what the last run noted; where it came as far as the manifest, the small files that this lists."""
+        """Return the notes of the last run; if it had written the manifest, the small files that this lists."""
         nothing: dict[str, Any] = {'identity': None, 'done': [], 'files': []}
         try:
             notes = json.loads((self._partial / _PROGRESS).read_bytes())
@@ -225,14 +226,14 @@ class CheckpointWriter:
                 return nothing
 
     def _note(self, files: Sequence[str] = ()) -> None:
-        """Note the parts that are done, and the small files that are written next."""
+        """Save the notes: complete parts, and the small files that are written next."""
         _write_small(self._partial / (_PROGRESS + '.new'),
                      json.dumps({'identity': self._identity, 'done': self._done, 'files': files}).encode())
         os.replace(self._partial / (_PROGRESS + '.new'), self._partial / _PROGRESS)
 
 
-def _precision(tensors: Mapping[str, TensorEntry]) -> tuple[str, int]:
-    """Return the kind of weights that most of the numbers in the decoder layers have, and their group size."""
+def _main_format(tensors: Mapping[str, TensorEntry]) -> tuple[str, int]:
+    """Return the kind of weights (W4, W8, W16) that most elements of the decoder layers have, and its group size."""
     kinds, sizes = Counter[str](), Counter[tuple[str, int]]()
     for name, entry in tensors.items():
         if entry.format in FORMATS and name.startswith('layers.'):
@@ -244,7 +245,7 @@ def _precision(tensors: Mapping[str, TensorEntry]) -> tuple[str, int]:
 
 
 def _locked(directory: Path) -> int:
-    """Return a descriptor that holds a directory's lock; it ends with the process, however that ends."""
+    """Return a descriptor that holds the lock of a directory; the system releases it when the process ends."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

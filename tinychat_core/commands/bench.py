@@ -129,8 +129,8 @@ def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: P
     if not args.json:
         total, weights, cache, buffers = (count / 2**30 for count in (
             needs.total_bytes, needs.weights_bytes, needs.kv_cache_bytes, needs.buffers_bytes))
-        layers = 'one layer' if listed.model['layers'] == 1 else f'{listed.model["layers"]} layers'
-        print(f'{args.shape}: {layers} of {listed.model["hidden_size"]} take {total:.2f} GiB: '
+        layers = 'one layer' if listed.model.layers == 1 else f'{listed.model.layers} layers'
+        print(f'{args.shape}: {layers} of {listed.model.hidden_size} take {total:.2f} GiB: '
               f'weights {weights:.2f}, KV cache of {positions} positions {cache:.2f}, buffers {buffers:.2f}')
         if not fits:
             print(f'it does not fit: {has / 2**30:.2f} GiB are available, and nothing was timed')

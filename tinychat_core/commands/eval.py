@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.window < 2:
         raise InvalidParameterError('--window must be at least 2')
-    context = Manifest.read(Path(args.model)).model['context_length']
+    context = Manifest.read(Path(args.model)).model.context_length
     if args.window > context:
         raise InvalidParameterError(f"--window must be at most {context}, the model's context")
     try:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     model, fits = manifest.model, needs.total_bytes <= memory
     facts = {'path': str(args.model), 'family': manifest.family, 'weights': manifest.weights,
              'group_size': manifest.group_size,
-             **{name: model[name] for name in ('layers', 'hidden_size', 'heads', 'kv_heads', 'vocab_size',
+             **{name: getattr(model, name) for name in ('layers', 'hidden_size', 'heads', 'kv_heads', 'vocab_size',
                                                'context_length')},
              'max_seq_len': needs.max_seq_len,
              'weights_bytes': needs.weights_bytes, 'kv_cache_bytes': needs.kv_cache_bytes,
@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(facts))
         return 0
     grouped = f', groups of {manifest.group_size}' if manifest.group_size else ''
-    print(f'{args.model}: {manifest.family}, {manifest.weights}{grouped}, {model["layers"]} layers of '
-          f'{model["hidden_size"]}, {model["heads"]} heads over {model["kv_heads"]}, '
-          f'vocabulary {model["vocab_size"]}, context {model["context_length"]}')
+    print(f'{args.model}: {manifest.family}, {manifest.weights}{grouped}, {model.layers} layers of '
+          f'{model.hidden_size}, {model.heads} heads over {model.kv_heads}, '
+          f'vocabulary {model.vocab_size}, context {model.context_length}')
     for name, value in (('weights', needs.weights_bytes),
                         (f'KV cache, {needs.max_seq_len} positions', needs.kv_cache_bytes),
                         ('buffers', needs.buffers_bytes), ('total', needs.total_bytes), ('memory', memory)):

@@ -4,28 +4,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core.families.config import Config
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.families.family import Family, Names
+from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.rope import rope
 
 
-def _in_new_words(config: Config) -> Config:
-    """Return the options as transformers calls them; the first checkpoints had code, and words, of their own."""
+def _with_current_names(config: HfConfig) -> HfConfig:
+    """Return the options under transformers' names; the first checkpoints came with code and names of their own."""
     larger = config.get('model_type') == 'RefinedWeb'
     return config.also_called({
         'n_layer': 'num_hidden_layers', 'n_head': 'num_attention_heads', 'n_head_kv': 'num_kv_heads',
         'n_embed': 'hidden_size'}).or_else(new_decoder_architecture=larger)
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """Return the description of a Falcon model with rotary positions."""
-    config = _in_new_words(config)
+def model_config(config: HfConfig) -> ModelConfig:
+    """Return the configuration of a Falcon model with rotary positions."""
+    config = _with_current_names(config)
     hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
     grouped, parallel = bool(config.get('new_decoder_architecture', False)), bool(config.get('parallel_attn', True))
     config.only('alibi', False)
@@ -35,28 +33,28 @@ def describe(config: Config) -> dict[str, Any]:
     if grouped and not parallel:
         raise config.unsupported('parallel_attn')
     head_dim = hidden // heads
-    return {
-        'vocab_size': config.size('vocab_size'),
-        'hidden_size': hidden,
-        'intermediate_size': config.size('ffn_hidden_size', 4 * hidden),
-        'layers': config.size('num_hidden_layers'),
-        'heads': heads,
-        'kv_heads': config.size('num_kv_heads', heads) if grouped else 1,
-        'head_dim': head_dim,
-        'norm': 'layer',
-        'norm_eps': config.number('layer_norm_epsilon', 1e-5),
-        'activation': config.activation('activation', 'gelu'),
-        'gated': False,
-        'parallel': parallel,
+    return ModelConfig(
+        vocab_size=config.size('vocab_size'),
+        hidden_size=hidden,
+        intermediate_size=config.size('ffn_hidden_size', 4 * hidden),
+        layers=config.size('num_hidden_layers'),
+        heads=heads,
+        kv_heads=config.size('num_kv_heads', heads) if grouped else 1,
+        head_dim=head_dim,
+        norm='layer',
+        norm_eps=config.number('layer_norm_epsilon', 1e-5),
+        activation=config.activation('activation', 'gelu'),
+        gated=False,
+        parallel=parallel,
         **rope(config, head_dim, config.size('max_position_embeddings', 2048)),
-        'tied_head': bool(config.get('tie_word_embeddings', True)),
+        tied_head=bool(config.get('tie_word_embeddings', True)),
         **config.tokens(),
-    }
+    )
 
 
-def tensors(config: Config) -> Names:
-    """Return Hugging Face's names: the norms' depend on how many there are."""
-    config = _in_new_words(config)
+def tensors(config: HfConfig) -> Names:
+    """Return Hugging Face's names; those of the norms depend on how many there are."""
+    config = _with_current_names(config)
     layer = 'transformer.h.{i}.'
     if not config.get('parallel_attn', True):
         norms = {'layers.{i}.attn_norm': layer + 'input_layernorm',
@@ -77,11 +75,11 @@ def tensors(config: Config) -> Names:
     }
 
 
-def qkv_rows(model: Mapping[str, Any]) -> npt.NDArray[np.intp]:
-    """Return the rows of q, k and v: Falcon has each KV head's behind the queries that share it."""
-    kv_heads, dim = model['kv_heads'], model['head_dim']
-    rows = np.arange((model['heads'] + 2 * kv_heads) * dim).reshape(kv_heads, -1, dim)
+def qkv_rows(model: ModelConfig) -> npt.NDArray[np.intp]:
+    """Return the rows of q, k and v: Falcon stores those of a KV head after the query heads that share it."""
+    rows = np.arange(model.attention_width + 2 * model.kv_width).reshape(model.kv_heads, -1, model.head_dim)
     return np.concatenate([rows[:, :-2].reshape(-1), rows[:, -2].reshape(-1), rows[:, -1].reshape(-1)])
 
 
-FAMILY = Family('falcon', ('falcon', 'RefinedWeb', 'RefinedWebModel'), describe, tensors, row_order={'qkv': qkv_rows})
+FAMILY = Family('falcon', ('falcon', 'RefinedWeb', 'RefinedWebModel'), model_config, tensors,
+                row_order={'qkv': qkv_rows})

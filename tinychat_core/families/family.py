@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core.families.config import Config
+from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.families.hf_config import HfConfig
 
-# Ours -> theirs, without `.weight` and `.bias`; `{i}` is the decoder layer. The rows of several are stacked.
+# Our tensor name -> theirs, without `.weight` and `.bias`; `{i}` is the decoder layer. Several are stacked row by row.
 Names = Mapping[str, str | tuple[str, ...]]
 
 
@@ -24,10 +25,10 @@ def _silu(config: Mapping[str, Any]) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Gguf:
     """
-    The family in GGUF files: the value of general.architecture, and its tensors' names.
+    The family in GGUF files: the value of general.architecture, and the names of its tensors.
 
-    `hf_class` is config.json's `architectures`. `interleaved`: the rows of q and k lie in pairs that are rotated
-    together. `options` makes what config.json has and a GGUF file has not, from what that has.
+    `hf_class` is the entry of config.json's `architectures`. `interleaved`: q and k store the two elements of a
+    rotated pair in neighbouring rows. `options` adds the options of config.json that a GGUF file does not store.
     """
 
     architecture: str
@@ -40,30 +41,28 @@ class Gguf:
 @dataclass(frozen=True)
 class Family:
     """
-    A model family, as far as anything has to know it by name.
+    A model family: the only place that knows a model's name.
 
-    `model_types`: values of config.json's model_type. `describe` makes the description of the decoder (see
-    checkpoint/model_config.py). `tensors` are Hugging Face's names, or make them from the configuration. A
-    bias is taken wherever there is one. `ignored`: ends of the names of tensors that say nothing. `left_out`:
-    beginnings of the names of what a model has beside its text part.
-    `norm_offset` is added to the weights of norms. `row_order`: for a matrix of ours the rows of theirs in
-    our order, from the description.
+    `model_types`: values of config.json's model_type. `tensors`: Hugging Face's names, or a function that makes them
+    from the configuration; a bias is read wherever there is one. `ignored`: endings of names of tensors that carry no
+    weights. `left_out`: beginnings of names of what a model has besides its text part. `norm_offset` is added to the
+    weights of norms. `row_order` returns, for a matrix of ours, which row of theirs each of our rows is.
     """
 
     name: str
     model_types: tuple[str, ...]
-    describe: Callable[[Config], dict[str, Any]]
-    tensors: Names | Callable[[Config], Names]
+    model_config: Callable[[HfConfig], ModelConfig]
+    tensors: Names | Callable[[HfConfig], Names]
     ignored: tuple[str, ...] = ('.inv_freq',)
     left_out: tuple[str, ...] = ()
     norm_offset: float = 0.0
-    row_order: Mapping[str, Callable[[Mapping[str, Any]], npt.NDArray[np.intp]]] = field(default_factory=dict)
+    row_order: Mapping[str, Callable[[ModelConfig], npt.NDArray[np.intp]]] = field(default_factory=dict)
     gguf: Gguf | None = None
 
-    def names(self, config: Config) -> Names:
-        """Return Hugging Face's names for a model of this configuration."""
+    def names(self, config: HfConfig) -> Names:
+        """Return Hugging Face's tensor names for a model with this configuration."""
         return self.tensors(config) if callable(self.tensors) else self.tensors
 
     def in_gguf(self) -> Family:
-        """Return the family as in GGUF files: their converter has added the offset and ordered the rows."""
+        """Return the family as GGUF files store it: their converter has added the offset and ordered the rows."""
         return replace(self, norm_offset=0.0, row_order={}, ignored=())

@@ -1,40 +1,38 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Gemma 3 (text): norms of the heads of q and k; five of six layers with a window and rotations of their own."""
+"""Gemma 3 (text): norms of the heads of q and k; five of six layers have a window and their own rotary base."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
+from tinychat_core.checkpoint.model_config import as_floats, inverse_frequencies, ModelConfig
 from tinychat_core.families import gemma2
-from tinychat_core.families.config import Config
 from tinychat_core.families.family import Gguf
-from tinychat_core.families.rope import inverse_frequencies, kind_of, table
+from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.rope import kind_of, table
 from tinychat_core.families.windows import windows
 
-# What a configuration of text within another one leaves out.
+# Options that a nested text configuration leaves out.
 _DEFAULTS = {
     'vocab_size': 262208, 'hidden_size': 2304, 'intermediate_size': 9216, 'num_hidden_layers': 26,
     'num_attention_heads': 8, 'max_position_embeddings': 131072, 'sliding_window': 4096}
-_WITH_EYES = ('vision_tower.', 'multi_modal_projector.')
+_VISION_TENSORS = ('vision_tower.', 'multi_modal_projector.')
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """Return the description of a Gemma 3 text model, or of the text part of one that also sees images."""
+def model_config(config: HfConfig) -> ModelConfig:
+    """Return the configuration of a Gemma 3 text model, or of the text part of a vision-language model."""
     if config.get('model_type') != 'gemma3':
-        return _describe(config.or_else(**_DEFAULTS))
+        return _text_model(config.or_else(**_DEFAULTS))
     config.served('vision_config', 'tie_word_embeddings')
     tied = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', True))}
     ends = {name: value for name, value in config.tokens().items() if value}
-    return {**_describe(config.inner('text_config').or_else(**_DEFAULTS, **tied)), **ends}
+    return _text_model(config.inner('text_config').or_else(**_DEFAULTS, **tied)).replace(**ends)
 
 
-def _describe(config: Config) -> dict[str, Any]:
+def _text_model(config: HfConfig) -> ModelConfig:
     period = config.size('sliding_window_pattern', 6)
-    config.only('attn_logit_softcapping')  # of Gemma 2; the class of Gemma 3 has the option and does not read it
+    config.only('attn_logit_softcapping')  # Gemma 3's class inherits this option of Gemma 2 and ignores it
     newer = {name: value for name, value in config.mapping('rope_parameters').items() if value is not None}
     local, whole = (newer.pop(name, {}) for name in ('sliding_attention', 'full_attention'))
     if newer or not isinstance(local, dict) or not isinstance(whole, dict):  # transformers has none for all layers
@@ -43,25 +41,24 @@ def _describe(config: Config) -> dict[str, Any]:
     if 'rope_type' not in older and older.get('type', 'default') != 'default':  # transformers does not scale then
         raise config.unsupported('rope_scaling')
     config.served('rope_local_base_freq')
-    description = gemma2.common(config.without('rope_scaling', 'rope_parameters'))
-    head_dim, context = description['head_dim'], description['context_length']
+    model = gemma2.common(config.without('rope_scaling', 'rope_parameters'))
+    context = model.context_length
     whole = {'rope_theta': config.number('rope_theta', 1e6), 'partial_rotary_factor': 1.0,
              'original_max_position_embeddings': context, **whole, **older}
-    # Other ways than linear scaling would also scale cos and sin, in the layers with a window too.
+    # Other kinds of scaling would also scale cos and sin, including those of the layers with a window.
     if kind_of(whole) not in ('default', 'linear') or kind_of(local) != 'default':
         raise config.unsupported('rope_parameters' if config.get('rope_parameters') else 'rope_scaling')
-    for name in ('rope', 'rope_inv_freq', 'rope_scale'):
-        description.pop(name, None)
-    description |= table(whole, head_dim, context)
     theta = local.get('rope_theta', config.number('rope_local_base_freq', 10000.0))
-    description['rope_local_inv_freq'] = inverse_frequencies(theta, head_dim).astype(np.float32).tolist()
-    slides = [(layer + 1) % period != 0 for layer in range(description['layers'])]
-    return {**description, **windows(config, description['layers'], slides)}
+    slides = [(layer + 1) % period != 0 for layer in range(model.layers)]
+    return model.replace(**{
+        'rope': None, 'rope_inv_freq': None, 'rope_scale': 1.0, **table(whole, model.head_dim, context),
+        'rope_local_inv_freq': as_floats(inverse_frequencies(theta, model.head_dim)),
+        'windows': windows(config, slides)})
 
 
 FAMILY = replace(
-    gemma2.FAMILY, name='gemma3', model_types=('gemma3_text', 'gemma3'), describe=describe,
-    left_out=(*_WITH_EYES, *(f'model.{name}' for name in _WITH_EYES)),
+    gemma2.FAMILY, name='gemma3', model_types=('gemma3_text', 'gemma3'), model_config=model_config,
+    left_out=(*_VISION_TENSORS, *(f'model.{name}' for name in _VISION_TENSORS)),
     tensors={
         **gemma2.TENSORS,
         'layers.{i}.attn.q_norm': 'model.layers.{i}.self_attn.q_norm',

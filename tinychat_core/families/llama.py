@@ -1,44 +1,43 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""LLaMA and what is built like it: SmolLM2, TinyLlama, Vicuna."""
+"""LLaMA and models built like it: SmolLM2, TinyLlama, Vicuna."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from tinychat_core.families.config import Config
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.families.family import Family, Gguf, Names
+from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.rope import rope
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """Return the description of a LLaMA-like model; its biases are wherever the checkpoint has some."""
+def model_config(config: HfConfig) -> ModelConfig:
+    """Return the configuration of a LLaMA-like model; biases are read wherever the checkpoint has them."""
     hidden, heads = config.size('hidden_size'), config.size('num_attention_heads')
     head_dim = config.size('head_dim', hidden // heads)
     config.served('attention_bias', 'mlp_bias')
     context = config.size('max_position_embeddings', 2048)
     if config.get('model_type') == 'llama':
         _check_windows(config, context)
-    return {
-        'vocab_size': config.size('vocab_size'),
-        'hidden_size': hidden,
-        'intermediate_size': config.size('intermediate_size'),
-        'layers': config.size('num_hidden_layers'),
-        'heads': heads,
-        'kv_heads': config.size('num_key_value_heads', heads),
-        'head_dim': head_dim,
-        'norm': 'rms',
-        'norm_eps': config.number('rms_norm_eps', 1e-6),
-        'activation': config.activation(),
-        'gated': True,
+    return ModelConfig(
+        vocab_size=config.size('vocab_size'),
+        hidden_size=hidden,
+        intermediate_size=config.size('intermediate_size'),
+        layers=config.size('num_hidden_layers'),
+        heads=heads,
+        kv_heads=config.size('num_key_value_heads', heads),
+        head_dim=head_dim,
+        norm='rms',
+        norm_eps=config.number('rms_norm_eps', 1e-6),
+        activation=config.activation(),
+        gated=True,
+        tied_head=bool(config.get('tie_word_embeddings', False)),
         **rope(config, head_dim, context),
-        'tied_head': bool(config.get('tie_word_embeddings', False)),
         **config.tokens(),
-    }
+    )
 
 
-def _check_windows(config: Config, context: int) -> None:
-    """Raise UnsupportedModelError for windows, which LLaMA has none of, unless they are over all that there is."""
+def _check_windows(config: HfConfig, context: int) -> None:
+    """Raise UnsupportedModelError for a sliding window shorter than the context, which LLaMA does not have."""
     types, window = config.get('layer_types'), config.get('sliding_window')
     if isinstance(types, list) and any(kind != 'full_attention' for kind in types):
         raise config.unsupported('layer_types')
@@ -71,5 +70,5 @@ GGUF_TENSORS: Names = {
     'head': 'output',
 }
 
-FAMILY = Family('llama', ('llama',), describe, TENSORS,
+FAMILY = Family('llama', ('llama',), model_config, TENSORS,
                 gguf=Gguf('llama', 'LlamaForCausalLM', GGUF_TENSORS, interleaved=True))

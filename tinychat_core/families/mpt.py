@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from tinychat_core.families.config import Config
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.families.family import Family
+from tinychat_core.families.hf_config import HfConfig
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """Return the description of an MPT model."""
+def model_config(config: HfConfig) -> ModelConfig:
+    """Return the configuration of an MPT model."""
     hidden, heads = config.size('d_model'), config.size('n_heads')
     attention = config.inner('attn_config')
     attention.only('attn_type', 'multihead_attention')
@@ -24,28 +24,26 @@ def describe(config: Config) -> dict[str, Any]:
     config.only('no_bias', True)
     config.only('norm_type', 'low_precision_layernorm', 'layernorm')
     config.only('logit_scale')
-    description = {
-        'vocab_size': config.size('vocab_size'),
-        'hidden_size': hidden,
-        'intermediate_size': hidden * config.size('expansion_ratio', 4),
-        'layers': config.size('n_layers'),
-        'heads': heads,
-        'kv_heads': heads,
-        'head_dim': hidden // heads,
-        'context_length': config.size('max_seq_len', 2048),
-        'norm': 'layer',
-        'norm_eps': config.number('layer_norm_epsilon', 1e-5),
-        'activation': 'gelu',
-        'gated': False,
-        'alibi_slopes': alibi_slopes(heads),
-        'tied_head': bool(config.get('tie_word_embeddings', True)),
+    if attention.get('softmax_scale') is not None and attention.number('softmax_scale') <= 0:
+        raise attention.unsupported('softmax_scale')
+    return ModelConfig(
+        vocab_size=config.size('vocab_size'),
+        hidden_size=hidden,
+        intermediate_size=hidden * config.size('expansion_ratio', 4),
+        layers=config.size('n_layers'),
+        heads=heads,
+        kv_heads=heads,
+        head_dim=hidden // heads,
+        context_length=config.size('max_seq_len', 2048),
+        norm='layer',
+        norm_eps=config.number('layer_norm_epsilon', 1e-5),
+        activation='gelu',
+        gated=False,
+        alibi_slopes=alibi_slopes(heads),
+        attention_scale=attention.number('softmax_scale', 0.0),
+        tied_head=bool(config.get('tie_word_embeddings', True)),
         **config.tokens(),
-    }
-    if attention.get('softmax_scale') is not None:
-        description['attention_scale'] = attention.number('softmax_scale')
-        if description['attention_scale'] <= 0:
-            raise attention.unsupported('softmax_scale')
-    return description
+    )
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -55,7 +53,7 @@ def alibi_slopes(heads: int) -> list[float]:
     return slopes if power == heads else (slopes[1::2] + slopes[::2])[:heads]
 
 
-FAMILY = Family('mpt', ('mpt',), describe, {
+FAMILY = Family('mpt', ('mpt',), model_config, {
     'embedding': 'transformer.wte',
     'layers.{i}.attn_norm': 'transformer.blocks.{i}.norm_1',
     'layers.{i}.attn.qkv': 'transformer.blocks.{i}.attn.Wqkv',

@@ -3,87 +3,102 @@
 """
 Rotary positions in a config.json: `rope_parameters`, or before transformers 5 `rope_theta` and `rope_scaling`.
 
-Every way of scaling ends in a table of inverse frequencies and a factor of cos and sin, which is all that a
-description says: a plain one as {'theta', 'dim'}, any other in numbers. Where a long context takes another
-table, the description has both, and what a cache has room for decides (`native_table`): keys that are in a
-cache stay rotated as they are, so that the table cannot change on the way.
+Every kind of scaling becomes a table of inverse frequencies and a factor of cos and sin, which is all that ModelConfig
+stores: the unscaled table as a base and a width, any other as numbers. Where a long context needs another table,
+ModelConfig has both (see `ModelConfig.inverse_frequencies`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import math
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core.checkpoint.model_config import as_floats, inverse_frequencies, Rope
 from tinychat_core.errors import shown, UnsupportedModelError
-from tinychat_core.families.config import Config
+from tinychat_core.families.hf_config import HfConfig
 
-_LARGEST = 1e15  # above any base, factor or context; NaN and infinity are not below it
+_LARGEST = 1e15  # above any base, factor or context; also excludes NaN and infinity
 
-# What a model has whatever the way of scaling.
+# Parameters that do not depend on the kind of scaling.
 _OF_ANY_KIND = ('rope_theta', 'partial_rotary_factor')
 
 Frequencies = npt.NDArray[np.float64]
 
-# Every parameter that one of the ways reads, and those that say nothing more.
+# Every parameter that one of the kinds reads, and those without a meaning of their own.
 _KNOWN = frozenset((
     'rope_type', 'type', 'rope_theta', 'partial_rotary_factor', 'original_max_position_embeddings', 'factor',
     'low_freq_factor', 'high_freq_factor', 'attention_factor', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim',
     'truncate', 'short_factor', 'long_factor', 'finetuned'))
 
 
-def rope(config: Config, head_dim: int, context: int, *, theta: float = 10000.0) -> dict[str, Any]:
-    """
-    Return the fields of the description that tell positions, and how long the context is.
+class RopeFields(TypedDict, total=False):
+    """The fields of ModelConfig for the rotary embedding."""
 
-    `context` is `max_position_embeddings`, which linear, dynamic and YaRN scaling extend by their factor (the
-    documentation of transformers: it is not to be updated). `theta` is what the family takes where the
-    configuration does not say. Raises UnsupportedModelError for an unknown way of scaling, or one whose
-    parameters are missing.
+    rope: Rope
+    rope_inv_freq: list[float]
+    rope_scale: float
+    rope_long_inv_freq: list[float]
+    rope_long_after: int
+
+
+class PositionFields(RopeFields):
+    """The same with the length of the context."""
+
+    context_length: int
+
+
+def rope(config: HfConfig, head_dim: int, context: int, *, theta: float = 10000.0) -> PositionFields:
+    """
+    Return the fields of ModelConfig for the rotary embedding and the context length.
+
+    `context` is `max_position_embeddings`, which linear, dynamic and YaRN scaling extend by their factor (transformers
+    documents that the option is not updated). `theta` is the family's default base. Raises UnsupportedModelError for
+    an unknown kind of scaling, or one whose parameters are missing.
     """
     scaling = {'rope_theta': config.number('rope_theta', theta),
                'partial_rotary_factor': config.number('partial_rotary_factor', 1.0)}
     scaling |= parameters(config, scaling)
-    # Phi-3 has it beside the other parameters, and there it comes first.
+    # Phi-3 has it outside of the other parameters, where it takes precedence.
     if config.get('original_max_position_embeddings') is not None:
         scaling['original_max_position_embeddings'] = config.size('original_max_position_embeddings')
     extended = context
     if kind_of(scaling) in ('linear', 'dynamic', 'yarn') and 'factor' in scaling:
         original = context if kind_of(scaling) == 'dynamic' else _original(scaling, context)
         extended = max(context, int(original * _number(scaling, 'factor')))
-    return {'context_length': extended, **table(scaling, head_dim, context)}
+    return PositionFields(context_length=extended, **table(scaling, head_dim, context))
 
 
-def parameters(config: Config, beside: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(config: HfConfig, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the parameters of scaling: all of `rope_scaling` where there is one, else those of `rope_parameters`.
+    Return the scaling parameters: all of `rope_scaling` if there is one, else those of `rope_parameters`.
 
-    So does transformers 5, and takes base and rotated share of a `rope_scaling` without them from `beside`, the
-    options next to it. Where `rope_parameters` has others, UnsupportedModelError says so: that is hardly meant.
+    transformers 5 does the same, and takes the base and the rotated share that `rope_scaling` lacks from `defaults`,
+    the options next to it. UnsupportedModelError where `rope_parameters` has others, which is probably a mistake.
     """
     older, newer = ({name: value for name, value in config.mapping(option).items() if value is not None}
                     for option in ('rope_scaling', 'rope_parameters'))
     if not older:
         return newer
     for name in _OF_ANY_KIND:
-        if name in newer and newer[name] != older.get(name, beside[name]):
+        if name in newer and newer[name] != older.get(name, defaults[name]):
             raise UnsupportedModelError(
-                f'{name} = {shown(newer[name])} of rope_parameters does not count beside rope_scaling, and '
-                f'{shown(older.get(name, beside[name]))} is hardly meant: write {name} into rope_scaling, or all into '
+                f'{name} = {shown(newer[name])} of rope_parameters is ignored next to rope_scaling, which means '
+                f'{shown(older.get(name, defaults[name]))}: write {name} into rope_scaling, or everything into '
                 'rope_parameters')
     return older
 
 
 def kind_of(scaling: Mapping[str, Any]) -> Any:
-    """Return the name of the way of scaling."""
+    """Return the name of the kind of scaling."""
     return scaling.get('rope_type', scaling.get('type', 'default'))
 
 
-def table(scaling: Mapping[str, Any], head_dim: int, context: int) -> dict[str, Any]:
-    """Return the fields of the description for one whole set of parameters; `context`: max_position_embeddings."""
+def table(scaling: Mapping[str, Any], head_dim: int, context: int) -> RopeFields:
+    """Return the fields of ModelConfig for a complete set of parameters; `context`: max_position_embeddings."""
     for name, value in scaling.items():
         if name not in _KNOWN:
             raise _unsupported(name, value)
@@ -95,16 +110,16 @@ def table(scaling: Mapping[str, Any], head_dim: int, context: int) -> dict[str, 
     if not 0 < dim <= head_dim or dim % 2:
         raise _unsupported('partial_rotary_factor', share)
     original = _original(scaling, context)
-    plain, inverse = {'rope': {'theta': theta, 'dim': dim}}, inverse_frequencies(theta, dim)
+    inverse = inverse_frequencies(theta, dim)
     if kind == 'default':
-        return plain
+        return {'rope': Rope(theta, dim)}
     if kind == 'linear':
         return _numbers(inverse / _number(scaling, 'factor'))
     if kind == 'dynamic':
-        # The base grows with the text in the original; here it is that of a full cache.
+        # In the original the base grows with the text; here it is the one for a full cache.
         factor = _number(scaling, 'factor')
         base = theta * (factor * factor - (factor - 1)) ** (dim / (dim - 2))
-        return {**plain, **_long(inverse_frequencies(base, dim), context)}
+        return {'rope': Rope(theta, dim), **_long(inverse_frequencies(base, dim), context)}
     if kind == 'llama3':
         return _numbers(_llama3(inverse, original, scaling))
     if kind == 'yarn':
@@ -117,28 +132,8 @@ def table(scaling: Mapping[str, Any], head_dim: int, context: int) -> dict[str, 
     raise UnsupportedModelError(f"the rope type '{kind}' is not supported")
 
 
-def native_table(model: Mapping[str, Any], positions: int) -> dict[str, Any]:
-    """
-    Return what the decoder takes instead of a description's rotary positions, in a cache of so many positions.
-
-    It is `rope_inv_freq` [dim / 2], radians a position, or nothing where that is there already or a model has
-    other positions.
-    """
-    long = model.get('rope_long_inv_freq')
-    if long and positions > model.get('rope_long_after', positions):
-        return {'rope_inv_freq': long}
-    if model.get('rope'):
-        return {'rope_inv_freq': _floats(inverse_frequencies(model['rope']['theta'], model['rope']['dim']))}
-    return {}
-
-
-def inverse_frequencies(theta: float, dim: int) -> Frequencies:
-    """Return theta^(-2i/dim) for the pairs i of a head (Su et al., 2021)."""
-    return 1.0 / theta ** (np.arange(0, dim, 2, dtype=np.float64) / dim)
-
-
 def _llama3(inverse: Frequencies, original: float, scaling: Mapping[str, Any]) -> Frequencies:
-    """Divide long waves by the factor, leave short ones, and blend those between (LLaMA 3.1)."""
+    """Divide low frequencies by the factor, keep high ones, and blend those between (LLaMA 3.1)."""
     factor, low, high = (_number(scaling, name) for name in ('factor', 'low_freq_factor', 'high_freq_factor'))
     turns = original * inverse / (2 * math.pi)
     blend = np.clip((turns - low) / (high - low), 0, 1)
@@ -147,7 +142,7 @@ def _llama3(inverse: Frequencies, original: float, scaling: Mapping[str, Any]) -
 
 def _yarn(inverse: Frequencies, theta: float, original: float, factor: float,
           scaling: Mapping[str, Any]) -> Frequencies:
-    """Interpolate the dimensions that turn less than beta_slow times in the original context (Peng et al., 2023)."""
+    """Interpolate dimensions that turn fewer than beta_slow times in the original context (Peng et al., 2023)."""
     dim = 2 * len(inverse)
 
     def dimension(turns: float) -> float:
@@ -185,7 +180,7 @@ def _factors(scaling: Mapping[str, Any], name: str, count: int) -> Frequencies:
     numbers = isinstance(values, list) and len(values) == count and all(
         type(value) in (int, float) and value > 0 for value in values)
     if not numbers:
-        raise UnsupportedModelError(f'{name} of the rope has not {count} numbers')
+        raise UnsupportedModelError(f'{name} of the rope does not have {count} positive numbers')
     return np.asarray(values, dtype=np.float64)
 
 
@@ -193,17 +188,12 @@ def _original(scaling: Mapping[str, Any], context: int) -> float:
     return _number(scaling, 'original_max_position_embeddings', context)
 
 
-def _numbers(inverse: Frequencies, scale: float = 1.0) -> dict[str, Any]:
-    return {'rope_inv_freq': _floats(inverse), 'rope_scale': float(scale)}
+def _numbers(inverse: Frequencies, scale: float = 1.0) -> RopeFields:
+    return {'rope_inv_freq': as_floats(inverse), 'rope_scale': float(scale)}
 
 
-def _long(inverse: Frequencies, after: float) -> dict[str, Any]:
-    return {'rope_long_inv_freq': _floats(inverse), 'rope_long_after': int(after)}
-
-
-def _floats(inverse: Frequencies) -> list[float]:
-    values: list[float] = inverse.astype(np.float32).tolist()
-    return values
+def _long(inverse: Frequencies, after: float) -> RopeFields:
+    return {'rope_long_inv_freq': as_floats(inverse), 'rope_long_after': int(after)}
 
 
 def _number(scaling: Mapping[str, Any], name: str, default: float | None = None) -> float:

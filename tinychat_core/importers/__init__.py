@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""From what people have to a split checkpoint."""
+"""Import models from GGUF files, Hugging Face directories and the hub into split checkpoints."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from typing import Any, TYPE_CHECKING
 from tinychat_core.errors import TinyChatError
 
 if TYPE_CHECKING:
-    from tinychat_core.importers.source import Opened
+    from tinychat_core.importers.source import SourceModel
 
 
 def import_model(source: str, out: Path, layout: str | None = None,
                  progress: Callable[[float], None] = lambda _: None, weights: str | None = None,
                  group_size: int = 128, packed: Path | None = None, chat_template: str | None = None) -> None:
     """
-    Write the split checkpoint `out` from `source`: a GGUF file, a Hugging Face directory, or an id of its hub.
+    Write the split checkpoint `out` from `source`: a GGUF file, a Hugging Face directory, or an id of the hub.
 
-    An id is OWNER/NAME, or OWNER/NAME:FILE.gguf for a GGUF file there.
-    `weights` W4, W8 or W16 rounds to the nearest; None keeps what is quantized, and 16-bit numbers otherwise.
-    `packed` is a .pt file of llm-awq with the weights of a Hugging Face directory.
-    `chat_template` is a file's or a name's (see named_templates) instead of the model's own.
-    `layout` None is each format's default. `progress` is told the fraction done. Raises TinyChatError for what
-    cannot be imported; then `out` does not exist.
+    An id is OWNER/NAME, or OWNER/NAME:FILE.gguf for a GGUF file. `weights` W4, W8 or W16 rounds to nearest; None keeps
+    quantized weights as they are and stores all others in 16 bits. `packed` is a .pt file of llm-awq with the weights
+    of a Hugging Face directory. `chat_template`, a file or a name (see named_templates), replaces the model's own.
+    `layout` None is the default of each format. `progress` receives the fraction done. Raises TinyChatError for a
+    source that cannot be imported; then `out` does not exist.
     """
     from tinychat_core.boundary import foreseen
 
@@ -38,28 +37,28 @@ def import_model(source: str, out: Path, layout: str | None = None,
 def _import_model(source: str, out: Path, layout: str | None, progress: Callable[[float], None], weights: str | None,
                   group_size: int, packed: Path | None, chat_template: str | None) -> None:
     from tinychat_core.checkpoint.writer import CheckpointWriter
-    from tinychat_core.importers.import_plan import Assembly
+    from tinychat_core.importers.import_plan import ImportPlan
     from tinychat_core.importers.recipe import Recipe
     from tinychat_core.importers.tokenizer_check import check_tokenizer
 
-    opened = open_source(source, packed, chat_template)
-    check_tokenizer(opened.files, source, opened.model['vocab_size'])
+    source_model = open_source(source, packed, chat_template)
+    check_tokenizer(source_model.files, source, source_model.config.vocab_size)
     recipe = Recipe(weights, group_size)
-    recipe.check(opened.model)
-    parts = Assembly(opened.source, opened.family, opened.names, opened.model, recipe).parts
-    identity = {**opened.identity, **({'weights': weights, 'group_size': str(group_size)} if weights else {})}
+    recipe.check(source_model.config)
+    parts = ImportPlan(source_model, recipe).parts
+    identity = {**source_model.identity, **({'weights': weights, 'group_size': str(group_size)} if weights else {})}
     with CheckpointWriter(out, len(parts), identity, layout) as writer:
         for done, part in enumerate(parts, start=1):
             writer.add(part)
             progress(done / len(parts))
-        writer.finish(family=opened.family.name, model=opened.model, files=opened.files)
+        writer.finish(family=source_model.family.name, model=source_model.config, files=source_model.files)
 
 
-def open_source(source: str, packed: Path | None = None, chat_template: str | None = None) -> Opened:
+def open_source(source: str, packed: Path | None = None, chat_template: str | None = None) -> SourceModel:
     """
     Return the model of a GGUF file, a Hugging Face directory or a hub id; TinyChatError for anything else.
 
-    `chat_template` is a file's or a name's, instead of its own; where it has none, a warning says it.
+    `chat_template`, a file or a name, replaces the model's own. A model without one logs a warning.
     """
     from tinychat_core.importers.hub import is_hub_id, local_copy
     from tinychat_core.importers.source_template import chosen_template, with_template
@@ -82,5 +81,5 @@ def open_source(source: str, packed: Path | None = None, chat_template: str | No
     if chat_template is not None:
         text = chosen_template(chat_template)
         options |= {'chat_template': text} if module == 'gguf' else {}
-    opened: Opened = import_module(f'tinychat_core.importers.{module}').open_model(path, **options)
-    return replace(opened, files=with_template(opened.files, chat_template, source, f'{opened.name} {source}'))
+    found: SourceModel = import_module(f'tinychat_core.importers.{module}').open_model(path, **options)
+    return replace(found, files=with_template(found.files, chat_template, source, f'{found.name} {source}'))

@@ -14,14 +14,14 @@ from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.autoawq import Awq
 from tinychat_core.importers.gptq import Gptq, settings
 from tinychat_core.importers.options import Options
-from tinychat_core.importers.packed_source import Packing
+from tinychat_core.importers.quantized_source import QuantFormat
 
 _LESS_ONE = ('gptq', 'auto_gptq')
 _AWQ = ('awq', 'auto_awq')
 _AS_THEY_ARE = ('', 'gptqmodel', 'exllama', 'exllamav2', 'triton', 'tritonv2', 'torch', 'marlin')
 
 
-def packing(config: Options) -> Packing:
+def quant_format(config: Options) -> QuantFormat:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
     name = next((option for option in ('packing_format', 'backend') if config.text(option) not in ('', 'auto')), '')
     head, _, kind = (config.text(name) if name else 'auto_round:auto_gptq').partition(':')

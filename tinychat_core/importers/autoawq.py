@@ -25,14 +25,14 @@ from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.column_groups import column_groups, ColumnGroups
 from tinychat_core.importers.integer_grid import four_bits, four_bits_and_minimum, unpacked
 from tinychat_core.importers.options import Options
-from tinychat_core.importers.packed_source import Parts
+from tinychat_core.importers.quantized_source import QuantizedTensors
 
 _WORD = (0, 2, 4, 6, 1, 3, 5, 7)
 # What stands for the layout in a configuration; the shapes say which of the three it is.
 _VERSIONS = ('gemm', 'gemv', 'gemv_fast', 'exllama', 'exllamav2', 'ipex', 'llm-awq')
 
 
-def packing(config: Options) -> Awq:
+def quant_format(config: Options) -> Awq:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
     bits = config.whole('bits', config.whole('w_bit'))
     if bits != 4:
@@ -49,68 +49,69 @@ class Awq:
     """Matrices in any of the three layouts, in groups of one of `group_sizes` columns (None: not said)."""
 
     marker = 'qweight'
-    parts = ('qweight', 'qzeros', 'scaled_zeros', 'scales')
+    suffixes = ('qweight', 'qzeros', 'scaled_zeros', 'scales')
 
     def __init__(self, group_sizes: Collection[int] | None = None, symmetric: bool = False) -> None:
         """Hold what the configuration says."""
         self._group_sizes, self._symmetric = group_sizes, symmetric
 
-    def shape(self, parts: Parts) -> tuple[int, int]:
+    def shape(self, tensors: QuantizedTensors) -> tuple[int, int]:
         """Return rows and columns."""
-        first, second = parts.shape('qweight')
-        if parts.dtype('qweight') == 'I16':
+        first, second = tensors.shape('qweight')
+        if tensors.dtype('qweight') == 'I16':
             return first * 4, second
-        return (second * 8, first) if self._gemm(parts) else (first, second * 8)
+        return (second * 8, first) if self._gemm(tensors) else (first, second * 8)
 
-    def matrix(self, parts: Parts) -> Linear:
+    def matrix(self, tensors: QuantizedTensors) -> Linear:
         """Return w4z, or w4m where -s*z is stored."""
-        rows, cols = self.shape(parts)
-        if parts.dtype('qweight') == 'I16':
-            return self._fast(parts, rows, cols)
-        if self._gemm(parts):
-            count = parts.shape('scales')[0]
-            groups = column_groups(parts, cols, count, self._group_sizes)
-            zeros = unpacked(parts.integers('qzeros', 'I32', (count, rows // 8)), 4, _WORD).T
-            self._check_zeros(parts, zeros)
-            q = np.ascontiguousarray(unpacked(parts.integers('qweight', 'I32'), 4, _WORD).T)
-            return four_bits(parts, q, parts.numbers('scales', (count, rows)).T, zeros, groups)
-        padded = parts.shape('scales')[1]
-        scales = parts.numbers('scales', (rows, padded))
-        count, groups = self._padded_groups(parts, scales, cols)
+        rows, cols = self.shape(tensors)
+        if tensors.dtype('qweight') == 'I16':
+            return self._fast(tensors, rows, cols)
+        if self._gemm(tensors):
+            count = tensors.shape('scales')[0]
+            groups = column_groups(tensors, cols, count, self._group_sizes)
+            zeros = unpacked(tensors.integers('qzeros', 'I32', (count, rows // 8)), 4, _WORD).T
+            self._check_zeros(tensors, zeros)
+            q = np.ascontiguousarray(unpacked(tensors.integers('qweight', 'I32'), 4, _WORD).T)
+            return four_bits(tensors, q, tensors.numbers('scales', (count, rows)).T, zeros, groups)
+        padded = tensors.shape('scales')[1]
+        scales = tensors.numbers('scales', (rows, padded))
+        count, groups = self._padded_groups(tensors, scales, cols)
         if padded % 8:
-            raise parts.error(f'scales have {padded} columns, which 8 does not divide')
-        zeros = unpacked(parts.integers('qzeros', 'I32', (rows, padded // 8)), 4)[:, :count]
-        self._check_zeros(parts, zeros)
-        return four_bits(parts, unpacked(parts.integers('qweight', 'I32'), 4), scales[:, :count], zeros, groups)
+            raise tensors.error(f'scales have {padded} columns, which 8 does not divide')
+        zeros = unpacked(tensors.integers('qzeros', 'I32', (rows, padded // 8)), 4)[:, :count]
+        self._check_zeros(tensors, zeros)
+        return four_bits(tensors, unpacked(tensors.integers('qweight', 'I32'), 4), scales[:, :count], zeros, groups)
 
-    def _fast(self, parts: Parts, rows: int, cols: int) -> Linear:
-        padded = parts.shape('scales')[0]
+    def _fast(self, tensors: QuantizedTensors, rows: int, cols: int) -> Linear:
+        padded = tensors.shape('scales')[0]
         if cols % 64:
-            raise parts.error(f'qweight has {cols} columns, which 64 does not divide')
-        scales = parts.numbers('scales', (padded, rows)).T
-        mins = parts.numbers('scaled_zeros', (padded, rows)).T
-        count, groups = self._padded_groups(parts, scales, cols)
-        return four_bits_and_minimum(parts, _interleaved(parts.integers('qweight', 'I16')), scales[:, :count],
+            raise tensors.error(f'qweight has {cols} columns, which 64 does not divide')
+        scales = tensors.numbers('scales', (padded, rows)).T
+        mins = tensors.numbers('scaled_zeros', (padded, rows)).T
+        count, groups = self._padded_groups(tensors, scales, cols)
+        return four_bits_and_minimum(tensors, _interleaved(tensors.integers('qweight', 'I16')), scales[:, :count],
                                      mins[:, :count], groups)
 
-    def _padded_groups(self, parts: Parts, scales: npt.NDArray[np.float32], cols: int) -> tuple[int, ColumnGroups]:
+    def _padded_groups(self, tensors: QuantizedTensors, scales: npt.NDArray[np.float32],
+                       cols: int) -> tuple[int, ColumnGroups]:
         """Return how many scales of a row are there before the padding of zeros, and their groups."""
         used = np.flatnonzero(scales.any(axis=0))
         count = int(used[-1]) + 1 if len(used) else 0
-        return count, column_groups(parts, cols, count, self._group_sizes)
+        return count, column_groups(tensors, cols, count, self._group_sizes)
 
-    def _check_zeros(self, parts: Parts, zeros: npt.NDArray[np.uint8]) -> None:
+    def _check_zeros(self, tensors: QuantizedTensors, zeros: npt.NDArray[np.uint8]) -> None:
         if self._symmetric and (zeros != 8).any():
-            parts.say('zero_point is false, but its zero points are not all 8; they are read as they are stored')
+            tensors.say('zero_point is false, but its zero points are not all 8; they are read as they are stored')
 
-    def _gemm(self, parts: Parts) -> bool:
-        first, second = parts.shape('qweight')
-        scales = parts.shape('scales')
+    def _gemm(self, tensors: QuantizedTensors) -> bool:
+        first, second = tensors.shape('qweight')
+        scales = tensors.shape('scales')
         if second * 8 == scales[1] and first > scales[0]:
             return True
         if first == scales[0]:
             return False
-        raise parts.error(f'scales have the shape {list(scales)}, which does not fit qweight {[first, second]}')
+        raise tensors.error(f'scales have the shape {list(scales)}, which does not fit qweight {[first, second]}')
 
 
 def _interleaved(words: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:

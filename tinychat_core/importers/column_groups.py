@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core.importers.packed_source import Parts
+from tinychat_core.importers.quantized_source import QuantizedTensors
 
 Indices = npt.NDArray[np.int32]
 
@@ -36,7 +36,7 @@ class ColumnGroups:
     order: Indices | None = None
 
 
-def column_groups(parts: Parts, cols: int, groups: int, allowed: Collection[int] | None,
+def column_groups(tensors: QuantizedTensors, cols: int, groups: int, allowed: Collection[int] | None,
                   group_of: Indices | None = None) -> ColumnGroups:
     """
     Return how `groups` scales cover `cols` columns; TinyChatError where they do not.
@@ -45,48 +45,49 @@ def column_groups(parts: Parts, cols: int, groups: int, allowed: Collection[int]
     `group_of` [cols] is the stored index of each column's group, if there is one.
     """
     if not 1 <= groups <= cols:
-        raise parts.error(f'scales are {groups} for {cols} columns')
-    size = _size(parts, cols, groups, allowed, group_of)
+        raise tensors.error(f'scales are {groups} for {cols} columns')
+    size = _size(tensors, cols, groups, allowed, group_of)
     plain = np.arange(cols, dtype=np.int32) // size
     if group_of is None or np.array_equal(group_of, plain):
-        return ColumnGroups(*_blocks(parts, plain, size))
+        return ColumnGroups(*_blocks(tensors, plain, size))
     if group_of.min() < 0 or group_of.max() >= groups or not np.array_equal(
             np.bincount(group_of, minlength=groups), np.bincount(plain)):
-        raise parts.error(f'g_idx does not name each of {groups} groups for {size} columns; the file is damaged')
+        raise tensors.error(f'g_idx does not name each of {groups} groups for {size} columns; the file is damaged')
     order = np.argsort(group_of, kind='stable').astype(np.int32)
-    return ColumnGroups(*_blocks(parts, plain, size), None if groups == 1 else order)
+    return ColumnGroups(*_blocks(tensors, plain, size), None if groups == 1 else order)
 
 
-def _size(parts: Parts, cols: int, groups: int, allowed: Collection[int] | None, group_of: Indices | None) -> int:
+def _size(tensors: QuantizedTensors, cols: int, groups: int, allowed: Collection[int] | None,
+          group_of: Indices | None) -> int:
     """Return how many columns a group has, but for the last."""
     if allowed is None:
         if group_of is not None and group_of.min() == 0:
             return int(np.count_nonzero(group_of == 0))
         size = cols // groups
         if groups > 1 and (cols % groups or size & (size - 1)):
-            raise parts.error(f'scales are {groups} for {cols} columns, and the configuration has no group_size that '
+            raise tensors.error(f'scales are {groups} for {cols} columns, and the configuration has no group_size that '
                               'says which columns share one; add it')
         return size
     sizes = {min(size or cols, cols) for size in allowed}
     fitting = sorted(size for size in sizes if -(-cols // size) == groups)
     if not fitting:
         named = ' or '.join(str(size or -1) for size in sorted(allowed))
-        raise parts.error(f'scales are {groups} for {cols} columns, and group_size = {named} does not give as many; '
+        raise tensors.error(f'scales are {groups} for {cols} columns, and group_size = {named} does not give as many; '
                           'configuration and weights do not belong together')
     if len(fitting) > 1 and group_of is not None:
         fitting = [size for size in fitting if size == np.count_nonzero(group_of == 0)] or fitting[:1]
     if len(fitting) > 1:
-        raise parts.error(f'scales are {groups} for {cols} columns, which groups of {fitting[0]} and of {fitting[1]} '
+        raise tensors.error(f'scales are {groups} for {cols} columns, which groups of {fitting[0]} and of {fitting[1]} '
                           'both give; the configuration names both')
     return fitting[0]
 
 
-def _blocks(parts: Parts, group_of: Indices, size: int) -> tuple[int, npt.NDArray[np.intp]]:
+def _blocks(tensors: QuantizedTensors, group_of: Indices, size: int) -> tuple[int, npt.NDArray[np.intp]]:
     """Return a group size of ours, and the source's group of each of our groups."""
     cols = len(group_of)
     for ours in _GROUP_SIZES:
         if cols % ours == 0 and (size % ours == 0 or size >= cols):
             return ours, group_of[::ours].astype(np.intp)
     if cols % 32:
-        raise parts.unsupported(f'has {cols} columns; integers are supported for multiples of 32')
-    raise parts.unsupported(f'has groups of {size} columns; supported are 32, 64, 128 and what these divide')
+        raise tensors.unsupported(f'has {cols} columns; integers are supported for multiples of 32')
+    raise tensors.unsupported(f'has groups of {size} columns; supported are 32, 64, 128 and what these divide')

@@ -25,7 +25,7 @@ from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.column_groups import column_groups, WHOLE_ROW
 from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
 from tinychat_core.importers.options import bare, Options
-from tinychat_core.importers.packed_source import Parts, Values
+from tinychat_core.importers.quantized_source import QuantizedTensors, Values
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _ALSO_INT = 'naive-quantized'
 _ACTIVATIONS = ('input_activations', 'output_activations')
 
 
-def packing(config: Options) -> CompressedTensors:
+def quant_format(config: Options) -> CompressedTensors:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
     groups = config.groups('config_groups')
     if not groups:
@@ -105,7 +105,7 @@ class CompressedTensors:
     """Matrices of some of these bits, in groups of some of these sizes (None: not said)."""
 
     marker = 'weight_scale'
-    parts = ('weight', 'weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx',
+    suffixes = ('weight', 'weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx',
              'input_scale', 'input_zero_point', 'output_scale', 'output_zero_point')
 
     def __init__(self, bits: set[int], group_sizes: set[int] | None, symmetric: set[bool | None],
@@ -118,67 +118,67 @@ class CompressedTensors:
         """
         self._bits, self._group_sizes, self._symmetric, self._ordered = bits, group_sizes, symmetric, ordered
 
-    def shape(self, parts: Parts) -> tuple[int, int]:
+    def shape(self, tensors: QuantizedTensors) -> tuple[int, int]:
         """Return rows and columns."""
-        if 'weight_packed' not in parts:
-            rows, cols = parts.shape('weight')
+        if 'weight_packed' not in tensors:
+            rows, cols = tensors.shape('weight')
             return rows, cols
-        shape = parts.integers('weight_shape', 'I64', (2,)).tolist()
-        rows, words = parts.shape('weight_packed')
+        shape = tensors.integers('weight_shape', 'I64', (2,)).tolist()
+        rows, words = tensors.shape('weight_packed')
         if shape[0] != rows or shape[1] not in (words * 8, words * 4):
-            raise parts.error(f'weight_packed has the shape {[rows, words]}, which does not fit weight_shape {shape}')
+            raise tensors.error(f'weight_packed has the shape {[rows, words]}, which does not fit weight_shape {shape}')
         return rows, shape[1]
 
-    def matrix(self, parts: Parts) -> Linear:
+    def matrix(self, tensors: QuantizedTensors) -> Linear:
         """Return w4z, w8g or w8c."""
-        rows, cols = self.shape(parts)
-        scales = _spread(parts, rows, 'weight_scale')
-        count, packed = scales.shape[1], 'weight_packed' in parts
-        group_of = parts.integers('weight_g_idx', 'I32', (cols,)) if 'weight_g_idx' in parts else None
+        rows, cols = self.shape(tensors)
+        scales = _spread(tensors, rows, 'weight_scale')
+        count, packed = scales.shape[1], 'weight_packed' in tensors
+        group_of = tensors.integers('weight_g_idx', 'I32', (cols,)) if 'weight_g_idx' in tensors else None
         if self._ordered and self._bits == {4} and group_of is None and count > 1:
-            raise parts.error('weight_g_idx is missing, which actorder = group needs; the checkpoint is incomplete')
-        groups = column_groups(parts, cols, count, self._group_sizes, group_of)
+            raise tensors.error('weight_g_idx is missing, which actorder = group needs; the checkpoint is incomplete')
+        groups = column_groups(tensors, cols, count, self._group_sizes, group_of)
         if not packed:
-            zeros = _zeros(parts, rows, count, 8, 0)
-            self._check_zeros(parts, zeros, 0)
-            return eight_bits(parts, parts.integers('weight', 'I8'), scales, zeros, groups)
-        bits = parts.shape('weight_packed')[1] * 32 // cols
+            zeros = _zeros(tensors, rows, count, 8, 0)
+            self._check_zeros(tensors, zeros, 0)
+            return eight_bits(tensors, tensors.integers('weight', 'I8'), scales, zeros, groups)
+        bits = tensors.shape('weight_packed')[1] * 32 // cols
         if bits not in self._bits:
-            raise parts.error(f'weight_packed has {bits} bits, and the configuration says num_bits = '
+            raise tensors.error(f'weight_packed has {bits} bits, and the configuration says num_bits = '
                               f'{" or ".join(map(str, sorted(self._bits)))}')
-        q, middle = unpacked(parts.integers('weight_packed', 'I32'), bits), 1 << (bits - 1)
-        zeros = _zeros(parts, rows, count, bits, middle)
-        self._check_zeros(parts, zeros, middle)
+        q, middle = unpacked(tensors.integers('weight_packed', 'I32'), bits), 1 << (bits - 1)
+        zeros = _zeros(tensors, rows, count, bits, middle)
+        self._check_zeros(tensors, zeros, middle)
         if zeros is None:
             zeros = np.full((rows, count), middle, dtype=np.uint8)
-        return (four_bits if bits == 4 else eight_bits)(parts, q, scales, zeros, groups)
+        return (four_bits if bits == 4 else eight_bits)(tensors, q, scales, zeros, groups)
 
-    def _check_zeros(self, parts: Parts, zeros: npt.NDArray[Any] | None, middle: int) -> None:
+    def _check_zeros(self, tensors: QuantizedTensors, zeros: npt.NDArray[Any] | None, middle: int) -> None:
         if zeros is None and self._symmetric == {False}:
-            raise parts.error('weight_zero_point is missing, which symmetric = false needs; '
+            raise tensors.error('weight_zero_point is missing, which symmetric = false needs; '
                               'the checkpoint is incomplete')
         if zeros is not None and self._symmetric == {True} and (zeros != middle).any():
-            parts.say('symmetric is true, but its zero points are not all 0; they are read as they are stored')
+            tensors.say('symmetric is true, but its zero points are not all 0; they are read as they are stored')
 
 
-def _spread(parts: Parts, rows: int, part: str) -> Values:
+def _spread(tensors: QuantizedTensors, rows: int, part: str) -> Values:
     """Return scales [rows, groups]; one of the whole matrix for each row."""
-    dims = parts.dims(part)
-    values = parts.numbers(part, dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, parts.shape(part)[1]))
+    dims = tensors.dims(part)
+    values = tensors.numbers(part, dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, tensors.shape(part)[1]))
     return np.array(np.broadcast_to(values.reshape(-1, 1), (rows, 1)) if len(dims) < 2 or dims == (1, 1) else values)
 
 
-def _zeros(parts: Parts, rows: int, count: int, bits: int, middle: int) -> npt.NDArray[Any] | None:
+def _zeros(tensors: QuantizedTensors, rows: int, count: int, bits: int, middle: int) -> npt.NDArray[Any] | None:
     """Return zero points [rows, groups] with `middle` added, as the numbers have it; None where there are none."""
     part = 'weight_zero_point'
-    if part not in parts:
+    if part not in tensors:
         return None
-    if parts.dtype(part) == 'I32':
-        words = parts.integers(part, 'I32', (-(-rows * bits // 32), count))
+    if tensors.dtype(part) == 'I32':
+        words = tensors.integers(part, 'I32', (-(-rows * bits // 32), count))
         return unpacked(words.T, bits)[:, :rows].T
-    dims = parts.dims(part)
-    stored = parts.integers(part, 'I8', dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, count))
+    dims = tensors.dims(part)
+    stored = tensors.integers(part, 'I8', dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, count))
     zeros = np.broadcast_to(stored.reshape(-1, 1) if stored.ndim < 2 else stored, (rows, count)).astype(np.int16)
     if (zeros < -(1 << (bits - 1))).any() or (zeros >= 1 << (bits - 1)).any():
-        raise parts.error(f'{part} has numbers of more than {bits} bits')
+        raise tensors.error(f'{part} has numbers of more than {bits} bits')
     return (zeros + middle).astype(np.uint8 if middle else np.int8)

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinychat_core.errors import shown, UnsupportedModelError
 from tinychat_core.families.rope import kind_of
-from tinychat_core.importers.packed_source import PackedSource
+from tinychat_core.importers.quantized_source import QuantizedSource
 from tinychat_core.importers.source import Source
 
 _log = logging.getLogger(__name__)
@@ -97,10 +97,10 @@ def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool
     """
     if f'{head}.weight' not in source.names:
         return False
-    if isinstance(source, PackedSource) and source.is_packed(f'{head}.weight'):
+    if isinstance(source, QuantizedSource) and source.is_quantized(f'{head}.weight'):
         _log.warning('%s: tie_word_embeddings is true, but its head is quantized by itself; it is used', directory)
         return True
-    if isinstance(source, PackedSource) and source.is_packed(f'{embedding}.weight'):
+    if isinstance(source, QuantizedSource) and source.is_quantized(f'{embedding}.weight'):
         return False
     first, second = source.matrix(f'{embedding}.weight'), source.matrix(f'{head}.weight')
     if first.format == second.format and np.array_equal(first.weight, second.weight):

@@ -1,55 +1,55 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A GGUF model as a source: its integers and scales become ours, nothing is quantized again."""
+"""A GGUF model as a source: integers and scales are converted to our layout, nothing is quantized again."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.importers.gguf_config import generation_config, read_config, ROPE_TENSORS
 from tinychat_core.importers.gguf_parts import GgufModel
 from tinychat_core.importers.gguf_special import with_known_ids
 from tinychat_core.importers.gguf_template import with_one_template
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.importers.gguf_types import typed
-from tinychat_core.importers.source import Opened
+from tinychat_core.importers.source import SourceModel
 
 
-def open_model(path: Path, chat_template: str | None = None) -> Opened:
+def open_model(path: Path, chat_template: str | None = None) -> SourceModel:
     """
-    Return the model of a GGUF file, or of all parts from one of them; TinyChatError where it is not served.
+    Return the model of a GGUF file, or of all its parts, given one of them; TinyChatError where it is not supported.
 
-    `chat_template` instead of the file's own also tells which tokens are control tokens.
+    `chat_template` replaces the file's own, also for deciding which tokens are control tokens.
     """
     file = GgufModel(path)
     file.metadata = with_known_ids(typed(file.metadata, str(path)), str(path))
-    family, config, model = read_config(file)
+    family, hf_config, config = read_config(file)
     assert family.gguf is not None
     metadata = with_one_template(file.metadata, chat_template, str(path))
-    texts = {**tokenizer_files(metadata), 'config.json': json.dumps(config, indent=1),
+    texts = {**tokenizer_files(metadata), 'config.json': json.dumps(hf_config, indent=1),
              'generation_config.json': json.dumps(generation_config(file.metadata), indent=1)}
     sizes = [f'{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}' for part in file.paths]
-    return Opened(
-        source=GgufSource(file, model, family.gguf.interleaved), family=family.in_gguf(),
-        names=family.gguf.tensors, model=model, files={name: text.encode() for name, text in texts.items()},
+    return SourceModel(
+        source=GgufSource(file, config, family.gguf.interleaved), family=family.in_gguf(),
+        names=family.gguf.tensors, config=config, files={name: text.encode() for name, text in texts.items()},
         identity={'model': file.name, 'files': checksum('\n'.join(sizes).encode())}, name=file.name)
 
 
 class GgufSource:
     """The tensors, with the rows of q and k in Hugging Face's order."""
 
-    def __init__(self, file: GgufModel, model: Mapping[str, Any], interleaved: bool) -> None:
-        """Hold the file; `interleaved`: its rows of q and k lie as LLaMA's."""
+    def __init__(self, file: GgufModel, config: ModelConfig, interleaved: bool) -> None:
+        """Wrap a file; `interleaved`: its rows of q and k are ordered as in LLaMA's GGUF files."""
         self._file = file
-        self._heads = {'.attn_q.': model['heads'], '.attn_k.': model['kv_heads']} if interleaved else {}
+        self._heads = {'.attn_q.': config.heads, '.attn_k.': config.kv_heads} if interleaved else {}
 
     @property
     def label(self) -> str:
@@ -58,7 +58,7 @@ class GgufSource:
 
     @property
     def names(self) -> Collection[str]:
-        """All tensors but those that the description has taken in."""
+        """All tensors except those that ModelConfig stores."""
         return [name for name in self._file.names if name not in ROPE_TENSORS]
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -66,7 +66,7 @@ class GgufSource:
         return self._file.shape(name)
 
     def matrix(self, name: str) -> Linear:
-        """Return a matrix exactly as the file means it."""
+        """Return a matrix with the values that the file stores."""
         matrix, order = self._file.matrix(name), self._order(name)
         return matrix if order is None else matrix.take(order)
 
@@ -76,7 +76,7 @@ class GgufSource:
         return vector if order is None else vector[order]
 
     def forget(self) -> None:
-        """Let go of the pages that were read."""
+        """Release the pages that were read."""
         self._file.forget()
 
     def _order(self, name: str) -> npt.NDArray[np.intp] | None:

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from tinychat_core.checkpoint.model_config import as_floats, inverse_frequencies, ModelConfig
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
-from tinychat_core.families import describe, families, nearest
+from tinychat_core.families import families, model_config, nearest
 from tinychat_core.families.family import Family
-from tinychat_core.families.rope import inverse_frequencies
 from tinychat_core.importers.gguf_keys import effective
 from tinychat_core.importers.gguf_parts import GgufModel
 
-# Tensors that say how positions are rotated: divisors of the inverse frequencies, one for each pair of a head.
+# Tensors of the rotary embedding: divisors of the inverse frequencies, one per rotated pair.
 ROPE_FREQS, ROPE_SHORT, ROPE_LONG = 'rope_freqs.weight', 'rope_factors_short.weight', 'rope_factors_long.weight'
 ROPE_TENSORS = (ROPE_FREQS, ROPE_SHORT, ROPE_LONG)
 
-# After `<architecture>.`: the option of config.json.
+# Key after `<architecture>.` -> option of config.json.
 _OPTIONS = {
     'embedding_length': 'hidden_size',
     'feed_forward_length': 'intermediate_size',
@@ -41,15 +41,15 @@ _NEEDED = ('embedding_length', 'feed_forward_length', 'block_count', 'attention.
            'attention.layer_norm_rms_epsilon')
 _SCALING = ('rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear', 'rope.scaling.original_context_length',
             'rope.scaling.attn_factor')
-# What must be the width of a head, or is part of it.
+# Keys that must equal the width of a head, or give the part of it that is rotated.
 _WIDTHS = ('rope.dimension_count', 'attention.value_length')
 
 
-def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]]:
+def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], ModelConfig]:
     """
-    Return the family, its config.json as Hugging Face would have it, and the description.
+    Return the family, the config.json that Hugging Face would have, and the ModelConfig.
 
-    UnsupportedModelError names the architecture that is unknown or the option that is not served.
+    UnsupportedModelError names an unknown architecture or an unsupported option.
     """
     meta = file.metadata
     known = {family.gguf.architecture: family for family in families() if family.gguf is not None}
@@ -58,7 +58,7 @@ def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]
         raise UnsupportedModelError(f"{file.path}: the architecture '{architecture}' is not supported"
                                     f'{nearest(architecture, known)}')
     if meta.get('general.type', 'model') != 'model':
-        raise UnsupportedModelError(f"{file.path} is of the type '{meta['general.type']}', and no model; give the file "
+        raise UnsupportedModelError(f"{file.path} is of the type '{meta['general.type']}', not a model; give the file "
                                     'of the model')
     family, prefix = known[architecture], architecture + '.'
     found = {key[len(prefix):]: value for key, value in meta.items() if key.startswith(prefix)}
@@ -88,7 +88,7 @@ def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]
         'model_type': family.model_types[0],
         '_name_or_path': file.name,
         'vocab_size': len(vocabulary),
-        # None: it is there, and switched off, where a family's default would be another.
+        # None where the file turns an option off that the family turns on by default.
         **{_OPTIONS[name]: options.get(name) for name in found if name in _OPTIONS},
         **_layer_types(options, refuse),
         'tie_word_embeddings': 'output.weight' not in file.names,
@@ -96,7 +96,7 @@ def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]
         'eos_token_id': generation_config(meta)['eos_token_id'],
     }
     config |= {**family.gguf.options(config), **_scaling(file, options, refuse)}
-    head_dim = describe(config)['head_dim']
+    head_dim = model_config(config).head_dim
     if options.get('attention.value_length', head_dim) != head_dim:
         raise refuse('attention.value_length')
     rotated = options.get('rope.dimension_count', head_dim)
@@ -104,15 +104,14 @@ def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], dict[str, Any]
         if family.gguf.interleaved or type(rotated) is not int:
             raise refuse('rope.dimension_count')
         config['partial_rotary_factor'] = rotated / head_dim
-    model = describe(config)
+    model = model_config(config)
     if ROPE_FREQS in file.names:
-        model |= _divided(file, model)
-        model.pop('rope', None)
+        model = model.replace(rope=None, rope_inv_freq=_divided_frequencies(file, model))
     return family, config, model
 
 
 def generation_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return generation_config.json: an answer ends with the end of the text, of the turn or of the message."""
+    """Return generation_config.json: the end of a text, a turn or a message ends an answer."""
     ends = [metadata.get(f'tokenizer.ggml.{name}_token_id') for name in ('eos', 'eot', 'eom')]
     ends = list(dict.fromkeys(end for end in ends if end is not None))
     return {'bos_token_id': metadata.get('tokenizer.ggml.bos_token_id'),
@@ -120,7 +119,7 @@ def generation_config(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _layer_types(options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
-    """Return which layers have a window, where the file says it of each instead of their period."""
+    """Return `layer_types`, where the file lists the layers with a window instead of their period."""
     pattern = options.get('attention.sliding_window_pattern')
     if not isinstance(pattern, list):
         return {}
@@ -131,9 +130,9 @@ def _layer_types(options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
 
 
 def _scaling(file: GgufModel, options: Mapping[str, Any], refuse: Any) -> dict[str, Any]:
-    """Return config.json's `rope_scaling` and what goes with it, nothing where positions are not scaled."""
+    """Return config.json's `rope_scaling` and related options; empty where positions are not scaled."""
     factor = options.get('rope.scaling.factor', options.get('rope.scale_linear', 0))
-    # llama.cpp takes a factor without a type for a linear one.
+    # llama.cpp treats a factor without a type as linear.
     kind = options.get('rope.scaling.type', 'linear' if factor else 'none')
     original = options.get('rope.scaling.original_context_length')
     extended = {'original_max_position_embeddings': original} if original else {}
@@ -154,11 +153,10 @@ def _scaling(file: GgufModel, options: Mapping[str, Any], refuse: Any) -> dict[s
     return {'rope_scaling': {'rope_type': kind, 'factor': factor, **extended}}
 
 
-def _divided(file: GgufModel, model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the rotary positions of LLaMA 3.1 and later, which a GGUF file has as divisors in a tensor."""
+def _divided_frequencies(file: GgufModel, model: ModelConfig) -> list[float]:
+    """Return the inverse frequencies of LLaMA 3.1 and later, which a GGUF file stores as divisors in a tensor."""
     divisors = file.vector(ROPE_FREQS).astype(np.float64)
-    if 'rope' not in model or divisors.shape != (model['rope']['dim'] // 2,) or not (divisors > 0).all():
+    if model.rope is None or divisors.shape != (model.rope.dim // 2,) or not (divisors > 0).all():
         raise UnsupportedModelError(f'{file.path}: {ROPE_FREQS} with {divisors.size} numbers is not supported for '
                                     'these rotary positions')
-    inverse = inverse_frequencies(model['rope']['theta'], model['rope']['dim']) / divisors
-    return {'rope_inv_freq': inverse.astype(np.float32).tolist()}
+    return as_floats(inverse_frequencies(model.rope.theta, model.rope.dim) / divisors)

@@ -4,7 +4,7 @@
 The types of a GGUF file's general and tokenizer keys (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 
 A value of another type is refused, as llama.cpp does: in Python the text "false" would count as true. The keys of an
-architecture are read through families.config, which is as strict.
+architecture are read through families.hf_config, which is as strict.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.column_groups import column_groups, ColumnGroups
 from tinychat_core.importers.integer_grid import eight_bits, four_bits, unpacked
 from tinychat_core.importers.options import bare, Options
-from tinychat_core.importers.packed_source import Parts
+from tinychat_core.importers.quantized_source import QuantizedTensors
 
 _LESS_ONE = {'gptq': True, 'gptq_v2': False}
 _WORDS = {'I8': 8, 'I16': 16, 'I32': 32, 'I64': 64}  # bits of a word
@@ -48,7 +48,7 @@ class Settings:
     ordered: bool = False
 
 
-def packing(config: Options) -> Gptq:
+def quant_format(config: Options) -> Gptq:
     """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
     format_ = (config.text('checkpoint_format') or config.text('format') or 'gptq').lower()
     if config.flag('is_marlin_format', False):
@@ -95,55 +95,55 @@ class Gptq:
     """Matrices of 4 or 8 bits."""
 
     marker = 'qweight'
-    parts = ('qweight', 'qzeros', 'scales', 'g_idx')
+    suffixes = ('qweight', 'qzeros', 'scales', 'g_idx')
 
     def __init__(self, settings: Settings) -> None:
         """Hold what the configuration says."""
         self._settings = settings
 
-    def shape(self, parts: Parts) -> tuple[int, int]:
+    def shape(self, tensors: QuantizedTensors) -> tuple[int, int]:
         """Return rows and columns."""
-        words, rows = parts.shape('qweight')
-        return rows, words * self._word(parts) // self._bits(parts)
+        words, rows = tensors.shape('qweight')
+        return rows, words * self._word(tensors) // self._bits(tensors)
 
-    def matrix(self, parts: Parts) -> Linear:
+    def matrix(self, tensors: QuantizedTensors) -> Linear:
         """Return w4z, w8g or w8c."""
-        settings, bits, word = self._settings, self._bits(parts), self._word(parts)
-        kind, (rows, cols) = parts.dtype('qweight'), self.shape(parts)
-        count = parts.shape('scales')[0]
-        group_of = parts.integers('g_idx', 'I32', (cols,)) if 'g_idx' in parts else None
+        settings, bits, word = self._settings, self._bits(tensors), self._word(tensors)
+        kind, (rows, cols) = tensors.dtype('qweight'), self.shape(tensors)
+        count = tensors.shape('scales')[0]
+        group_of = tensors.integers('g_idx', 'I32', (cols,)) if 'g_idx' in tensors else None
         if settings.ordered and group_of is None and count > 1:
-            raise parts.error('g_idx is missing, which desc_act = true needs; the checkpoint is incomplete')
-        groups = column_groups(parts, cols, count, settings.group_sizes, group_of)
+            raise tensors.error('g_idx is missing, which desc_act = true needs; the checkpoint is incomplete')
+        groups = column_groups(tensors, cols, count, settings.group_sizes, group_of)
         if groups.order is not None and not settings.ordered:
-            parts.say('desc_act is false, but g_idx orders the columns; g_idx is followed')
-        scales = np.ascontiguousarray(parts.numbers('scales', (count, rows)).T)
-        zeros = unpacked(parts.integers('qzeros', kind, (count, rows * bits // word)), bits).T
-        q = unpacked(parts.integers('qweight', kind).T, bits)
-        zeros = self._zeros(parts, zeros, bits)
+            tensors.say('desc_act is false, but g_idx orders the columns; g_idx is followed')
+        scales = np.ascontiguousarray(tensors.numbers('scales', (count, rows)).T)
+        zeros = unpacked(tensors.integers('qzeros', kind, (count, rows * bits // word)), bits).T
+        q = unpacked(tensors.integers('qweight', kind).T, bits)
+        zeros = self._zeros(tensors, zeros, bits)
         if bits == 8:
-            return eight_bits(parts, q, scales, zeros, groups)
-        zeros = self._aligned(parts, q, zeros, groups)
-        return four_bits(parts, q, scales, zeros, groups)
+            return eight_bits(tensors, q, scales, zeros, groups)
+        zeros = self._aligned(tensors, q, zeros, groups)
+        return four_bits(tensors, q, scales, zeros, groups)
 
-    def _bits(self, parts: Parts) -> int:
+    def _bits(self, tensors: QuantizedTensors) -> int:
         """Return the bits of a number, as the shape of the zero points says."""
-        rows, words = parts.shape('qweight')[1], parts.shape('qzeros')[1]
-        fitting = [bits for bits in _BITS if words * self._word(parts) == rows * bits]
+        rows, words = tensors.shape('qweight')[1], tensors.shape('qzeros')[1]
+        fitting = [bits for bits in _BITS if words * self._word(tensors) == rows * bits]
         if not fitting:
-            raise parts.error(f'qzeros has {words} columns for {rows} rows; numbers of 4 and 8 bits are supported')
+            raise tensors.error(f'qzeros has {words} columns for {rows} rows; numbers of 4 and 8 bits are supported')
         if fitting[0] not in self._settings.bits:
-            raise parts.error(f'qweight has {fitting[0]} bits, and the configuration says bits = '
+            raise tensors.error(f'qweight has {fitting[0]} bits, and the configuration says bits = '
                               f'{" or ".join(map(str, sorted(set(self._settings.bits))))}')
         return fitting[0]
 
-    def _word(self, parts: Parts) -> int:
-        kind = parts.dtype('qweight')
+    def _word(self, tensors: QuantizedTensors) -> int:
+        kind = tensors.dtype('qweight')
         if kind not in _WORDS:
-            raise parts.error(f'qweight has the type {kind} instead of I32')
+            raise tensors.error(f'qweight has the type {kind} instead of I32')
         return _WORDS[kind]
 
-    def _zeros(self, parts: Parts, stored: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+    def _zeros(self, tensors: QuantizedTensors, stored: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
         """
         Return the zero points that stored ones mean.
 
@@ -155,19 +155,19 @@ class Gptq:
         if settings.symmetric and (zeros != middle).any():
             if (zeros == (middle + 1 if settings.less_one else middle - 1)).all():
                 other = 'gptq_v2' if settings.less_one else 'gptq'
-                parts.say(f'its zero points are all {int(zeros[0, 0])} and sym is true; they are read as {middle}, as '
-                          f'the format {other} stores it')
+                tensors.say(f'its zero points are all {int(zeros[0, 0])} and sym is true; they are read as {middle}, '
+                            f'as the format {other} stores it')
                 return np.full_like(zeros, middle)
-            parts.say(f'sym is true, but its zero points are not all {middle}; they are read as they are stored')
+            tensors.say(f'sym is true, but its zero points are not all {middle}; they are read as they are stored')
         return zeros
 
-    def _aligned(self, parts: Parts, q: npt.NDArray[np.uint8], zeros: npt.NDArray[np.uint8],
+    def _aligned(self, tensors: QuantizedTensors, q: npt.NDArray[np.uint8], zeros: npt.NDArray[np.uint8],
                  groups: ColumnGroups) -> npt.NDArray[np.uint8]:
         """
-        Return zero points of four bits that differ, moved by one where they are stored as the other version does.
+        Return 4-bit zero points, corrected by one where they were stored as the other version of the format does.
 
-        Tools have declared the one and written the other. The weights of a matrix are about 0 in the mean: so a zero
-        point is the mean of its group's numbers, and not one above or below that in all of them.
+        Some tools declare one version and write the other. The weights of a matrix have a mean of about 0, so a zero
+        point is about the mean of its group's integers, not consistently one above or below it.
         """
         less_one = self._settings.less_one
         rows = slice(None, None, max(1, len(q) // _SAMPLE))
@@ -178,6 +178,6 @@ class Gptq:
         is_beside = above.size >= _FEWEST and abs(above.mean() - step) < _NEAR and above.std() < _ALIKE
         if not is_beside or (zeros == zeros[0, 0]).all():
             return zeros
-        parts.say(f'its zero points are one {"above" if less_one else "below"} the mean of their weights, so they are '
+        tensors.say(f'its zero points are one {"above" if less_one else "below"} the mean of their weights, so they are '
                   f'read as the format {"gptq_v2" if less_one else "gptq"} stores them, whatever it says of that')
         return (zeros - np.uint8(step % 256)) & np.uint8(15)

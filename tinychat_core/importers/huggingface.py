@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A Hugging Face directory as a source: safetensors shards in 16 or 32 bits, read in place."""
+"""A Hugging Face directory as a source: mapped safetensors files with weights of 16 to 64 bits, or quantized."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
-from tinychat_core.families import describe, family_of
-from tinychat_core.families.config import Config, end_tokens
+from tinychat_core.families import family_of, model_config
 from tinychat_core.families.family import Names
+from tinychat_core.families.hf_config import end_tokens, HfConfig
 from tinychat_core.importers import autoawq
 from tinychat_core.importers.config_check import as_read_by_transformers, check_biases, check_config, own_head
 from tinychat_core.importers.llm_awq import PtFile
-from tinychat_core.importers.packed_source import PackedSource, TensorFile
-from tinychat_core.importers.quantization_config import beside, check_packed, OLD_FILES, packing_of
-from tinychat_core.importers.source import Opened, Source
+from tinychat_core.importers.quantization_config import beside, check_packed, OLD_FILES, quant_format_of
+from tinychat_core.importers.quantized_source import QuantizedSource, TensorFile
+from tinychat_core.importers.source import Source, SourceModel
 from tinychat_core.importers.source_files import read_json
 from tinychat_core.importers.weight_files import check_directory, weight_files
 from tinychat_core.regular_file import check_regular, read_file
@@ -36,55 +36,55 @@ from tinychat_core.text.tokenizer_files import tokenizer_name, without_tokenizer
 _log = logging.getLogger(__name__)
 
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
-# Small files that go along, untouched, where they are there.
+# Small files that are copied unchanged where they exist.
 _OPTIONS = 'tokenizer_config.json'
 _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', _OPTIONS, 'chat_template.jinja',
           'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
 
 
-def open_model(directory: Path, packed: Path | None = None) -> Opened:
+def open_model(directory: Path, packed: Path | None = None) -> SourceModel:
     """
-    Return the model of a directory; TinyChatError where a file is missing, damaged or not served.
+    Return the model of a directory; TinyChatError where a file is missing, damaged or not supported.
 
-    `packed`: a .pt file of llm-awq, which has the weights instead.
+    `packed`: a .pt file of llm-awq to take the weights from.
     """
     check_directory(directory)
-    config = read_json(directory, 'config.json')
-    options = _quantization(directory, config)
-    packing = None if options is None else packing_of(options, str(directory))
-    family = family_of(config)
-    model = describe(as_read_by_transformers(directory, config))
+    hf_config = read_json(directory, 'config.json')
+    options = _quantization(directory, hf_config)
+    quant_format = None if options is None else quant_format_of(options, str(directory))
+    family = family_of(hf_config)
+    config = model_config(as_read_by_transformers(directory, hf_config))
     if lexists(directory / 'generation_config.json'):
         ends = end_tokens(read_json(directory, 'generation_config.json').get('eos_token_id'))
         if ends:
-            model['eos_token_ids'] = ends
-    check_config(directory, config)
+            config = config.replace(eos_token_ids=ends)
+    check_config(directory, hf_config)
     files = _small_files(directory)
     files_of_weights: list[TensorFile]
     if packed is None:
-        shards = weight_files(directory, {**config, 'quantization_config': options})
+        shards = weight_files(directory, {**hf_config, 'quantization_config': options})
         files_of_weights = [ShardFile(path, advice='get the file again') for path in shards]
     else:
         check_regular(packed)
-        shards, packing = [packed], packing if isinstance(packing, autoawq.Awq) else autoawq.Awq()
+        shards, quant_format = [packed], quant_format if isinstance(quant_format, autoawq.Awq) else autoawq.Awq()
         files_of_weights = [PtFile(packed)]
     sizes = [f'{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}' for path in shards]
     identity = {'directory': directory.resolve().name, 'shards': checksum('\n'.join(sizes).encode())}
     plain = HuggingFaceSource(directory, files_of_weights)
-    if packing is None:
+    if quant_format is None:
         check_packed(directory, plain.names)
-    source: Source = plain if packing is None else PackedSource(plain, packing)
-    names = in_file(family.names(Config(config)), source.names)
+    source: Source = plain if quant_format is None else QuantizedSource(plain, quant_format)
+    names = in_file(family.names(HfConfig(hf_config)), source.names)
     embedding, head = names['embedding'], names.get('head')
-    if model['tied_head'] and isinstance(embedding, str) and isinstance(head, str):
-        model['tied_head'] = not own_head(directory, source, embedding, head)
-    check_biases(directory, source, config)
-    return Opened(source=source, family=family, names=names, model=model, files=files, identity=identity,
-                  name=f'{config.get("_name_or_path", "")} {directory.resolve().name}')
+    if config.tied_head and isinstance(embedding, str) and isinstance(head, str):
+        config = config.replace(tied_head=not own_head(directory, source, embedding, head))
+    check_biases(directory, source, hf_config)
+    return SourceModel(source=source, family=family, names=names, config=config, files=files, identity=identity,
+                       name=f'{hf_config.get("_name_or_path", "")} {directory.resolve().name}')
 
 
 def _small_files(directory: Path) -> dict[str, bytes]:
-    """Return the files that go along, the tokenizer's and the chat template's under their usual names."""
+    """Return the files to copy, the tokenizer and the chat template under their usual names."""
     options = read_json(directory, _OPTIONS) if lexists(directory / _OPTIONS) else {}
     vocabulary = tokenizer_name(options, directory)
     if not (directory / vocabulary).exists():
@@ -100,7 +100,7 @@ def _small_files(directory: Path) -> dict[str, bytes]:
 
 
 def _quantization(directory: Path, config: dict[str, Any]) -> Any:
-    """Return how matrices are packed, or None; the options that say so are taken out of the configuration."""
+    """Remove the quantization options from the configuration and return them; None where there are none."""
     found = config.pop('quantization_config', None) or config.pop('compression_config', None)
     for name, method in OLD_FILES.items():
         if lexists(directory / name):
@@ -110,10 +110,10 @@ def _quantization(directory: Path, config: dict[str, Any]) -> Any:
 
 def in_file(names: Names, found: Collection[str]) -> Names:
     """
-    Return a family's names as they begin in this file.
+    Return a family's names with the prefix that they have in this file.
 
-    The text part of a model that also sees images has a beginning more, and a model that was saved without its
-    head (or in its makers' own format) has one less.
+    The text part of a vision-language model has an additional prefix; a model that was saved without its head lacks
+    one.
     """
     embedding = names['embedding']
     assert isinstance(embedding, str)
@@ -133,27 +133,27 @@ def in_file(names: Names, found: Collection[str]) -> Names:
 
 
 def _alike(name: str, first: TensorFile, second: TensorFile) -> bool:
-    """Return whether a tensor is the same in two files."""
+    """Return whether two files store the same values under a name."""
     return first is second or (first.dtype(name) == second.dtype(name) and first.shapes[name] == second.shapes[name]
                                and np.array_equal(first.array(name), second.array(name)))
 
 
 class HuggingFaceSource:
-    """The tensors of all shards."""
+    """The tensors of all files."""
 
     def __init__(self, directory: Path, files: Sequence[TensorFile]) -> None:
-        """Hold the files."""
+        """Index the tensors of the files; TinyChatError where two files differ in one."""
         self._directory = directory
         self.files: dict[str, TensorFile] = {}
         for file in files:
             for name in file.shapes:
                 if not _alike(name, self.files.setdefault(name, file), file):
-                    raise TinyChatError(f'{directory}: two of its files have the tensor {name}, and not the same one')
-        self._narrowed = False  # a warning has said it
+                    raise TinyChatError(f'{directory}: two of its files have different tensors named {name}')
+        self._narrowed = False  # the warning has been logged
 
     @property
     def label(self) -> str:
-        """The directory."""
+        """Path of the directory."""
         return str(self._directory)
 
     @property
@@ -166,7 +166,7 @@ class HuggingFaceSource:
         return self.files[name].shapes[name]
 
     def matrix(self, name: str) -> Linear:
-        """Return a matrix of F16, BF16, F32 or F64 (as f32); UnsupportedModelError names any other type."""
+        """Return an F16, BF16, F32 or F64 matrix (F64 as f32); UnsupportedModelError for any other type."""
         array, format_ = self._array(name)
         rows, cols = array.shape
         return Linear(format_, rows, cols, 0, None, array)
@@ -182,7 +182,7 @@ class HuggingFaceSource:
         return values
 
     def forget(self) -> None:
-        """Let go of the pages that were read."""
+        """Release the pages that were read."""
         for file in set(self.files.values()):
             if isinstance(file, ShardFile):
                 file.mapping.madvise(mmap.MADV_DONTNEED)
@@ -199,9 +199,9 @@ class HuggingFaceSource:
         return array, _FORMATS[kind]
 
     def _in_float32(self, array: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        with np.errstate(over='ignore'):  # what becomes infinite is refused
+        with np.errstate(over='ignore'):  # infinities are refused later
             narrow = array.astype(np.float32)
         if not self._narrowed and not np.array_equal(narrow, array, equal_nan=True):
             self._narrowed = True
-            _log.warning('%s: what is F64 is rounded to F32', self.label)
+            _log.warning('%s: F64 is rounded to F32', self.label)
         return narrow

@@ -1,45 +1,42 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a source's tensors to the parts of a checkpoint, as the family says; for every kind of source."""
+"""Converts the tensors of any source into the parts of a checkpoint, as the family declares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import logging
-from typing import Any
 
 import numpy as np
 
 from tinychat_core.checkpoint.linear import Linear, stack
+from tinychat_core.checkpoint.tensor_names import is_norm, shape_of
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.families.family import Family, Names
-from tinychat_core.families.tensors import is_norm, shape_of
 from tinychat_core.importers.rtn import eight_bits
-from tinychat_core.importers.source import Source
+from tinychat_core.importers.source import SourceModel
 
 _log = logging.getLogger(__name__)
 
 _READ_BY_ROW = ('embedding', 'positions')
 
-# What becomes of a matrix, by our name: quantized, rounded, or left as it is.
+# Converts a matrix, given its name: quantizes it, rounds it or returns it unchanged.
 Convert = Callable[[str, Linear], Linear]
 
 
-class Assembly:
-    """The plan of an import; `parts` are to be written in order."""
+class ImportPlan:
+    """The parts of a checkpoint, to be written in order: the embedding, each decoder layer, norm and head."""
 
-    def __init__(self, source: Source, family: Family, names: Names, model: Mapping[str, Any],
-                 convert: Convert) -> None:
-        """Raise UnsupportedModelError where a tensor is missing, has another shape or is left over."""
-        self._source, self._family, self._model, self._convert = source, family, model, convert
-        self._said: set[tuple[str, str]] = set()  # of which matrix which rounding has been told
-        lists = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in names.items()}
+    def __init__(self, model: SourceModel, convert: Convert) -> None:
+        """Match all tensors; UnsupportedModelError where one is missing, unused or of the wrong shape."""
+        self._source, self._family, self._config, self._convert = model.source, model.family, model.config, convert
+        self._said: set[tuple[str, str]] = set()  # (matrix, rounding) of the warnings already logged
+        lists = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in model.names.items()}
         layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
-                   for ours, theirs in lists.items() if '{i}' in ours} for i in range(model['layers'])]
+                   for ours, theirs in lists.items() if '{i}' in ours} for i in range(self._config.layers)]
         ends = {ours: theirs for ours, theirs in lists.items() if '{i}' not in ours}
         self._head = ends.get('head', ('',))[0]
-        tied = ends.pop('head', ()) if model['tied_head'] else ()
+        tied = ends.pop('head', ()) if self._config.tied_head else ()
         first: dict[str, tuple[str, ...]] = {
             ours: ends.pop(ours) for ours in ('embedding', 'project_in', 'positions') if ours in ends}
         self._parts: list[dict[str, tuple[str, ...]]] = [first, *layers, ends]
@@ -47,7 +44,7 @@ class Assembly:
 
     @property
     def parts(self) -> list[Callable[[], Content]]:
-        """What makes the content of each part: embedding; one for each decoder layer; norm and head."""
+        """Functions that return the content of each part."""
         def content(tensors: Mapping[str, tuple[str, ...]]) -> Callable[[], Content]:
             return lambda: {name: tensor for ours, theirs in tensors.items()
                             for name, tensor in self._tensors(ours, theirs).items()}
@@ -60,7 +57,7 @@ class Assembly:
             for ours, theirs in tensors.items():
                 shapes = [self._shape_of(f'{name}.weight') for name in theirs]
                 found = (sum(shape[0] for shape in shapes), *shapes[0][1:])
-                wanted = shape_of(ours, self._model)
+                wanted = shape_of(ours, self._config)
                 if found != wanted or len({shape[1:] for shape in shapes}) > 1:
                     raise UnsupportedModelError(f'{self._source.label}: {" + ".join(theirs)} has the shape '
                                                 f'{list(found)} instead of {list(wanted)}')
@@ -71,11 +68,11 @@ class Assembly:
                                                     f'{list(shape[:1])}')
                 left -= {f'{name}.{part}' for name in theirs for part in ('weight', 'bias')}
         if any(name.startswith(self._family.left_out) for name in left):
-            _log.warning('%s: the part that sees images is left out; text is all that is served', self._source.label)
+            _log.warning('%s: the vision part is left out; only text is supported', self._source.label)
         for name in sorted(left):
             if not name.endswith(self._family.ignored) and not name.startswith(self._family.left_out):
                 raise UnsupportedModelError(f'{self._source.label} has the tensor {name}, which the family '
-                                            f"'{self._family.name}' has no place for")
+                                            f"'{self._family.name}' does not use")
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         if name not in self._source.names:
@@ -88,7 +85,7 @@ class Assembly:
         return shape
 
     def _tensors(self, ours: str, theirs: tuple[str, ...]) -> Content:
-        """Return a matrix or a norm of ours, with its bias where there is one."""
+        """Return a matrix or norm, with its bias if it has one."""
         source = self._source
         biases = [name + '.bias' for name in theirs if f'{name}.bias' in source.names]
         if biases and len(biases) != len(theirs):
@@ -104,19 +101,19 @@ class Assembly:
         kind = ours.rpartition('.')[2], rounded
         if rounded and kind not in self._said:
             self._said.add(kind)
-            _log.warning('%s: %s, in other layers as well', ours, rounded)
+            _log.warning('%s: %s, also in other layers', ours, rounded)
         if matrix.order is not None and ours in _READ_BY_ROW:
-            raise UnsupportedModelError(f'{source.label}: {theirs[0]} is ordered by activation (desc_act), which an '
-                                        'embedding cannot be')
+            raise UnsupportedModelError(f'{source.label}: {theirs[0]} is ordered by activation (desc_act), which is '
+                                        'not supported for an embedding')
         order = self._family.row_order.get(ours.rpartition('.')[2])
         if order is not None:
-            rows = order(self._model)
+            rows = order(self._config)
             matrix, bias = matrix.take(rows), {name: values[rows] for name, values in bias.items()}
         return {ours: self._convert(ours, matrix), **bias}
 
 
 def _stacked(matrices: list[Linear]) -> tuple[Linear, str]:
-    """Return all rows as one matrix, and '' or what is to be said where they are rounded to a finer format."""
+    """Stack the matrices; also return '', or a warning where they are rounded to a common format."""
     try:
         return stack(matrices), ''
     except ValueError:
@@ -126,7 +123,7 @@ def _stacked(matrices: list[Linear]) -> tuple[Linear, str]:
     plain = Linear('f32', values.shape[0], values.shape[1], 0, None, values)
     quantized = [matrix.scales is not None for matrix in matrices]
     if not any(quantized):
-        return plain, ''  # who converts it says what that rounds
+        return plain, ''  # the conversion logs what it rounds
     if not all(quantized) or plain.cols % 32:
-        return plain.in_16_bits(), 'only a part is quantized; all of it is rounded to 16 bits'
-    return eight_bits(values, 32), 'its parts are quantized differently; all of it is rounded to eight bits'
+        return plain.in_16_bits(), 'only a part of it is quantized; all of it is stored in 16 bits'
+    return eight_bits(values, 32), 'its parts are quantized differently; all of it is rounded to 8 bits'

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tinychat_core.checkpoint.input_order import InputOrder
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.importers.column_groups import ColumnGroups
-from tinychat_core.importers.packed_source import Parts, Values
+from tinychat_core.importers.quantized_source import QuantizedTensors, Values
 
 Array = npt.NDArray[Any]
 
@@ -31,36 +31,38 @@ def unpacked(words: Array, bits: int, order: Sequence[int] | None = None) -> npt
     return numbers.reshape(len(words), -1, len(order))[..., np.argsort(order)].reshape(len(words), -1)
 
 
-def four_bits(parts: Parts, q: Array, scales: Values, zeros: Array, groups: ColumnGroups) -> Linear:
+def four_bits(tensors: QuantizedTensors, q: Array, scales: Values, zeros: Array, groups: ColumnGroups) -> Linear:
     """Return w4z: s * (q - z) of q [rows, cols], scales and zeros [rows, the source's groups], all 0 to 15."""
-    return _grouped('w4z', q, _halves(parts, scales), groups, zeros=zeros)
+    return _grouped('w4z', q, _halves(tensors, scales), groups, zeros=zeros)
 
 
-def four_bits_and_minimum(parts: Parts, q: Array, scales: Values, mins: Values, groups: ColumnGroups) -> Linear:
+def four_bits_and_minimum(tensors: QuantizedTensors, q: Array, scales: Values, mins: Values,
+                          groups: ColumnGroups) -> Linear:
     """Return w4m: s * q + m of q [rows, cols], scales and minima [rows, the source's groups]."""
-    return _grouped('w4m', q, _halves(parts, scales), groups, mins=_halves(parts, mins))
+    return _grouped('w4m', q, _halves(tensors, scales), groups, mins=_halves(tensors, mins))
 
 
-def eight_bits(parts: Parts, q: Array, scales: Values, zeros: Array | None, groups: ColumnGroups) -> Linear:
+def eight_bits(tensors: QuantizedTensors, q: Array, scales: Values, zeros: Array | None,
+               groups: ColumnGroups) -> Linear:
     """
     Return w8g, or w8c where a row has one scale: s * (q - z) of q [rows, cols], scales and zeros [rows, groups].
 
     Raises UnsupportedModelError where q - z needs more than eight bits.
     """
     if zeros is not None:
-        q = _signed(parts, q, zeros, groups)
+        q = _signed(tensors, q, zeros, groups)
     if scales.shape[1] == 1:
         return Linear('w8c', q.shape[0], q.shape[1], 0, None, q, np.ascontiguousarray(scales))
-    return _grouped('w8g', q, _halves(parts, scales), groups)
+    return _grouped('w8g', q, _halves(tensors, scales), groups)
 
 
-def _signed(parts: Parts, q: Array, zeros: Array, groups: ColumnGroups) -> npt.NDArray[np.int8]:
+def _signed(tensors: QuantizedTensors, q: Array, zeros: Array, groups: ColumnGroups) -> npt.NDArray[np.int8]:
     spread = np.repeat(zeros.astype(np.int16)[:, groups.source], groups.size, axis=1)
     if groups.order is not None:
         spread = spread[:, np.argsort(groups.order)]
     difference = q.astype(np.int16) - spread
     if difference.min() < -128 or difference.max() > 127:
-        raise parts.unsupported('has 8 bits with zero points; 8 bits are supported where they are symmetric')
+        raise tensors.unsupported('has 8 bits with zero points; 8 bits are supported where they are symmetric')
     return difference.astype(np.int8)
 
 
@@ -77,12 +79,12 @@ def _grouped(format_: str, q: Array, scales: Array, groups: ColumnGroups, *, zer
                   order)
 
 
-def _halves(parts: Parts, values: Values) -> npt.NDArray[np.float16]:
+def _halves(tensors: QuantizedTensors, values: Values) -> npt.NDArray[np.float16]:
     """Return the values as fp16, as they are stored; those that are finer than fp16 are rounded, which is said."""
     with np.errstate(over='ignore'):
         halves = values.astype(np.float16)
     if not np.isfinite(halves).all():
-        raise parts.unsupported('has scales or minima beyond the range of fp16')
+        raise tensors.unsupported('has scales or minima beyond the range of fp16')
     if not np.array_equal(halves.astype(np.float32), values):
-        parts.say('its scales are finer than fp16, and rounded to it')
+        tensors.say('its scales are finer than fp16, and rounded to it')
     return halves

@@ -12,20 +12,20 @@ from typing import Any
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.importers import auto_round, autoawq, compressed_tensors, gptq
 from tinychat_core.importers.options import bare, Options
-from tinychat_core.importers.packed_source import Packing
+from tinychat_core.importers.quantized_source import QuantFormat
 
 _log = logging.getLogger(__name__)
 
-_METHODS: Mapping[str, Callable[[Options], Packing]] = {
-    'awq': autoawq.packing, 'gptq': gptq.packing, 'compressed-tensors': compressed_tensors.packing,
-    'auto-round': auto_round.packing}
+_METHODS: Mapping[str, Callable[[Options], QuantFormat]] = {
+    'awq': autoawq.quant_format, 'gptq': gptq.quant_format, 'compressed-tensors': compressed_tensors.quant_format,
+    'auto-round': auto_round.quant_format}
 _OTHER_NAMES = {'intel/auto-round': 'auto-round', 'auto_round': 'auto-round'}
 
 # The file that older tools wrote instead of an entry in config.json, and the method that it stands for.
 OLD_FILES = {'quantize_config.json': 'gptq', 'quant_config.json': 'awq'}
 
 
-def packing_of(config: Any, label: str) -> Packing:
+def quant_format_of(config: Any, label: str) -> QuantFormat:
     """
     Return the packing of a quantization_config; UnsupportedModelError where it is none of ours.
 

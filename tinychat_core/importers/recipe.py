@@ -1,17 +1,16 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of each matrix of a model that is imported."""
+"""The format in which each matrix of an imported model is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 import logging
-from typing import Any
 
 import numpy as np
 
 from tinychat_core.checkpoint.linear import Linear, stack
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.errors import InvalidParameterError, TinyChatError
 from tinychat_core.importers.rtn import eight_bits, four_bits
 
@@ -19,9 +18,9 @@ _log = logging.getLogger(__name__)
 
 GROUP_SIZES = (32, 64, 128)
 _EIGHT_BIT_GROUP = 32
-_CHUNK = 1 << 22  # numbers that are there in float32 at once
+_CHUNK = 1 << 22  # elements converted to float32 at a time
 
-# The first and the last matrices see every token as it is: they keep eight bits. Positions are few, and keep all.
+# Rounding the first and last matrices costs the most accuracy: they get 8 bits. Positions are small and keep 16.
 _EIGHT_BITS = ('embedding', 'project_in', 'project_out', 'head')
 _KEPT = ('positions',)
 
@@ -29,26 +28,26 @@ _KEPT = ('positions',)
 @dataclass(frozen=True)
 class Recipe:
     """
-    W4 and W8 round to the nearest, W16 to fp16 (bf16 where that is what the numbers are).
+    W4 and W8 round to nearest, W16 to fp16, or to bf16 where that is exact.
 
-    `weights` None keeps every matrix as it is; float32, for which there is no format, becomes 16 bits, and the first
-    matrix that this rounds is named in a warning.
+    `weights` None keeps every matrix in its format. float32, which has no format, becomes 16 bits; a warning names the
+    first matrix that this rounds.
     """
 
     weights: str | None = None
     group_size: int = 128
     _rounded_to_16: set[str] = field(default_factory=set, compare=False, repr=False)
 
-    def check(self, model: Mapping[str, Any]) -> None:
-        """Raise InvalidParameterError where the group size does not divide every width of the model."""
+    def check(self, model: ModelConfig) -> None:
+        """Raise InvalidParameterError where the group size does not divide all widths of the model."""
         if self.weights not in ('W4', 'W8'):
             return
-        edge = model.get('embedding_size', _EIGHT_BIT_GROUP)
+        edge = model.embedding_size or _EIGHT_BIT_GROUP
         if edge % _EIGHT_BIT_GROUP:
             raise InvalidParameterError(f'a group size of {_EIGHT_BIT_GROUP} does not divide an embedding of {edge} '
                                         'numbers: use --weights W16')
         size = self.group_size if self.weights == 'W4' else _EIGHT_BIT_GROUP
-        widths = {model['hidden_size'], model['heads'] * model['head_dim'], model['intermediate_size']}
+        widths = {model.hidden_size, model.attention_width, model.intermediate_size}
         wrong = sorted(width for width in widths if width % size)
         if wrong:
             fitting = [str(other) for other in GROUP_SIZES if not any(width % other for width in widths)]
@@ -56,7 +55,7 @@ class Recipe:
             raise InvalidParameterError(f'a group size of {size} does not divide a width of {wrong[0]}: {fit}')
 
     def __call__(self, name: str, matrix: Linear) -> Linear:
-        """Return the unpacked matrix as it will be stored; TinyChatError names one that is not finite."""
+        """Return the unpacked matrix in its final format; TinyChatError where it contains NaN or infinity."""
         if self.weights is None:
             return self._kept(name, matrix)
         if matrix.format in ('f16', 'bf16') and (self.weights == 'W16' or name in _KEPT):
@@ -66,7 +65,7 @@ class Recipe:
             plain = _as_float32(matrix)
             check_finite(name, plain)
             return plain.in_16_bits()
-        # A few rows at a time: an embedding in float32 can be larger than all the rest of the model in four bits.
+        # A few rows at a time: an embedding in float32 can be larger than the rest of the model in 4 bits.
         step = max(1, _CHUNK // matrix.cols)
         return stack([self._rounded(name, _as_float32(matrix.take(np.arange(first, min(first + step, matrix.rows)))))
                       for first in range(0, matrix.rows, step)])
@@ -78,7 +77,7 @@ class Recipe:
         narrow = matrix.in_16_bits()
         if not self._rounded_to_16 and not np.array_equal(narrow.dequantized(), matrix.weight):
             self._rounded_to_16.add(name)
-            _log.warning('%s is float32, and rounded to 16 bits, as is all else that is float32', name)
+            _log.warning('%s is float32 and rounded to 16 bits, like all other float32 tensors', name)
         return narrow
 
     def _rounded(self, name: str, plain: Linear) -> Linear:

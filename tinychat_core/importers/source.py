@@ -1,26 +1,27 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an importer reads from, whatever the files are."""
+"""The interface of everything that a model can be imported from."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.families.family import Family, Names
 
 
 class Source(Protocol):
-    """Tensors by name, each read when it is asked for; errors are a TinyChatError that names the file."""
+    """Tensors by name, each read on demand; errors are a TinyChatError that names the file."""
 
     @property
     def label(self) -> str:
-        """What to call it in a message."""
+        """Name of the source in messages."""
 
     @property
     def names(self) -> Collection[str]:
@@ -36,22 +37,22 @@ class Source(Protocol):
         """Return a vector of numbers."""
 
     def forget(self) -> None:
-        """Let go of the memory of what was read so far; it is read again on demand."""
+        """Release the memory of the tensors that were read; they are read again on demand."""
 
 
 @dataclass(frozen=True)
-class Opened:
+class SourceModel:
     """
     A model that can be imported.
 
-    `names` are the source's for our tensors, `model` is the description, `files` are the small ones by name.
-    `identity` tells this source from another one. `name` is what the model was published as, as far as it is known.
+    `names` maps our tensor names to the source's; `files` are the small files by name. `identity` distinguishes this
+    source from others. `name` is the name under which the model was published, as far as it is known.
     """
 
     source: Source
     family: Family
     names: Names
-    model: dict[str, Any]
+    config: ModelConfig
     files: Mapping[str, bytes]
     identity: Mapping[str, str]
     name: str

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A check that goes on while its subject is already in use, and whose end is waited for before anything comes out."""
+"""A check that runs while the checked files are already in use; results wait until it has finished."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Progress = Callable[[float], None]
 
 
 class Stopped(Exception):
-    """Nobody waits for the check any more."""
+    """The check was stopped."""
 
 
 class BackgroundCheck:
-    """A thread that runs a check; what the check raises is raised by every `result`."""
+    """Runs a check in a thread; `result` raises what the check raised."""
 
     def __init__(self, check: Callable[[Progress], None], progress: Progress) -> None:
-        """Begin; `check` is given what it has to tell its progress to, `progress` hears it in the thread."""
+        """Start `check`, which receives a function to report its progress; that calls `progress` in the thread."""
         self._stop = Event()
         self._future: Future[None] = Future()
 
@@ -31,7 +31,7 @@ class BackgroundCheck:
         def run() -> None:
             try:
                 check(report)
-            except BaseException as error:  # raised again where the result is asked for
+            except BaseException as error:  # raised again by `result`
                 self._future.set_exception(error)
             else:
                 self._future.set_result(None)
@@ -40,10 +40,10 @@ class BackgroundCheck:
         self._thread.start()
 
     def result(self) -> None:
-        """Wait for the end, and raise what the check raised."""
+        """Wait for the check to finish, and raise what it raised."""
         self._future.result()
 
     def stop(self) -> None:
-        """End the check at the next progress that it tells, and wait for that."""
+        """Stop the check at its next progress report, and wait for it to stop."""
         self._stop.set()
         self._thread.join()

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the system is asked for about the pages of a mapped file; what it does not know, it does without."""
+"""Requests to the system about the pages of a mapped file; an older system ignores what it does not support."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def prefer_huge(mapping: mmap.mmap) -> None:
     """
-    Ask for pages of 2 MiB, before the first is read: a core that streams weights finds its way through fewer of them.
+    Ask for pages of 2 MiB before the file is read: a core that streams weights has fewer TLB misses with them.
 
-    Linux reads a file so since 5.18, where the file system can (ext4: 6.16); what the page cache already holds stays as
-    it is.
+    Linux supports this since 5.18 if the file system does (ext4: 6.16). Pages that are cached already stay small.
     """
     with suppress(OSError):  # a kernel without huge pages
         mapping.madvise(mmap.MADV_HUGEPAGE)
@@ -28,16 +27,16 @@ def prefer_huge(mapping: mmap.mmap) -> None:
 
 def read_ahead(mapping: mmap.mmap, offset: int, size: int) -> None:
     """
-    Bring a part of the file into memory, in the pages that were asked for; returns when it is there.
+    Read a part of the file into memory, using the requested page size, and wait for it.
 
-    Other threads go on meanwhile. An older system only begins to read, in small pages.
+    Releases the GIL. An older system only starts the read, with small pages.
     """
     if _LIBC.madvise(_address(mapping, offset), ctypes.c_size_t(size), _POPULATE_READ) != 0:
         mapping.madvise(mmap.MADV_WILLNEED, offset, size)
 
 
 def lock_pages(mapping: mmap.mmap) -> str:
-    """Keep the pages in memory (mlock) and return '', or why that is not allowed."""
+    """Lock the pages in memory (mlock); return '', or the reason where that is not allowed."""
     if _LIBC.mlock(_address(mapping, 0), ctypes.c_size_t(len(mapping))) == 0:
         return ''
     return f'{os.strerror(ctypes.get_errno())} (RLIMIT_MEMLOCK, `ulimit -l`, must be as large as the model)'

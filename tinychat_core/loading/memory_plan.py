@@ -1,31 +1,30 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a model will take, known before anything of it is read, and what would make it fit."""
+"""How much memory a model needs, computed before its weights are read, and what would make it fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.errors import DoesNotFitError, InvalidParameterError
 from tinychat_core.precision import choose_precision
 
-KV_CACHES = ('auto', 'int8')  # auto: 16 bits, but fp32 where the CPU promises what fp32 gives
-KEY_GROUP = 32                # channels of a key that share a scale, in int8
-_PASS_ROWS = {'cpu': 256, 'cuda': 512}  # tokens whose activations a backend keeps: its kMaxRows
-_CUDA_LOGIT_ROWS = 16         # tokens whose logits the CUDA backend keeps: its kLogitRows
-_SHORTEST = 128               # a context that was not asked for is at least so long
+KV_CACHES = ('auto', 'int8')  # auto: 16 bits, or fp32 where the precision promises the results of fp32 on the CPU
+KEY_GROUP = 32                # channels of an int8 key that share a scale: kKeyGroup in csrc
+_PASS_TOKENS = {'cpu': 256, 'cuda': 512}  # tokens in a forward pass: a backend's kMaxRows
+_CUDA_LOGIT_TOKENS = 16       # tokens whose logits the CUDA backend computes at a time: its kLogitRows
+_SHORTEST = 128               # positions; a context that nobody asked for is not cut below this
 
 
 @dataclass(frozen=True)
 class Request:
     """
-    What is asked of an engine, as far as it decides its memory.
+    The settings of an engine that decide how much memory it needs.
 
-    `precision` None is what the engine takes for the weights; `caches`: KV caches that will be used at once;
-    `backend`: cpu or cuda.
+    `precision` None is the engine's default for the weights; `caches`: KV caches in use at the same time; `backend`:
+    cpu or cuda.
     """
 
     precision: str | None = None
@@ -36,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes of each part; `kv_cache_bytes` of all `caches`, of which each has `max_seq_len` positions."""
+    """Bytes by use; `kv_cache_bytes` is for all `caches`, each with `max_seq_len` positions."""
 
     max_seq_len: int
     weights_bytes: int
@@ -46,11 +45,11 @@ class MemoryPlan:
 
     @property
     def total_bytes(self) -> int:
-        """All of it."""
+        """Bytes of the whole model."""
         return self.weights_bytes + self.kv_cache_bytes + self.buffers_bytes
 
     def __str__(self) -> str:
-        """Return it as one line for a log."""
+        """Return one line for the log."""
         caches = 'KV cache' if self.caches == 1 else f'{self.caches} KV caches'
         return (f'weights {_mib(self.weights_bytes)}, {caches} {_mib(self.kv_cache_bytes)} for {self.max_seq_len} '
                 f'positions, buffers {_mib(self.buffers_bytes)}: {_mib(self.total_bytes)}')
@@ -58,32 +57,33 @@ class MemoryPlan:
 
 def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = Request()) -> MemoryPlan:
     """
-    Return the plan; `max_seq_len` None is the model's context.
+    Return the plan; `max_seq_len` None is the model's context length.
 
-    Raises InvalidParameterError for more than the context, or what the weights or the cache do not have.
+    Raises InvalidParameterError for a longer context, a precision that the weights do not have or an unknown cache
+    type.
     """
-    limit: int = manifest.model['context_length']
+    limit = manifest.model.context_length
     if max_seq_len is not None and not 1 <= max_seq_len <= limit:
         raise InvalidParameterError(f"max_seq_len must be 1 .. {limit} (the model's context length), "
                                     f'not {max_seq_len}')
     positions = max_seq_len or limit
-    return MemoryPlan(positions, manifest.weights_bytes,
-                      request.caches * positions * position_bytes(manifest.model, _numbers(manifest, request)),
+    position = position_bytes(manifest.model, _requested_cache_type(manifest, request))
+    return MemoryPlan(positions, manifest.weights_bytes, request.caches * positions * position,
                       _buffers_bytes(manifest, request.backend), request.caches)
 
 
 def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
-    """Return the positions that `memory` bytes have room for beside the weights, within the context."""
+    """Return how many positions fit into `memory` bytes with the weights, up to the model's context length."""
     left = memory - manifest.weights_bytes - _buffers_bytes(manifest, request.backend)
-    position = request.caches * position_bytes(manifest.model, _numbers(manifest, request))
-    return int(max(0, min(left // position, manifest.model['context_length'])))
+    position = request.caches * position_bytes(manifest.model, _requested_cache_type(manifest, request))
+    return max(0, min(left // position, manifest.model.context_length))
 
 
 def fitting_plan(manifest: Manifest, memory: int, max_seq_len: int = 0, request: Request = Request()) -> MemoryPlan:
     """
-    Return the plan for `max_seq_len` positions, 0: for as many as fit, where `memory` bytes are enough for it.
+    Return the plan for `max_seq_len` positions (0: as many as fit) if it fits into `memory` bytes.
 
-    Raises DoesNotFitError, whose one line says what would make it fit, and as `plan`.
+    Raises DoesNotFitError, whose message says what would make it fit, and the errors of `plan`.
     """
     needs = plan(manifest, max_seq_len or None, request)
     if not max_seq_len:
@@ -98,7 +98,7 @@ def fitting_plan(manifest: Manifest, memory: int, max_seq_len: int = 0, request:
 
 
 def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request = Request()) -> str:
-    """Return what would make it fit, as the end of a sentence; each remedy is enough by itself."""
+    """Return what would make the model fit, as the end of a sentence; each remedy suffices by itself."""
     def fits(other: Request, checkpoint: Manifest = manifest) -> bool:
         return plan(checkpoint, max_seq_len, other).total_bytes <= memory
 
@@ -119,22 +119,21 @@ def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request =
     return f'it would fit with {" or ".join(remedies)}' if remedies else 'use a smaller model'
 
 
-def position_bytes(model: Mapping[str, Any], numbers: str) -> int:
-    """Return the bytes of keys and values of a position in all layers, as fp32, bf16, fp16 or int8 with its scales."""
-    dim: int = model['head_dim']
+def position_bytes(model: ModelConfig, cache_type: str) -> int:
+    """Return the bytes of one position's keys and values in all layers; `cache_type`: fp32, bf16, fp16 or int8."""
+    dim = model.head_dim
     scales = 2 * (-(-dim // KEY_GROUP) + 1)
     head = {'fp32': 8 * dim, 'bf16': 4 * dim, 'fp16': 4 * dim, 'int8': 2 * dim + scales}
-    return int(model['layers'] * model['kv_heads'] * head[numbers])
+    return model.layers * model.kv_heads * head[cache_type]
 
 
-def _numbers(manifest: Manifest, request: Request) -> str:
-    """Return what the cache holds."""
+def _requested_cache_type(manifest: Manifest, request: Request) -> str:
     _, activations = choose_precision(request.precision, manifest.weights, request.backend)
-    return cache_numbers(request.kv_cache, activations == 'float', request.backend)
+    return kv_cache_type(request.kv_cache, activations == 'float', request.backend)
 
 
-def cache_numbers(kv_cache: str, float_activations: bool, backend: str) -> str:
-    """Return fp32, bf16, fp16 or int8: what a KV cache holds. InvalidParameterError for one that there is not."""
+def kv_cache_type(kv_cache: str, float_activations: bool, backend: str) -> str:
+    """Return the element type of a KV cache: fp32, bf16, fp16 or int8. InvalidParameterError for an unknown option."""
     if kv_cache not in KV_CACHES:
         raise InvalidParameterError(f"there is no kv_cache '{kv_cache}'; use {' or '.join(KV_CACHES)}")
     if kv_cache == 'int8':
@@ -145,7 +144,7 @@ def cache_numbers(kv_cache: str, float_activations: bool, backend: str) -> str:
 
 
 def _in_four_bits(manifest: Manifest) -> Manifest:
-    """Return what the checkpoint would be with the decoder layers' weights in 4 bits, in large groups."""
+    """Return the manifest that the checkpoint would have with 4-bit decoder layers in groups of 128."""
     def smaller(entry: TensorEntry) -> TensorEntry:
         fits = entry.format != 'f32' and entry.cols % 128 == 0
         return replace(entry, format='w4z', group_size=128, layout='r16k4') if fits else entry
@@ -155,22 +154,22 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
 
 
 def _buffers_bytes(manifest: Manifest, backend: str) -> int:
-    """Return the bytes of the activations of a chunk of a prompt, fp32 (CUDA: some in 16 bits), and of the logits."""
+    """Return the bytes of one forward pass's activations, fp32 (CUDA: some in 16 bits), and of the logits."""
     model = manifest.model
-    hidden, inner = max(model['hidden_size'], model.get('embedding_size', 0)), model['intermediate_size']
-    attention = model['heads'] * model['head_dim']
-    qkv = attention + 2 * model['kv_heads'] * model['head_dim']
+    hidden, inner = max(model.hidden_size, model.embedding_width), model.intermediate_size
+    attention = model.attention_width
+    qkv = attention + 2 * model.kv_width
     if backend == 'cpu':
-        row, logits = 4 * (3 * hidden + qkv + attention + 3 * inner), model['vocab_size']
+        token, logits = 4 * (3 * hidden + qkv + attention + 3 * inner), model.vocab_size
     else:
-        row, logits = 10 * hidden + 4 * qkv + 2 * attention + 2 * inner, _CUDA_LOGIT_ROWS * model['vocab_size']
+        token, logits = 10 * hidden + 4 * qkv + 2 * attention + 2 * inner, _CUDA_LOGIT_TOKENS * model.vocab_size
     orders = [entry.cols for name, entry in manifest.tensors.items() if name.endswith('.input_order')]
     widest = max(hidden, inner, attention)
-    if orders:  # an input is put into a matrix's own order
-        row += (4 if backend == 'cpu' else 2) * widest
-    if any(cols > 1 + widest for cols in orders):  # gate and up, or q, k and v, each in an order of its own
-        row += 4 * inner if backend == 'cpu' else 4 * max(qkv, 2 * inner)
-    return int(_PASS_ROWS[backend] * row + 4 * logits)
+    if orders:  # the input is permuted into a matrix's own order
+        token += (4 if backend == 'cpu' else 2) * widest
+    if any(cols > 1 + widest for cols in orders):  # gate and up, or q, k and v, each have their own order
+        token += 4 * inner if backend == 'cpu' else 4 * max(qkv, 2 * inner)
+    return _PASS_TOKENS[backend] * token + 4 * logits
 
 
 def _mib(count: int) -> str:

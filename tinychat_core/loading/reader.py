@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Open a split checkpoint: everything verified, nothing copied."""
+"""Open a split checkpoint: map or copy its shards, and verify them."""
 
 from __future__ import annotations
 
@@ -20,50 +20,49 @@ from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import CheckpointError, InvalidParameterError
 from tinychat_core.loading.background_check import BackgroundCheck
-from tinychat_core.loading.copies import copy_to_device, host_copies, ignored, Progress
-from tinychat_core.loading.load_mode import Device, Placement, Way
+from tinychat_core.loading.copies import copy_to_device, host_copies, ignore_progress, Progress
+from tinychat_core.loading.load_mode import Device, LoadMode, LoadPlan, MAP_IN_PLACE
 from tinychat_core.loading.mapped_pages import lock_pages, prefer_huge
 from tinychat_core.loading.verification import VERIFY, verify_files
 from tinychat_core.regular_file import read_file
-
-MAPPED = Placement(Way.MAPPED, 'read in place')
 
 _LOG = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """An open checkpoint; its arrays are views of the shards in memory and live as long as anyone holds one."""
+    """An open checkpoint; its arrays are views of the shards, which stay in memory as long as a view exists."""
 
-    def __init__(self, path: Path, manifest: Manifest, shards: list[ShardFile], placement: Placement) -> None:
-        """Hold what `open` has found."""
+    def __init__(self, path: Path, manifest: Manifest, shards: list[ShardFile], plan: LoadPlan) -> None:
+        """Take opened shards; use `open`."""
         self.path = path
         self.manifest = manifest
-        self.placement = placement
+        self.plan = plan
         self._shards = shards
-        mapped = placement.way is not Way.STAGED
+        mapped = plan.mode is not LoadMode.STAGED
         self._guards = [MappingGuard(shard.mapping) for shard in shards] if mapped else []
         self._background: BackgroundCheck | None = None
-        self._told = False
+        self._warned = False
         self._verify_copies = True
-        self._progress: Progress = ignored
+        self._progress: Progress = ignore_progress
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: str = 'full', progress: Progress | None = None,
-             *, placement: Placement = MAPPED, early: bool = False, lock: bool = False) -> Checkpoint:
+             *, plan: LoadPlan = MAP_IN_PLACE, early: bool = False, lock: bool = False) -> Checkpoint:
         """
-        Map the shards of the directory `path`, or copy them into memory where the placement says so.
+        Map the shards of the directory `path`, or copy them into host memory, as `plan` says.
 
-        Those that are copied to a device are not read yet, and arrays only say where in the mapping their numbers lie:
-        `place_on` reads and verifies them.
+        Shards for a device are not read yet: arrays only say where in the mapping their numbers are, and
+        `copy_to_device` reads and verifies them.
 
-        `verify`: full compares all checksums, size only sizes; `progress` is told the fraction verified, and may raise
-        to end it. `early`: return while the mapping is still verified; `settle` then tells the end. `lock`: keep the
-        mapping in memory. Raises CheckpointError, naming the file, for whatever is missing, short, damaged or too new.
+        `verify`: full compares all checksums, size only file sizes; `progress` receives the fraction verified and may
+        raise an exception to stop. `early`: return while verification continues; `settle` waits for it. `lock`: keep
+        the mapping in memory. Raises CheckpointError, naming the file, for one that is missing, short, damaged or too
+        new.
         """
         if verify not in VERIFY:
-            raise InvalidParameterError(f"there is no verify '{verify}'; use {' or '.join(VERIFY)}")
+            raise InvalidParameterError(f"verify = '{verify}' is unknown; use {' or '.join(VERIFY)}")
         directory = Path(path)
-        report, device = progress or ignored, placement.device is not Device.CPU
+        report, device = progress or ignore_progress, plan.device is not Device.CPU
         try:
             manifest = Manifest.read(directory)
             for shard in manifest.shards:
@@ -71,17 +70,17 @@ class Checkpoint:
             if verify == 'full':
                 for name, expected in manifest.files.items():
                     _check_small_file(directory / name, expected)
-            if placement.way is Way.STAGED and not device:
-                copies = host_copies(directory, manifest.shards, verify == 'full', placement, report)
-                return cls(directory, manifest, copies, placement)
-            if placement.way is Way.MAPPED:
+            if plan.mode is LoadMode.STAGED and not device:
+                copies = host_copies(directory, manifest.shards, verify == 'full', plan, report)
+                return cls(directory, manifest, copies, plan)
+            if plan.mode is LoadMode.MAPPED:
                 shards = [ShardFile(directory / shard.file, prepare=prefer_huge) for shard in manifest.shards]
             else:
                 shards = [ShardFile(directory / shard.file) for shard in manifest.shards]
-            checkpoint = cls(directory, manifest, shards, placement)
+            checkpoint = cls(directory, manifest, shards, plan)
         except OSError as error:
             raise CheckpointError(f'cannot read {error.filename or directory}: {error.strerror}') from None
-        if placement.way is Way.STAGED:
+        if plan.mode is LoadMode.STAGED:
             checkpoint._verify_copies, checkpoint._progress = verify == 'full', report
             return checkpoint
         if lock:
@@ -90,14 +89,14 @@ class Checkpoint:
             checkpoint._verify(report, early)
         return checkpoint
 
-    def place_on(self, memory: WeightMemory) -> None:
+    def copy_to_device(self, memory: WeightMemory) -> None:
         """
-        Copy the shards to a device; again where that had to be set up anew, which `progress` does not hear of.
+        Copy the shards to a device; called again after a reset of the device, then without reporting progress.
 
-        Raises CheckpointError for what is damaged, cannot be read or has been changed since.
+        Raises CheckpointError for a file that is damaged, unreadable or has been changed since.
         """
-        progress, self._progress = self._progress, ignored
-        copy_to_device(memory, self._shards, self.manifest.shards, self._verify_copies, self.placement, progress)
+        progress, self._progress = self._progress, ignore_progress
+        copy_to_device(memory, self._shards, self.manifest.shards, self._verify_copies, self.plan, progress)
 
     def _verify(self, progress: Progress, early: bool) -> None:
         files = [(file.path, file.mapping, shard.xxh3)
@@ -109,12 +108,12 @@ class Checkpoint:
             self.check()
 
     def settle(self) -> None:
-        """Wait for what `open` left to do; CheckpointError for what it found, each time."""
+        """Wait for the verification that `open` left running; raises its CheckpointError every time."""
         if self._background is not None:
             self._background.result()
 
     def check(self) -> None:
-        """Raise CheckpointError where a page of a mapped file was read that is no longer there; nearly free."""
+        """Raise CheckpointError where a lost page of a mapped file was read; costs almost nothing."""
         self.settle()
         for shard, guard in zip(self._shards, self._guards, strict=False):
             if guard.lost:
@@ -122,9 +121,9 @@ class Checkpoint:
 
     def check_files(self) -> str:
         """
-        Return a warning where a mapped file is another one on the disk by now, or none: what was opened is still whole.
+        Return a warning where a mapped file has been replaced or removed on disk: the mapped one is still intact.
 
-        Raises CheckpointError where one has been written to, or cut short, since it was opened.
+        Raises CheckpointError where a file has been written to or truncated since it was opened.
         """
         warning = ''
         for shard, _ in zip(self._shards, self._guards, strict=False):
@@ -135,7 +134,7 @@ class Checkpoint:
         return warning
 
     def _lock(self) -> None:
-        """Keep the mapping in memory; where the system does not allow that, say so and go on."""
+        """Lock the mapping in memory; log a warning where the system does not allow that."""
         for shard in self._shards:
             reason = lock_pages(shard.mapping)
             if reason:
@@ -143,37 +142,37 @@ class Checkpoint:
                 return
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a vector as a view; CheckpointError where there is none of that name."""
+        """Return a vector as a view; CheckpointError where there is no such vector."""
         entry, shard = self._find(name)
         array = shard.array(name)
         if array.dtype != np.float32 or array.size != entry.cols:
-            raise CheckpointError(f'{shard.path}: {name} is no vector of {entry.cols}; '
+            raise CheckpointError(f'{shard.path}: {name} is not a vector of {entry.cols} numbers; '
                                   'import the model again')
         return array.reshape(-1)
 
     def linear(self, name: str) -> Linear:
         """
-        Return a matrix in the layout that the kernels read; CheckpointError as `array`.
+        Return a matrix in the layout that the kernels read; raises as `array`.
 
-        Its arrays are views of the file. Only where that has another layout they are copies, and the log says so once.
+        Its arrays are views of the file, or copies (with one warning) where the file has another layout.
         """
         linear = self.stored_linear(name)
         wanted = FORMATS[linear.format].layout
-        if linear.layout != wanted and not self._told:
-            self._told = True
-            _LOG.warning('%s has the layout %s; its weights are copied into %s, which takes time and memory',
+        if linear.layout != wanted and not self._warned:
+            self._warned = True
+            _LOG.warning('%s has the layout %s; its weights are converted to %s, which takes time and memory',
                          self.path, linear.layout, wanted)
         return linear.packed(wanted)
 
     def stored_linear(self, name: str) -> Linear:
-        """Return a matrix as views of the file, in the layout that it has there; CheckpointError as `array`."""
+        """Return a matrix as views of the file, in the layout that it is stored in; raises as `array`."""
         entry, shard = self._find(name)
         parts = {}
         expected = stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout)
         for part, (kind, count) in expected.items():
             array = shard.array(f'{name}.{part}')
             if array.dtype != kind or array.size != count:
-                raise CheckpointError(f'{shard.path}: {name}.{part} is not what {entry.format} stores; '
+                raise CheckpointError(f'{shard.path}: {name}.{part} does not fit the format {entry.format}; '
                                       'import the model again')
             parts[part] = array.reshape(-1)
         weight = parts.pop(FORMATS[entry.format].weight_name)
@@ -190,7 +189,7 @@ class Checkpoint:
                                   'import the model again') from None
 
     def close(self) -> None:
-        """Let go of the shards; a mapping ends with the last array that looks into it."""
+        """Release the shards; a mapping is unmapped once its last view is gone."""
         if self._background is not None:
             self._background.stop()
         self._shards, self._guards = [], []

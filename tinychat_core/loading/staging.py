@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Copy a file into a destination through a small ring of buffers, verified on the way.
+Copy a file into a destination through a small ring of buffers, and verify it on the way.
 
-Two chunks are read while another is verified and copied, so the slower of disk and destination sets the
-pace, and beside the destination the ring is all that is needed.
+Two chunks are read while a third is verified and copied, so the slower of disk and destination limits the speed. Only
+the ring is allocated in addition to the destination.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ import numpy as np
 
 from tinychat_core.checkpoint.checksums import damaged, differing
 from tinychat_core.errors import CheckpointError
-from tinychat_core.loading.load_mode import CHUNK, Placement, RING
+from tinychat_core.loading.load_mode import CHUNK, LoadPlan, RING
 
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
-Progress = Callable[[int], None]  # told the bytes of each chunk; may raise to end it
+Progress = Callable[[int], None]  # receives the bytes of each chunk; may raise an exception to stop
 
 
 class Destination(Protocol):
-    """Memory that kernels read: of the host, or (WeightMemory of the native module) of a device."""
+    """Memory that kernels read: host memory, or a device's (WeightMemory of the native module)."""
 
     def buffer(self, size: int) -> memoryview:
-        """Return memory of the host, aligned to a page, that `copy` takes chunks from."""
+        """Return page-aligned host memory that `copy` accepts chunks from."""
 
     def copy(self, handle: Any, offset: int, chunk: memoryview) -> None:
-        """Begin to copy a chunk to an offset of what a handle means; it is left alone until `synchronize` returns."""
+        """Start copying a chunk to an offset of an allocation; the chunk must not change before `synchronize`."""
 
     def synchronize(self) -> None:
-        """Wait until all chunks are copied."""
+        """Wait for all copies to finish."""
 
 
 class HostMemory:
     """
-    Anonymous memory of the host; a handle is an mmap.mmap.
+    Anonymous host memory; a handle is an mmap.mmap.
 
-    Most of a copy's time may go into the first touch of its pages, which the system provides faster to two threads.
+    The first touch of its pages can take most of the time of a copy. Two threads do it faster than one.
     """
 
     def __init__(self) -> None:
-        """Prepare two threads; they end with this."""
+        """Create the pool of two threads."""
         self._copiers = ThreadPoolExecutor(2, 'checkpoint-copier')
         self._copies: list[Future[None]] = []
 
     def allocate(self, size: int) -> mmap.mmap:
-        """Reserve pages, each provided when it is first written; MemoryError where there is no room."""
+        """Reserve memory, which the system provides on first write; MemoryError where there is none."""
         try:
             memory = mmap.mmap(-1, size, _PRIVATE)
         except OSError as error:
@@ -62,30 +62,30 @@ class HostMemory:
         return _in_huge_pages(memory)
 
     def buffer(self, size: int) -> memoryview:
-        """Return pages."""
+        """Return a buffer of the ring."""
         return memoryview(self.allocate(size))
 
     def copy(self, handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
-        """Begin; numpy lets go of the GIL meanwhile."""
+        """Start copying the two halves of a chunk; numpy releases the GIL."""
         half = len(chunk) // 2
         self._copies += [self._copiers.submit(_copy, handle, offset, chunk[:half]),
                          self._copiers.submit(_copy, handle, offset + half, chunk[half:])]
 
     def synchronize(self) -> None:
-        """Wait for both."""
+        """Wait for all copies to finish."""
         for copy in self._copies:
             copy.result()
         self._copies.clear()
 
 
 class Staging:
-    """A ring of page-aligned buffers between files and a destination; a context manager that ends its threads."""
+    """A ring of page-aligned buffers between files and a destination; a context manager that stops its threads."""
 
-    def __init__(self, destination: Destination, placement: Placement,
+    def __init__(self, destination: Destination, plan: LoadPlan,
                  read: Callable[[int, list[memoryview], int], int] = os.preadv) -> None:
-        """Allocate the ring; `read` is os.preadv, or what a test puts in its place."""
+        """Allocate the ring; tests replace `read`."""
         self._destination = destination
-        self._placement = placement
+        self._plan = plan
         self._read = read
         self._ring = [destination.buffer(CHUNK) for _ in range(RING)]
         self._reader = ThreadPoolExecutor(RING - 1, 'checkpoint-reader')
@@ -95,17 +95,17 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the reads under way, and let go of the ring."""
+        """Wait for pending reads, and free the ring."""
         self._reader.shutdown(cancel_futures=True)
         self._ring.clear()
 
-    def place(self, path: Path, size: int, sums: Sequence[str], handle: Any,
-              progress: Progress = lambda _: None) -> None:
+    def copy_file(self, path: Path, size: int, sums: Sequence[str], handle: Any,
+                  progress: Progress = lambda _: None) -> None:
         """
-        Copy a whole file to where the destination's `handle` means.
+        Copy a whole file into the allocation `handle` of the destination.
 
-        `sums`: the checksums of each MiB, or none to verify nothing. Raises CheckpointError for what cannot be
-        read, ends too early or is damaged.
+        `sums`: the checksum of each MiB; empty: do not verify. Raises CheckpointError for a file that is unreadable,
+        too short or damaged.
         """
         file = self._open(path)
         offsets, ahead = range(0, size, CHUNK), RING - 1
@@ -120,16 +120,16 @@ class Staging:
                 if sums and (wrong := differing(chunk, sums, offset)) is not None:
                     raise damaged(path, wrong)
                 self._destination.copy(handle, offset, chunk)
-                # The buffer that is read into next is the one whose copy began a chunk ago.
+                # The next read goes into the buffer whose copy was started one chunk ago.
                 if index + ahead < len(offsets):
                     self._destination.synchronize()
                     reads.append(self._begin(file, index + ahead, offsets[index + ahead]))
-                if self._placement.drop:
+                if self._plan.drop_cache:
                     os.posix_fadvise(file, offset, count, os.POSIX_FADV_DONTNEED)
                 progress(count)
             self._destination.synchronize()
         finally:
-            # A read that is still under way must not meet a closed file, or a buffer that is used anew.
+            # A pending read must not use a closed file or a buffer that is reused.
             wait(reads)
             os.close(file)
 
@@ -141,7 +141,7 @@ class Staging:
         while done < len(buffer):
             got = self._read(file, [buffer[done:]], offset + done)
             done += got
-            if got == 0 or got % mmap.PAGESIZE:  # the end of the file, whose last page O_DIRECT reads in part
+            if got == 0 or got % mmap.PAGESIZE:  # end of file; O_DIRECT reads its last page partially
                 break
         return done
 
@@ -153,7 +153,7 @@ class Staging:
             raise CheckpointError(f'cannot read {path}: {error.strerror}') from None
 
     def _open(self, path: Path) -> int:
-        flags = os.O_RDONLY | (os.O_DIRECT if self._placement.direct else 0)
+        flags = os.O_RDONLY | (os.O_DIRECT if self._plan.direct else 0)
         try:
             return os.open(path, flags)
         except OSError as error:
@@ -165,15 +165,15 @@ def _copy(handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
 
 
 def _in_huge_pages(memory: mmap.mmap) -> mmap.mmap:
-    """Ask for huge pages: fewer segments of a direct read, fewer TLB misses of a kernel; some systems have none."""
+    """Ask for huge pages, where the system has them: fewer segments per direct read, fewer TLB misses."""
     with suppress(AttributeError, OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
 
 
 def reads_directly(path: Path) -> bool:
-    """Return whether the file system of a file reads past the page cache."""
-    if not path.is_file():  # a pipe would be waited for
+    """Return whether the file system of a file supports O_DIRECT."""
+    if not path.is_file():  # opening a pipe would block
         return False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)

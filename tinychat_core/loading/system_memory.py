@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the system can still give this process: free memory, the control groups around it, its own limit."""
+"""How much memory this process can still get: from the system, its control groups and its own limit."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import os
 from pathlib import Path
 import resource
 
-# Of addresses, that threads' stacks and malloc's arenas reserve and hardly use.
+# Address space that thread stacks and malloc arenas reserve and hardly use.
 _RESERVED = 512 << 20
 
 
 def available_memory(root: Path = Path('/')) -> int:
     """
-    Return the bytes that this process may take without swapping or being killed for them.
+    Return the bytes that this process can allocate without swapping or being killed.
 
-    It is the least of MemAvailable, of what each control group around the process has left (its page cache
-    counts as left, for the kernel takes that back first) and of RLIMIT_AS. `root`: of the file system.
+    This is the minimum of MemAvailable, the rest of each enclosing control group (its page cache counts as free,
+    because the kernel reclaims it first) and RLIMIT_AS. `root` is the root of the file system.
     """
     return max(0, min([_system(root), *_control_groups(root), *_address_space(root)]))
 
 
 def free_swap(root: Path = Path('/')) -> int:
     """
-    Return the bytes of swap that are free, zram included.
+    Return the bytes of free swap, including zram.
 
-    No plan counts them: weights are pages of files, which do not go there, and what decoding reads for every token
-    must not. Of zram the number is what would go in, not the memory that this takes.
+    No plan counts them: weights are file pages, which are never swapped, and decoding reads all of them for every
+    token. For zram this is the uncompressed size.
     """
     return _fields(root / 'proc/meminfo').get('SwapFree:', 0) * 1024
 
 
 def _system(root: Path) -> int:
     found = _fields(root / 'proc/meminfo').get('MemAvailable:')
-    # Not Linux: what the machine has is the best that is known.
+    # Not Linux: the installed memory is the best estimate.
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') if found is None else found * 1024
 
 
 def _control_groups(root: Path) -> Iterator[int]:
-    """Yield what is left in each group around the process: cgroup v2, and the memory controller of v1."""
+    """Yield the rest of each enclosing group: cgroup v2 and the memory controller of v1."""
     try:
         lines = (root / 'proc/self/cgroup').read_text().splitlines()
     except OSError:
@@ -69,7 +69,7 @@ def _address_space(root: Path) -> Iterator[int]:
 
 
 def _number(path: Path) -> int | None:
-    """Return the number in a file; None for no file, and for the word max."""
+    """Return the number in a file; None where there is no file or it says max."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
@@ -77,7 +77,7 @@ def _number(path: Path) -> int | None:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Return the second word of each line by the first, where it is a number."""
+    """Return the numbers of a file of lines `name number`, by name."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
     except OSError:

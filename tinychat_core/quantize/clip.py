@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The range of each group that its grid spans, so that the output's error is smallest: often less than all numbers."""
+"""Clipping: the range of each group's grid that minimizes the output error, often smaller than the full range."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from tinychat_core.quantize.grid import Grid, grid_over, ranges
 
-_CHUNK = 1 << 22  # numbers that are worked on at once
+_CHUNK = 1 << 22  # elements processed at a time
 
 
 def best_grid(values: Tensor, grams: Tensor, format_: str, group_size: int) -> Grid:
     """
-    Return the grid of values [rows, cols]; `grams` [groups, columns, columns] are the Gram matrices of its inputs.
+    Return the grid of values [rows, cols], given the Gram matrices [groups, columns, columns] of their inputs.
 
-    Each group is judged alone: by the error of its part of the output.
+    Each group is optimized on its own, for the error of its contribution to the output.
     """
     count = max(1, _CHUNK // values.shape[1])
     parts = [_best(part, grams, format_, group_size) for part in values.split(count)]
@@ -50,7 +50,7 @@ def _best(values: Tensor, gram: Tensor, format_: str, group_size: int) -> tuple[
 
 
 def _refit(values: Tensor, gram: Tensor, low: Tensor, high: Tensor, group_size: int) -> tuple[Tensor, Tensor]:
-    """Return the range whose grid fits the values best while the integers stay: least squares for scale and minimum."""
+    """Return the range whose grid fits the values best for fixed integers: least squares of scale and minimum."""
     q = grid_over('w4m', group_size, low, high).integers(values).view(*low.shape, -1)
     w = values.view_as(q)
 

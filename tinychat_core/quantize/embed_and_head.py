@@ -1,10 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a model computes before its first decoder layer and behind the last one, in torch."""
+"""The embedding and the head in torch: what a model computes before and after its decoder layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,32 +12,33 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.quantize.decoder_layer import DecoderLayer
 
 
-def embedded(model: Mapping[str, Any], first: Content, tokens: list[list[int]]) -> Tensor:
-    """Return the residual before the first layer, [count, length, hidden], from the tensors of the first part."""
-    hidden = _matrix(first['embedding'])[torch.tensor(tokens)] * model.get('embedding_scale', 1.0)
+def embedded(model: ModelConfig, first: Content, tokens: list[list[int]]) -> Tensor:
+    """Return the input of the first layer, [count, length, hidden], from the tensors of the embedding."""
+    hidden = _matrix(first['embedding'])[torch.tensor(tokens)] * model.embedding_scale
     if 'project_in' in first:
         hidden = functional.linear(hidden, _matrix(first['project_in']))
     if 'positions' in first:
-        offset, length = model.get('position_offset', 0), hidden.shape[1]
+        offset, length = model.position_offset, hidden.shape[1]
         hidden = hidden + _matrix(first['positions'])[offset:offset + length]
     return hidden
 
 
 class Head:
-    """From the residual behind the last layer to logits."""
+    """Computes logits from the output of the last layer."""
 
-    def __init__(self, model: Mapping[str, Any], ends: Content) -> None:
-        """Hold what the first and the last part have."""
-        self._softcap = model.get('logit_softcap')
-        self._vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in ends.items()
+    def __init__(self, model: ModelConfig, tensors: Content) -> None:
+        """Take the tensors of the embedding and the head."""
+        self._softcap = model.logit_softcap
+        self._vectors = {name: torch.from_numpy(np.asarray(tensor)) for name, tensor in tensors.items()
                          if not isinstance(tensor, Linear)}
         self._norm = DecoderLayer(model, 0, self._vectors, 1)
-        self._project = _matrix(ends['project_out']) if 'project_out' in ends else None
-        self._matrix = _matrix(ends.get('head', ends['embedding']))
+        self._project = _matrix(tensors['project_out']) if 'project_out' in tensors else None
+        self._matrix = _matrix(tensors.get('head', tensors['embedding']))
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Return logits [..., vocab] of [..., hidden]."""
@@ -46,7 +46,7 @@ class Head:
         if self._project is not None:
             hidden = functional.linear(hidden, self._project)
         logits = functional.linear(hidden, self._matrix, self._vectors.get('head.bias'))
-        return logits if self._softcap is None else torch.tanh(logits / self._softcap) * self._softcap
+        return logits if not self._softcap else torch.tanh(logits / self._softcap) * self._softcap
 
 
 def _matrix(tensor: Any) -> Tensor:

@@ -1,11 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Scales of a matrix's input channels, taken back by the operation before it.
+Fold the scales of a matrix's input channels into the preceding operation.
 
-A norm's weights, v (a convex sum lies between it and `o`) and up of a gated feed-forward part can take any
-scale, ReLU passes a positive one on; after GELU the matrix keeps it, as its `input_scale`, and so it does where
-it reads the residual itself, which a norm has made already.
+The weights of a norm, v (only a convex sum lies between v and `o`) and `up` of a gated feed-forward part can absorb any
+scale; ReLU passes positive scales on. After GELU, and where a matrix reads the residual itself, the matrix keeps the
+scale as its `input_scale`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.writer import Content
 
 Vector = npt.NDArray[np.float32]
@@ -25,42 +26,42 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Group:
-    """Matrices with one input, and the operation before; names are ours after `layers.N.`."""
+    """Matrices that share an input, and the operation that makes it; names are those after `layers.N.`."""
 
-    previous: str | None  # None: nothing there can take a scale
+    previous: str | None  # None: no operation can absorb a scale
     matrices: tuple[str, ...]
 
 
-def groups(model: Mapping[str, Any], content: Mapping[str, Any]) -> tuple[Group, ...]:
-    """Return the groups of a decoder layer, in the order in which it computes them."""
-    up = 'mlp.gate_up' if model['gated'] else 'mlp.up'
+def groups(model: ModelConfig, content: Mapping[str, Any]) -> tuple[Group, ...]:
+    """Return the groups of a decoder layer, in the order of computation."""
+    up = model.up_name
     attn_norm, mlp_norm = (name if f'{name}.weight' in content else None for name in ('attn_norm', 'mlp_norm'))
-    shared = model.get('parallel') and mlp_norm is None  # Falcon: attention and feed-forward read one norm
-    folds = model['gated'] or model['activation'] == 'relu'
+    shared = model.parallel and mlp_norm is None  # Falcon: attention and feed-forward share a norm
+    folds = model.gated or model.activation == 'relu'
     return (Group(attn_norm, ('attn.qkv', up) if shared else ('attn.qkv',)),
             Group('attn.qkv', ('attn.o',)),
             *(() if shared else (Group(mlp_norm, (up,)),)),
             Group(up if folds else None, ('mlp.down',)))
 
 
-def tied(model: Mapping[str, Any], name: str, values: Vector) -> Vector:
+def tied(model: ModelConfig, name: str, values: Vector) -> Vector:
     """
-    Return a scale of a matrix's input channels made possible: means of those that have to be equal.
+    Return a scale of input channels in which channels that must have equal scales do, by their geometric mean.
 
-    Query heads that share a KV head share v's channels.
+    Query heads that share a KV head share the channels of v.
     """
-    if name != 'attn.o' or model['heads'] == model['kv_heads']:
+    if name != 'attn.o' or model.heads == model.kv_heads:
         return values
-    shape = (model['kv_heads'], model['heads'] // model['kv_heads'], model['head_dim'])
+    shape = (model.kv_heads, model.heads // model.kv_heads, model.head_dim)
     mean = np.exp(np.log(values).reshape(shape).mean(axis=1, keepdims=True))
     return np.broadcast_to(mean, shape).reshape(-1).astype(np.float32)
 
 
-def fold(model: Mapping[str, Any], content: Content, scales: Mapping[str, Vector]) -> dict[str, Linear | Vector]:
+def fold(model: ModelConfig, content: Content, scales: Mapping[str, Vector]) -> dict[str, Linear | Vector]:
     """
-    Return a layer's tensors with the scales taken back, where its matrices have been multiplied by them already.
+    Return a layer's tensors with the scales folded; its matrices have been multiplied by them already.
 
-    `scales` are by the name of the matrix; a group's are equal, and those of `attn.o` are tied.
+    `scales` are keyed by matrix; those of a group are equal, and those of `attn.o` are tied.
     """
     folded: dict[str, Linear | Vector] = dict(content)
     for group in groups(model, content):
@@ -79,14 +80,14 @@ def fold(model: Mapping[str, Any], content: Content, scales: Mapping[str, Vector
     return folded
 
 
-def _rows(model: Mapping[str, Any], previous: str, inverse: Vector) -> Vector:
-    """Return the factor of each row of the matrix before: v's are the last of qkv, up's the last of gate | up."""
+def _rows(model: ModelConfig, previous: str, inverse: Vector) -> Vector:
+    """Return the factor of each row of the previous matrix: the last rows of qkv are v, those of gate_up are up."""
     if previous == 'attn.qkv':
-        shared = model['heads'] // model['kv_heads']
-        own = inverse.reshape(model['kv_heads'], shared, model['head_dim'])[:, 0].reshape(-1)
-        before = (model['heads'] + model['kv_heads']) * model['head_dim']
+        shared = model.heads // model.kv_heads
+        own = inverse.reshape(model.kv_heads, shared, model.head_dim)[:, 0].reshape(-1)
+        before = (model.heads + model.kv_heads) * model.head_dim
     else:
-        own, before = inverse, model['intermediate_size'] if model['gated'] else 0
+        own, before = inverse, model.intermediate_size if model.gated else 0
     return np.concatenate([np.ones(before, np.float32), own])
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The grid that each group of a matrix is rounded to: value = scale * q + minimum.
+The grid that a group of a matrix is rounded to: value = scale * q + minimum.
 
-All three zero points are one arithmetic: w4z has the minimum -scale * zero, w4m a free one, w8c none.
+One formula covers all formats: the minimum is -scale * zero in w4z, arbitrary in w4m and 0 in w8c.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SMALLEST = 2.0 ** -24  # of fp16
 
 @dataclass(frozen=True)
 class Grid:
-    """Scales, minima and (w4z only) zero points [rows, groups], float32 numbers as the checkpoint will hold them."""
+    """Scales, minima and (w4z only) zero points [rows, groups] in float32, rounded as the checkpoint stores them."""
 
     format: str
     group_size: int  # 0: all columns
@@ -39,7 +39,7 @@ class Grid:
         return found.div_(self.scales[..., None]).round_().clamp_(*self.limits).view_as(values)
 
     def values(self, integers: Tensor) -> Tensor:
-        """Return what integers [rows, cols] mean."""
+        """Return the values of integers [rows, cols]."""
         grouped = _grouped(integers, self.group_size)
         return (grouped * self.scales[..., None]).add_(self.mins[..., None]).view_as(integers)
 

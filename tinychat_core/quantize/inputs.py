@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What calibration knows of the inputs of a matrix."""
+"""Statistics of the inputs of a matrix on the calibration text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Inputs:
 
 
 def gather(chunks: Iterable[Tensor], tokens: int) -> Inputs:
-    """Return what is to be known of `tokens` inputs, which come in chunks [count, length, cols]."""
+    """Return the statistics of `tokens` inputs, given in chunks [count, length, cols]."""
     gram, largest, sample = torch.zeros(0), torch.zeros(()), []
     step = -(-tokens // _SAMPLE)
     for chunk in chunks:
@@ -40,5 +40,5 @@ def gather(chunks: Iterable[Tensor], tokens: int) -> Inputs:
         largest = torch.maximum(largest, x.abs().amax(dim=0))
         sample.append(x[::step].clone())
     if not torch.isfinite(gram.diagonal().sum()):
-        raise TinyChatError('the model computes numbers that are not finite; its weights are damaged')
+        raise TinyChatError('the model computes NaN or infinity; its weights are damaged')
     return Inputs(gram, largest, torch.cat(sample))

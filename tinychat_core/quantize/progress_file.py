@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run needs to go on after it was cut off: the residual stream behind the last layer that is done."""
+"""The state of an interrupted run: the residual stream after the last finished layer, and all search results."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.quantize.layer import Found, Report
+from tinychat_core.quantize.layer import Report, SearchResult
 from tinychat_core.quantize.method import Method
-from tinychat_core.quantize.search_file import found_of, parts
+from tinychat_core.quantize.search_file import result_of, tensors_of
 
 _OURS = re.compile(r'streams\.safetensors|layer-\d+\.safetensors|new')
 
@@ -26,18 +26,18 @@ Streams = Mapping[str, Sequence[Tensor]]
 
 
 class Progress:
-    """A directory beside OUT: `streams.safetensors`, and one small file of each layer's search and report."""
+    """A directory next to OUT: `streams.safetensors`, and a small file per layer with its search result and report."""
 
     def __init__(self, directory: Path, identity: Mapping[str, str], method: Method, limit: int) -> None:
         """
-        Open what a run of the same `identity` left, of at most `limit` layers; remove what another run left.
+        Load the state of a run with the same `identity` and at most `limit` layers; remove that of any other run.
 
-        Raises TinyChatError where anything else lies there.
+        Raises TinyChatError where the directory contains other files.
         """
         self._method = method
         self._directory, self._identity = directory, json.dumps(dict(identity), sort_keys=True)
         self.reports: list[Report] = []
-        self.found: dict[int, Found] = {}
+        self.results: dict[int, SearchResult] = {}
         self.streams: dict[str, list[Tensor]] | None = None
         for path in directory.iterdir() if directory.is_dir() else ():
             if not _OURS.fullmatch(path.name):
@@ -49,20 +49,20 @@ class Progress:
                 raise ValueError('its checkpoint is gone')
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             self.remove()
-            self.reports, self.found, self.streams = [], {}, None
+            self.reports, self.results, self.streams = [], {}, None
 
     @property
     def layers(self) -> int:
-        """Layers that are done."""
+        """Number of finished layers."""
         return len(self.reports)
 
-    def add(self, report: Report, found: Found, streams: Streams) -> None:
-        """Keep a layer's results; TinyChatError where they cannot be written."""
-        self.found[self.layers] = found
+    def add(self, report: Report, result: SearchResult, streams: Streams) -> None:
+        """Save the results of a layer; TinyChatError where that fails."""
+        self.results[self.layers] = result
         self.reports.append(report)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._write(f'layer-{self.layers:05d}.safetensors', parts(found))
+            self._write(f'layer-{self.layers:05d}.safetensors', tensors_of(result))
             self._write('streams.safetensors', {f'{name}.{i:05d}': chunk for name, chunks in streams.items()
                                                 for i, chunk in enumerate(chunks)})
         except (OSError, SafetensorError) as error:
@@ -90,7 +90,6 @@ class Progress:
             with safe_open(self._directory / f'layer-{index + 1:05d}.safetensors', 'pt') as file:
                 if file.metadata()['identity'] != self._identity:
                     raise ValueError('another run')
-                found = found_of({key: file.get_tensor(key) for key in list(file.keys())}, self._method)
-                self.found[index] = found
+                self.results[index] = result_of({key: file.get_tensor(key) for key in list(file.keys())}, self._method)
                 self.reports.append(Report(**json.loads(file.metadata()['report'])))
         self.streams = streams

@@ -1,11 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Scales of input channels: AWQ's (Lin et al., 2023) and SmoothQuant's (Xiao et al., 2023), found by one search.
+The search for scales of input channels: AWQ's (Lin et al., 2023) and SmoothQuant's (Xiao et al., 2023).
 
-Large channels are scaled up in the weights and down in the inputs: AWQ protects the weights that matter,
-SmoothQuant makes inputs easier to round. The error of an output needs no forward pass: where weights differ by
-D it is tr(D G D'), G = X'X; and rounding inputs to bytes adds noise of a known size.
+Large channels are scaled up in the weights and down in the inputs: AWQ protects the important weights, SmoothQuant
+makes inputs easier to round. The output error needs no forward pass: for a weight error D it is tr(D G D'), G = X'X;
+rounding inputs to int8 adds noise of a known size.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from tinychat_core.quantize.grid import Grid, grid_over, ranges
 from tinychat_core.quantize.inputs import Inputs
 from tinychat_core.quantize.method import Method
 
-_ROWS = 512  # of a matrix that judge a scale: it is shared by all of them
+_ROWS = 512  # of a matrix that the search evaluates; a scale is shared by all rows
 
 
 def output_error(difference: Tensor, gram: Tensor) -> float:
-    """Return the squared error of the outputs of weights that differ by `difference` [rows, cols]."""
+    """Return the squared output error of a weight error `difference` [rows, cols]."""
     return float(((difference @ gram) * difference).sum(dtype=torch.float64))
 
 
 def sample_of(matrix: Tensor) -> Tensor:
-    """Return rows of a matrix, evenly spread, that stand for all."""
+    """Return an evenly spaced sample of the rows of a matrix."""
     return matrix[::-(-len(matrix) // _ROWS)]
 
 
@@ -36,8 +36,8 @@ def search(matrices: Sequence[Tensor], inputs: Inputs, method: Method, tie: Call
     """
     Return the scale [cols] of the matrices' input channels with the smallest output error.
 
-    One number p tells it: AWQ's is rms(x)^p, SmoothQuant's max|x|^p / max|w|^(1-p); a coarse grid of p comes
-    before a fine one, and no scale at all is a candidate too. `tie` makes equal what has to be.
+    One exponent p determines it: AWQ's scale is rms(x)^p, SmoothQuant's max|x|^p / max|w|^(1-p). The search tries a
+    coarse grid of p, then a finer one, and no scale at all. `tie` equalizes channels that must share a scale.
     """
     samples = [sample_of(matrix) for matrix in matrices]
     size = tie(inputs.largest if method.smooths else inputs.gram.diagonal().sqrt())
@@ -62,7 +62,7 @@ def search(matrices: Sequence[Tensor], inputs: Inputs, method: Method, tie: Call
 
 
 def rounded(values: Tensor, method: Method) -> Tensor:
-    """Return values [rows, cols] rounded to the nearest of grids that span each group."""
+    """Return values [rows, cols] rounded to nearest, on grids that span each group."""
     return plain_grid(values, method).nearest(values)
 
 
@@ -73,9 +73,9 @@ def plain_grid(values: Tensor, method: Method) -> Grid:
 
 def noise(samples: Sequence[Tensor], inputs: Inputs, scale: Tensor, method: Method) -> float:
     """
-    Return the squared error that rounding inputs to bytes adds to the outputs.
+    Return the squared output error that rounding inputs to int8 adds.
 
-    A byte's step is max|x| / 127 of the token and group; an error inside a step has the variance 1/12.
+    The step is max|x| / 127 of each token and group; the rounding error has the variance step^2 / 12.
     """
     size = method.group_size or len(scale)
     step = (inputs.sample / scale).view(len(inputs.sample), -1, size).abs().amax(dim=2) / 127

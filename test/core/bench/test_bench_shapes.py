@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinychat_core.bench.shapes import description, manifest, random_tensors, SHAPES
+from tinychat_core.bench.shapes import manifest, random_tensors, shape_config, SHAPES
 from tinychat_core.checkpoint.manifest import Manifest
-from tinychat_core.checkpoint.model_config import check_description, check_tensors
+from tinychat_core.checkpoint.tensor_names import check_tensor_names
 from tinychat_core.cli import main
 from tinychat_core.loading import memory_plan, system_memory
 
@@ -43,23 +43,22 @@ def test_every_shape_is_here() -> None:
 @pytest.mark.parametrize('name', SHAPES)
 def test_the_parameters_are_those_of_the_model(name: str) -> None:
     listed = manifest(name, 'W4')
-    check_description(listed.model)
-    check_tensors(listed.tensors)
+    check_tensor_names(listed.tensors)
     assert sum(entry.rows * entry.cols for entry in listed.tensors.values()) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize('name', SHAPES)
 def test_the_bytes_in_four_bits(name: str) -> None:
-    model = description(name)
+    model = shape_config(name)
     group = {'smollm2-135m': 32, 'falcon-7b': 64}.get(name, 128)
-    hidden, width = model['hidden_size'], model['heads'] * model['head_dim']
-    qkv = width + 2 * model['kv_heads'] * model['head_dim']
-    up = (2 if model['gated'] else 1) * model['intermediate_size']
-    layer = hidden * (qkv + width + up + model['intermediate_size'])
-    ends = model['vocab_size'] * hidden * (1 if model['tied_head'] else 2)
-    vectors = PARAMETERS[name] - model['layers'] * layer - ends
+    hidden, width = model.hidden_size, model.heads * model.head_dim
+    qkv = width + 2 * model.kv_heads * model.head_dim
+    up = (2 if model.gated else 1) * model.intermediate_size
+    layer = hidden * (qkv + width + up + model.intermediate_size)
+    ends = model.vocab_size * hidden * (1 if model.tied_head else 2)
+    vectors = PARAMETERS[name] - model.layers * layer - ends
     # A group has an fp16 scale and a 4-bit zero, a group of 32 eight-bit numbers an fp16 scale.
-    expected = model['layers'] * layer * (0.5 + 2.5 / group) + ends * (1 + 2 / 32) + 4 * vectors
+    expected = model.layers * layer * (0.5 + 2.5 / group) + ends * (1 + 2 / 32) + 4 * vectors
     assert manifest(name, 'W4').weights_bytes == expected
 
 
@@ -77,8 +76,8 @@ def test_the_bytes_in_sixteen_bits(name: str) -> None:
     ('falcon-7b', {'heads': 71, 'kv_heads': 1, 'head_dim': 64, 'parallel': True, 'intermediate_size': 18176}),
 ])
 def test_it_is_described_by_its_family(name: str, fields: dict[str, Any]) -> None:
-    model = description(name)
-    assert {field: model[field] for field in fields} == fields
+    model = shape_config(name)
+    assert {field: model.to_json().get(field, getattr(model, field)) for field in fields} == fields
 
 
 def test_biases_where_the_model_has_them() -> None:

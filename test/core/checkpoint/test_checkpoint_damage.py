@@ -202,13 +202,13 @@ def test_a_manifest_that_cannot_be_read(directory: Path) -> None:
 def test_tensors_that_are_not_what_the_manifest_says(directory: Path) -> None:
     """Sealed, so only the sizes tell."""
     edited(directory, lambda content: content['tensors']['head'].update(rows=200))
-    with pytest.raises(CheckpointError, match=r'head\.qweight is not what w8g stores'):
+    with pytest.raises(CheckpointError, match=r'head\.qweight does not fit the format w8g'):
         Checkpoint.open(directory).linear('head')
 
 
 def test_a_vector_that_is_not_what_the_manifest_says(directory: Path) -> None:
     edited(directory, lambda content: content['tensors']['norm.weight'].update(cols=63))
-    with pytest.raises(CheckpointError, match=r'norm\.weight is no vector of 63'):
+    with pytest.raises(CheckpointError, match=r'norm\.weight is not a vector of 63'):
         Checkpoint.open(directory).array('norm.weight')
 
 

@@ -103,7 +103,7 @@ def test_small_parts_share_a_shard(tmp_path: Path, directory: Path) -> None:
         if entry.format == 'f32':
             assert one.array(name).tobytes() == apart.array(name).tobytes()
         else:
-            ours, theirs = one.stored_linear(name).parts(), apart.stored_linear(name).parts()
+            ours, theirs = one.stored_linear(name).arrays(), apart.stored_linear(name).arrays()
             assert {part: array.tobytes() for part, array in ours.items()} == {
                 part: array.tobytes() for part, array in theirs.items()}
 
@@ -132,12 +132,12 @@ def test_another_layout_is_reordered_and_the_log_says_so_once(tmp_path: Path, di
         engine.close()
     assert np.array_equal(*logits)
     (message,) = [record.getMessage() for record in core_log.records if record.levelname == 'WARNING']
-    assert 'rows has the layout rows; its weights are copied' in message
+    assert 'rows has the layout rows; its weights are converted' in message
 
 
 def test_arrays_are_views_of_the_mapping(directory: Path) -> None:
     linear = Checkpoint.open(directory).linear('layers.0.attn.qkv')
-    for array in linear.parts().values():
+    for array in linear.arrays().values():
         assert not array.flags.owndata and not array.flags.writeable
         assert array.__array_interface__['data'][0] % 64 == 0
 

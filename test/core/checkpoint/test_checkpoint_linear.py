@@ -55,7 +55,7 @@ def test_a_minimum_of_minus_eight_scales_is_exact_for_every_scale_that_does_not_
     assert as_minimum.format == 'w4m' and as_minimum.zeros is None
     assert np.array_equal(as_minimum.dequantized(), matrix.dequantized())
     for scale in finite[~fits][:3]:
-        with pytest.raises(ValueError, match='does not hold w4z exactly'):
+        with pytest.raises(ValueError, match='does not represent w4z exactly'):
             converted(q4_0(np.array([scale])), 'w4m')
 
 
@@ -73,7 +73,7 @@ def test_stacking_takes_the_first_format_that_holds_all() -> None:
 
 @pytest.mark.parametrize('other', ['w8g', 'f16', 'bf16'])
 def test_formats_that_hold_each_other_nowhere_do_not_stack(other: str) -> None:
-    with pytest.raises(ValueError, match=f'no format holds w4m, {other} exactly'):
+    with pytest.raises(ValueError, match=f'no format represents w4m, {other} exactly'):
         stack([random_matrix('w4m', 3, 32, 32, 5), random_matrix(other, 3, 32, 32, 5)])
 
 

@@ -41,16 +41,16 @@ def test_unpacking_gives_back_what_was_packed(format_: str, layout: str, rows: i
     packed = matrix.packed(layout)
     back = packed.unpacked()
     assert packed.layout == layout and back.layout is None
-    for part, array in matrix.parts().items():
-        assert np.array_equal(back.parts()[part], array), part
-        assert back.parts()[part].dtype == array.dtype
+    for part, array in matrix.arrays().items():
+        assert np.array_equal(back.arrays()[part], array), part
+        assert back.arrays()[part].dtype == array.dtype
 
 
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('format_', FORMATS)
 def test_what_is_packed_is_what_the_format_says_it_stores(format_: str, layout: str) -> None:
     matrix = random_matrix(format_, 21, 96, 32, 0)
-    found = {part: (array.dtype, array.shape) for part, array in matrix.packed(layout).parts().items()}
+    found = {part: (array.dtype, array.shape) for part, array in matrix.packed(layout).arrays().items()}
     promised = stored(format_, 21, 96, matrix.group_size, layout)
     assert found == {part: (np.dtype(kind), (count,)) for part, (kind, count) in promised.items()}
 
@@ -121,7 +121,7 @@ def test_the_canonical_layout_is_row_major_with_even_columns_low() -> None:
 def test_one_layout_is_reordered_into_another() -> None:
     matrix = random_matrix('w4m', 37, 64, 32, 0)
     there, straight = matrix.packed('rows').packed('r16k4'), matrix.packed('r16k4')
-    assert all(np.array_equal(there.parts()[part], array) for part, array in straight.parts().items())
+    assert all(np.array_equal(there.arrays()[part], array) for part, array in straight.arrays().items())
 
 
 def test_a_width_that_steps_do_not_divide_is_refused() -> None:

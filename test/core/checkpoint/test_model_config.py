@@ -1,21 +1,23 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A description that the decoder cannot follow is refused before it is built: it would read beyond its lists."""
+"""A configuration that contradicts itself is refused before the decoder is built: it would read beyond its lists."""
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+import re
 from typing import Any
 
 import pytest
 import small_checkpoint as small
 
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
-from tinychat_core.checkpoint.model_config import check_description
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.errors import CheckpointError
-from tinychat_core.families import describe
+from tinychat_core.families import model_config
 
-MPT = describe({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads': 3, 'n_layers': 2})
+ROOT = Path(__file__).resolve().parents[3]
+MPT = model_config({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads': 3, 'n_layers': 2}).to_json()
 
 
 @pytest.mark.parametrize(('changes', 'reason'), [
@@ -36,9 +38,11 @@ MPT = describe({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads':
     ({'rope': {'theta': 0.0, 'dim': 32}}, 'rope.theta'),
     ({'position_offset': -1}, 'position_offset'),
     ({'embedding_size': 0}, 'embedding_size'),
-    ({'head_dim': 512}, 'head_dim'),
+    ({'head_dim': 512}, 'head_dim = 512 is not supported: above 256'),
+    ({'hidden_size': 100}, 'hidden_size = 100 is not supported: not a multiple of 16'),
+    ({'rope': None, 'norm': None}, r'at `\$\.norm`'),
     ({'heads': 0}, 'heads'),
-    ({'heads': 4}, '4 heads are no multiple of 3 KV heads'),
+    ({'heads': 4}, '4 heads are not a multiple of 3 KV heads'),
     ({'heads': True}, 'heads'),
     ({'layers': 2**40}, 'layers'),
     ({'norm_eps': float('nan')}, 'norm_eps'),
@@ -50,16 +54,16 @@ MPT = describe({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads':
     ({'eos_token_ids': [2, '3']}, r'eos_token_ids\[1\]'),
 ])
 def test_what_does_not_fit_is_named(changes: dict[str, Any], reason: str) -> None:
-    check_description(MPT)
+    ModelConfig.from_json(MPT)
     with pytest.raises(ValueError, match=reason):
-        check_description({**MPT, **changes})
+        ModelConfig.from_json({**MPT, **changes})
 
 
 @pytest.mark.parametrize(('offset', 'served'), [(0, True), (1, False)])
 def test_there_are_as_many_learned_positions_as_the_context_has(tmp_path: Path, offset: int, served: bool) -> None:
     manifest = Manifest.read(small.write(tmp_path / 'model'))
-    learned = TensorEntry(0, 'f16', manifest.model['context_length'], manifest.model['hidden_size'], 0, 'r16k1')
-    changed = replace(manifest, model={**manifest.model, 'position_offset': offset},
+    learned = TensorEntry(0, 'f16', manifest.model.context_length, manifest.model.hidden_size, 0, 'r16k1')
+    changed = replace(manifest, model=manifest.model.replace(position_offset=offset),
                       tensors={**manifest.tensors, 'positions': learned})
     (tmp_path / 'model' / 'tinychat.json').write_text(changed.text())
     if served:
@@ -67,3 +71,26 @@ def test_there_are_as_many_learned_positions_as_the_context_has(tmp_path: Path, 
     else:
         with pytest.raises(CheckpointError, match='learned positions instead of'):
             Manifest.read(tmp_path / 'model')
+
+
+def test_a_field_of_a_newer_release_names_itself() -> None:
+    with pytest.raises(CheckpointError, match='unknown field `experts`; update tinychat'):
+        ModelConfig.from_json({**MPT, 'experts': 8})
+
+
+def test_a_missing_field_names_itself() -> None:
+    with pytest.raises(ValueError, match='missing required field `kv_heads`'):
+        ModelConfig.from_json({name: value for name, value in MPT.items() if name != 'kv_heads'})
+
+
+def test_json_and_back_is_the_same() -> None:
+    assert ModelConfig.from_json(small.MODEL.to_json()) == small.MODEL
+    assert 'alibi_slopes' not in small.MODEL.to_json()  # the default is not stored
+
+
+def test_the_decoder_takes_every_field_it_gets() -> None:
+    """`to_native` passes what csrc/bindings_model.cpp reads: a field that only one side knew would be ignored."""
+    read = set(re.findall(r'read\("(\w+)"', (ROOT / 'csrc' / 'bindings_model.cpp').read_text()))
+    every = {'rope_inv_freq': [1.0] * 16, 'rope_local_inv_freq': [1.0] * 16, 'alibi_slopes': [0.5] * 3,
+             'windows': [0] * 2, 'embedding_size': 64, 'rope': None}
+    assert set(small.MODEL.replace(**every).to_native(64)) == read

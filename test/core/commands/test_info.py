@@ -126,8 +126,8 @@ def test_what_is_no_size(text: str) -> None:
 
 def test_llama_2_70b_for_a_board_of_64_gb() -> None:
     """The arithmetic of the plan, on the shape of 80 layers of 8192 with 8 KV heads."""
-    model = {**small.MODEL, 'vocab_size': 32000, 'hidden_size': 8192, 'intermediate_size': 28672, 'layers': 80,
-             'heads': 64, 'kv_heads': 8, 'head_dim': 128, 'context_length': 4096}
+    model = small.MODEL.replace(vocab_size=32000, hidden_size=8192, intermediate_size=28672, layers=80, heads=64,
+                                kv_heads=8, head_dim=128, context_length=4096)
     shapes = {'attn.qkv': (10240, 8192), 'attn.o': (8192, 8192), 'mlp.gate_up': (57344, 8192),
               'mlp.down': (8192, 28672)}
     tensors = {f'layers.{i}.{name}': TensorEntry(1 + i, 'w4z', rows, cols, 128, 'r16k4')

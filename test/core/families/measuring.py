@@ -12,7 +12,7 @@ import numpy as np
 
 from tinychat_core.engine import Engine
 from tinychat_core.families import family_of
-from tinychat_core.families.config import Config
+from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.importers import import_model
 from tinychat_core.importers.huggingface import in_file, read_json
 from tinychat_core.loading.reader import Checkpoint
@@ -97,8 +97,8 @@ def dequantized(directory: Path, source: Path, reference: Reference) -> dict[str
     config = read_json(source, 'config.json')
     family, checkpoint = family_of(config), Checkpoint.open(directory)
     weights = {}
-    for ours, theirs in in_file(family.names(Config(config)), reference.state.keys()).items():
-        for i in range(checkpoint.manifest.model['layers']):
+    for ours, theirs in in_file(family.names(HfConfig(config)), reference.state.keys()).items():
+        for i in range(checkpoint.manifest.model.layers):
             name = ours.format(i=i)
             entry = checkpoint.manifest.tensors.get(name)
             if entry is None or entry.format not in ('w4z', 'w8g'):
@@ -112,6 +112,6 @@ def dequantized(directory: Path, source: Path, reference: Reference) -> dict[str
             rows = np.cumsum([len(reference.state[part]) for part in names])[:-1]
             weights.update(zip(names, np.split(values, rows), strict=True))
     assert len(weights) > 10
-    if checkpoint.manifest.model['tied_head']:
+    if checkpoint.manifest.model.tied_head:
         weights['lm_head.weight'] = weights[next(name for name in weights if 'embed' in name or 'wte' in name)]
     return weights

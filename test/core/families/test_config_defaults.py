@@ -9,7 +9,7 @@ import pytest
 import transformers
 
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.families import describe
+from tinychat_core.families import model_config
 
 # No options of what is computed.
 NOTES = {'model_type', 'transformers_version', 'architectures', 'bos_token_id', 'eos_token_id'}
@@ -20,15 +20,15 @@ def test_what_is_left_out(name: str) -> None:
     kind, options = MODELS[name]
     make = getattr(transformers, kind)
     whole = make(**options, bos_token_id=1, eos_token_id=2).to_dict()
-    assert describe(whole)
+    assert model_config(whole)
     for left_out in sorted(set(whole) - NOTES):
         config = {key: value for key, value in whole.items() if key != left_out}
         try:
-            expected = describe(make.from_dict(config).to_dict())
+            expected = model_config(make.from_dict(config).to_dict())
         except (UnsupportedModelError, StrictDataclassClassValidationError):
             continue  # the default of a large model, which does not fit the small one
         try:
-            found = describe(config)
+            found = model_config(config)
         except UnsupportedModelError as error:
             assert f'config.json lacks {left_out}' in str(error)
         else:

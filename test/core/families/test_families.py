@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptions from config.json: what is served is described, and what is not is named."""
+"""ModelConfig from config.json: supported models are read, and whatever is not supported is named."""
 from __future__ import annotations
 
 from typing import Any
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinychat_core.checkpoint.model_config import check_description
+from tinychat_core.checkpoint.model_config import inverse_frequencies, ModelConfig, Rope
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.families import describe, family_of
-from tinychat_core.families.config import Config
-from tinychat_core.families.rope import inverse_frequencies, native_table
+from tinychat_core.families import family_of, model_config
+from tinychat_core.families.hf_config import HfConfig
 
 SMOLLM2 = {
     'architectures': ['LlamaForCausalLM'], 'attention_bias': False, 'attention_dropout': 0.0, 'bos_token_id': 1,
@@ -31,10 +30,9 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 def test_smollm2() -> None:
-    description = describe(SMOLLM2)
-    check_description(description)
+    model = model_config(SMOLLM2)
     assert family_of(SMOLLM2).name == 'llama'
-    assert description == {
+    assert model.to_json() == {
         'vocab_size': 49152, 'hidden_size': 576, 'intermediate_size': 1536, 'layers': 30, 'heads': 9, 'kv_heads': 3,
         'head_dim': 64, 'context_length': 8192, 'norm': 'rms', 'norm_eps': 1e-05, 'activation': 'silu',
         'gated': True, 'rope': {'theta': 100000.0, 'dim': 64}, 'tied_head': True, 'bos_token_id': 1,
@@ -43,13 +41,13 @@ def test_smollm2() -> None:
 
 def test_rope_as_transformers_5_writes_it() -> None:
     config = changed(rope_theta=None, rope_parameters={'rope_theta': 500000.0, 'rope_type': 'default'})
-    assert describe(config)['rope'] == {'theta': 500000.0, 'dim': 64}
+    assert model_config(config).rope == Rope(theta=500000.0, dim=64)
 
 
 def test_what_is_absent_has_the_value_that_transformers_gives_it() -> None:
     config = changed(num_key_value_heads=None, rope_theta=None, tie_word_embeddings=None)
-    description = describe(config)
-    assert (description['kv_heads'], description['rope']['theta'], description['tied_head']) == (9, 10000.0, False)
+    model = model_config(config)
+    assert (model.kv_heads, model.rope.theta, model.tied_head) == (9, 10000.0, False)
 
 
 @pytest.mark.parametrize(('changes', 'reason'), [
@@ -68,7 +66,7 @@ def test_what_is_absent_has_the_value_that_transformers_gives_it() -> None:
     ({'rope_scaling': {'rope_type': 'linear', 'factor': '4'}}, "factor = '4' of the rope is not supported"),
     ({'rope_scaling': {'rope_type': 'default', 'mrope_section': [8, 12, 12]}}, 'mrope_section = [8, 12, 12] of the'),
     ({'rope_scaling': {'rope_type': 'dynamic', 'factor': 4.0, 'alpha': 1e3}}, 'alpha = 1000.0 of the rope is not'),
-    ({'rope_scaling': {'rope_type': 'longrope', 'short_factor': [1.0] * 32}}, 'long_factor of the rope has not 32'),
+    ({'rope_scaling': {'rope_type': 'longrope', 'short_factor': [1.0] * 32}}, 'long_factor of the rope does not have'),
     ({'rope_parameters': {'full_attention': {'rope_type': 'default'}}}, "full_attention = {'rope_type': 'default'}"),
     ({'partial_rotary_factor': 1.5}, 'partial_rotary_factor = 1.5 of the rope is not supported'),
     ({'partial_rotary_factor': 0.8}, 'partial_rotary_factor = 0.8 of the rope is not supported'),
@@ -86,12 +84,12 @@ def test_what_is_absent_has_the_value_that_transformers_gives_it() -> None:
     ({'num_attention_heads': '9'}, "num_attention_heads = '9' is not supported"),
     ({'num_hidden_layers': 0}, 'num_hidden_layers = 0 is not supported'),
     ({'rms_norm_eps': 'small'}, "rms_norm_eps = 'small' is not supported"),
-    ({'head_dim': 60}, 'head_dim = 60 is not supported: no multiple of 16'),
-    ({'num_key_value_heads': 4}, '9 heads over 4 KV heads'),
+    ({'head_dim': 60}, 'head_dim = 60 is not supported: not a multiple of 16'),
+    ({'num_key_value_heads': 4}, '9 heads are not a multiple of 4 KV heads'),
 ])
 def test_what_is_not_served_is_named(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
-        describe(changed(**changes))
+        model_config(changed(**changes))
     assert reason in str(caught.value) and '\n' not in str(caught.value)
 
 
@@ -100,7 +98,7 @@ def test_what_is_not_served_is_named(changes: dict[str, Any], reason: str) -> No
     {'made_up_by_someone': 'yes'}, {'head_dim': 64},
     {'pretraining_tp': 2}])  # how the sums were shared among machines
 def test_options_that_change_nothing_do_not_matter(changes: dict[str, Any]) -> None:
-    assert describe(changed(**changes)) == describe(SMOLLM2)
+    assert model_config(changed(**changes)) == model_config(SMOLLM2)
 
 
 MPT = {'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_heads': 3, 'n_layers': 1}
@@ -124,8 +122,8 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
     (FALCON, {'new_decoder_architecture': True, 'parallel_attn': False}, 'parallel_attn = False is not supported'),
     (FALCON, {'activation': 'mish'}, "activation = 'mish' is not supported"),
     (OPT, {'layer_norm_elementwise_affine': False}, 'layer_norm_elementwise_affine = False is not supported'),
-    (OPT, {'word_embed_proj_dim': 40}, 'embedding_size = 40 is not supported: no multiple of 16'),
-    (OPT, {'ffn_dim': 100}, 'intermediate_size = 100 is not supported: no multiple of 16'),
+    (OPT, {'word_embed_proj_dim': 40}, 'embedding_size = 40 is not supported: not a multiple of 16'),
+    (OPT, {'ffn_dim': 100}, 'intermediate_size = 100 is not supported: not a multiple of 16'),
     (GEMMA, {'use_bidirectional_attention': True}, 'use_bidirectional_attention = True is not supported'),
     (GEMMA, {'layer_types': ['chunked_attention'] * 30}, "layer_types = ['chunked_attention'"),
     (GEMMA, {'layer_types': ['full_attention']}, "layer_types = ['full_attention'] is not supported"),
@@ -149,10 +147,10 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
 ])
 def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], changes: dict[str, Any],
                                                        reason: str) -> None:
-    check_description(describe({name: value for name, value in config.items() if value is not None})
-                      if changes else describe(SMOLLM2))
+    assert (model_config({name: value for name, value in config.items() if value is not None})
+                      if changes else model_config(SMOLLM2))
     with pytest.raises(UnsupportedModelError) as caught:
-        describe({name: value for name, value in {**config, **changes}.items() if value is not None})
+        model_config({name: value for name, value in {**config, **changes}.items() if value is not None})
     assert reason in str(caught.value) and '\n' not in str(caught.value)
 
 
@@ -161,14 +159,14 @@ OLD_FALCON = {'model_type': 'RefinedWebModel', 'vocab_size': 65024, 'hidden_size
 
 
 def test_the_first_falcons_have_words_of_their_own() -> None:
-    description = describe(OLD_FALCON)
-    assert (description['layers'], description['heads'], description['kv_heads']) == (32, 71, 1)
+    model = model_config(OLD_FALCON)
+    assert (model.layers, model.heads, model.kv_heads) == (32, 71, 1)
     larger = {**OLD_FALCON, 'model_type': 'RefinedWeb', 'hidden_size': 8192, 'n_head': 128, 'n_head_kv': 8}
     del larger['multi_query']
-    description = describe(larger)
-    assert (description['heads'], description['kv_heads'], description['parallel']) == (128, 8, True)
-    assert 'layers.{i}.mlp_norm' in family_of(larger).names(Config(larger))
-    assert 'layers.{i}.mlp_norm' not in family_of(OLD_FALCON).names(Config(OLD_FALCON))
+    model = model_config(larger)
+    assert (model.heads, model.kv_heads, model.parallel) == (128, 8, True)
+    assert 'layers.{i}.mlp_norm' in family_of(larger).names(HfConfig(larger))
+    assert 'layers.{i}.mlp_norm' not in family_of(OLD_FALCON).names(HfConfig(OLD_FALCON))
 
 
 MPT_7B = {  # as it was published
@@ -181,8 +179,8 @@ MPT_7B = {  # as it was published
 
 
 def test_mpt_as_it_was_published() -> None:
-    description = describe(MPT_7B)
-    assert (description['intermediate_size'], description['alibi_slopes'][0]) == (16384, 2 ** -0.25)
+    model = model_config(MPT_7B)
+    assert (model.intermediate_size, model.alibi_slopes[0]) == (16384, 2 ** -0.25)
 
 
 GEMMA_3_4B = {  # as it was published
@@ -194,17 +192,16 @@ GEMMA_3_4B = {  # as it was published
 
 
 def test_the_text_part_of_a_gemma_3_that_sees_images() -> None:
-    description = describe(GEMMA_3_4B)
-    check_description(description)
+    model = model_config(GEMMA_3_4B)
     names = ('vocab_size', 'heads', 'kv_heads', 'head_dim', 'context_length', 'tied_head', 'eos_token_ids')
-    assert [description[name] for name in names] == [262208, 8, 4, 256, 131072, True, [1, 106]]
-    assert description['windows'] == ([1024] * 5 + [0]) * 5 + [1024] * 4
-    assert description['rope_inv_freq'][0] == 0.125 and description['rope_local_inv_freq'][0] == 1
+    assert [getattr(model, name) for name in names] == [262208, 8, 4, 256, 131072, True, [1, 106]]
+    assert model.windows == ([1024] * 5 + [0]) * 5 + [1024] * 4
+    assert model.rope_inv_freq[0] == 0.125 and model.rope_local_inv_freq[0] == 1
 
 
 def test_an_option_within_the_text_part_is_named_too() -> None:
     with pytest.raises(UnsupportedModelError, match='num_experts = 8 is not supported'):
-        describe({**GEMMA_3_4B, 'text_config': {**GEMMA_3_4B['text_config'], 'num_experts': 8}})
+        model_config({**GEMMA_3_4B, 'text_config': {**GEMMA_3_4B['text_config'], 'num_experts': 8}})
 
 
 # As config.json says it before transformers 5, and since then.
@@ -226,32 +223,30 @@ def test_an_option_within_the_text_part_is_named_too() -> None:
 ])
 def test_positions_are_the_same_in_both_words(before: dict[str, Any], since: dict[str, Any]) -> None:
     older = changed(**{'rope_theta': None, **before})
-    assert describe(changed(rope_theta=None, rope_parameters=since)) == describe(older)
+    assert model_config(changed(rope_theta=None, rope_parameters=since)) == model_config(older)
 
 
-def table(description: dict[str, Any], positions: int) -> Any:
+def table(model: ModelConfig, positions: int) -> Any:
     """Return the inverse frequencies that the decoder gets for a cache of so many positions."""
-    return np.asarray(native_table(description, positions).get('rope_inv_freq', description.get('rope_inv_freq')))
+    return np.asarray(model.to_native(positions)['rope_inv_freq'])
 
 
 def test_longrope_takes_the_long_factors_where_a_cache_has_room_for_more_than_the_original_context() -> None:
     config = {**SMOLLM2, 'model_type': 'phi3', 'max_position_embeddings': 131072,
               'original_max_position_embeddings': 4096,
               'rope_scaling': {'type': 'longrope', 'short_factor': [1.0] * 32, 'long_factor': [8.0] * 32}}
-    description = describe(config)
-    check_description(description)
-    assert description['context_length'] == 131072
-    assert description['rope_scale'] == pytest.approx((1 + 5 / 12) ** 0.5)
-    assert table(description, 4096) == pytest.approx(inverse_frequencies(1e5, 64), rel=1e-6)
-    assert table(description, 4097) == pytest.approx(inverse_frequencies(1e5, 64) / 8, rel=1e-6)
+    model = model_config(config)
+    assert model.context_length == 131072
+    assert model.rope_scale == pytest.approx((1 + 5 / 12) ** 0.5)
+    assert table(model, 4096) == pytest.approx(inverse_frequencies(1e5, 64), rel=1e-6)
+    assert table(model, 4097) == pytest.approx(inverse_frequencies(1e5, 64) / 8, rel=1e-6)
 
 
 def test_dynamic_scaling_begins_beyond_the_original_context() -> None:
-    description = describe(changed(rope_scaling={'type': 'dynamic', 'factor': 2.0}))
-    check_description(description)
-    assert description['context_length'] == 16384
-    assert table(description, 8192) == pytest.approx(inverse_frequencies(1e5, 64), rel=1e-6)
-    assert table(description, 8193) == pytest.approx(inverse_frequencies(1e5 * 3 ** (64 / 62), 64), rel=1e-6)
+    model = model_config(changed(rope_scaling={'type': 'dynamic', 'factor': 2.0}))
+    assert model.context_length == 16384
+    assert table(model, 8192) == pytest.approx(inverse_frequencies(1e5, 64), rel=1e-6)
+    assert table(model, 8193) == pytest.approx(inverse_frequencies(1e5 * 3 ** (64 / 62), 64), rel=1e-6)
 
 
 @pytest.mark.parametrize(('scaling', 'context'), [
@@ -262,11 +257,11 @@ def test_dynamic_scaling_begins_beyond_the_original_context() -> None:
       'original_max_position_embeddings': 8192}, 8192),
 ])
 def test_the_context_that_scaling_makes(scaling: dict[str, Any], context: int) -> None:
-    assert describe(changed(rope_scaling=scaling))['context_length'] == context
+    assert model_config(changed(rope_scaling=scaling)).context_length == context
 
 
 def test_windows_of_the_upper_layers_only() -> None:
     config = {**SMOLLM2, 'model_type': 'qwen2', 'use_sliding_window': True, 'sliding_window': 100,
               'max_window_layers': 28}
-    assert describe(config)['windows'] == [0] * 28 + [100] * 2
-    assert 'windows' not in describe({**config, 'use_sliding_window': False})
+    assert model_config(config).windows == [0] * 28 + [100] * 2
+    assert model_config({**config, 'use_sliding_window': False}).windows is None

@@ -56,7 +56,7 @@ def test_windows_and_rotations_of_gemma_3_that_a_newer_file_tells(tmp_path: Path
     source = gguf_models.save(made, tmp_path / 'tiny.gguf', attention__sliding_window_pattern=3,
                               rope__freq_base_swa=5000.0, mm__tokens_per_image=256)
     assert imported_error(source, made, tmp_path) <= BOUND
-    assert Manifest.read(tmp_path / 'ours').model['windows'] == [40, 40, 0, 40, 40, 0, 40]
+    assert Manifest.read(tmp_path / 'ours').model.windows == [40, 40, 0, 40, 40, 0, 40]
 
 
 def vector(values: Any) -> Tensor:
@@ -83,7 +83,7 @@ def test_phi_3_has_its_short_and_long_factors_in_tensors(tmp_path: Path) -> None
          for name in ('short', 'long')},
         rope__scaling__original_context_length=512, rope__scaling__attn_factor=float(np.sqrt(4 / 3)))
     assert imported_error(source, made, tmp_path) <= BOUND
-    assert Manifest.read(tmp_path / 'ours').model['rope_long_after'] == 512
+    assert Manifest.read(tmp_path / 'ours').model.rope_long_after == 512
 
 
 @pytest.mark.parametrize(('name', 'kind'), [('llama, rope linear', 'linear'), ('llama, rope yarn', 'yarn')])

@@ -12,7 +12,7 @@ from test_huggingface import imported
 import torch
 
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.families import describe
+from tinychat_core.families import model_config
 
 LINEAR = {'type': 'linear', 'factor': 4.0}
 
@@ -20,7 +20,7 @@ LINEAR = {'type': 'linear', 'factor': 4.0}
 def test_a_head_of_its_own_is_used_though_the_configuration_ties_it(tmp_path: Path) -> None:
     made = small.tensors(torch.float16)
     model = imported(tmp_path, small.save(tmp_path / 'theirs', made, {'tie_word_embeddings': True}))
-    assert model.manifest.model['tied_head'] is False
+    assert model.manifest.model.tied_head is False
     assert np.array_equal(model.linear('head').dequantized(), small.expected(made, 'head'))
 
 
@@ -28,7 +28,7 @@ def test_a_copy_of_the_embedding_stays_tied(tmp_path: Path) -> None:
     made = small.tensors(torch.float16)
     made['lm_head.weight'] = made['model.embed_tokens.weight'].clone()
     model = imported(tmp_path, small.save(tmp_path / 'theirs', made, {'tie_word_embeddings': True}))
-    assert model.manifest.model['tied_head'] is True
+    assert model.manifest.model.tied_head is True
 
 
 @pytest.mark.parametrize(('newer', 'older', 'top', 'theta'), [
@@ -40,8 +40,8 @@ def test_a_copy_of_the_embedding_stays_tied(tmp_path: Path) -> None:
 ])
 def test_scaling_in_the_older_way_replaces_the_newer_one(newer: dict[str, float], older: dict[str, float],
                                                          top: dict[str, float], theta: float) -> None:
-    both = describe({**small.CONFIG, 'rope_scaling': older, 'rope_parameters': newer, **top})
-    assert both == describe({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_theta': theta})
+    both = model_config({**small.CONFIG, 'rope_scaling': older, 'rope_parameters': newer, **top})
+    assert both == model_config({**small.CONFIG, 'rope_scaling': LINEAR, 'rope_theta': theta})
 
 
 @pytest.mark.parametrize(('newer', 'older', 'top'), [
@@ -52,10 +52,10 @@ def test_scaling_in_the_older_way_replaces_the_newer_one(newer: dict[str, float]
 ])
 def test_a_base_that_the_older_way_would_drop_is_told(newer: dict[str, float], older: dict[str, float],
                                                       top: dict[str, float]) -> None:
-    with pytest.raises(UnsupportedModelError, match='of rope_parameters does not count beside rope_scaling'):
-        describe({**small.CONFIG, 'rope_scaling': older, 'rope_parameters': newer, **top})
+    with pytest.raises(UnsupportedModelError, match='of rope_parameters is ignored next to rope_scaling'):
+        model_config({**small.CONFIG, 'rope_scaling': older, 'rope_parameters': newer, **top})
 
 
 def test_a_token_of_minus_one_is_none() -> None:
-    found = describe({**small.CONFIG, 'bos_token_id': -1, 'eos_token_id': [2, -1]})
-    assert (found['bos_token_id'], found['eos_token_ids']) == (None, [2])
+    found = model_config({**small.CONFIG, 'bos_token_id': -1, 'eos_token_id': [2, -1]})
+    assert (found.bos_token_id, found.eos_token_ids) == (None, [2])

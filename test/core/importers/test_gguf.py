@@ -57,7 +57,7 @@ def test_every_number_arrives_bit_for_bit(tmp_path: Path, kind: str, format_: st
 
 def test_the_description(tmp_path: Path) -> None:
     manifest = imported(tmp_path, tiny_llama.tensors()).manifest
-    assert manifest.model == {
+    assert manifest.model.to_json() == {
         'vocab_size': 259, 'hidden_size': 64, 'intermediate_size': 96, 'layers': 2, 'heads': 3, 'kv_heads': 1,
         'head_dim': 32, 'context_length': 128, 'norm': 'rms', 'norm_eps': pytest.approx(1e-5),
         'activation': 'silu', 'gated': True, 'rope': {'theta': 10000.0, 'dim': 32}, 'tied_head': True,
@@ -162,7 +162,7 @@ def test_float32_beside_four_bits_becomes_16(tmp_path: Path, part: str, name: st
     assert linear.format == 'f16'
     assert np.array_equal(linear.dequantized(), tiny_llama.expected(made)[name].astype(np.float16))
     said = [record.getMessage() for record in core_log.records]
-    assert said == [f'{name} is float32, and rounded to 16 bits, as is all else that is float32']
+    assert said == [f'{name} is float32 and rounded to 16 bits, like all other float32 tensors']
     assert checkpoint.linear('layers.1.mlp.gate_up').format == 'w4z'
 
 
@@ -188,7 +188,7 @@ def test_a_special_token_that_the_vocabulary_lacks_is_left_out(tmp_path: Path, k
         f'tokenizer__ggml__{key}_token_id': id_})
     import_model(str(source), tmp_path / 'ours')
     model = Checkpoint.open(tmp_path / 'ours').manifest.model
-    assert (model['bos_token_id'], model['eos_token_ids']) == (None if key == 'bos' else 1, [] if key == 'eos' else [2])
+    assert (model.bos_token_id, model.eos_token_ids) == (None if key == 'bos' else 1, [] if key == 'eos' else [2])
     assert OurTokenizer.open(tmp_path / 'ours').stop_ids == {0, 2}  # those that are known by their names
 
 
@@ -203,7 +203,7 @@ def test_a_special_token_that_the_vocabulary_lacks_is_left_out(tmp_path: Path, k
     ({'llama__attention__causal': False}, 'llama.attention.causal = False is not supported'),
     ({'llama__attention__scale': 0.5}, 'llama.attention.scale = 0.5 is not supported'),
     ({'llama__rope__scaling__yarn_beta_fast': 16.0}, 'llama.rope.scaling.yarn_beta_fast = 16.0 is not supported'),
-    ({'general__type': 'adapter'}, "is of the type 'adapter', and no model"),
+    ({'general__type': 'adapter'}, "is of the type 'adapter', not a model"),
     ({'llama__block_count': 10**6}, 'llama.block_count = 1000000, and it has 20 tensors'),
     ({'llama__block_count': 2**32 - 1}, 'llama.block_count = 4294967295, and it has 20 tensors'),
     ({'llama__rope__dimension_count': 16}, 'llama.rope.dimension_count = 16 is not supported'),

@@ -11,12 +11,13 @@ import pytest
 import tiny_llama
 
 from tinychat_core.checkpoint.manifest import Manifest
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.importers import import_model
 from tinychat_core.importers.gguf_keys import effective
 
 
-def model(directory: Path, **changes: Any) -> dict[str, Any]:
-    """Return the description that a file with changed metadata becomes."""
+def model(directory: Path, **changes: Any) -> ModelConfig:
+    """Return the configuration that a file with changed metadata becomes."""
     directory.mkdir()
     named = {f'llama__{key}': value for key, value in changes.items()}
     source = tiny_llama.save(directory / 'tiny.gguf', tiny_llama.tensors(), **named)
@@ -61,8 +62,8 @@ def test_a_factor_without_a_type_is_linear(changes: dict[str, Any], tmp_path: Pa
     """So llama.cpp reads it (load_hparams in src/llama-model.cpp)."""
     scaled = model(tmp_path / 'changed', **changes)
     inverse = 10000.0 ** -(np.arange(0, 32, 2) / 32)
-    assert np.allclose(scaled['rope_inv_freq'], inverse / 4, rtol=1e-6)
-    assert scaled['context_length'] == 4 * 128
+    assert np.allclose(scaled.rope_inv_freq, inverse / 4, rtol=1e-6)
+    assert scaled.context_length == 4 * 128
 
 
 def test_an_embedding_model_is_told(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:

@@ -20,14 +20,14 @@ import torch
 from tinychat_core.boundary import foreseen
 from tinychat_core.errors import TinyChatError
 from tinychat_core.importers import open_source
-from tinychat_core.importers.import_plan import Assembly
+from tinychat_core.importers.import_plan import ImportPlan
 from tinychat_core.importers.recipe import Recipe
 
 
 def read_whole(source: Path) -> None:
     """Do all that an import does, but write."""
     opened = open_source(str(source))
-    for part in Assembly(opened.source, opened.family, opened.names, opened.model, Recipe()).parts:
+    for part in ImportPlan(opened, Recipe()).parts:
         part()
 
 

@@ -19,13 +19,14 @@ from small_huggingface import CONFIG, SHAPES
 from test_import_packed import AWQ, GPTQ, GPTQ8, W4A16, W8A8
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.families import describe, family_of
-from tinychat_core.families.config import Config
+from tinychat_core.families import family_of, model_config
+from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.importers.huggingface import HuggingFaceSource
-from tinychat_core.importers.import_plan import Assembly
-from tinychat_core.importers.packed_source import PackedSource
-from tinychat_core.importers.quantization_config import packing_of
+from tinychat_core.importers.import_plan import ImportPlan
+from tinychat_core.importers.quantization_config import quant_format_of
+from tinychat_core.importers.quantized_source import QuantizedSource
 from tinychat_core.importers.recipe import Recipe
+from tinychat_core.importers.source import SourceModel
 
 MUTATIONS = 400  # of each kind
 SMALL = {**CONFIG, 'num_hidden_layers': 1, 'vocab_size': 16}
@@ -78,9 +79,10 @@ class Memory:
 def read(options: Any, tensors: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Make all that `tinychat import` writes of these."""
     plain = HuggingFaceSource(Path('theirs'), [Memory(tensors)])
-    source = PackedSource(plain, packing_of(options, 'theirs'))
-    family, model = family_of(SMALL), describe(SMALL)
-    for part in Assembly(source, family, family.names(Config(SMALL)), model, Recipe()).parts:
+    source = QuantizedSource(plain, quant_format_of(options, 'theirs'))
+    family = family_of(SMALL)
+    model = SourceModel(source, family, family.names(HfConfig(SMALL)), model_config(SMALL), {}, {}, '')
+    for part in ImportPlan(model, Recipe()).parts:
         part()
 
 

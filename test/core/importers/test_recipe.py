@@ -40,7 +40,7 @@ def test_it_is_never_there_in_float32_as_a_whole(matrix: Linear, name: str) -> N
     rounded = Recipe('W4', 32)(name, matrix)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    stored = sum(array.nbytes for array in rounded.parts().values())
+    stored = sum(array.nbytes for array in rounded.arrays().values())
     assert peak < 2 * stored + 4 * ROWS * COLS / 2
 
 

@@ -29,7 +29,7 @@ def same_numbers(a: Path, b: Path) -> bool:
         else:
             first, second = one.linear(name), other.linear(name)
             assert isinstance(first, Linear) and first.format == second.format
-            if not all(np.array_equal(part, second.parts()[key]) for key, part in first.parts().items()):
+            if not all(np.array_equal(part, second.arrays()[key]) for key, part in first.arrays().items()):
                 return False
     return one.manifest.tensors.keys() == other.manifest.tensors.keys()
 

@@ -164,7 +164,7 @@ def test_a_tensor_in_two_files(tmp_path: Path, same: bool) -> None:
     if same:
         import_model(str(directory), tmp_path / 'out')
     else:
-        with pytest.raises(TinyChatError, match=f'two of its files have the tensor {name}, and not the same one'):
+        with pytest.raises(TinyChatError, match=f'two of its files have different tensors named {name}'):
             import_model(str(directory), tmp_path / 'out')
 
 

@@ -3,9 +3,6 @@
 """The plan, its refusals and its advice, by arithmetic on the shapes of real models."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 import small_checkpoint as small
 
@@ -19,16 +16,16 @@ GIB = 1 << 30
 def llama_2(layers: int, hidden: int, intermediate: int, kv_heads: int, format_: str = 'w4z',
             group_size: int = 128) -> Manifest:
     """Return the manifest of a LLaMA-2; the embedding and the head are W8."""
-    model: Mapping[str, Any] = {
-        **small.MODEL, 'vocab_size': 32000, 'hidden_size': hidden, 'intermediate_size': intermediate, 'layers': layers,
-        'heads': hidden // 128, 'kv_heads': kv_heads, 'head_dim': 128, 'context_length': 4096}
+    model = small.MODEL.replace(
+        vocab_size=32000, hidden_size=hidden, intermediate_size=intermediate, layers=layers, heads=hidden // 128,
+        kv_heads=kv_heads, head_dim=128, context_length=4096)
     shapes = {'attn.qkv': (hidden + 2 * 128 * kv_heads, hidden), 'attn.o': (hidden, hidden),
               'mlp.gate_up': (2 * intermediate, hidden), 'mlp.down': (hidden, intermediate)}
     layout = 'r16k1' if format_ == 'f16' else 'r16k4'
     tensors = {f'layers.{i}.{name}': TensorEntry(1 + i, format_, rows, cols, group_size, layout)
                for i in range(layers) for name, (rows, cols) in shapes.items()}
     tensors |= {name: TensorEntry(0, 'w8g', 32000, hidden, 32, 'r16k4') for name in ('embedding', 'head')}
-    return Manifest('llama', dict(model), 'W16' if format_ == 'f16' else 'W4', group_size, tensors, [])
+    return Manifest('llama', model, 'W16' if format_ == 'f16' else 'W4', group_size, tensors, [])
 
 
 SEVEN = llama_2(32, 4096, 11008, 32)
@@ -98,7 +95,7 @@ def test_a_context_that_serves_nobody_is_refused() -> None:
 
 @pytest.mark.parametrize('dim', [64, 80, 96, 128, 256])
 def test_a_cache_of_bytes_takes_at_most_0_54_of_fp16(dim: int) -> None:
-    model = {**SEVEN.model, 'head_dim': dim}
+    model = SEVEN.model.replace(head_dim=dim)
     assert position_bytes(model, 'int8') <= 0.54 * position_bytes(model, 'fp16')
 
 

@@ -14,12 +14,12 @@ import pytest
 from tinychat_core.checkpoint.checksums import checksums
 from tinychat_core.errors import CheckpointError
 from tinychat_core.loading import staging as staging_module
-from tinychat_core.loading.load_mode import Placement, RING, Way
+from tinychat_core.loading.load_mode import LoadMode, LoadPlan, RING
 from tinychat_core.loading.staging import HostMemory, reads_directly, Staging
 
 CHUNK = 1 << 20
-BUFFERED = Placement(Way.STAGED, 'a test', drop=True)
-DIRECT = Placement(Way.STAGED, 'a test', direct=True)
+BUFFERED = LoadPlan(LoadMode.STAGED, 'a test', drop_cache=True)
+DIRECT = LoadPlan(LoadMode.STAGED, 'a test', direct=True)
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +34,15 @@ def written(path: Path, size: int) -> bytes:
 
 
 @pytest.mark.parametrize('size', [1, 4096, 5000, CHUNK, CHUNK + 1, (RING + 1) * CHUNK + 12345])
-@pytest.mark.parametrize('placement', [BUFFERED, DIRECT])
-def test_a_file_arrives_whole(tmp_path: Path, size: int, placement: Placement) -> None:
+@pytest.mark.parametrize('plan', [BUFFERED, DIRECT])
+def test_a_file_arrives_whole(tmp_path: Path, size: int, plan: LoadPlan) -> None:
     content = written(tmp_path / 'file', size)
     if not reads_directly(tmp_path / 'file'):
-        placement = BUFFERED  # a test directory in memory
+        plan = BUFFERED  # a test directory in memory
     told: list[int] = []
-    with Staging(HostMemory(), placement) as staging:
+    with Staging(HostMemory(), plan) as staging:
         handle = HostMemory().allocate(size)
-        staging.place(tmp_path / 'file', size, checksums(memoryview(content)), handle, told.append)
+        staging.copy_file(tmp_path / 'file', size, checksums(memoryview(content)), handle, told.append)
     assert handle[:] == content
     assert sum(told) == size and max(told) <= CHUNK
 
@@ -68,7 +68,7 @@ def test_a_buffer_is_left_alone_until_it_is_copied(tmp_path: Path) -> None:
     content = written(tmp_path / 'file', 6 * CHUNK)
     with Staging(LateMemory(), BUFFERED) as staging:
         handle = HostMemory().allocate(len(content))
-        staging.place(tmp_path / 'file', len(content), [], handle)
+        staging.copy_file(tmp_path / 'file', len(content), [], handle)
         assert handle[:] == content
 
 
@@ -77,14 +77,14 @@ def test_a_bit_that_flipped_is_found_on_the_way(tmp_path: Path) -> None:
     sums = checksums(memoryview(content))
     (tmp_path / 'file').write_bytes(content[:2 << 20] + bytes([content[2 << 20] ^ 1]) + content[(2 << 20) + 1:])
     with Staging(HostMemory(), BUFFERED) as staging, pytest.raises(CheckpointError, match='at offset 2097152 differs'):
-        staging.place(tmp_path / 'file', len(content), sums, HostMemory().allocate(len(content)))
+        staging.copy_file(tmp_path / 'file', len(content), sums, HostMemory().allocate(len(content)))
 
 
 @pytest.mark.parametrize('size', [0, 4096, CHUNK])
 def test_a_file_that_ends_too_early(tmp_path: Path, size: int) -> None:
     written(tmp_path / 'file', size)
     with Staging(HostMemory(), BUFFERED) as staging, pytest.raises(CheckpointError, match='ends before its'):
-        staging.place(tmp_path / 'file', CHUNK + 4096, [], HostMemory().allocate(CHUNK + 4096))
+        staging.copy_file(tmp_path / 'file', CHUNK + 4096, [], HostMemory().allocate(CHUNK + 4096))
 
 
 def test_a_read_that_fails(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_read_that_fails(tmp_path: Path) -> None:
 
     with Staging(HostMemory(), BUFFERED, read) as staging, \
             pytest.raises(CheckpointError, match=r'cannot read .*file: Input/output error'):
-        staging.place(tmp_path / 'file', 4 * CHUNK, [], HostMemory().allocate(4 * CHUNK))
+        staging.copy_file(tmp_path / 'file', 4 * CHUNK, [], HostMemory().allocate(4 * CHUNK))
 
 
 def test_short_reads_are_taken_up(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_short_reads_are_taken_up(tmp_path: Path) -> None:
 
     with Staging(HostMemory(), BUFFERED, read) as staging:
         handle = HostMemory().allocate(len(content))
-        staging.place(tmp_path / 'file', len(content), checksums(memoryview(content)), handle)
+        staging.copy_file(tmp_path / 'file', len(content), checksums(memoryview(content)), handle)
     assert handle[:] == content
 
 
@@ -120,10 +120,10 @@ def test_it_can_be_interrupted(tmp_path: Path) -> None:
 
     before = len(os.listdir('/proc/self/fd'))
     with pytest.raises(KeyboardInterrupt), Staging(HostMemory(), BUFFERED) as staging:
-        staging.place(tmp_path / 'file', 4 * CHUNK, [], HostMemory().allocate(4 * CHUNK), stop)
+        staging.copy_file(tmp_path / 'file', 4 * CHUNK, [], HostMemory().allocate(4 * CHUNK), stop)
     assert len(os.listdir('/proc/self/fd')) == before
 
 
 def test_no_file(tmp_path: Path) -> None:
     with Staging(HostMemory(), DIRECT) as staging, pytest.raises(CheckpointError, match='No such file'):
-        staging.place(tmp_path / 'nowhere', 4096, [], HostMemory().allocate(4096))
+        staging.copy_file(tmp_path / 'nowhere', 4096, [], HostMemory().allocate(4096))

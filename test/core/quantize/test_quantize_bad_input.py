@@ -78,7 +78,7 @@ def test_weights_that_compute_what_is_not_finite(tmp_path: Path, text: Path,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     made = changed(tensors(), model__layers__0__self_attn__v_proj__weight=torch.full((32, 64), 3e38))
     line = refused(capsys, save(tmp_path / 'theirs', made), '--text', str(text))
-    assert 'the model computes numbers that are not finite; its weights are damaged' in line
+    assert 'the model computes NaN or infinity; its weights are damaged' in line
 
 
 def test_a_group_size_that_does_not_divide_a_width(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_an_architecture_without_a_family(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(('content', 'reason'), [
-    (b'', 'has 0 tokens, and calibration needs 2048 or more'), (b'short', 'has 5 tokens'),
+    (b'', 'has 0 tokens, but calibration needs 2048 or more'), (b'short', 'has 5 tokens'),
     (b'\xff\xfe', 'is no text in UTF-8')])
 def test_a_text_that_is_too_short_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes,
                                           reason: str) -> None:
@@ -137,7 +137,7 @@ def test_a_pickle_that_wants_code(tmp_path: Path, text: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(('name', 'content', 'reason'), [
     ('a.pt', b'', 'a.pt'), ('a.pt', b'PK\x03\x04 no archive', 'a.pt'),
     ('a.pt', pickle.dumps({'scale': 1}), 'a.pt'), ('a.safetensors', b'', 'is damaged'),
-    ('a.safetensors', b'\x02\0\0\0\0\0\0\0{}', 'holds no search of this release'),
+    ('a.safetensors', b'\x02\0\0\0\0\0\0\0{}', 'is not a search result of this release'),
 ])
 def test_a_search_that_is_damaged(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str], name: str,
                                   content: bytes, reason: str) -> None:
@@ -147,12 +147,12 @@ def test_a_search_that_is_damaged(tmp_path: Path, text: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(('content', 'reason'), [
-    ({'scale': [], 'clip': []}, 'other decoder layers'), ({}, 'is no search of llm-awq'),
-    ({'scale': [('x', ('model.layers.9.mlp.down_proj',), torch.ones(96))], 'clip': []}, 'is no search of llm-awq'),
+    ({'scale': [], 'clip': []}, 'other decoder layers'), ({}, 'is not an llm-awq search'),
+    ({'scale': [('x', ('model.layers.9.mlp.down_proj',), torch.ones(96))], 'clip': []}, 'is not an llm-awq search'),
     ({'scale': [('x', (f'model.layers.{i}.mlp.down_proj',), torch.ones(95)) for i in range(2)], 'clip': []},
      'has the shape [95] instead of [96]'),
     ({'scale': [('x', (f'model.layers.{i}.mlp.down_proj',), torch.zeros(96)) for i in range(2)], 'clip': []},
-     'numbers that cannot be'),
+     'invalid numbers'),
 ])
 def test_a_search_of_another_model(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
                                    content: dict[str, Any], reason: str) -> None:
@@ -203,7 +203,7 @@ def test_ctrl_c(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
 def test_a_method_that_does_not_make_a_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = save(tmp_path / 'theirs', tensors())
     for method, precision in (('awq', 'W8A8'), ('smoothquant', 'W4A16')):
-        assert f'--method {method} does not fit --precision {precision}' in refused(
+        assert f'--method {method} does not support --precision {precision}' in refused(
             capsys, directory, '--method', method, '--precision', precision)
 
 

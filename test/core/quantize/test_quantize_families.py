@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.importers import open_source
-from tinychat_core.importers.import_plan import Assembly
+from tinychat_core.importers.import_plan import ImportPlan
 from tinychat_core.quantize.decoder_layer import DecoderLayer
 from tinychat_core.quantize.embed_and_head import embedded, Head
 from tinychat_core.quantize.fold import fold, groups, tied
@@ -31,13 +32,13 @@ def reference(name: str) -> Reference:
 
 
 @pytest.fixture(scope='module')
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Mapping[str, Any], list[Any]]]:
-    """Return what gives the description and the parts of a model, in float32."""
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[ModelConfig, list[Any]]]:
+    """Return what gives the configuration and the parts of a model, in float32."""
     @cache
-    def made(name: str) -> tuple[Mapping[str, Any], list[Any]]:
+    def made(name: str) -> tuple[ModelConfig, list[Any]]:
         model = open_source(str(reference(name).save(tmp_path_factory.mktemp('model') / 'theirs')))
-        parts = Assembly(model.source, model.family, model.names, model.model, _plain).parts
-        return model.model, [part() for part in parts]
+        parts = ImportPlan(model, _plain).parts
+        return model.config, [part() for part in parts]
 
     return made
 
@@ -51,7 +52,7 @@ def local(content: Mapping[str, Any], index: int) -> Layer:
     return {name.removeprefix(f'layers.{index}.'): tensor for name, tensor in content.items()}
 
 
-def output(model: Mapping[str, Any], index: int, content: Layer, hidden: Tensor) -> Tensor:
+def output(model: ModelConfig, index: int, content: Layer, hidden: Tensor) -> Tensor:
     """Return the layer's output; an input scale is the columns' of its matrix."""
     vectors = {name: torch.from_numpy(tensor) for name, tensor in content.items() if not isinstance(tensor, Linear)}
     matrices = {}
@@ -61,7 +62,7 @@ def output(model: Mapping[str, Any], index: int, content: Layer, hidden: Tensor)
     return DecoderLayer(model, index, vectors, hidden.shape[1]).forward(hidden, matrices)
 
 
-def logits(model: Mapping[str, Any], layers: list[Layer], parts: list[Any]) -> Tensor:
+def logits(model: ModelConfig, layers: list[Layer], parts: list[Any]) -> Tensor:
     hidden = embedded(model, parts[0], [tokens()])
     for index, content in enumerate(layers):
         hidden = output(model, index, content, hidden)
@@ -75,7 +76,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
 @pytest.mark.parametrize('name', MODELS)
 def test_the_layers_are_those_of_transformers(name: str, opened: Callable[..., Any]) -> None:
     model, parts = opened(name)
-    layers = [local(parts[i + 1], i) for i in range(model['layers'])]
+    layers = [local(parts[i + 1], i) for i in range(model.layers)]
     expected = torch.from_numpy(reference(name).score(tokens()))
     assert difference(logits(model, layers, parts), expected) < 1e-4
 
@@ -84,7 +85,7 @@ def test_the_layers_are_those_of_transformers(name: str, opened: Callable[..., A
 def test_scales_of_every_group_leave_the_layer_as_it_is(name: str, opened: Callable[..., Any]) -> None:
     model, parts = opened(name)
     content = local(parts[1], 0)
-    hidden = torch.randn(1, LENGTH, model['hidden_size'], generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(1, LENGTH, model.hidden_size, generator=torch.Generator().manual_seed(0))
     expected = output(model, 0, content, hidden)
     for group in groups(model, content):
         cols = content[group.matrices[0]].cols

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tinychat_core.importers.rtn import four_bits
 from tinychat_core.quantize.clip import best_grid
-from tinychat_core.quantize.gptq import integers_with_feedback
+from tinychat_core.quantize.gptq import gptq_integers
 from tinychat_core.quantize.grid import grid_over, ranges
 from tinychat_core.quantize.inputs import gather, Inputs
 from tinychat_core.quantize.method import Method
@@ -73,7 +73,7 @@ def test_clipping_is_no_worse_for_any_group(format_: str) -> None:
 def test_feedback_lessens_the_error_of_the_output(format_: str) -> None:
     size = 0 if format_ == 'w8c' else 32
     grid = grid_over(format_, size, *ranges(weights(), size))
-    found = grid.values(integers_with_feedback(weights(), inputs().gram, grid))
+    found = grid.values(gptq_integers(weights(), inputs().gram, grid))
     assert error(found) < 0.8 * error(grid.nearest(weights()))
 
 
@@ -83,7 +83,7 @@ def test_feedback_of_inputs_that_are_hardly_there() -> None:
     x[:, :40] = 0
     gram = x.T @ x
     grid = grid_over('w4m', 32, *ranges(weights(), 32))
-    found = grid.values(integers_with_feedback(weights(), gram, grid))
+    found = grid.values(gptq_integers(weights(), gram, grid))
     assert torch.isfinite(found).all()
     assert output_error(found - weights(), gram) <= output_error(grid.nearest(weights()) - weights(), gram)
 
@@ -93,7 +93,7 @@ def test_weights_on_a_grid_stay_as_they_are() -> None:
     grid = grid_over('w4m', 32, *ranges(weights(), 32))
     exact = grid.nearest(weights())
     found = best_grid(exact, inputs().squares(32, torch.ones(COLS)), 'w4m', 32)
-    integers = integers_with_feedback(exact, inputs().gram, found)
+    integers = gptq_integers(exact, inputs().gram, found)
     assert torch.allclose(found.values(integers), exact, atol=1e-6)
 
 
