@@ -26,6 +26,7 @@ LARGEST_HEAD = 256  # kMaxHeadDim in csrc
 Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Index = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Axis = Annotated[int, Meta(ge=0, le=2)]
 Activation = Literal['silu', 'gelu', 'gelu_tanh', 'relu']
 
 # A vector register holds 16 numbers, and the kernels do not handle a remainder.
@@ -64,6 +65,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     rope: Rope | None = None
     rope_inv_freq: list[float] | None = None  # instead of `rope`: radians per position of each rotated pair
+    rope_axes: list[Axis] | None = None  # [rotated pairs] which of a token's three positions rotates it (M-RoPE)
     rope_scale: NotNegative = 1.0  # of cos and sin (YaRN, LongRoPE)
     rope_long_inv_freq: list[float] | None = None  # used instead by caches of more than `rope_long_after` positions
     rope_long_after: Index | None = None
@@ -159,7 +161,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError(f'{self.heads} heads are not a multiple of {self.kv_heads} KV heads')
         self._check_length('windows', self.layers, self.layers)
         self._check_length('alibi_slopes', self.heads, self.heads)
-        for name in ('rope_inv_freq', 'rope_long_inv_freq', 'rope_local_inv_freq'):
+        for name in ('rope_inv_freq', 'rope_long_inv_freq', 'rope_local_inv_freq', 'rope_axes'):
             self._check_length(name, 0, self.head_dim // 2)
         if self.rope is not None and self.rope.dim > self.head_dim:
             raise ValueError(f'rope.dim is {self.rope.dim}, but a head has {self.head_dim} elements')

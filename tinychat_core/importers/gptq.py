@@ -178,6 +178,6 @@ class Gptq:
         is_beside = above.size >= _FEWEST and abs(above.mean() - step) < _NEAR and above.std() < _ALIKE
         if not is_beside or (zeros == zeros[0, 0]).all():
             return zeros
-        tensors.say(f'its zero points are one {"above" if less_one else "below"} the mean of their weights, so they are '
-                  f'read as the format {"gptq_v2" if less_one else "gptq"} stores them, whatever it says of that')
+        tensors.say(f'its zero points are one {"above" if less_one else "below"} the mean of their weights; they are '
+                    f'read as the format {"gptq_v2" if less_one else "gptq"} stores them, whatever it says of that')
         return (zeros - np.uint8(step % 256)) & np.uint8(15)

@@ -36,6 +36,7 @@ MPT = model_config({'model_type': 'mpt', 'vocab_size': 64, 'd_model': 96, 'n_hea
     ({'rope': {'theta': 1e4, 'dim': 31}}, 'rope.dim'),
     ({'rope': {'theta': float('nan'), 'dim': 32}}, 'rope.theta'),
     ({'rope': {'theta': 0.0, 'dim': 32}}, 'rope.theta'),
+    ({'rope_axes': [3]}, r'rope_axes\[0\]'),
     ({'position_offset': -1}, 'position_offset'),
     ({'embedding_size': 0}, 'embedding_size'),
     ({'head_dim': 512}, 'head_dim = 512 is not supported: above 256'),
@@ -91,6 +92,6 @@ def test_json_and_back_is_the_same() -> None:
 def test_the_decoder_takes_every_field_it_gets() -> None:
     """`to_native` passes what csrc/bindings_model.cpp reads: a field that only one side knew would be ignored."""
     read = set(re.findall(r'read\("(\w+)"', (ROOT / 'csrc' / 'bindings_model.cpp').read_text()))
-    every = {'rope_inv_freq': [1.0] * 16, 'rope_local_inv_freq': [1.0] * 16, 'alibi_slopes': [0.5] * 3,
-             'windows': [0] * 2, 'embedding_size': 64, 'rope': None}
+    every = {'rope_inv_freq': [1.0] * 16, 'rope_axes': [0] * 16, 'rope_local_inv_freq': [1.0] * 16,
+             'alibi_slopes': [0.5] * 3, 'windows': [0] * 2, 'embedding_size': 64, 'rope': None}
     assert set(small.MODEL.replace(**every).to_native(64)) == read

@@ -181,7 +181,8 @@ def test_some_rows_keep_their_blocks() -> None:
 
 @pytest.mark.parametrize(('change', 'why'), [
     (lambda order: order[:-1], 'it is not a list of columns'), (lambda order: order[:0], 'it is not a list of columns'),
-    (lambda order: order + 0.5, 'it is not a list of columns'), (lambda order: order * np.nan, 'it is not a list of columns'),
+    (lambda order: order + 0.5, 'it is not a list of columns'),
+    (lambda order: order * np.nan, 'it is not a list of columns'),
     (lambda order: np.where(order == 3, 4, order), 'it does not name each of 8 columns once'),
     (lambda order: np.where(order == 3, -1, order), 'it does not name each of 8 columns once'),
     (lambda order: np.where(order == 3, 2 ** 40, order), 'it does not name each of 8 columns once'),

@@ -98,7 +98,7 @@ def test_an_architecture_without_a_family(tmp_path: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize(('content', 'reason'), [
     (b'', 'has 0 tokens, but calibration needs 2048 or more'), (b'short', 'has 5 tokens'),
-    (b'\xff\xfe', 'is no text in UTF-8')])
+    (b'\xff\xfe', 'is not UTF-8 text')])
 def test_a_text_that_is_too_short_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes,
                                           reason: str) -> None:
     (tmp_path / 'text.txt').write_bytes(content)
