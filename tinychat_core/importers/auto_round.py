@@ -3,9 +3,9 @@
 """
 AutoRound's own format (github.com/intel/auto-round, export/export_to_autoround): GPTQ's tensors or AWQ's.
 
-`packing_format` says which, and how zero points are stored: `auto_round:auto_gptq` less one, `auto_round` and
-`auto_round:gptqmodel` as they are, `auto_round:auto_awq` as AutoAWQ's gemm. Older releases have it in `backend`, with
-the name of a kernel behind it. `extra_config` has what is different for a layer, by its name or by a pattern.
+`packing_format` selects the format and how zero points are stored: `auto_round:auto_gptq` less one, `auto_round` and
+`auto_round:gptqmodel` as they are, `auto_round:auto_awq` as AutoAWQ's gemm. Older releases store it in `backend`,
+followed by the name of a kernel. `extra_config` has the exceptions of single layers, by name or pattern.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AS_THEY_ARE = ('', 'gptqmodel', 'exllama', 'exllamav2', 'triton', 'tritonv2', '
 
 
 def quant_format(config: Options) -> QuantFormat:
-    """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
+    """Return the format of a quantization_config; UnsupportedModelError names an unsupported option."""
     name = next((option for option in ('packing_format', 'backend') if config.text(option) not in ('', 'auto')), '')
     head, _, kind = (config.text(name) if name else 'auto_round:auto_gptq').partition(':')
     kind = kind.partition(':')[0]

@@ -28,12 +28,12 @@ from tinychat_core.importers.options import Options
 from tinychat_core.importers.quantized_source import QuantizedTensors
 
 _WORD = (0, 2, 4, 6, 1, 3, 5, 7)
-# What stands for the layout in a configuration; the shapes say which of the three it is.
+# Names of the layouts in a configuration; the shapes decide which of the three it is.
 _VERSIONS = ('gemm', 'gemv', 'gemv_fast', 'exllama', 'exllamav2', 'ipex', 'llm-awq')
 
 
 def quant_format(config: Options) -> Awq:
-    """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
+    """Return the format of a quantization_config; UnsupportedModelError names an unsupported option."""
     bits = config.whole('bits', config.whole('w_bit'))
     if bits != 4:
         raise UnsupportedModelError(f'{config.label}: AWQ with bits = {bits} is not supported; 4 is')
@@ -46,13 +46,13 @@ def quant_format(config: Options) -> Awq:
 
 
 class Awq:
-    """Matrices in any of the three layouts, in groups of one of `group_sizes` columns (None: not said)."""
+    """Matrices in any of the three layouts; `group_sizes` are those the configuration allows (None: unknown)."""
 
     marker = 'qweight'
     suffixes = ('qweight', 'qzeros', 'scaled_zeros', 'scales')
 
     def __init__(self, group_sizes: Collection[int] | None = None, symmetric: bool = False) -> None:
-        """Hold what the configuration says."""
+        """Take the settings of the configuration."""
         self._group_sizes, self._symmetric = group_sizes, symmetric
 
     def shape(self, tensors: QuantizedTensors) -> tuple[int, int]:
@@ -95,7 +95,7 @@ class Awq:
 
     def _padded_groups(self, tensors: QuantizedTensors, scales: npt.NDArray[np.float32],
                        cols: int) -> tuple[int, ColumnGroups]:
-        """Return how many scales of a row are there before the padding of zeros, and their groups."""
+        """Return the number of scales per row without the zero padding, and their groups."""
         used = np.flatnonzero(scales.any(axis=0))
         count = int(used[-1]) + 1 if len(used) else 0
         return count, column_groups(tensors, cols, count, self._group_sizes)
@@ -118,16 +118,16 @@ def _interleaved(words: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
     """
     Return q [rows, cols] from int16 [rows/4, cols].
 
-    A word holds the same place of four rows, whose stretches of 64 columns follow each other; within 32 columns,
-    pairs 8 apart stand together, and of these 8 numbers the even ones come first.
+    A word holds the same position of four rows, whose runs of 64 columns are stored one after the other; within 32
+    columns, pairs 8 apart are adjacent, and of these 8 numbers the even ones come first.
     """
     quads, cols = words.shape
     places = np.ascontiguousarray(words).view(np.uint16).reshape(quads, cols // 64, 64)
-    # Place 16 r + i of 64 holds columns 4 i to 4 i + 3 of row r, from the lowest bits.
+    # Word 16 r + i of 64 holds columns 4 i to 4 i + 3 of row r, starting at the lowest bits.
     nibbles = np.stack([(places >> shift & 15).astype(np.uint8) for shift in (0, 4, 8, 12)], axis=-1)
     rows = nibbles.reshape(quads, cols // 64, 4, 64).transpose(0, 2, 1, 3).reshape(quads * 4, cols)
     return np.ascontiguousarray(rows.reshape(quads * 4, cols // 32, 32)[..., np.argsort(_PLACES)].reshape(-1, cols))
 
 
-# The column that each place of 32 holds.
+# The column stored at each of 32 positions.
 _PLACES = np.arange(32).reshape(4, 4, 2).transpose(1, 0, 2).reshape(4, 4, 2).transpose(0, 2, 1).reshape(-1)

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which columns of a packed matrix share a scale, and how that is said here: in groups of 32, 64 or 128.
+Which columns of a quantized matrix share a scale, converted to our group sizes of 32, 64 or 128.
 
-A group begins at each multiple of the group size; the last one is shorter where that does not divide the columns. Where
-columns are ordered by activation (GPTQ's desc_act), a stored index names each column's group instead.
+A group starts at each multiple of the group size; the last one may be shorter. Where columns are ordered by activation
+(GPTQ's desc_act), a stored index gives the group of each column instead.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tinychat_core.importers.quantized_source import QuantizedTensors
 Indices = npt.NDArray[np.int32]
 
 _GROUP_SIZES = (128, 64, 32)
-WHOLE_ROW = 0  # the group size of a row that has one scale
+WHOLE_ROW = 0  # the group size of rows with one scale
 
 
 @dataclass(frozen=True)
 class ColumnGroups:
     """
-    Groups of `size` columns, of which the i-th has the source's scale number `source[i]`.
+    Groups of `size` columns; group i uses scale `source[i]` of the source.
 
-    `order` [cols]: the column that stands in each place once the columns of a group lie together; None: they do.
+    `order` [cols] sorts the columns so that those of a group are adjacent; None: they already are.
     """
 
     size: int
@@ -39,10 +39,10 @@ class ColumnGroups:
 def column_groups(tensors: QuantizedTensors, cols: int, groups: int, allowed: Collection[int] | None,
                   group_of: Indices | None = None) -> ColumnGroups:
     """
-    Return how `groups` scales cover `cols` columns; TinyChatError where they do not.
+    Return how `groups` scales per row cover `cols` columns; TinyChatError where they do not.
 
-    `allowed`: the group sizes that the configuration names, WHOLE_ROW among them; None: it names none.
-    `group_of` [cols] is the stored index of each column's group, if there is one.
+    `allowed`: the group sizes of the configuration, which may include WHOLE_ROW; None: it has none. `group_of` [cols]
+    is the stored index of each column's group, if there is one.
     """
     if not 1 <= groups <= cols:
         raise tensors.error(f'scales are {groups} for {cols} columns')
@@ -59,7 +59,7 @@ def column_groups(tensors: QuantizedTensors, cols: int, groups: int, allowed: Co
 
 def _size(tensors: QuantizedTensors, cols: int, groups: int, allowed: Collection[int] | None,
           group_of: Indices | None) -> int:
-    """Return how many columns a group has, but for the last."""
+    """Return the number of columns of every group but the last."""
     if allowed is None:
         if group_of is not None and group_of.min() == 0:
             return int(np.count_nonzero(group_of == 0))
@@ -83,7 +83,7 @@ def _size(tensors: QuantizedTensors, cols: int, groups: int, allowed: Collection
 
 
 def _blocks(tensors: QuantizedTensors, group_of: Indices, size: int) -> tuple[int, npt.NDArray[np.intp]]:
-    """Return a group size of ours, and the source's group of each of our groups."""
+    """Return our group size, and the source's group for each of our groups."""
     cols = len(group_of)
     for ours in _GROUP_SIZES:
         if cols % ours == 0 and (size % ours == 0 or size >= cols):

@@ -35,7 +35,7 @@ _ACTIVATIONS = ('input_activations', 'output_activations')
 
 
 def quant_format(config: Options) -> CompressedTensors:
-    """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
+    """Return the format of a quantization_config; UnsupportedModelError names an unsupported option."""
     groups = config.groups('config_groups')
     if not groups:
         raise UnsupportedModelError(f'{config.label}: compressed-tensors without config_groups is not supported')
@@ -79,7 +79,7 @@ def _group_size(weights: Options) -> int | None:
 
 
 def _ordered(weights: Options) -> bool:
-    """Return whether columns are ordered by activation, their groups with them."""
+    """Return whether columns and their groups are ordered by activation."""
     if weights.of('actorder', bool):
         return weights.flag('actorder', False)
     order = weights.text('actorder', 'weight').lower()
@@ -102,7 +102,7 @@ def _check_activations(config: Options, group: Options) -> None:
 
 
 class CompressedTensors:
-    """Matrices of some of these bits, in groups of some of these sizes (None: not said)."""
+    """Matrices with any of these bit widths and group sizes (None: unknown)."""
 
     marker = 'weight_scale'
     suffixes = ('weight', 'weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx',
@@ -162,14 +162,14 @@ class CompressedTensors:
 
 
 def _spread(tensors: QuantizedTensors, rows: int, part: str) -> Values:
-    """Return scales [rows, groups]; one of the whole matrix for each row."""
+    """Return scales [rows, groups]; a scale of the whole matrix is repeated for each row."""
     dims = tensors.dims(part)
     values = tensors.numbers(part, dims if dims in ((), (1,), (1, 1), (rows,)) else (rows, tensors.shape(part)[1]))
     return np.array(np.broadcast_to(values.reshape(-1, 1), (rows, 1)) if len(dims) < 2 or dims == (1, 1) else values)
 
 
 def _zeros(tensors: QuantizedTensors, rows: int, count: int, bits: int, middle: int) -> npt.NDArray[Any] | None:
-    """Return zero points [rows, groups] with `middle` added, as the numbers have it; None where there are none."""
+    """Return zero points [rows, groups] with `middle` added, as in the weights; None where there are none."""
     part = 'weight_zero_point'
     if part not in tensors:
         return None

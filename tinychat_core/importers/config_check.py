@@ -30,7 +30,7 @@ _EMBEDDERS = ('modules.json', 'config_sentence_transformers.json', '1_Pooling')
 
 
 def check_config(directory: Path, config: Mapping[str, Any]) -> None:
-    """Warn where a model was not made to write text, or has its rotary positions twice."""
+    """Warn about models that were not trained to generate text, and about contradictory options."""
     older, newer = config.get('rope_scaling'), config.get('rope_parameters')
     if older and newer and older != newer and config.get('model_type') != 'gemma3_text':
         _log.warning('%s: its config.json has rope_scaling and rope_parameters; rope_scaling is taken', directory)
@@ -49,10 +49,10 @@ def check_config(directory: Path, config: Mapping[str, Any]) -> None:
 
 def as_read_by_transformers(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the options without those that transformers' class of this model type does not read; a warning says which.
+    Return the options without those that transformers' class of this model type ignores, with a warning for each.
 
-    Other tools do read them: what this decoder does with them is for GGUF files, whose makers mean them.
-    Raises UnsupportedModelError where transformers cannot run what they say.
+    GGUF files use these options as written, so the decoder supports them. Raises UnsupportedModelError for options that
+    transformers cannot run.
     """
     made = dict(config)
     if isinstance(made.get('text_config'), dict):
@@ -71,7 +71,7 @@ def as_read_by_transformers(directory: Path, config: Mapping[str, Any]) -> dict[
 
 
 def _leave_out_share(directory: Path, config: dict[str, Any]) -> None:
-    """Take `partial_rotary_factor` out of the options, and out of those of the rotary positions."""
+    """Remove `partial_rotary_factor` from the options and from those of the rotary embedding."""
     found = [config]
     for name in ('rope_scaling', 'rope_parameters'):
         if isinstance(config.get(name), dict):
@@ -91,9 +91,9 @@ def _leave_out_share(directory: Path, config: dict[str, Any]) -> None:
 
 def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool:
     """
-    Return whether a model whose configuration ties its head to the embedding has a head of its own all the same.
+    Return whether a model has its own head although its configuration ties the head to the embedding.
 
-    transformers 5 uses such a head, too (modeling_utils, `tie_weights`); a copy of the embedding is none.
+    transformers 5 uses such a head, too (modeling_utils, `tie_weights`). A copy of the embedding does not count.
     """
     if f'{head}.weight' not in source.names:
         return False
@@ -110,7 +110,7 @@ def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool
 
 
 def check_biases(directory: Path, source: Source, config: Mapping[str, Any]) -> None:
-    """Warn where matrices have biases that the configuration says they have not; zeros, as GPTQ writes, are none."""
+    """Warn about biases that the configuration does not declare; zeros, which GPTQ writes, do not count."""
     if any(config.get(name) for name in _BIASED) or (
             config.get('model_type') == 'opt' and config.get('enable_bias') is not False):
         return

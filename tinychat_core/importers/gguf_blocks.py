@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-GGUF's blocks that no format of ours is made for (ggml's dequantize_row_* say what they mean).
+GGUF's block types without an equivalent format here; ggml's dequantize_row_* define them.
 
-Q5_0 is exact in eight bits. Q4_K keeps its integers, and has its scales and minima, products of two numbers,
-rounded to fp16. The others are rounded to eight bits in groups of 32, which is finer than any of them.
+Q5_0 is exact in 8 bits. Q4_K keeps its integers; its scales and minima, products of two numbers, are rounded to fp16.
+The others are rounded to 8 bits in groups of 32, which is finer than any of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tinychat_core.importers.rtn import eight_bits
 Array = npt.NDArray[Any]
 Values = npt.NDArray[np.float32]
 
-# Numbers and bytes of a block.
+# Elements and bytes of a block.
 BLOCKS = {'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q2_K': (256, 84), 'Q3_K': (256, 110), 'Q4_K': (256, 144),
           'Q5_K': (256, 176), 'Q6_K': (256, 210), **gguf_codebooks.BLOCKS}
 EXACT = ('Q5_0', *gguf_codebooks.TERNARY)
@@ -35,12 +35,12 @@ _SAID = {
 
 
 def said(kind: str) -> str:
-    """Return what to tell of a type that is not exact."""
+    """Return the warning for a type that is not converted exactly."""
     return _SAID.get(kind, f'{kind} is rounded to eight bits in groups of 32')
 
 
 def matrix(kind: str, rows: int, cols: int, blocks: Array) -> Linear:
-    """Return blocks uint8 [n, bytes] as a matrix; ValueError where a scale is not finite."""
+    """Return the matrix of blocks uint8 [n, bytes]; ValueError where a scale is not finite."""
     if kind in gguf_codebooks.BLOCKS:
         return gguf_codebooks.matrix(kind, rows, cols, blocks)
     if kind == 'Q5_0':
@@ -94,7 +94,7 @@ _DEQUANTIZE: dict[str, Callable[[Array], Values]] = {
 
 
 def _halves(blocks: Array, at: int) -> Values:
-    """Return the fp16 number at a place of each block, float32 [n, 1]."""
+    """Return the fp16 number at an offset of each block, float32 [n, 1]."""
     values = np.ascontiguousarray(blocks[:, at:at + 2]).view(np.float16).astype(np.float32)
     if not np.isfinite(values).all():
         raise ValueError('a scale is not a finite number')
@@ -102,17 +102,17 @@ def _halves(blocks: Array, at: int) -> Values:
 
 
 def _five_bits(nibbles: Array, high: Array) -> Array:
-    """Return the numbers of a block of 32 from 16 bytes and the 32 bits above them."""
+    """Return the elements of a block of 32 from 16 bytes of low nibbles and 32 high bits."""
     return np.concatenate([nibbles & 15, nibbles >> 4], axis=1) | np.unpackbits(high, axis=1, bitorder='little') << 4
 
 
 def _nibbles(octets: Array) -> Array:
-    """Return [n, 8, 32] from 128 bytes: of 32 bytes first all low halves, then all high ones."""
+    """Return [n, 8, 32] from 128 bytes: for each 32 bytes first all low nibbles, then all high ones."""
     return (octets.reshape(-1, 4, 1, 32) >> np.array([[0], [4]], dtype=np.uint8) & 15).reshape(-1, 8, 32)
 
 
 def _pairs_of_bits(octets: Array) -> Array:
-    """Return [n, 8, 32] from 64 bytes: of 32 bytes first all lowest pairs of bits, and so on."""
+    """Return [n, 8, 32] from 64 bytes: for each 32 bytes first all lowest pairs of bits, and so on."""
     return (octets.reshape(-1, 2, 1, 32) >> np.array([[0], [2], [4], [6]], dtype=np.uint8) & 3).reshape(-1, 8, 32)
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-GGUF's blocks whose integers stand for others: four bits that look a value up, and weights of -1, 0 and 1.
+GGUF's block types with a codebook: 4-bit indices of 16 values, and ternary weights -1, 0 and 1.
 
-The values are whole numbers, so eight bits hold a codebook's exactly, and four bits the ternary ones (ggml's
-dequantize_row_* and kvalues_* say what they mean).
+The values are integers, so 8 bits represent a codebook exactly, and 4 bits ternary weights. ggml's dequantize_row_* and
+kvalues_* define them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tinychat_core.checkpoint.linear import Linear
 
 Array = npt.NDArray[Any]
 
-# Numbers and bytes of a block.
+# Elements and bytes of a block.
 BLOCKS = {'IQ4_NL': (32, 18), 'IQ4_XS': (256, 136), 'MXFP4': (32, 17), 'TQ1_0': (256, 54), 'TQ2_0': (256, 66)}
 TERNARY = ('TQ1_0', 'TQ2_0')
-_TERNARY_GROUP = 128  # a block has one scale for 256 numbers; the largest group of ours is this
+_TERNARY_GROUP = 128  # our largest group; a block has one scale for 256 elements
 
 _IQ4 = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=np.int8)
 _MXFP4 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], dtype=np.int8)  # doubled
 
 
 def matrix(kind: str, rows: int, cols: int, blocks: Array) -> Linear:
-    """Return blocks uint8 [n, bytes] as w8g, ternary ones as w4z; ValueError where a scale has no place in fp16."""
+    """Return blocks uint8 [n, bytes] as w8g, ternary ones as w4z; ValueError where fp16 cannot hold a scale."""
     if kind in TERNARY:
         q = _base_three(blocks) if kind == 'TQ1_0' else _pairs_of_bits(blocks[:, :64])
         halves = _halves(blocks, 52 if kind == 'TQ1_0' else 64)
@@ -47,7 +47,7 @@ def matrix(kind: str, rows: int, cols: int, blocks: Array) -> Linear:
 
 
 def _mxfp4(blocks: Array) -> tuple[Array, Array]:
-    """Return the doubled values and half of the scale 2^(e - 127); where that leaves fp16's range the values shift."""
+    """Return doubled values and half the scale 2^(e - 127), shifting the values where fp16 cannot hold the scale."""
     wanted = blocks[:, :1].astype(np.int32) - 128
     exponent = np.clip(wanted, -24, 15)
     doubled = _MXFP4[_nibbles(blocks[:, 1:])].reshape(len(blocks), 32)
@@ -67,10 +67,10 @@ def _iq4_xs_scales(blocks: Array) -> Array:
 
 
 def _base_three(blocks: Array) -> Array:
-    """Return [n, 256] of TQ1_0: a byte has five digits of base three, the last four bytes four."""
+    """Return [n, 256] of TQ1_0: a byte holds five base-3 digits, each of the last four bytes four."""
     def digits(part: Array, width: int, count: int) -> Array:
         powers = (3 ** np.arange(count)).astype(np.uint8)[:, None]
-        shifted = part.reshape(len(part), -1, 1, width) * powers  # bytes wrap around, as they must
+        shifted = part.reshape(len(part), -1, 1, width) * powers  # the overflow of uint8 is intended
         return (shifted.astype(np.uint16) * 3 >> 8).astype(np.uint8).reshape(len(part), -1)
 
     fives, more, fours = digits(blocks[:, :32], 32, 5), digits(blocks[:, 32:48], 16, 5), digits(blocks[:, 48:52], 4, 4)
@@ -78,7 +78,7 @@ def _base_three(blocks: Array) -> Array:
 
 
 def _pairs_of_bits(octets: Array) -> Array:
-    """Return [n, 256] from 64 bytes: of 32 bytes first all lowest pairs of bits, and so on."""
+    """Return [n, 256] from 64 bytes: for each 32 bytes first all lowest pairs of bits, and so on."""
     pairs = octets.reshape(len(octets), 2, 1, 32) >> np.array([[0], [2], [4], [6]], dtype=np.uint8) & 3
     if (pairs == 3).any():
         raise ValueError('a ternary number is 2')
@@ -86,12 +86,12 @@ def _pairs_of_bits(octets: Array) -> Array:
 
 
 def _nibbles(octets: Array) -> Array:
-    """Return the numbers 0 … 15 of runs of 16 bytes: of each run first all low halves, then all high ones."""
+    """Return the nibbles of runs of 16 bytes: for each run first all low ones, then all high ones."""
     return octets.reshape(len(octets), -1, 1, 16) >> np.array([[0], [4]], dtype=np.uint8) & 15
 
 
 def _halves(blocks: Array, at: int) -> Array:
-    """Return the fp16 number at a place of each block, [n, 1]; ValueError where one is not finite."""
+    """Return the fp16 number at an offset of each block, [n, 1]; ValueError where one is not finite."""
     values = np.ascontiguousarray(blocks[:, at:at + 2]).view(np.float16)
     if not np.isfinite(values).all():
         raise ValueError('a scale is not a finite number')

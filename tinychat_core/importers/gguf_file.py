@@ -3,7 +3,7 @@
 """
 The GGUF container, versions 2 and 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 
-Tensors come out as they are stored, integers and scales, where a format of ours holds them.
+Tensors keep their stored integers and scales wherever one of our formats can represent them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinychat_core.regular_file import check_regular
 
 _log = logging.getLogger(__name__)
 
-# Types of metadata values that struct reads: GGUF's number -> struct's letter.
+# Scalar types of metadata: GGUF's number -> the format character of struct.
 _SCALARS = {0: 'B', 1: 'b', 2: 'H', 3: 'h', 4: 'I', 5: 'i', 6: 'f', 7: '?', 10: 'Q', 11: 'q', 12: 'd'}
 _STRING, _ARRAY = 8, 9
 
@@ -38,24 +38,24 @@ _TYPE_NAMES = {0: 'F32', 1: 'F16', 2: 'Q4_0', 3: 'Q4_1', 6: 'Q5_0', 7: 'Q5_1', 8
                24: 'I8', 25: 'I16', 26: 'I32', 27: 'I64', 28: 'F64', 29: 'IQ1_M', 30: 'BF16', 31: 'Q4_0_4_4',
                32: 'Q4_0_4_8', 33: 'Q4_0_8_8', 34: 'TQ1_0', 35: 'TQ2_0', 36: 'IQ4_NL_4_4', 37: 'IQ4_NL_4_8',
                38: 'IQ4_NL_8_8', 39: 'MXFP4', 40: 'NVFP4', 41: 'Q1_0'}
-# Numbers and bytes of a block, for the types that are read.
+# Elements and bytes of a block, for the supported types.
 _BLOCKS = {'F32': (1, 4), 'F64': (1, 8), 'F16': (1, 2), 'BF16': (1, 2), 'Q4_0': (32, 18), 'Q4_1': (32, 20),
            'Q8_0': (32, 34), **gguf_blocks.BLOCKS}
-# Types without blocks: our format, and how numpy reads it.
+# Types without blocks: our format and the numpy type.
 _PLAIN: dict[str, tuple[str, type[np.generic]]] = {
     'F16': ('f16', np.float16), 'BF16': ('bf16', np.uint16), 'F32': ('f32', np.float32), 'F64': ('f32', np.float64)}
 
-# What llama.cpp allows at most, or no file has: more is a damaged count, and nothing is built from it.
+# Limits of llama.cpp, or above any real file: a larger count is damage, and nothing is allocated for it.
 _LARGEST_RANK = 4  # GGML_MAX_DIMS
 _LONGEST_ARRAY = 1 << 24
 _LONGEST_TEXT = 1 << 26
-# The fewest bytes of a metadata entry, of a tensor's entry and of an item of an array.
+# Minimum bytes of a metadata entry, of a tensor's entry and of an array item.
 _SMALLEST_KEY, _SMALLEST_INFO, _SMALLEST_ITEM = 13, 32, 8
 
 
 @dataclass(frozen=True)
 class _Info:
-    shape: tuple[int, ...]  # ours: the width last
+    shape: tuple[int, ...]  # the width comes last
     kind: str
     offset: int
     length: int  # bytes
@@ -68,7 +68,7 @@ class GgufFile:
         """
         Map and parse the file; TinyChatError where it is no GGUF or ends too early.
 
-        `said`: types whose rounding has been told, which the parts of a model share.
+        `said`: types whose warning has been logged; the parts of a model share it.
         """
         self.path = path
         self.metadata: dict[str, Any] = {}
@@ -87,7 +87,7 @@ class GgufFile:
             raise TinyChatError(f'{path} is damaged: its header ends too early or is not readable') from None
 
     def forget(self) -> None:
-        """Let go of the pages that were read; they are read again on demand."""
+        """Release the pages that were read; they are read again on demand."""
         self._data.madvise(mmap.MADV_DONTNEED)
 
     def _parse(self) -> None:
@@ -158,10 +158,10 @@ class GgufFile:
 
     def matrix(self, name: str) -> Linear:
         """
-        Return a matrix as the file means it.
+        Return a matrix with the values that the file stores.
 
-        Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: as they are.
-        The others: see gguf_blocks. What is not exact is said once a type.
+        Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: unchanged.
+        Other types: see gguf_blocks. A type that is not exact logs one warning.
         """
         info = self._infos[name]
         if len(info.shape) != 2:
@@ -181,19 +181,18 @@ class GgufFile:
         if info.kind == 'Q8_0':
             weight = np.ascontiguousarray(blocks[..., 2:]).view(np.int8).reshape(rows, cols)
             return Linear('w8g', rows, cols, 32, None, weight, scales)
-        # The first 16 numbers of a block are the low nibbles of its bytes, the others the high ones.
+        # The first 16 elements of a block are the low nibbles of its bytes, the others the high ones.
         nibbles = blocks[..., 2 if info.kind == 'Q4_0' else 4:]
         weight = np.concatenate([nibbles & 15, nibbles >> 4], axis=2).reshape(rows, cols)
         if info.kind == 'Q4_0':
-            # A zero point takes a quarter of what the minimum -8s would, and is exact where that overflows
-            # fp16.
+            # A zero point takes a quarter of the space of the minimum -8s, and is exact where -8s overflows fp16.
             zeros = np.full(scales.shape, 8, dtype=np.uint8)
             return Linear('w4z', rows, cols, 32, None, weight, scales, zeros=zeros)
         mins = np.ascontiguousarray(blocks[..., 2:4]).view(np.float16)[..., 0]
         return Linear('w4m', rows, cols, 32, None, weight, scales, mins)
 
     def _plain(self, info: _Info) -> npt.NDArray[Any]:
-        """Return the numbers of a tensor without blocks, F64 as float32 and BF16 as uint16."""
+        """Return the elements of a tensor without blocks, F64 as float32 and BF16 as uint16."""
         numbers: npt.NDArray[Any] = self._raw(info).view(_PLAIN[info.kind][1])
         if info.kind != 'F64':
             return numbers
@@ -204,13 +203,13 @@ class GgufFile:
         return narrow
 
     def _say(self, kind: str, what: str) -> None:
-        """Warn, once for all tensors of a type."""
+        """Log a warning, once for all tensors of a type."""
         if kind not in self._said:
             self._said.add(kind)
             _log.warning('%s: %s', self.path, what)
 
     def _must_hold(self, count: int) -> None:
-        """Raise ValueError where the rest of the file has fewer bytes than that."""
+        """Raise ValueError where the rest of the file has fewer than `count` bytes."""
         if self._position + count > len(self._data):
             raise ValueError('a count says more than the file holds')
 

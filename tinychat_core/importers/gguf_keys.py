@@ -1,9 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which metadata of a GGUF file changes nothing, as llama.cpp reads it (src/llama-hparams.h, src/llama-model.cpp).
+Metadata of a GGUF file that has no effect, following llama.cpp (src/llama-hparams.h, src/llama-model.cpp).
 
-Keys are without the architecture's name. What is left afterwards has a meaning, or is refused by name.
+Keys come without the architecture's name. The importer uses the remaining keys, or refuses them by name.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-# No model that is served here reads them, whatever they are.
+# No supported model reads these.
 _UNREAD = frozenset((
     'vocab_size', 'rope.scaling.finetuned', 'tensor_data_layout', 'mm.tokens_per_image', 'attention.layer_norm_epsilon',
     'decoder_start_token_id'))
-# The values at which they change nothing; llama.cpp takes 0 for an option that is not set.
+# Values without an effect; llama.cpp treats 0 as not set.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     'attention.causal': (True,),
     'attention.clamp_kqv': (0,),
@@ -52,25 +52,25 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     'rope.scaling.yarn_beta_fast': (32, -1),
     'rope.scaling.yarn_beta_slow': (1, -1),
 }
-# What they change nothing at is the value of another key.
+# These have no effect where they equal another key.
 _SAME_AS = {
     'embedding_length_out': 'embedding_length',
     'attention.key_length_swa': 'attention.key_length',
     'attention.value_length_swa': 'attention.key_length',
     'rope.dimension_count_swa': 'rope.dimension_count',
 }
-# They say nothing of a model without experts, or without a window.
+# These have no effect in a model without experts, or without a sliding window.
 _OF_EXPERTS = ('expert_', 'leading_dense_block_count', 'interleave_moe_layer_step')
 _OF_WINDOWS = ('attention.sliding_window_pattern', 'rope.freq_base_swa')
-# Keys that may have a value for each decoder layer.
+# Keys that may have one value per decoder layer.
 _PER_LAYER = ('attention.head_count', 'attention.head_count_kv', 'feed_forward_length')
 
 
 def effective(options: Mapping[str, Any], label: str) -> dict[str, Any]:
     """
-    Return the options that change what is computed; an array with one value for all decoder layers as that value.
+    Return the options that have an effect; an array of equal values for all decoder layers becomes that value.
 
-    `label` names the file in a warning.
+    `label` is the file's name in warnings.
     """
     left = {name: _single(value, options) if name in _PER_LAYER else value for name, value in options.items()}
     if _number(left.get('pooling_type')) in (1, 2, 3, 4):
@@ -78,7 +78,7 @@ def effective(options: Mapping[str, Any], label: str) -> dict[str, Any]:
                      left.pop('pooling_type'))
     window, context = _number(left.get('attention.sliding_window')), _number(left.get('context_length'))
     if window is not None and context is not None and window >= context:
-        del left['attention.sliding_window']  # it is over all that there is
+        del left['attention.sliding_window']  # it covers the whole context
     left = {name: value for name, value in left.items() if name not in _UNREAD and not _is_neutral(name, value)}
     for name, other in _SAME_AS.items():
         if name in left and left[name] == options.get(other, _head_width(options)):
@@ -99,14 +99,14 @@ def _is_neutral(name: str, value: Any) -> bool:
 
 
 def _single(value: Any, options: Mapping[str, Any]) -> Any:
-    """Return the value of an array that has the same one for every decoder layer; anything else as it is."""
+    """Return the value of an array that is equal for all decoder layers; anything else unchanged."""
     if not isinstance(value, list) or not value or len(value) != options.get('block_count'):
         return value
     return value[0] if value.count(value[0]) == len(value) else value
 
 
 def _head_width(options: Mapping[str, Any]) -> Any:
-    """Return how many numbers a head has; None where the file does not say it."""
+    """Return the width of a head; None where the file does not give it."""
     if 'attention.key_length' in options:
         return options['attention.key_length']
     hidden, heads = options.get('embedding_length'), _single(options.get('attention.head_count'), options)

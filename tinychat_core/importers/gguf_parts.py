@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A GGUF model, in one file or in the parts that llama.cpp's gguf-split makes of it.
+A GGUF model in one file, or in the parts that llama.cpp's gguf-split makes.
 
 Parts are named PREFIX-00001-of-0000N.gguf. Each has `split.no` (from 0), `split.count` and `split.tensors.count` (of
-all parts); the first has all other metadata.
+all parts); only the first has the other metadata.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from tinychat_core.importers.gguf_file import GgufFile
 
 _PART = re.compile(r'(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf')
 _NUMBER, _COUNT, _TENSORS = 'split.no', 'split.count', 'split.tensors.count'
-# Pieces of one file that was cut anywhere, to be joined before use: model.gguf.part1of2, model.gguf-split-a, …
+# Pieces of a file that was split at arbitrary positions and must be joined first: model.gguf.part1of2,
+# model.gguf-split-a, …
 _PIECE = re.compile(r'.*\.gguf(\.part-?\w+|-split-\w+|\.\d{1,3}|\.a[a-z])')
 
 
 class GgufModel:
-    """All parts as one: `metadata` by key, tensors by name; `path` is what was asked for, `paths` are all files."""
+    """All parts as one model: `metadata` by key, tensors by name; `path` is the given file, `paths` are all files."""
 
     def __init__(self, path: Path) -> None:
         """
-        Open the file, and where it is a part all others.
+        Open the file and, if it is a part, all other parts.
 
-        Raises TinyChatError for a file that is damaged, a part that is missing or parts that are not of one model.
+        Raises TinyChatError for a damaged file, a missing part or parts of different models.
         """
         self.path = path
         if _PIECE.fullmatch(path.name):
@@ -57,7 +58,7 @@ class GgufModel:
 
     @property
     def name(self) -> str:
-        """What the model is called: the file's name, without the number of a part."""
+        """Name of the model: the file's name without the number of the part."""
         part = _PART.fullmatch(self.path.name)
         return part['prefix'] if part else self.path.stem
 
@@ -75,11 +76,11 @@ class GgufModel:
         return self._files[name].vector(name)
 
     def matrix(self, name: str) -> Linear:
-        """Return a matrix as the file means it; see GgufFile."""
+        """Return a matrix; see GgufFile."""
         return self._files[name].matrix(name)
 
     def forget(self) -> None:
-        """Let go of the pages that were read."""
+        """Release the pages that were read."""
         for file in set(self._files.values()):
             file.forget()
 
@@ -99,8 +100,8 @@ class GgufModel:
 
 
 def _part_paths(file: GgufFile, count: int) -> list[Path]:
-    """Return the paths of all parts from one of them; TinyChatError where a part is missing."""
-    # A link may have any name; then the parts are where it leads to.
+    """Return the paths of all parts, given one of them; TinyChatError where a part is missing."""
+    # A link may have any name; then the parts are next to its target.
     for path in (file.path, file.path.resolve()):
         named = _PART.fullmatch(path.name)
         if named is not None:

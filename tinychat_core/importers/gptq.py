@@ -3,9 +3,9 @@
 """
 GPTQ as AutoGPTQ and GPTQModel pack it: s * (q - z) with q and z of 4 or 8 bits, fp16 s.
 
-qweight int32 [cols * bits / 32, rows]: columns of one row in a word. qzeros int32 [groups, rows * bits / 32]: rows
-of one group in a word, less one in the first version of the format (github.com/AutoGPTQ/AutoGPTQ, qlinear_*.py),
-as they are in `gptq_v2` (github.com/ModelCloud/GPTQModel), whose words may also have 8, 16 or 64 bits (`pack_dtype`).
+qweight int32 [cols * bits / 32, rows]: columns of one row in a word. qzeros int32 [groups, rows * bits / 32]: rows of
+one group in a word, stored minus one in the first version of the format (github.com/AutoGPTQ/AutoGPTQ, qlinear_*.py),
+unchanged in `gptq_v2` (github.com/ModelCloud/GPTQModel), whose words may also have 8, 16 or 64 bits (`pack_dtype`).
 g_idx int32 [cols] is the group of each column.
 """
 
@@ -27,18 +27,19 @@ from tinychat_core.importers.quantized_source import QuantizedTensors
 _LESS_ONE = {'gptq': True, 'gptq_v2': False}
 _WORDS = {'I8': 8, 'I16': 16, 'I32': 32, 'I64': 64}  # bits of a word
 _BITS = (4, 8)
-# When zero points count as one beside the mean of their groups: of at least so many groups, so near one in the mean,
-# and so much alike. Groups of 128 normal weights are 0.2 apart, of 32 0.5; rows are left out where there are many.
+# Zero points count as off by one if, over at least _FEWEST groups, their mean distance from the mean of the group is
+# within _NEAR of one and its deviation is below _ALIKE (0.2 for groups of 128 normal weights, 0.5 for 32). Rows are
+# sampled.
 _FEWEST, _NEAR, _ALIKE, _SAMPLE = 64, 0.25, 0.8, 256
 
 
 @dataclass(frozen=True)
 class Settings:
     """
-    What a configuration says of all matrices: any of them has some of these bits and group sizes (None: not said).
+    The settings of all matrices: each has one of these bit widths and group sizes (None: unknown).
 
-    `less_one`: zero points are stored less one. `symmetric`: they are all in the middle. `ordered`: columns are in
-    the order of activations (desc_act).
+    `less_one`: zero points are stored minus one. `symmetric`: all are in the middle. `ordered`: columns are ordered by
+    activation (desc_act).
     """
 
     bits: Collection[int]
@@ -49,7 +50,7 @@ class Settings:
 
 
 def quant_format(config: Options) -> Gptq:
-    """Return the packing of a quantization_config; UnsupportedModelError names an option that is not served."""
+    """Return the format of a quantization_config; UnsupportedModelError names an unsupported option."""
     format_ = (config.text('checkpoint_format') or config.text('format') or 'gptq').lower()
     if config.flag('is_marlin_format', False):
         format_ = 'marlin'
@@ -65,14 +66,14 @@ def quant_format(config: Options) -> Gptq:
 def settings(config: Options, tool: str, exceptions: Mapping[str, Options], less_one: bool,
              ordered: bool = False) -> Settings:
     """
-    Return what `config` says of all matrices and `exceptions` of some, by name or pattern.
+    Return the settings of `config`, extended by those of `exceptions`, which are keyed by name or pattern.
 
-    Which of them a matrix has is seen from its tensors, so that patterns need not be matched.
+    The tensors of a matrix show which settings it has, so patterns need not be matched.
     """
     bits, sizes = [check_bits(config, tool)], [config.group_size()]
     for rule in exceptions.values():
         if 'bits' in rule:
-            # More than eight bits, or none: as it was before.
+            # More than 8 bits, or none: not quantized.
             bits.extend([] if (rule.whole('bits') or 16) > 8 else [check_bits(rule, tool)])
         if 'group_size' in rule:
             sizes.append(rule.group_size())
@@ -98,7 +99,7 @@ class Gptq:
     suffixes = ('qweight', 'qzeros', 'scales', 'g_idx')
 
     def __init__(self, settings: Settings) -> None:
-        """Hold what the configuration says."""
+        """Take the settings of the configuration."""
         self._settings = settings
 
     def shape(self, tensors: QuantizedTensors) -> tuple[int, int]:
@@ -127,7 +128,7 @@ class Gptq:
         return four_bits(tensors, q, scales, zeros, groups)
 
     def _bits(self, tensors: QuantizedTensors) -> int:
-        """Return the bits of a number, as the shape of the zero points says."""
+        """Return the bit width, which the shape of the zero points shows."""
         rows, words = tensors.shape('qweight')[1], tensors.shape('qzeros')[1]
         fitting = [bits for bits in _BITS if words * self._word(tensors) == rows * bits]
         if not fitting:
@@ -145,12 +146,12 @@ class Gptq:
 
     def _zeros(self, tensors: QuantizedTensors, stored: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
         """
-        Return the zero points that stored ones mean.
+        Return the zero points, given the stored ones.
 
-        Symmetric ones tell which version of the format stored them, whatever the configuration says.
+        Symmetric zero points show which version of the format stored them, whatever the configuration says.
         """
         settings, middle = self._settings, 1 << (bits - 1)
-        # One more than the largest is 0: what was less than 0 when it was stored.
+        # Wraps around: 0 minus one was stored as the largest value.
         zeros = (stored + np.uint8(settings.less_one)) & np.uint8((1 << bits) - 1)
         if settings.symmetric and (zeros != middle).any():
             if (zeros == (middle + 1 if settings.less_one else middle - 1)).all():

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Models by their id on Hugging Face's hub: its own client keeps a copy, and needs no network once it has one."""
+"""Models from Hugging Face's hub, by id; its client caches them, so that later runs need no network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import re
 from tinychat_core.errors import TinyChatError
 
 _WANTED = ['*.json', '*.safetensors', '*.jinja']
-# The same weights once more, in their makers' own format.
+# The same weights in other formats.
 _NOT_WANTED = ['consolidated*', 'original/*', 'onnx/*']
 _ID = r'[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*'
 _FILE = r'(?:[A-Za-z0-9_][^/:]*/)*[A-Za-z0-9_][^/:]*'
@@ -25,10 +25,10 @@ def is_hub_id(source: str) -> bool:
 
 def local_copy(source: str) -> Path:
     """
-    Return the directory of a model's copy, or of OWNER/NAME:FILE.gguf that file; made where the hub can be reached.
+    Return the cached directory of a model, or for OWNER/NAME:FILE.gguf the cached file; download it if necessary.
 
-    Of a file that is a part, all parts are there. Raises TinyChatError where there is neither a copy nor the hub, and
-    names the GGUF files of a model that has no others, or has not the one that was asked for.
+    For a file that is a part, all parts are downloaded. Raises TinyChatError where there is neither a copy nor the hub,
+    and names the GGUF files of a model that has no others, or has not the one that was asked for.
     """
     model, _, name = source.partition(':')
     if name and not name.endswith('.gguf'):
@@ -53,23 +53,23 @@ def _download(model: str, wanted: list[str], not_wanted: list[str] | None = None
         raise TinyChatError(f'{model} is no file here, and ids of the hub need `pip install huggingface_hub`') from None
     try:
         return Path(snapshot_download(model, allow_patterns=wanted, ignore_patterns=not_wanted))
-    except Exception as error:  # the client has many, of several packages
+    except Exception as error:  # the client raises many kinds, from several packages
         reason = str(error).strip().split('\n')[0]
         raise TinyChatError(f'cannot get {model} from the hub: {reason}') from None
 
 
 def _gguf_files(model: str, directory: Path | None) -> list[str]:
-    """Return the GGUF files of a model on the hub, or of its copy where the hub cannot be reached."""
+    """Return the GGUF files of a model on the hub, or those of its copy where the hub is unreachable."""
     try:
         from huggingface_hub import HfApi
 
         names = HfApi().list_repo_files(model)
-    except Exception:  # the client has many, of several packages
+    except Exception:  # the client raises many kinds, from several packages
         names = [] if directory is None else [str(path.relative_to(directory)) for path in directory.rglob('*.gguf')]
     return sorted(name for name in names if name.endswith('.gguf'))
 
 
 def _some(model: str, directory: Path | None) -> str:
-    """Return the end of a line that names some of the GGUF files, the shortest names first; '' where there are none."""
+    """Return the end of a message that lists some of the GGUF files, shortest names first; '' if there are none."""
     files = sorted(_gguf_files(model, directory), key=len)
     return f' (it has {", ".join(files[:8])}{", …" if files[8:] else ""})' if files else ''

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Integers, scales and zero points of others as a matrix of ours, exactly."""
+"""Converts integers, scales and zero points of other formats into a matrix, exactly."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Array = npt.NDArray[Any]
 
 def unpacked(words: Array, bits: int, order: Sequence[int] | None = None) -> npt.NDArray[np.uint8]:
     """
-    Return the numbers [n, m * bits of a word / bits] of 4 or 8 bits in words [n, m], the lowest bits first.
+    Unpack 4- or 8-bit elements [n, m * word bits / bits] from words [n, m], the lowest bits first.
 
-    `order`: which of a word's numbers its i-th place holds.
+    `order`: position i of a word holds its element `order[i]`.
     """
     octets = np.ascontiguousarray(words).view(np.uint8)
     numbers = octets if bits == 8 else np.stack([octets & 15, octets >> 4], axis=-1).reshape(len(words), -1)
@@ -47,7 +47,7 @@ def eight_bits(tensors: QuantizedTensors, q: Array, scales: Values, zeros: Array
     """
     Return w8g, or w8c where a row has one scale: s * (q - z) of q [rows, cols], scales and zeros [rows, groups].
 
-    Raises UnsupportedModelError where q - z needs more than eight bits.
+    Raises UnsupportedModelError where q - z needs more than 8 bits.
     """
     if zeros is not None:
         q = _signed(tensors, q, zeros, groups)
@@ -68,7 +68,7 @@ def _signed(tensors: QuantizedTensors, q: Array, zeros: Array, groups: ColumnGro
 
 def _grouped(format_: str, q: Array, scales: Array, groups: ColumnGroups, *, zeros: Array | None = None,
              mins: Array | None = None) -> Linear:
-    """Return a matrix in groups of ours, its columns in their stored order."""
+    """Return a matrix with our groups, its columns in the stored order."""
     def spread(values: Array | None) -> Array | None:
         return None if values is None else np.ascontiguousarray(values[:, groups.source])
 
@@ -80,7 +80,7 @@ def _grouped(format_: str, q: Array, scales: Array, groups: ColumnGroups, *, zer
 
 
 def _halves(tensors: QuantizedTensors, values: Values) -> npt.NDArray[np.float16]:
-    """Return the values as fp16, as they are stored; those that are finer than fp16 are rounded, which is said."""
+    """Return the values rounded to fp16, with a warning where that is not exact."""
     with np.errstate(over='ignore'):
         halves = values.astype(np.float16)
     if not np.isfinite(halves).all():

@@ -25,7 +25,7 @@ class PtFile:
     """The tensors of a .pt file, mapped into memory."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; TinyChatError where torch is missing, or the file is damaged or wants to run code."""
+        """Open the file; TinyChatError where torch is missing, or the file is damaged or would run code."""
         try:
             import torch
         except ModuleNotFoundError:
@@ -48,7 +48,7 @@ class PtFile:
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Of all tensors."""
+        """Shape of every tensor."""
         return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
 
     def dtype(self, name: str) -> str:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which packing the matrices of a Hugging Face directory have, as its config.json says."""
+"""The quantization format of a Hugging Face directory, from its config.json."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _METHODS: Mapping[str, Callable[[Options], QuantFormat]] = {
     'auto-round': auto_round.quant_format}
 _OTHER_NAMES = {'intel/auto-round': 'auto-round', 'auto_round': 'auto-round'}
 
-# The file that older tools wrote instead of an entry in config.json, and the method that it stands for.
+# Files that older tools wrote instead of an entry in config.json, and the method that each implies.
 OLD_FILES = {'quantize_config.json': 'gptq', 'quant_config.json': 'awq'}
 
 
 def quant_format_of(config: Any, label: str) -> QuantFormat:
     """
-    Return the packing of a quantization_config; UnsupportedModelError where it is none of ours.
+    Return the format of a quantization_config; UnsupportedModelError where it is not supported.
 
-    Raises TinyChatError for an option of another type than it has to have.
+    Raises TinyChatError for an option of the wrong type.
     """
     options = Options(config if isinstance(config, dict) else {}, label, 'quantization_config')
     method = options.text('quant_method', 'None')
@@ -43,10 +43,10 @@ def quant_format_of(config: Any, label: str) -> QuantFormat:
 
 def beside(found: Any, older: Mapping[str, Any], label: str) -> Any:
     """
-    Return the options of config.json with those that only the older tools' file has; `label` names that.
+    Return the options of config.json, completed by those of the older tools' file, whose name is `label`.
 
-    Where both have an option that decides what numbers mean, config.json's is taken, as in transformers, and a warning
-    says it: tensors tell bits and groups, but not how zero points were stored.
+    Where both define `checkpoint_format`, config.json takes precedence, as in transformers, with a warning: the tensors
+    show bits and groups, but not how zero points were stored.
     """
     if found is None:
         return older
@@ -64,7 +64,7 @@ def beside(found: Any, older: Mapping[str, Any], label: str) -> Any:
 
 
 def check_packed(directory: Path, names: Iterable[str]) -> None:
-    """Raise TinyChatError where tensors are packed, and nothing says how."""
+    """Raise TinyChatError where tensors are quantized but the configuration does not say how."""
     name = next((name for name in names if name.endswith(('.qweight', '.weight_packed'))), None)
     if name is not None:
         raise TinyChatError(f'{directory} has packed weights ({name}), and no quantization_config in its config.json '

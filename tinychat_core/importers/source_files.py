@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""JSON files that an importer opens."""
+"""JSON files of a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinychat_core.regular_file import read_file
 
 
 def read_json(directory: Path, name: str) -> dict[str, Any]:
-    """Return the content of a JSON file; TinyChatError where it is missing or holds something else than options."""
+    """Return the object in a JSON file; TinyChatError where the file is missing or does not contain an object."""
     path = directory / name
     try:
         content = json.loads(read_file(path))

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The chat template of a model that is imported: its own, the one that was chosen, or the one that its name tells."""
+"""The chat template of an imported model: its own, the requested one, or the one that its name implies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QUESTION = 'Where are you?'
 
 
 def chosen_template(choice: str) -> str:
-    """Return the template of a name, or a file's; TinyChatError where it is neither, or does not write messages."""
+    """Return a template by name or file; TinyChatError where it is neither, or does not output the messages."""
     if choice in template_names():
         return named_template(choice)
     path = Path(choice)
@@ -47,9 +47,9 @@ def chosen_template(choice: str) -> str:
 
 def with_template(files: Mapping[str, bytes], choice: str | None, label: str, model_name: str) -> dict[str, bytes]:
     """
-    Return a model's small files with the template of a choice; without one, say it where the model has none.
+    Return a model's small files with the chosen template; without a choice, warn where the model has none.
 
-    `model_name` is what it was published as. TinyChatError where the choice is none.
+    `model_name` is the name under which it was published. TinyChatError where the choice is not a template.
     """
     if choice is None and _has_template(files):
         return dict(files)
@@ -70,7 +70,7 @@ def with_template(files: Mapping[str, bytes], choice: str | None, label: str, mo
 
 
 def _has_template(files: Mapping[str, bytes]) -> bool:
-    """Return whether the loader will find a template; of several named ones, one must be named `default`."""
+    """Return whether the loader will find a template; among several, one must be named `default`."""
     template = next((found for name in (_CONFIG, _OLD_FILE)
                      if (found := _options(files.get(name)).get('chat_template')) is not None), None)
     if isinstance(template, list):
@@ -80,7 +80,7 @@ def _has_template(files: Mapping[str, bytes]) -> bool:
 
 
 def _tokens(files: Mapping[str, bytes]) -> bytes:
-    """Return what has the vocabulary, as plain JSON without escapes."""
+    """Return tokenizer.json as JSON without escapes."""
     return json.dumps(_options(files.get('tokenizer.json')), ensure_ascii=False).encode(errors='replace')
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Write an existing checkpoint again in other shards, or in another layout; its numbers stay what they are."""
+"""Rewrite a checkpoint with other shards or in another layout; the values stay the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinychat_core.checkpoint.writer import CheckpointWriter, Content
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.loading.reader import Checkpoint
 
-_HEADER = 256  # bytes of a shard's header that a tensor takes, at most
+_HEADER = 256  # upper bound of a tensor's bytes in the header of a shard
 
 
 def split(source: Path, out: Path, max_shard_size: int | None = None, layout: str | None = None,
@@ -28,8 +28,8 @@ def split(source: Path, out: Path, max_shard_size: int | None = None, layout: st
     """
     Write the checkpoint `source` to `out`, in shards of at most `max_shard_size` bytes.
 
-    Without a size the shards stay as they are; `layout` None is what the kernels read in place. A decoder layer may
-    span shards, a matrix may not. Raises InvalidParameterError where one is larger, and as Checkpoint.open and
+    Without a size the shards stay the same; `layout` None is the one that the kernels read in place. A decoder layer
+    may span shards, a matrix may not. Raises InvalidParameterError where one is larger, and as Checkpoint.open and
     CheckpointWriter.
     """
     if layout is not None and layout not in LAYOUTS:
@@ -37,14 +37,14 @@ def split(source: Path, out: Path, max_shard_size: int | None = None, layout: st
     manifest = Manifest.read(source)
     shards = _shards(manifest, max_shard_size, layout)
     checkpoint = Checkpoint.open(source, progress=lambda fraction: progress(fraction / 2))
-    # Two sources of one name are told apart by what they hold.
+    # Sources with the same name are distinguished by their content.
     identity = checksum(json.dumps([asdict(shard) for shard in manifest.shards]).encode())
     told = {**manifest.source, 'split_from': identity, 'max_shard_size': str(max_shard_size or '')}
     with CheckpointWriter(out, len(shards), told, layout, shard_size=0) as writer:
         for index, names in enumerate(shards):
             def content(names: Sequence[str] = names) -> Content:
                 return {name: checkpoint.array(name) if manifest.tensors[name].format == 'f32'
-                        # Its order is a tensor of its own here.
+                        # Here its order is a separate tensor.
                         else replace(checkpoint.stored_linear(name), order=None) for name in names}
 
             writer.add(content)
@@ -76,7 +76,7 @@ def _shards(manifest: Manifest, limit: int | None, layout: str | None) -> list[l
 
 
 def _stored_bytes(entry: TensorEntry, layout: str | None) -> int:
-    """Return an upper bound of what a tensor takes in a shard: its parts at 64 bytes each, and their header."""
+    """Return an upper bound of a tensor's bytes in a shard: its arrays, aligned to 64 bytes, and their header."""
     if entry.format != 'f32':
         entry = replace(entry, layout=layout or FORMATS[entry.format].layout)
     parts = 1 + np.count_nonzero([entry.group_size, entry.format in ('w4m', 'w4z', 'w8c')])

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a model's tokenizer files make is looked at when the model is imported, not first when it is served."""
+"""Checks a model's tokenizer when it is imported, rather than when it is first served."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_tokenizer(files: Mapping[str, bytes], source: str, vocab_size: int) ->
     """
     Raise TinyChatError, naming the source, where Tokenizer.open would refuse the files; warnings are logged.
 
-    `vocab_size`: rows of the embedding, of which some models have more than tokens, and broken ones fewer.
+    `vocab_size`: rows of the embedding; some models have more of them than tokens, damaged ones fewer.
     """
     with TemporaryDirectory() as directory:
         for name, content in files.items():

@@ -1,18 +1,18 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which files of a Hugging Face directory have its weights.
+Finds the weight files of a Hugging Face directory.
 
 The order is that of transformers 5 (modeling_utils._get_resolved_checkpoint_files): the file that config.json names,
-model.safetensors, its index, pytorch_model.bin. Only where it finds nothing, the names of GPTQ's tools and a single
-other file count.
+model.safetensors, its index, pytorch_model.bin. Only if none of these exists, the
+names of GPTQ's tools and a single other file are accepted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import logging
-from os.path import lexists  # a link that leads nowhere is damage, and no absence
+from os.path import lexists  # a dangling link is damage, not absence
 from pathlib import Path, PurePosixPath
 import re
 from typing import Any
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _SINGLE, _INDEX = 'model.safetensors', '.safetensors.index.json'
 _PICKLES = ('pytorch_model.bin', 'pytorch_model.bin.index.json')
 _NUMBERED = re.compile(r'(.+)-(\d{5})-of-(\d{5})\.safetensors')
-# Safetensors that are no weights of the model, or have them in their makers' own names.
+# Safetensors files without the model's weights, or with tensor names of another format.
 _OTHERS = re.compile(r'(adapter|consolidated|optimizer|scheduler|training_|tokenizer).*')
 _TOOLS = ' with transformers.AutoModelForCausalLM.from_pretrained(…).save_pretrained(…)'
 
@@ -35,8 +35,8 @@ def weight_files(directory: Path, config: Mapping[str, Any]) -> list[Path]:
     """
     Return the safetensors files of a directory, in their order.
 
-    `config` is config.json, with the `quantization_config` that belongs to it. TinyChatError says which file is
-    missing, or what to do where the weights are in files of another kind.
+    `config` is config.json with its `quantization_config`. TinyChatError says which file is missing, or what to do
+    where the weights are in files of another kind.
     """
     named = config.get('transformers_weights')
     if named is not None:
@@ -52,12 +52,12 @@ def weight_files(directory: Path, config: Mapping[str, Any]) -> list[Path]:
                             f'{_TOOLS}')
     for name in (_SINGLE, f'model{_INDEX}'):
         if lexists(directory / name):
-            check_regular(directory / name)  # says what it is instead
+            check_regular(directory / name)  # reports what it is instead
     return _otherwise_named(directory, config)
 
 
 def _otherwise_named(directory: Path, config: Mapping[str, Any]) -> list[Path]:
-    """Return what transformers would not find: GPTQ's names, or the only file or series that there is."""
+    """Return files that transformers would not find: those with GPTQ's names, or the only file or series."""
     for base in _gptq_names(config):
         if (directory / f'{base}.safetensors').exists():
             return [_inside(directory, f'{base}.safetensors')]
@@ -87,7 +87,7 @@ def _otherwise_named(directory: Path, config: Mapping[str, Any]) -> list[Path]:
 
 
 def _gptq_names(config: Mapping[str, Any]) -> list[str]:
-    """Return the names that AutoGPTQ and GPTQModel give a file, without its ending, the likeliest first."""
+    """Return the file names that AutoGPTQ and GPTQModel use, without their suffix, the most likely first."""
     found = config.get('quantization_config')
     options = found if isinstance(found, dict) else {}
     names = [options.get(name) for name in ('model_file_base_name', 'model_basename')]
@@ -96,7 +96,7 @@ def _gptq_names(config: Mapping[str, Any]) -> list[str]:
 
 
 def _indexed(directory: Path, index: str) -> list[Path]:
-    """Return the files that an index names."""
+    """Return the files listed in an index."""
     _inside(directory, index)
     names = read_json(directory, index).get('weight_map')
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
@@ -105,7 +105,7 @@ def _indexed(directory: Path, index: str) -> list[Path]:
 
 
 def _inside(directory: Path, name: str) -> Path:
-    """Return the path of a file of weights; TinyChatError where it is none, or is not in the directory."""
+    """Return the path of a weight file; TinyChatError where it is not one, or not in the directory."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or '..' in relative.parts or '\0' in name:
         raise TinyChatError(f'{directory} names the file {name!r}, which is outside of it')
@@ -117,7 +117,7 @@ def _inside(directory: Path, name: str) -> Path:
 
 
 def _none(directory: Path) -> str:
-    """Return what to say of a directory without weights: what is there instead, and what can be done with it."""
+    """Return the message for a directory without weights: what it contains instead, and what to do."""
     names = sorted(path.name for path in directory.iterdir())
     gguf = [name for name in names if name.endswith('.gguf')]
     if gguf:
@@ -131,7 +131,7 @@ def _none(directory: Path) -> str:
 
 
 def check_directory(directory: Path) -> None:
-    """Raise TinyChatError where a directory is no model as transformers has it, and say which one near it is."""
+    """Raise TinyChatError, suggesting a nearby one, where a directory is not a transformers model."""
     if (directory / 'adapter_config.json').exists():
         raise TinyChatError(f"{directory} is an adapter (adapter_config.json); merge it into its model with peft's "
                             'merge_and_unload, save that, and give its directory')
