@@ -1,10 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which tokens of a GGUF file are control tokens, and which are never cut.
+Decides which tokens of a GGUF file are control tokens, and which are never split.
 
-The file has a type for each token, and exporters get it wrong. So a token is a control token, too, where a key says
-that it ends or begins a text, where its name is known, or where the chat template writes it and it looks like one.
+The file stores a type for each token, which some exporters get wrong. So a token also counts as a control token if a
+key makes it the beginning or end of a text, if its name is known, or if the chat template contains it and it looks like
+one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 PREFIX = 'tokenizer.ggml.'
 UNDEFINED, NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 0, 1, 2, 3, 4
 _BYTE = 6
-# Tokens that the keys name: the text in a template, the key, and SentencePiece's id where the key is missing.
+# Tokens named by keys: the variable in templates, the key, and SentencePiece's default id.
 _NAMED = (('bos_token', 'bos', 1), ('eos_token', 'eos', 2), ('unk_token', 'unknown', 0), ('pad_token', 'padding', None),
           ('sep_token', 'seperator', None), ('mask_token', 'mask', None))
 _NO_TOKEN = 0xffffffff
@@ -32,7 +33,7 @@ _ENDS = ('eos', 'eot', 'eom')
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """`kinds`: the type of each token, put right. `named`: the tokens of the keys, as templates call them."""
+    """`kinds`: the corrected type of each token. `named`: the tokens of the keys, by their names in templates."""
 
     tokens: Sequence[str]
     kinds: Sequence[int]
@@ -40,14 +41,14 @@ class SpecialTokens:
     rstrip: frozenset[str]
 
     def added(self, *kinds: int) -> list[AddedToken]:
-        """Return the tokens of these kinds as the library adds them."""
+        """Return the tokens of these kinds as the tokenizers library represents them."""
         return [AddedToken(token, special=kind != USER_DEFINED, normalized=False, rstrip=token in self.rstrip)
                 for token, kind in zip(self.tokens, self.kinds, strict=True) if kind in kinds and token]
 
 
 def special_tokens(metadata: Mapping[str, Any], tokens: Sequence[str]) -> SpecialTokens:
-    """Return what the metadata say of special tokens; one warning names those whose type is wrong."""
-    # llama.cpp takes a number that is no type for the one that says nothing.
+    """Return the special tokens; one warning names those with a wrong type."""
+    # llama.cpp treats an unknown type as undefined.
     given = [kind if UNDEFINED <= kind <= _BYTE else UNDEFINED
              for kind in metadata.get(f'{PREFIX}token_type') or [NORMAL] * len(tokens)]
     if len(given) != len(tokens):
@@ -71,14 +72,14 @@ def special_tokens(metadata: Mapping[str, Any], tokens: Sequence[str]) -> Specia
         more = f' and {len(wrong) - 10} more' if len(wrong) > 10 else ''
         _log.warning('the GGUF file calls %s%s text; they are taken for the special tokens that they are',
                      ', '.join(ascii(token)[1:-1] for token in wrong[:10]), more)
-    return SpecialTokens(tokens, kinds, named, _swallowing(metadata, tokens, kinds))
+    return SpecialTokens(tokens, kinds, named, _absorbing(metadata, tokens, kinds))
 
 
 def with_known_ids(metadata: Mapping[str, Any], label: str) -> dict[str, Any]:
     """
-    Return the metadata without the ids of special tokens that the vocabulary lacks, as llama.cpp reads it.
+    Return the metadata without ids of special tokens outside the vocabulary, as llama.cpp does.
 
-    Converters write 2^32 - 1 for none; of any other a warning says that it is left out.
+    Converters write 2^32 - 1 for none; any other such id is dropped with a warning.
     """
     tokens = metadata.get(f'{PREFIX}tokens')
     known = dict(metadata)
@@ -101,12 +102,12 @@ def _token(metadata: Mapping[str, Any], key: str, tokens: Sequence[str], default
     return tokens[index]
 
 
-def _swallowing(metadata: Mapping[str, Any], tokens: Sequence[str], kinds: Sequence[int]) -> frozenset[str]:
+def _absorbing(metadata: Mapping[str, Any], tokens: Sequence[str], kinds: Sequence[int]) -> frozenset[str]:
     """
-    Return the tokens that swallow the white space behind them, which no key of the file tells.
+    Return the tokens that absorb the white space after them, which the file does not store.
 
-    Phi-3 and Phi-3.5 have such tokens (`rstrip` in their tokenizer.json): all special ones but those that begin and end
-    a text. They are the models of this architecture with a SentencePiece vocabulary; Phi-4's is byte level.
+    In Phi-3 and Phi-3.5 (`rstrip` in their tokenizer.json) these are all special tokens except those that begin and end
+    a text. They are the models of this architecture with a SentencePiece vocabulary; Phi-4's is byte-level.
     """
     name = str(metadata.get('general.name', '')).lower()
     is_phi_3 = metadata.get('general.architecture') == 'phi3' or 'phi-3' in name or 'phi3' in name

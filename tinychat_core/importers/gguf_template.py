@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Which of a GGUF file's chat templates is the model's.
+Chooses the chat template of a GGUF file that may have several.
 
-A file may have several: `tokenizer.chat_template`, and others under `tokenizer.chat_template.NAME`, which converters
-write for the list of named templates in a tokenizer_config.json.
+They are `tokenizer.chat_template`, and `tokenizer.chat_template.NAME`, which converters write for the list of named
+templates in a tokenizer_config.json.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 _log = logging.getLogger(__name__)
 
 _KEY = 'tokenizer.chat_template'
-# In this order where there is no plain one; llama.cpp falls back to that for tools, too (common/chat.cpp).
+# Tried in this order without an unnamed one; llama.cpp also falls back to the one for tools (common/chat.cpp).
 _INSTEAD = ('default', 'tool_use')
 
 
 def with_one_template(metadata: Mapping[str, Any], choice: str | None, label: str) -> dict[str, Any]:
     """
-    Return the metadata with the model's chat template, or `choice` instead, under the plain key.
+    Return the metadata with the model's chat template, or `choice`, under the unnamed key.
 
-    `label` begins a warning, where the template is one that has another purpose by its name.
+    `label` starts the warning that is logged where the name of the template implies another purpose.
     """
     found = {key.removeprefix(f'{_KEY}.'): value for key, value in metadata.items() if key.startswith(f'{_KEY}.')}
     others = {key: value for key, value in metadata.items() if not key.startswith(_KEY)}

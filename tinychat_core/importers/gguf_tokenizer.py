@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""tokenizer.json from a GGUF file's vocabulary and its merges or scores."""
+"""Makes tokenizer.json from a GGUF file's vocabulary and its merges or scores."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tinychat_core.importers.gguf_words import Words, words_of
 _log = logging.getLogger(__name__)
 
 _SPACE = '▁'  # SentencePiece's
-# Types of tokens that others are joined to: all that are neither special nor bytes.
+# Types of tokens that merges may produce: all except special tokens and bytes.
 _JOINED = (0, 1, 5)
-# SentencePiece's own limit is 16 characters, runs of spaces are longer; real vocabularies have 2.3 ways a token.
+# SentencePiece limits tokens to 16 characters, except runs of spaces; real vocabularies have 2.3 splits per token.
 _LONGEST, _MOST_WAYS = 256, 64
-# Keys that would change an answer, and have no place here.
+# Unsupported keys that could change an answer.
 _LEFT_OUT = ('add_sep_token', 'suppress_tokens')
 
 
@@ -31,7 +31,7 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
     Return tokenizer.json and tokenizer_config.json (with the chat template) by name.
 
     Raises UnsupportedModelError for a tokenizer that is neither byte-level BPE nor SentencePiece's BPE, or has
-    an unknown pre-tokenizer; TinyChatError for one whose parts do not fit together.
+    an unknown pre-tokenizer; TinyChatError for an inconsistent one.
     """
     kind = metadata.get(f'{PREFIX}model')
     if kind not in ('gpt2', 'llama'):
@@ -44,7 +44,7 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
         if metadata.get(PREFIX + name):
             _log.warning('the GGUF file has %s%s = %s, which is left out', PREFIX, name, shown(metadata[PREFIX + name]))
     words = _words(metadata) if kind == 'gpt2' else None
-    # llama.cpp calls a token without a text so, too.
+    # llama.cpp gives empty tokens the same name.
     tokens = [f'[EMPTY_{i}]' if token == '' else token for i, token in enumerate(metadata[f'{PREFIX}tokens'])]
     try:
         vocabulary = _vocabulary(tokens)
@@ -59,7 +59,7 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
                 single=frame, special_tokens=[(name, vocabulary[name]) for name in frame if name != '$A'])
     except TinyChatError:
         raise
-    except Exception as error:  # the library knows no narrower one
+    except Exception as error:  # the library raises nothing more specific
         raise TinyChatError(f'the tokenizer of the GGUF file is damaged: {error}') from None
     template = metadata.get('tokenizer.chat_template')
     config = {'tokenizer_class': 'PreTrainedTokenizerFast', 'tokenizer_json': 'complete', **special.named,
@@ -110,8 +110,8 @@ def _sentencepiece(metadata: Mapping[str, Any], vocabulary: dict[str, int], spec
     """
     Return the tokenizer of a vocabulary with scores (Kudo and Richardson, 2018).
 
-    Of all neighbours those are joined first that make the token with the highest score; so the merges are all
-    ways to part a token in two, by the token's score.
+    It first joins the neighbours that form the token with the highest score. So the merges are all splits of a token
+    into two, ordered by the token's score.
     """
     tokens, scores = special.tokens, metadata[f'{PREFIX}scores']
     ranked = sorted(((score, token) for token, score, kind in zip(tokens, scores, special.kinds, strict=True)
@@ -131,8 +131,8 @@ def _sentencepiece(metadata: Mapping[str, Any], vocabulary: dict[str, int], spec
 
 
 def _ways(ranked: Sequence[tuple[float, str]], vocabulary: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Yield all ways to part a token in two; a vocabulary that has too many is damaged, and would fill the memory."""
-    names = {token: token for token in vocabulary}  # so that a part is not stored again
+    """Yield all splits of a token into two; a damaged vocabulary with too many would fill the memory."""
+    names = {token: token for token in vocabulary}  # so that parts share memory with tokens
     left = _MOST_WAYS * len(vocabulary)
     for _, token in ranked:
         if len(token) > _LONGEST:
@@ -148,7 +148,7 @@ def _ways(ranked: Sequence[tuple[float, str]], vocabulary: Mapping[str, int]) ->
 
 
 def _frame(metadata: Mapping[str, Any], named: Mapping[str, str], bos: bool) -> list[str]:
-    """Return what a text gets around it: `$A` is the text."""
+    """Return the tokens around a text, which is `$A`."""
     def token(name: str, default: bool) -> list[str]:
         text, wanted = named.get(f'{name}_token'), metadata.get(f'{PREFIX}add_{name}_token', default)
         if wanted and text is None:

@@ -3,8 +3,8 @@
 """
 The types of a GGUF file's general and tokenizer keys (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 
-A value of another type is refused, as llama.cpp does: in Python the text "false" would count as true. The keys of an
-architecture are read through families.hf_config, which is as strict.
+A value of another type is refused, as in llama.cpp: in Python the string "false" would count as true. The keys of an
+architecture are read through families.hf_config, which is equally strict.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tinychat_core.errors import shown, TinyChatError
 
 
 def _is_flag(value: Any) -> bool:
-    return type(value) is bool or (type(value) is int and value in (0, 1))  # some writers have no boolean
+    return type(value) is bool or (type(value) is int and value in (0, 1))  # some writers have no booleans
 
 
 def _is_text(value: Any) -> bool:
@@ -36,7 +36,7 @@ def _list_of(is_item: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: type(value) is list and all(map(is_item, value))
 
 
-# The first pattern that a key matches tells its type.
+# The first matching pattern determines the type of a key.
 _TYPES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (r'tokenizer\.ggml\.(add_\w+|remove_extra_whitespaces|escape_whitespaces)', _is_flag, 'true or false'),
     (r'tokenizer\.ggml\.normalizer\.\w+', _is_flag, 'true or false'),

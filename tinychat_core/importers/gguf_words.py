@@ -1,11 +1,11 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-How text is cut into words before byte-level merges, by the names that GGUF files give the ways to do it.
+Pre-tokenizers: how text is split into words before byte-level merges, by the names in GGUF files.
 
-The patterns are those of the models' own tokenizer.json. llama.cpp says some of them in simpler words, because its
-regular expressions know no upper and lower case beyond ASCII: `gpt-4o` and `tekken` differ there in texts with
-combining marks, or with capitals within a word of another script.
+The patterns are those of the models' own tokenizer.json. llama.cpp simplifies some of them, because its regular
+expressions know upper and lower case only in ASCII: there `gpt-4o` and `tekken` differ for texts with combining marks,
+or with capitals within a word of another script.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tinychat_core.errors import UnsupportedModelError
 @dataclass(frozen=True)
 class Words:
     """
-    The steps, each of which cuts what the one before has left.
+    The steps of a pre-tokenizer; each splits the pieces of the previous one.
 
-    `patterns`: regular expressions; what one matches is a piece, and so is what lies between two matches. `whole`: a
-    word that is a token stays one, whatever the merges say. `bos`: a text begins with the token for that, where the
-    file does not say whether it does. `composed`: in Unicode's form C first.
+    `patterns`: regular expressions; a piece is a match, or the text between two matches. `whole`: a word that is a
+    token is not split, whatever the merges say. `bos`: whether a text starts with BOS, where the file does not say.
+    `composed`: normalize to Unicode's form C first.
     """
 
     patterns: tuple[str, ...]
@@ -33,7 +33,7 @@ class Words:
     composed: bool = False
 
     def apply(self, tokenizer: Tokenizer) -> None:
-        """Put the steps into a tokenizer."""
+        """Install the steps in a tokenizer."""
         splits = [pre_tokenizers.Split(Regex(pattern), 'isolated') for pattern in self.patterns]
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -43,15 +43,15 @@ class Words:
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER, _LOWER = r'[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]', r'[\p{Ll}\p{Lm}\p{Lo}\p{M}]'
-_NO_LETTER = r'[^\r\n\p{L}\p{N}]?'  # before a word: a space, most often
+_NO_LETTER = r'[^\r\n\p{L}\p{N}]?'  # before a word; usually a space
 _SPACES = r'\s*[\r\n]+|\s+(?!\S)|\s+'
 _GPT_2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _DIGIT, _THREE_DIGITS = r'\p{N}', r'\p{N}{1,3}'
 _HAN_AND_KANA = r'[一-龥぀-ゟ゠-ヿ]+'
-# Words of DeepSeek's third version, which others took over.
+# DeepSeek V3's words, which other models have adopted.
 _DEEPSEEK_WORDS = (r'[!"#$%&\'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|'
                    rf' ?[\p{{P}}\p{{S}}]+[\r\n]*|{_SPACES}')
-# What DeepSeek's first version takes for letters of an alphabet, for signs, and for Chinese and Korean.
+# The letters, the signs, and the Chinese and Korean characters of DeepSeek's first version.
 _ALPHABETS = (
     '41-5A 61-7A B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376-377 37B-37D 37F 386 388-38A 38C '
     '38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD 1C90-1CBA 1CBD-1CBF 1D00-1D2B '
@@ -66,7 +66,7 @@ _CHINESE_AND_KOREAN = '4E00-9FA5 800-4E00 AC00-D7FF'
 
 
 def _any_of(ranges: str) -> str:
-    """Return the class of characters of these code points."""
+    """Return the character class of code point ranges."""
     return '[' + ''.join('-'.join(rf'\x{{{code}}}' for code in item.split('-')) for item in ranges.split()) + ']'
 
 
@@ -77,7 +77,7 @@ def _words(digits: str, letters: str = r'\p{L}+', sign: str = r'\p{L}\p{N}', lin
 
 
 def _cased_words(end: str, digits: str) -> str:
-    """Return the pattern that GPT-4o and Mistral's Tekken share: a word also ends where capitals begin."""
+    """Return the pattern that GPT-4o and Mistral's Tekken share: a word also ends before capitals."""
     return (rf'{_NO_LETTER}{_UPPER}*{_LOWER}+{end}|{_NO_LETTER}{_UPPER}+{_LOWER}*{end}|{digits}|'
             rf' ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}')
 
@@ -88,7 +88,7 @@ _GPT_4O = _cased_words(f'{_CONTRACTIONS}?', _THREE_DIGITS)
 _POWERS_OF_TWO = '|'.join([r'\s*[\r\n]+|\s{512}(?!\S)', *(rf'\s{{{2 ** i}}}(?!\S)' for i in range(8, 1, -1)),
                            r'\s{1,2}(?!\S)|\s'])
 
-# What the names stand for; several models share one.
+# The names of each pre-tokenizer; several models share one.
 _WAYS: dict[Words, str] = {
     Words((_LLAMA_3,), whole=True, bos=True): 'llama-bpe llama-v3 llama3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 '
                                               'jina-v5-nano',
@@ -122,7 +122,7 @@ _BY_NAME = {name: words for words, names in _WAYS.items() for name in names.spli
 
 
 def words_of(name: str) -> Words:
-    """Return how a GGUF file's `tokenizer.ggml.pre` cuts words; UnsupportedModelError for a name that is not known."""
+    """Return the pre-tokenizer named by `tokenizer.ggml.pre`; UnsupportedModelError for an unknown name."""
     if name not in _BY_NAME:
         raise UnsupportedModelError(
             f"the pre-tokenizer '{name}' is not supported; import the model's Hugging Face directory instead, or a "

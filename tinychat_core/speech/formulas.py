@@ -29,7 +29,7 @@ _COMMAND = re.compile(r'\\([a-zA-Z]+)\*?\s*|\\(.)')
 
 
 def spoken(formula: str) -> str:
-    """Return a formula, without what only sets it; it is short, and nested fractions keep their signs."""
+    """Return a formula as text without typesetting commands; nested fractions keep their signs."""
     for _ in range(3):
         formula, count = _FRACTION.subn(r'\1 / \2', formula)
         if not count:

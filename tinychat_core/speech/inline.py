@@ -3,7 +3,7 @@
 """
 The words of a line of Markdown (CommonMark's inlines, tables, math), character by character.
 
-markdown-it-py and its like read whole documents: an answer that arrives in pieces would be read again with every piece.
+Libraries such as markdown-it-py parse whole documents: they would parse a streamed answer again for every piece.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from tinychat_core.speech.sentences import CLOSING, FULL_STOPS, MARKS, Sentences
 from tinychat_core.speech.spans import Entity, Formula, Label, Span, State, Tag, Target
 from tinychat_core.speech.words import breaks, is_arrow, is_emoji, is_invisible, is_url, spoken
 
-# A longer word is none that anybody could say.
+# Longer words cannot be pronounced.
 _MAX_WORD = 200
-_JOINER = '\u200d'  # of emoji; and of letters in words
+_JOINER = '\u200d'  # joins emoji, and letters in words
 _RUNS = frozenset('*_~=')
 _PUNCTUATION = frozenset('!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~')
 
@@ -23,35 +23,35 @@ class Inline:
     """Finds words and adds them to sentences."""
 
     def __init__(self, sentences: Sentences) -> None:
-        """Begin a text."""
+        """Start a text."""
         self._sentences = sentences
         self.is_table = False
         self._word: list[str] = []
-        self._space = False  # white space before the word
-        self._has_letter = self._is_behind_emoji = False  # in the word; before it
+        self._space = False  # there is white space before the word
+        self._has_letter = self._is_behind_emoji = False  # whether the word has a letter; whether an emoji precedes it
         self._is_code_end = False  # the word's last character is code
         self._comma = False  # the next word is in another cell of a table
         self._said_in_line = False
         self._span: Span | None = None
         self._hides_until = ''
         self._hidden = ''
-        self._run = ''  # equal characters that may be emphasis
+        self._run = ''  # a run of equal characters that may be emphasis
         self._before_run = ' '
         self._previous = ' '  # the last character that was read
-        self._solid = ' '  # the last one that was no white space
-        self._ticks = 0  # of a run
+        self._solid = ' '  # the last one that was not white space
+        self._ticks = 0  # length of a run of backticks
         self._code = 0  # ticks that opened code
         self._is_escaped = self._is_exclamation = self._is_behind_bracket = False
 
     def push(self, character: str) -> None:
-        """Take a character of a line, or the end of the line."""
+        """Process a character of a line, or the end of the line."""
         if self._hides_until:
             self._hide(character)
         elif self._span is not None:
             self._continue_span(self._span, character)
         elif self._is_exclamation:
             self._is_exclamation = False
-            if character != '[':  # of a picture
+            if character != '[':  # of an image
                 self._text('!')
             self.push(character)
         elif self._run and character != self._run[0]:
@@ -77,14 +77,14 @@ class Inline:
 
     def finish(self) -> None:
         """End the text."""
-        self.push('\n')  # a formula may go on over the end of a line
+        self.push('\n')  # a formula may span lines
         while self._span is not None:
             self._break(self._span)
             self.push('\n')
         self._sentences.end_block()
 
     def forget(self) -> None:
-        """Leave out what has not become a sentence."""
+        """Discard text that is not a complete sentence yet."""
         self.__init__(self._sentences)  # type: ignore[misc]
         self._sentences.forget()
 
@@ -136,7 +136,7 @@ class Inline:
         self._run += character if len(self._run) < 3 else ''
 
     def _end_run(self, following: str) -> None:
-        """Decide what a run of * _ ~ or = is: emphasis says nothing."""
+        """Decide what a run of * _ ~ or = means; emphasis is not spoken."""
         run, self._run = self._run, ''
         before = self._before_run
         is_apart = before.isspace() and following.isspace()
@@ -184,7 +184,7 @@ class Inline:
     def _break(self, span: Span) -> None:
         self._span = None
         text = span.text[len(span.first):]
-        if isinstance(span, Target):  # it may have begun anywhere, and is read only once
+        if isinstance(span, Target):  # it may start anywhere, and is read only once
             for character in span.text:
                 self._text(character) if character != '\n' else self._end_line()
             return
@@ -205,7 +205,7 @@ class Inline:
         self._previous = ' '
 
     def _text(self, character: str) -> None:
-        """Take a character that stands for itself."""
+        """Process a literal character."""
         if is_invisible(character) or (character == _JOINER and not self._word):
             return
         if is_arrow(character):

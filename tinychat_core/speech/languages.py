@@ -3,8 +3,8 @@
 """
 Words that decide whether a full stop ends a sentence, in one table per language.
 
-An answer does not say which language it is in, and people mix them, so the splitter uses all tables together. An entry
-that is an ordinary word of another language stands only where a number has to follow.
+The language of an answer is unknown, and people mix languages, so the splitter uses all tables together. An entry that
+is an ordinary word of another language is listed only where a number must follow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The blocks of a Markdown text, character by character: what begins a line is decided as soon as it is certain."""
+"""Markdown blocks, character by character: the kind of a line is decided as soon as it is certain."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _FENCE = re.compile(r'`{3,}|~{3,}')
 _BOX = re.compile(r'\[[ xX]\]\s')
 _DEFINITION = re.compile(r'\[([^\]\n]+)\]:')
 _LONGEST_LABEL = 100
-_LONGEST_RUN = 200  # of the same character that begins a line
+_LONGEST_RUN = 200  # equal characters at the start of a line
 
 
 class Markdown:
-    """Leaves out code blocks and the marks that begin a line; the rest goes to `Inline`."""
+    """Removes code blocks and the marks at the start of lines; the rest goes to `Inline`."""
 
     def __init__(self, inline: Inline) -> None:
-        """Begin a text."""
+        """Start a text."""
         self._inline = inline
-        self._begin: str | None = ''  # the beginning of a line, while it is not certain what it is
+        self._begin: str | None = ''  # the start of a line while its kind is unknown
         self._indent = 0
-        self._fence = ''  # what began a code block
-        self._is_info = False  # the rest of the line behind a fence
+        self._fence = ''  # the fence that opened a code block
+        self._is_info = False  # in the rest of the line after a fence
         self._skips_line = False
         self._is_blank_before = self._is_list = False
 
     def push(self, character: str) -> None:
-        """Take a character."""
+        """Process a character."""
         if self._fence:
             self._push_code(character)
         elif character == '\n':
@@ -43,7 +43,7 @@ class Markdown:
             self._push_begin(self._begin + character)
 
     def finish(self) -> None:
-        """End the text; a code block that is still open goes to its end."""
+        """End the text; an open code block extends to its end."""
         if (self._fence and not self._is_info) or self._skips_line:
             self._inline.end_block()
             return
@@ -51,11 +51,11 @@ class Markdown:
         self._inline.finish()
 
     def forget(self) -> None:
-        """Leave out what has not become a sentence."""
+        """Discard text that is not a complete sentence yet."""
         self._inline.forget()
 
     def _push_begin(self, text: str) -> None:
-        """Look at the beginning of a line, without its white space and the marks that are certain."""
+        """Examine the start of a line, without its white space and the marks already recognized."""
         first, last = text[0], text[-1]
         self._begin = text[:_LONGEST_RUN]
         if first in ' \t\u00a0':
@@ -110,7 +110,7 @@ class Markdown:
         self._start_block()
 
     def _push_bracket(self, text: str) -> None:
-        """Take the box of a task away; a line that says where a link leads is not said."""
+        """Remove the check box of a task; the definition of a link is not spoken."""
         definition = _DEFINITION.match(text)
         if _BOX.fullmatch(text):
             self._begin = ''
@@ -122,7 +122,7 @@ class Markdown:
             self._end_begin()
 
     def _push_number(self, text: str) -> None:
-        """Say the number of an item; more marks may follow it."""
+        """Speak the number of an item; more marks may follow it."""
         if re.fullmatch(r'\d{1,9}[.)]?', text):
             return
         if text[-1].isspace() and not text[-2].isdigit():
@@ -135,8 +135,8 @@ class Markdown:
             self._end_begin()
 
     def _push_code(self, character: str) -> None:
-        """Wait for the end of a code block."""
-        if self._is_info:  # also code between fences in one line
+        """Skip a code block."""
+        if self._is_info:  # also code between fences on one line
             if character == '\n':
                 self._is_info, self._begin = False, ''
             elif character == self._fence[0] == '`':
@@ -173,11 +173,11 @@ class Markdown:
         self._is_blank_before = is_blank_before
 
     def _start_block(self) -> None:
-        """Begin an item, a heading, a quotation: the paragraph before it has ended."""
+        """Start an item, a heading or a quotation, which ends the paragraph before it."""
         self._inline.end_block()
 
     def _end_begin(self) -> None:
-        """Give the beginning of a line to be said."""
+        """Pass the start of a line on to be spoken."""
         begin, self._begin = self._begin, None
         for character in begin or '':
             self._inline.push(character)

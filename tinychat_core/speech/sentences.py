@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Sentences from words that come one by one.
+Splits a stream of words into sentences.
 
-Each word is looked at once, and once more when the next one decides whether it ended a sentence; a sentence is at most
-MAX_LENGTH characters long. So the work is linear in the text, whatever it is.
+Each word is examined once, and again when the next one decides whether it ended a sentence; a sentence has at most
+MAX_LENGTH characters. So the work is linear in the text.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import re
 
 from tinychat_core.speech.languages import AFTER_QUOTATION, ALL, ENGLISH, NAMES_WITH_MARK
 
-# Longer ones are cut where a speaker takes a breath.
+# Longer ones are split at a pause.
 MAX_LENGTH = 400
-# A line at least this long that goes on in small letters was wrapped by its writer.
+# A line of at least this length that continues in lower case was wrapped.
 _WRAPPED = 40
 
-# These end a sentence wherever they stand: Chinese, Japanese, Hindi, Urdu, Khmer, Burmese, Amharic.
+# These always end a sentence: Chinese, Japanese, Hindi, Urdu, Khmer, Burmese, Amharic.
 FULL_STOPS = '。！？｡।॥۔។။።'
-# These end one before white space.
+# These end a sentence before white space.
 MARKS = '.!?…؟։'
 CLOSING = '"\'”’»)]›」』）】》〉'
-# A word may end with them: German and other quotations close with what opens English ones.
+# A word may end with them: German and other quotations close with the mark that opens English ones.
 _BEHIND_WORD = CLOSING + '“‘«‹'
 _BREATH = tuple(',;:，、；：—–')
 _ROMAN = re.compile(r'[IVXLC]+')
@@ -40,37 +40,37 @@ _SHORT = re.compile(r'[^\W\d_]{1,3}\.')
 
 
 class _End(Enum):
-    """What may have ended, and what decides it."""
+    """A possible end of a sentence, and what decides it."""
 
     NONE = auto()
-    ALONE = auto()  # ended, unless more marks or quotation marks come
-    SURE = auto()  # the same, but white space has to follow
-    LOWER = auto()  # ended, unless a small letter follows
+    ALONE = auto()  # ended, unless more marks or quotation marks follow
+    SURE = auto()  # the same, but white space must follow
+    LOWER = auto()  # ended, unless a lower-case letter follows
     WORD = auto()  # the whole next word decides
-    LINE = auto()  # a long line without a mark: ended, unless a small letter follows
+    LINE = auto()  # a long line without a mark: ended, unless a lower-case letter follows
 
 
 class Sentences:
     """
-    Cuts words into sentences; `take()` returns those whose end is sure.
+    Splits words into sentences; `take()` returns the complete ones.
 
-    A sentence ends with its line, with 。 and the like, or with . ! ? … before white space. A full stop ends none
+    A sentence ends with its line, with 。 and similar marks, or with . ! ? … before white space. A full stop ends none
     after an abbreviation, an initial, or the number of a list or an ordinal, as far as `languages` tells, nor where the
     next word begins with a small letter. What has no letter and no digit is left out.
     """
 
     def __init__(self) -> None:
-        """Begin a text."""
+        """Start a text."""
         self._ready: list[str] = []
         self._words: list[str] = []  # of this sentence, each with the space before it
         self._length = 0
         self._line_length = 0
-        self._after: list[str] = []  # signs behind a possible end, which belong to what follows
+        self._after: list[str] = []  # signs after a possible end, which belong to the next sentence
         self._end = _End.NONE
         self._last = self._before_last = ''
 
     def take(self) -> list[str]:
-        """Return the sentences that have become certain."""
+        """Return the sentences that have been completed."""
         ready, self._ready = self._ready, []
         return ready
 
@@ -110,13 +110,13 @@ class Sentences:
         self._grow(len(spaced))
 
     def add_comma(self) -> None:
-        """Part the next word from those before it, where no mark does yet."""
+        """Separate the next word from those before it, where no mark does yet."""
         if self._words and self._end is _End.NONE and self._last_character() not in _BREATH:
             self._words.append(',')
             self._grow(1)
 
     def see(self, character: str) -> None:
-        """Look at the first letter or digit of a word: often it is enough to know that a sentence ended."""
+        """Examine the first letter or digit of a word, which often shows that a sentence has ended."""
         if self._end in (_End.SURE, _End.ALONE) or (
                 self._end in (_End.LOWER, _End.LINE) and not character.islower()):
             if self._end is _End.ALONE and self._is_quotation_going_on(character):
@@ -124,12 +124,12 @@ class Sentences:
             self._publish()
 
     def see_space(self) -> None:
-        """Take note of white space."""
+        """Process white space."""
         if self._end is _End.ALONE:
             self._publish()
 
     def end_line(self) -> None:
-        """End a line: with it a sentence, unless the line was long and the next one goes on in small letters."""
+        """End a line, and with it a sentence, unless the line is long and the next continues in lower case."""
         if self._end is _End.NONE and self._line_length >= _WRAPPED and not self._last.endswith(':'):
             self._end = _End.LINE
         elif self._end is not _End.LINE:
@@ -144,16 +144,16 @@ class Sentences:
         self._line_length = 0
 
     def forget(self) -> None:
-        """Leave out what has not become certain."""
+        """Discard the incomplete sentence."""
         self._words, self._after, self._length, self._end = [], [], 0, _End.NONE
         self._ready = []
 
     def _goes_on(self, text: str, core: str, space: bool) -> bool:
-        """Tell whether signs behind a possible end belong to it: more marks, closing quotation marks."""
+        """Return whether signs after a possible end belong to it: more marks, closing quotation marks."""
         if core.strip(FULL_STOPS) or (self._end is _End.ALONE and not core and text[0] not in CLOSING + MARKS):
             return False
         if text[0] == '"' and not space and sum(word.count('"') for word in self._words) % 2 == 0:
-            return False  # it opens
+            return False  # it opens a quotation
         return not space or (self._end is not _End.ALONE and not core and text[0] in '!?؟»›)]”')
 
     def _see_marks(self, core: str, marks: str, closing: str, is_word: bool = False) -> None:
@@ -165,13 +165,13 @@ class Sentences:
         elif marks:
             is_full_stop = marks == '.' and is_word and not closing.strip(')]')
             self._end = _End.WORD if is_full_stop and self._needs_word(core) else _End.LOWER
-        elif not core and self._end is not _End.NONE:  # closing quotation marks behind a mark
+        elif not core and self._end is not _End.NONE:  # closing quotation marks after a mark
             self._end = _End.LOWER if self._end is _End.SURE else self._end
         else:
             self._end = _End.NONE
 
     def _needs_word(self, core: str) -> bool:
-        """Tell whether a full stop behind this word may belong to the word."""
+        """Return whether a full stop after this word may belong to the word."""
         word = core.lstrip(_OPENING).rstrip(CLOSING)
         lower = _abbreviation(word)
         return (len(word) == 1 or _is_title(word) or lower in _ABBREVIATIONS
@@ -179,12 +179,12 @@ class Sentences:
                 or any(pattern.fullmatch(word) for pattern in (_DOTTED, _NUMBER, _ROMAN)))
 
     def _compound(self, lower: str) -> str:
-        """Return an abbreviation with the one before it, as the tables have it: z. B. is z.b there."""
+        """Return an abbreviation together with the one before it, as in the tables: z. B. is z.b there."""
         before = self._before_last.lstrip(_OPENING).lower()
         return before + lower if before.endswith('.') else lower
 
     def _decide(self, following: str) -> None:
-        """Publish the sentence if it ended before the word `following`."""
+        """Emit the sentence if it ended before the word `following`."""
         if self._end is _End.ALONE:
             has_ended = not self._is_quotation_going_on(following[0])
         elif self._end is _End.WORD:
@@ -198,7 +198,7 @@ class Sentences:
             self._after, self._end = [], _End.NONE
 
     def _ends_before(self, following: str) -> bool:
-        """Tell whether the full stop behind the last word, which may belong to it, also ends the sentence."""
+        """Return whether the full stop of the last word also ends the sentence."""
         word = self._last.rstrip(CLOSING).rstrip('.').lstrip(_OPENING).rstrip(CLOSING)
         lower = _abbreviation(word)
         compound = self._compound(lower)
@@ -211,7 +211,7 @@ class Sentences:
         if _is_title(word) or compound in ALL.never or (lower in ALL.never and not word.isupper()):
             return False
         is_label = (len(word) == 1 and word.isalpha()) or _NUMBER.fullmatch(word) or _ROMAN.fullmatch(word)
-        if is_label and len(self._words) == 1:  # the number of what follows: 1. or IV. or B.
+        if is_label and len(self._words) == 1:  # the number of an item: 1. or IV. or B.
             return False
         if lower in ALL.before_number and is_numeral and not (is_starter and lower == 'no'):
             return False
@@ -246,7 +246,7 @@ class Sentences:
             self._cut()
 
     def _cut(self) -> None:
-        """Publish the longest part that ends where a speaker takes a breath, or all but the last word."""
+        """Emit the longest part that ends at a pause, or all but the last word."""
         words = [*self._words, *self._after]
         rest, length = [words.pop()], 0
         for count in range(len(words), 0, -1):
@@ -280,12 +280,12 @@ def _is_title(word: str) -> bool:
 
 
 def _abbreviation(word: str) -> str:
-    """Return a word as the tables have it: Goethestr is str, l'art is art."""
+    """Return a word as in the tables: Goethestr is str, l'art is art."""
     lower = _ELISION.sub('', word.lower())
     return 'str' if lower.endswith('str') else lower
 
 
 def _begins_small(word: str) -> bool:
-    """Tell whether a word is written small; iPhone is not, it begins sentences as it is."""
+    """Return whether a word starts in lower case; iPhone does not count, because it may start a sentence."""
     first = next((character for character in word if character.isalnum()), ' ')
     return first.islower() and not any(character.isupper() for character in word)

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Stretches of a line that only their end explains: tags, entities, targets of links, formulas.
+Spans of a line that are recognized only at their end: tags, entities, link targets, formulas.
 
-Each takes one character at a time, within a limit, and gives up where it cannot be what it began as. One that meets its
-own beginning gives up, too: so no character is read more often than there are kinds.
+Each takes one character at a time, up to a limit, and gives up as soon as it cannot be what it started as. A span also
+gives up at its own start character, so no character is read more often than there are kinds of spans.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tinychat_core.speech.languages import word_set
 
 
 class State(Enum):
-    """What a stretch is after a character."""
+    """The state of a span after a character."""
 
     OPEN = auto()
     DONE = auto()
-    BROKEN = auto()  # it was none: read all but its first character again
+    BROKEN = auto()  # not a span: read all but its first character again
 
 
-# What a tag stands for in speech: a new line, the next cell of a table, or nothing.
+# The meaning of a tag in speech: a new line, the next cell of a table, or nothing.
 _LINES = word_set(
     'address article aside blockquote br dd details div dl dt figcaption figure footer h1 h2 h3 h4 h5 h6 header hr li '
     'main nav ol p section summary table tbody thead tr ul')
@@ -44,17 +44,17 @@ _PRICES = re.compile(r'\$\d[\d,.]*[kKmMbB]?[-–—/+,]\$')
 
 
 class Span(ABC):
-    """A stretch that has begun; `said` is what it is in speech."""
+    """A started span; `said` is its spoken text."""
 
     LIMIT = 300
 
     def __init__(self, first: str) -> None:
-        """Begin with the first character."""
+        """Start with the first character."""
         self.first = self.text = first
         self.said = ''
 
     def push(self, character: str) -> State:
-        """Take a character; one that breaks the stretch is kept in `text`, too."""
+        """Process a character; `text` also keeps one that breaks the span."""
         self.text += character
         if character == '\n' or len(self.text) > self.LIMIT:
             return State.BROKEN
@@ -62,11 +62,11 @@ class Span(ABC):
 
     @abstractmethod
     def _see(self, character: str) -> State:
-        """Take a character that does not break the stretch."""
+        """Process a character that does not break the span."""
 
 
 class Tag(Span):
-    """<b>, <br/>, <!-- -->, <https://…>, <name>; `hides_until` is the end of what is not said."""
+    """<b>, <br/>, <!-- -->, <https://…>, <name>; `hides_until` ends the text that is not spoken."""
 
     hides_until = ''
 
@@ -108,7 +108,7 @@ class Entity(Span):
 
 
 class Target(Span):
-    """The target of a link, from its bracket on: it is not said."""
+    """The target of a link, from its bracket on; it is not spoken."""
 
     LIMIT = 2000
 
@@ -132,7 +132,7 @@ class Target(Span):
 
 
 class Label(Span):
-    """[^1], [12] behind a word, [x] of a list, [text][label]: not said; other brackets are."""
+    """[^1], [12] after a word, [x] in a list, [text][label]: not spoken, unlike other brackets."""
 
     LIMIT = 60
 
@@ -149,7 +149,7 @@ class Label(Span):
 
 
 class Formula(Span):
-    r"""$x$, $$x$$, \(x\), \[x\]; a price is none."""
+    r"""$x$, $$x$$, \(x\), \[x\]; not a price."""
 
     def __init__(self, first: str) -> None:
         super().__init__(first)
@@ -172,7 +172,7 @@ class Formula(Span):
             return State.BROKEN
         if character == '$':
             return State.BROKEN if self.text[-2].isspace() or _PRICES.fullmatch(self.text) else self._close(1)
-        if self.text.endswith('. ') and self.text[-3:-2].isalpha():  # a sentence: the sign is not one of a formula
+        if self.text.endswith('. ') and self.text[-3:-2].isalpha():  # a sentence, so not a formula
             return State.BROKEN
         return State.OPEN
 

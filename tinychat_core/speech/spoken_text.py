@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences as a person would say them, from an answer that arrives in pieces."""
+"""Speakable sentences from an answer that arrives in pieces."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from tinychat_core.speech.thoughts import Thoughts
 
 class SpokenText:
     """
-    Turns an answer into sentences for speech; how it is cut into pieces does not matter.
+    Turns an answer into sentences for speech, independent of how it is split into pieces.
 
-    Said: text, headings, items of lists, quotations, cells of tables (with commas between them), inline code, the texts
-    of links, the host of a URL. Not said: thoughts and tool calls, code blocks, emoji, emoticons, footnote marks, the
-    targets of links. Every stage takes a character at a time and keeps no more than a bounded number of them, so the
-    work is linear in the text.
+    Spoken: text, headings, items of lists, quotations, cells of tables (with commas between them), inline code, the
+    texts of links, the host of a URL. Not spoken: thoughts and tool calls, code blocks, emoji, emoticons, footnote
+    marks, the targets of links. Every stage processes one character at a time and buffers a bounded number of them, so
+    the work is linear in the text.
     """
 
     def __init__(self, is_thinking: bool = False) -> None:
-        """Begin an answer; `is_thinking`: the prompt has begun the answer with a thought."""
+        """Start an answer; `is_thinking`: the prompt has opened a thought."""
         self._thoughts = Thoughts(is_thinking)
         self._sentences = Sentences()
         self._markdown = Markdown(Inline(self._sentences))
 
     def push(self, piece: str) -> list[str]:
-        """Return the sentences whose end is sure with this piece."""
+        """Return the sentences that are complete with this piece."""
         for character in piece:
             said = self._thoughts.push(character)
             if self._thoughts.is_stray_end:
@@ -37,7 +37,7 @@ class SpokenText:
         return self._sentences.take()
 
     def finish(self) -> list[str]:
-        """Return what is left: the text is over."""
+        """End the text; return the remaining sentences."""
         for character in self._thoughts.finish():
             self._markdown.push(character)
         self._markdown.finish()
