@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one way out for whoever reads files that anybody may have made: an error is a TinyChatError."""
+"""Turns every error of code that reads untrusted files into a TinyChatError."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 def is_defect(error: BaseException) -> bool:
     """
-    Whether an error is a fault of the program, and no request to stop it.
+    Return whether an error is a defect of the program, rather than a request to stop it.
 
-    A panic of a library in Rust is a BaseException of a class that nothing exports.
+    A panic of a Rust library is a BaseException of a class that is not exported.
     """
     return isinstance(error, Exception) or type(error).__name__ == 'PanicException'
 
@@ -26,9 +26,9 @@ def is_defect(error: BaseException) -> bool:
 @contextmanager
 def foreseen(doing: str, source: object) -> Iterator[None]:
     """
-    Let nothing out but TinyChatError and Canceled; the message says what could not be done (`doing`) with which source.
+    Raise only TinyChatError and Canceled; the message says which action (`doing`) failed for which source.
 
-    Where an error was not foreseen, its trace is in the log at DEBUG. What a user stops (KeyboardInterrupt) passes.
+    The trace of an unexpected error is logged at DEBUG. KeyboardInterrupt passes.
     """
     try:
         yield

@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 2 after one line on stderr for what the user can mend, 130 after Ctrl-C."""
+    """Run a command; return 2 after one line on stderr for an error that the user can fix, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog='tinychat',
                                      description='Language models that run on the robot itself.')
@@ -44,17 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = import_module(f'tinychat_core.commands.{COMMANDS[args.command][0]}').run
         code = int(run(args))
         if sys.stdout is not None:  # it may be closed
-            sys.stdout.flush()  # here, where a reader that has gone can still be caught
+            sys.stdout.flush()  # here, where a closed pipe can still be handled
         return code
     except TinyChatError as error:
         print(f'tinychat: error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except OSError as error:  # of our output: what reads files tells more
+    except OSError as error:  # of our output; errors of input files have their own messages
         if not isinstance(error, BrokenPipeError):
             print(f'tinychat: error: {one_line(str(error))}', file=sys.stderr)
-        # The reader has gone, or there is no room; keep the interpreter from complaining about it at exit.
+        # The reader has closed the pipe, or the disk is full; keep the interpreter from reporting it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except BaseException as error:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The cores that this process may use."""
+"""Counts the cores that this process may use."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cores:
-    """`physical` <= `logical`: hyper-threads share an integer unit, so decoding gains nothing from the second one."""
+    """`physical` <= `logical`: hyper-threads share an integer unit, so a second one does not speed up decoding."""
 
     physical: int
     logical: int
@@ -19,7 +19,7 @@ class Cores:
 
 def usable_cores(cpu_root: Path = Path('/sys/devices/system/cpu'), cgroup_root: Path = Path('/sys/fs/cgroup'),
                  membership: Path = Path('/proc/self/cgroup')) -> Cores:
-    """Count the cores that the affinity mask and the cgroup's CPU quota leave to this process, at least one of each."""
+    """Count the cores that the affinity mask and the cgroup's CPU quota allow, at least one of each."""
     allowed = os.sched_getaffinity(0)
     quota = _cgroup_quota(cgroup_root, membership)
     physical = {_siblings(cpu_root, cpu) for cpu in allowed}
@@ -27,7 +27,7 @@ def usable_cores(cpu_root: Path = Path('/sys/devices/system/cpu'), cgroup_root: 
 
 
 def _siblings(cpu_root: Path, cpu: int) -> str:
-    """Return the list of hyper-threads that share `cpu`'s core, which is the same text for each of them."""
+    """Return the list of hyper-threads on `cpu`'s core, which identifies the core."""
     try:
         return (cpu_root / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text().strip()
     except OSError:

@@ -1,19 +1,19 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a user can mend. The message is one line that says what to do."""
+"""Errors that a user can fix. The message is one line that says what to do."""
 
 from __future__ import annotations
 
-# Characters of somebody else's text that a message repeats, and of a whole message.
+# Maximum characters that a message quotes from a user's text, and of a whole message.
 MOST_QUOTED = 100
 MOST_TOLD = 1000
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: one line of at most MOST_QUOTED printable characters; a text stands in quotes."""
+    """Return a value for a message: one line of at most MOST_QUOTED printable characters; strings are quoted."""
     try:
         text = value if isinstance(value, str) else repr(value)
-    except ValueError:  # Python prints no numbers of more than 4300 digits
+    except ValueError:  # Python refuses to print more than 4300 digits
         text = 'a very large number'
     line = printable(text[:MOST_QUOTED])
     if len(text) > MOST_QUOTED or len(line) > MOST_QUOTED:
@@ -23,9 +23,9 @@ def shown(value: object) -> str:
 
 def printable(text: str) -> str:
     """
-    Return a text with all that is not printable escaped, line breaks included.
+    Return a text with all characters that are not printable escaped, including line breaks.
 
-    So nobody's text makes a line of its own in a log, or moves a terminal's cursor.
+    So quoted text cannot add lines to a log or move a terminal's cursor.
     """
     return ''.join(character if character.isprintable() else
                    character.encode('unicode_escape').decode() for character in text)
@@ -39,13 +39,13 @@ def one_line(text: str) -> str:
 
 class TinyChatError(Exception):
     """
-    The root of all errors that are no defect of ours; the command line prints them and exits with 2.
+    The base of all errors that are not defects; the command line prints them and exits with code 2.
 
-    The message becomes one line, whatever text of a file or a client it repeats.
+    The message is reduced to one line, whatever text of a file or client it quotes.
     """
 
     def __init__(self, message: str) -> None:
-        """Take what to tell."""
+        """Take the message."""
         super().__init__(one_line(message))
 
 
@@ -54,7 +54,7 @@ class CheckpointError(TinyChatError):
 
 
 class UnsupportedModelError(TinyChatError):
-    """A model, or an option of one, that nothing here serves."""
+    """A model, or an option of one, that is not supported."""
 
 
 class PromptTooLongError(TinyChatError):
@@ -62,12 +62,12 @@ class PromptTooLongError(TinyChatError):
 
 
 class InvalidParameterError(TinyChatError, ValueError):
-    """A value outside what is allowed."""
+    """An invalid parameter value."""
 
 
 class BackendFailedError(TinyChatError):
-    """A device that failed while it worked; it is set up anew for what is asked next, and caches are empty then."""
+    """A device that failed; the next request sets it up again, with empty caches."""
 
 
 class DoesNotFitError(TinyChatError):
-    """A model that has no room in the memory that is left."""
+    """A model that does not fit into the free memory."""

@@ -15,7 +15,7 @@ from tinychat_core.errors import InvalidParameterError
 
 
 class Scorer(Protocol):
-    """What perplexity needs of an engine."""
+    """The part of an engine that perplexity needs."""
 
     context_length: int
 
@@ -25,9 +25,9 @@ class Scorer(Protocol):
 
 def windows(tokens: Sequence[int], size: int) -> list[Sequence[int]]:
     """
-    Cut tokens into windows of `size` that do not overlap; a shorter rest is left out, as is common.
+    Split tokens into windows of `size` without overlap; a shorter rest is dropped, as usual.
 
-    Raises InvalidParameterError where there is not a single window.
+    Raises InvalidParameterError where there is no complete window.
     """
     if size < 2:
         raise InvalidParameterError('a window needs at least 2 tokens')
@@ -37,7 +37,7 @@ def windows(tokens: Sequence[int], size: int) -> list[Sequence[int]]:
 
 
 def perplexity(scorer: Scorer, parts: Sequence[Sequence[int]]) -> Iterator[tuple[float, int]]:
-    """Yield after each window (perplexity so far, tokens predicted so far); logits are judged in double precision."""
+    """Yield after each window (perplexity so far, tokens predicted so far), computed in double precision."""
     loss, count = 0.0, 0
     for part in parts:
         if len(part) > scorer.context_length:
@@ -56,7 +56,7 @@ def perplexity(scorer: Scorer, parts: Sequence[Sequence[int]]) -> Iterator[tuple
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same tokens: perplexities, KL(reference | model) in nats, and how often both rank one first."""
+    """Two models on the same tokens: perplexities, KL(reference | model) in nats, and agreement of the top token."""
 
     perplexity: float
     reference_perplexity: float
@@ -66,7 +66,7 @@ class Comparison:
 
 
 def compare(scorer: Scorer, reference: Scorer, parts: Sequence[Sequence[int]]) -> Iterator[Comparison]:
-    """Yield after each window how two models that share a vocabulary differ so far."""
+    """Yield, after each window, the comparison of two models with the same vocabulary so far."""
     loss = reference_loss = divergence = 0.0
     agreed = count = 0
     for part in parts:

@@ -10,10 +10,10 @@ from typing import TextIO
 
 
 class ProgressBar:
-    """Shows a fraction done: a line that moves on a terminal, a line every ten seconds elsewhere."""
+    """Shows the fraction done: an updating line on a terminal, otherwise one line every ten seconds."""
 
     def __init__(self, title: str, stream: TextIO | None = None) -> None:
-        """Begin; nothing is shown before the first call."""
+        """Start the clock; nothing is shown before the first call."""
         self._title = title
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
@@ -21,7 +21,7 @@ class ProgressBar:
         self._start = self._shown = monotonic()
 
     def __call__(self, fraction: float) -> None:
-        """Tell how much is done, 0 .. 1."""
+        """Report the fraction done, 0 .. 1."""
         now = monotonic()
         finished = fraction >= 1
         if now - self._shown < self._period and not (finished and self._terminal):

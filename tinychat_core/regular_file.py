@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Files of somebody else: regular ones only, since a pipe or a device may never end, or never begin."""
+"""Reads files from users: only regular ones, because a pipe or a device may never end or never start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from tinychat_core.errors import TinyChatError
 
 _POINTER = b'version https://git-lfs.github.com/spec/'
-_LARGEST = 1 << 28  # bytes of a file that is read at once; tokenizers have some 30 MB
+_LARGEST = 1 << 28  # bytes of a file that is read as a whole; tokenizers have about 30 MB
 
 
 def check_regular(path: Path) -> None:
-    """Raise TinyChatError where a path leads to no regular file, and say what it leads to."""
+    """Raise TinyChatError, saying what it is, where a path is not a regular file."""
     if path.is_file():
         _check_pointer(path)
         return
@@ -27,18 +27,18 @@ def check_regular(path: Path) -> None:
 
 
 def _check_pointer(path: Path) -> None:
-    """Raise TinyChatError where a clone without Git LFS left a few lines that stand for the file."""
+    """Raise TinyChatError where a file is a Git LFS pointer."""
     try:
         with open(path, 'rb') as file:
             begin = file.read(len(_POINTER))
     except OSError:
-        return  # who reads it says so
+        return  # reading it reports the error
     if begin == _POINTER:
         raise TinyChatError(f'{path} is a pointer of Git LFS and not the file itself; run `git lfs pull` in the clone')
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a small file; TinyChatError where it is no regular file, too large or unreadable."""
+    """Return the content of a small file; TinyChatError where it is not a regular file, too large or unreadable."""
     check_regular(path)
     try:
         with open(path, 'rb') as file:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the matrix products of known models take on a CUDA device, against what its memory could give."""
+"""Times the matrix products of known models on a CUDA device, and compares them with its memory bandwidth."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,40 +9,40 @@ from pathlib import Path
 
 from tinychat_core import _tinychat
 
-# Model -> hidden size, feed-forward size; a decoder layer's matrices, q, k and v as one and gate and up as one.
+# Model -> hidden size, feed-forward size. q, k and v are one matrix of a decoder layer, and gate and up another.
 _SIZES = {'llama-2-7b': (4096, 11008), 'llama-2-13b': (5120, 13824), 'llama-30b': (6656, 17920)}
-# Format, group size, whether tokens are bytes.
+# Format, group size, whether activations are int8.
 _FORMATS = (('w4z', 128, False), ('w4m', 32, False), ('w8g', 32, False), ('w8g', 32, True), ('w8c', 0, True),
             ('f16', 0, False))
 
 
 @dataclass(frozen=True)
 class ProductTime:
-    """One product of a matrix [rows, cols] with `tokens` columns, among others in a graph."""
+    """The product of a matrix [rows, cols] with `tokens` columns, measured with others in a graph."""
 
     model: str
     name: str
     format: str             # of the weights
-    byte_tokens: bool       # tokens are bytes, too
+    byte_tokens: bool       # activations are int8
     group_size: int
     rows: int
     cols: int
     tokens: int
     microseconds: float
     gb_per_s: float
-    bandwidth_share: float  # of a large copy on the device, measured in the same run
+    bandwidth_share: float  # of a large copy on the device in the same run
     speed_up: float         # over the same matrix in 16 bits
 
 
 def matrices(model: str) -> dict[str, tuple[int, int]]:
-    """Return rows and columns of a decoder layer's matrices, and of `up` alone; KeyError for an unknown model."""
+    """Return the shapes of a decoder layer's matrices, and of `up` alone; KeyError for an unknown model."""
     hidden, inner = _SIZES[model]
     return {'qkv': (3 * hidden, hidden), 'o': (hidden, hidden), 'gate_up': (2 * inner, hidden),
             'up': (inner, hidden), 'down': (hidden, inner)}
 
 
 def measure_products(library: Path, tokens: int = 1) -> Iterator[ProductTime]:
-    """Yield the time of every matrix in every format; DeviceError where the device fails."""
+    """Yield the time of each matrix in each format; DeviceError where the device fails."""
     bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
     for model in _SIZES:
         for name, (rows, cols) in matrices(model).items():
@@ -55,7 +55,7 @@ def measure_products(library: Path, tokens: int = 1) -> Iterator[ProductTime]:
 
 
 def table(times: Iterator[ProductTime]) -> Iterator[str]:
-    """Yield the lines of the table as the times come."""
+    """Yield the lines of the table as times are measured."""
     yield (f'{"model":<12} {"matrix":<8} {"rows":>6} {"cols":>6} {"format":>7} {"group":>5} {"tokens":>6} '
            f'{"µs":>9} {"GB/s":>8} {"of a copy":>9} {"over f16":>8}')
     for t in times:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""How fast a model prefills and decodes, against what the memory could give in the same run."""
+"""Measures prefill and decode speed, and compares decoding with the memory bandwidth of the same run."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
@@ -13,13 +13,13 @@ from tinychat_core import _tinychat
 from tinychat_core.cuda import library
 from tinychat_core.engine import Engine
 
-# Far more than any cache holds; a second copy of a large model would not fit beside the first.
+# Much larger than any cache; a second copy of a large model would not fit into memory.
 _MOST_READ = 1 << 30
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Medians of one setting; the names are those of `tinychat bench --json`."""
+    """Medians of one setting, under the names of `tinychat bench --json`."""
 
     context: int                     # tokens of the prompt
     threads: int
@@ -27,20 +27,20 @@ class Latency:
     isa: str
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
-    time_to_first_token_ms: float    # prefill of the prompt and a greedy choice, without tokenizing
-    packed_mb: float                 # of weights, which a token reads once
-    read_gb_per_s: float             # bytes a token reads (weights and the cache so far) per second
-    bandwidth_share: float           # of what all threads read together from a buffer as large; CUDA: of a large copy
-    peak_rss_mb: float               # of the process, mapped weights included
-    peak_anon_mb: float              # of the process, without files
+    time_to_first_token_ms: float    # prefill and greedy choice, without tokenizing
+    packed_mb: float                 # weights read per token
+    read_gb_per_s: float             # weights and cache read while decoding
+    bandwidth_share: float           # of reading an equally large buffer with all threads; CUDA: of a large copy
+    peak_rss_mb: float               # of the process, including mapped weights
+    peak_anon_mb: float              # of the process, without file pages
 
     def as_json(self) -> dict[str, object]:
-        """Return the figures as `--json` prints them, rounded to what they are worth."""
+        """Return the figures for `--json`, rounded."""
         return {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(self).items()}
 
 
 def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> Latency:
-    """Time `rounds` prompts of `context` tokens, `new_tokens` decoded after each, chosen greedily, and the memory."""
+    """Measure `rounds` prompts of `context` tokens, each followed by `new_tokens` greedy tokens, and the memory."""
     cache = engine.new_cache()
     prompt = [(7 * i + 1) % engine.vocab_size for i in range(context)]
     sampler = _tinychat.Sampler(0)
@@ -72,7 +72,7 @@ def measure(engine: Engine, context: int, new_tokens: int, rounds: int = 3) -> L
 
 
 def profile(engine: Engine, context: int, new_tokens: int) -> list[tuple[str, float, float]]:
-    """Return (fused step, microseconds a token, share of the token) while decoding after `context` tokens."""
+    """Return (fused step, microseconds per token, share) while decoding after `context` tokens."""
     cache = engine.new_cache()
     engine.prefill(cache, [i % engine.vocab_size for i in range(context)])
     before = engine.step_seconds()

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of a latency table."""
+"""Plots decode speed over context length."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tinychat_core.errors import TinyChatError
 
 
 def check_plot(path: str) -> None:
-    """Raise TinyChatError where `plot_latencies` could not draw into `path`, before minutes go into measuring."""
+    """Raise TinyChatError where `plot_latencies` could not write `path`; call it before measuring."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
@@ -24,7 +24,7 @@ def check_plot(path: str) -> None:
 
 
 def plot_latencies(results: Sequence[Latency], title: str, path: str) -> None:
-    """Draw decode tokens/s over context, a line a thread count, into `path`, which `check_plot` has seen."""
+    """Plot decode tokens/s over context, one line per thread count, into `path`; see `check_plot`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout='constrained')

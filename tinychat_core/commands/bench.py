@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line a setting: decode, prefill, and the share of what the memory could give in the same run."""
+    """Print one line per setting: decode and prefill speed, and the share of the memory bandwidth in the same run."""
     from tinychat_core.bench.latency import Latency, measure, profile
     from tinychat_core.cuda import usable_library
     from tinychat_core.engine import Engine
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _kernels(args: argparse.Namespace) -> int:
-    """Print the time of every product as it is measured."""
+    """Print the time of each product as it is measured."""
     from dataclasses import asdict
 
     from tinychat_core._tinychat import DeviceError
@@ -116,7 +116,7 @@ def _kernels(args: argparse.Namespace) -> int:
 
 
 def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: Path | None) -> bool:
-    """Return whether a shape has room; print its memory plan, which is all that one without gets."""
+    """Print the memory plan of a shape, and return whether it fits."""
     from tinychat_core.cuda import machine
     from tinychat_core.loading.memory_plan import plan, Request
     from tinychat_core.loading.system_memory import available_memory

@@ -87,13 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer one prompt, or all that stdin has."""
+    """Answer one prompt, or every turn from stdin."""
     params = SamplingParams(**{field.name: getattr(args, field.name) for field in fields(SamplingParams)})
 
     from tinychat_core.conversation import Conversation
     from tinychat_core.engine import Engine
 
-    early = args.prompt is not None  # the prompt is read while the files are still verified
+    early = args.prompt is not None  # read the prompt while files are still being verified
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
                          None if early else _show_loading, kv_cache=args.kv_cache,
                          memory=parse_size(args.memory, '--memory') if args.memory else None, verify=args.verify,
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(given: str | None) -> Iterator[str]:
-    # What is not UTF-8 is refused by the tokenizer, in one line.
+    # The tokenizer refuses text that is not UTF-8 with one line.
     if hasattr(sys.stdin, 'reconfigure'):
         sys.stdin.reconfigure(encoding='utf-8', errors='surrogateescape')
     if given == '-':
@@ -129,7 +129,7 @@ def _prompts(given: str | None) -> Iterator[str]:
 
 
 def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> None:
-    """Print an answer while it is made, and a line of figures after it."""
+    """Print an answer as it is generated, then a line of figures."""
     from tinychat_core.engine import CancelFlag
 
     cancel = CancelFlag()
@@ -156,7 +156,7 @@ def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> 
 
 @contextmanager
 def _interruptible(cancel: CancelFlag) -> Iterator[None]:
-    """Let the first Ctrl-C set the flag, and only the second one interrupt."""
+    """Let the first Ctrl-C set the flag, and the second one interrupt."""
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         if cancel.is_set():
             raise KeyboardInterrupt
@@ -170,14 +170,14 @@ def _interruptible(cancel: CancelFlag) -> Iterator[None]:
 
 
 def _in_background(answer: Generation, cancel: CancelFlag) -> Generator[Token, None, None]:
-    """Yield the tokens from a thread of its own: in the decoder the main thread would not hear a Ctrl-C."""
+    """Yield the tokens from another thread: inside the decoder the main thread would not receive Ctrl-C."""
     tokens: SimpleQueue[Token | BaseException] = SimpleQueue()
 
     def work() -> None:
         try:
             for token in answer:
                 tokens.put(token)
-        except BaseException as error:  # Raised again where the tokens are waited for.
+        except BaseException as error:  # raised again in the main thread
             tokens.put(error)
 
     worker = threading.Thread(target=work, name='generation')

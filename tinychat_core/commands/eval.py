@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print exp of the mean negative log-likelihood of every token but each window's first."""
+    """Print exp of the mean negative log-likelihood of all tokens except the first of each window."""
     from tinychat_core.checkpoint.manifest import Manifest
     from tinychat_core.engine import Engine
     from tinychat_core.perplexity import perplexity, windows
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise TinyChatError(f'cannot read {args.text}: {error}') from None
     if args.max_windows is not None and args.max_windows < 1:
         raise InvalidParameterError('--max-windows must be at least 1')
-    # A cache of one window: how long it is decides about the positions of some models, here and in the reference.
+    # A cache of one window: its size selects the rotary table of some models, here and in the reference.
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.window, kv_cache=args.kv_cache,
                          memory=parse_size(args.memory, '--memory') if args.memory else None)
     parts = windows(engine.tokenizer.encode(text), args.window)[:args.max_windows]
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace, engine: Engine, parts: Sequence[Sequence[int]], bar: ProgressBar) -> int:
-    """Print how the model differs from a reference."""
+    """Print the comparison with a reference."""
     from tinychat_core.perplexity import compare
     from tinychat_core.torch_reference import TorchReference
 

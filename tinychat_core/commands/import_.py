@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the checkpoint, whole or not at all."""
+    """Write the checkpoint; on failure nothing is left under its name."""
     from tinychat_core.importers import import_model
     from tinychat_core.progress import ProgressBar
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""`tinychat info`: what a checkpoint is, what it will take, whether it fits."""
+"""`tinychat info`: what a checkpoint contains, how much memory it needs, and whether it fits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the manifest says."""
+    """Print the content of the manifest and the memory plan."""
     from tinychat_core.checkpoint.manifest import Manifest
     from tinychat_core.loading.memory_plan import advice, largest_context, plan, Request
     from tinychat_core.loading.system_memory import available_memory

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the checkpoint, whole or not at all, and tell what it has cost in accuracy."""
+    """Write the checkpoint, and print the loss of accuracy; on failure nothing is left under its name."""
     method = Method.of(args.method, args.precision, args.group_size)
     for option in () if method.calibrates else ('text', 'save_search', 'load_search'):
         if getattr(args, option) is not None:

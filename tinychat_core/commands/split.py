@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""`tinychat split`: other shards, or another layout, of an existing checkpoint."""
+"""`tinychat split`: rewrite a checkpoint with other shards or in another layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the checkpoint, whole or not at all."""
+    """Write the checkpoint; on failure nothing is left under its name."""
     from tinychat_core.checkpoint.manifest import Manifest
     from tinychat_core.importers.split import split
     from tinychat_core.progress import ProgressBar

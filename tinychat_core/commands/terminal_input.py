@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody types, pastes or pipes, turn by turn."""
+"""Reads turns that a user types, pastes or pipes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import sys
 
 from tinychat_core.errors import TinyChatError
 
-# Some editors and shells begin a file or a pipe with it; to a model it is a character as any other.
+# The byte order mark: some editors and shells start a file or pipe with it, and a model would see it as a character.
 _MARK = '\ufeff'
 
 
 def turns() -> Iterator[str]:
     """
-    Yield what stdin says, until it ends: every line of a pipe that is not blank, and of a terminal every entry.
+    Yield the turns from stdin: every non-blank line of a pipe, every entry of a terminal.
 
-    An entry is a line, or several that were pasted at once: terminals mark what is pasted where they are asked to
-    (bracketed paste), and GNU readline then ends the entry with the next Enter only. Raises
-    TinyChatError where stdin is closed.
+    An entry is a line, or several lines pasted together: terminals mark pasted text on request (bracketed paste), and
+    GNU readline then ends the entry only at the next Enter. Raises TinyChatError where stdin is closed.
     """
     if sys.stdin is None:
         raise TinyChatError('stdin is closed, and no prompt is given')
@@ -38,10 +37,10 @@ def turns() -> Iterator[str]:
 
 
 def _edit_lines() -> None:
-    """Let input() edit lines, where this Python can."""
+    """Enable line editing in input(), where this Python supports it."""
     try:
         import readline
     except ImportError:
         return
     if 'libedit' not in (readline.__doc__ or ''):
-        readline.parse_and_bind('set enable-bracketed-paste on')  # Python switches it off when readline is imported
+        readline.parse_and_bind('set enable-bracketed-paste on')  # importing readline turns it off
