@@ -47,7 +47,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['tinychat_core*', 'tinychat_ros*']),
-    package_data={'tinychat_core': ['text/templates/*.jinja', 'quantize/*.txt']},
+    package_data={'tinychat_core': ['_tinychat.pyi', 'text/templates/*.jinja', 'quantize/*.txt']},
     ext_modules=[Extension('tinychat_core._tinychat', sources=[])],
     cmdclass={'build_ext': BuildNative},
     zip_safe=False,

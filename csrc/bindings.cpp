@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings_batch.h"
 #include "bindings_cuda.h"
 #include "bindings_model.h"
 #include "cpu/bandwidth.h"
@@ -29,24 +30,6 @@ using namespace py::literals;
 
 namespace tinychat {
 namespace {
-
-using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
-
-using Mask = std::optional<py::array_t<uint32_t, py::array::c_style>>;
-
-Mask mask_of(const py::object& allowed, int vocab) {
-  if (allowed.is_none()) return std::nullopt;
-  Mask mask = allowed.cast<Mask::value_type>();
-  if (mask->size() * 32 < vocab) throw py::value_error("the mask has fewer bits than the vocabulary tokens");
-  return mask;
-}
-
-ForwardBatch batch_of(KvCache& cache, const Tokens& tokens) {
-  ForwardBatch batch;
-  batch.tokens.assign(tokens.data(), tokens.data() + tokens.size());
-  batch.sequences.push_back({{0, batch.num_tokens()}, &cache});
-  return batch;
-}
 
 // A decoder and the Python objects whose memory it reads.
 class PyDecoder {
@@ -85,33 +68,7 @@ class PyDecoder {
     return steps;
   }
 
-  int32_t sample(KvCache& cache, const Tokens& tokens, Sampler& sampler, const py::object& allowed,
-                 const CancelFlag* cancel) {
-    const Mask mask = mask_of(allowed, decoder_->config().vocab_size);
-    const ForwardBatch batch = batch_of(cache, tokens);
-    const py::gil_scoped_release release;
-    return decoder_->sample(batch, {{batch.num_tokens() - 1, &sampler, mask ? mask->data() : nullptr}}, cancel)[0];
-  }
-
-  py::object forward(KvCache& cache, const Tokens& tokens, const std::string& want, const CancelFlag* cancel) {
-    enum class Logits { kNone, kLast, kAll };
-    const auto kind = choose<Logits>("logits", want,
-                                     {{"none", Logits::kNone}, {"last", Logits::kLast}, {"all", Logits::kAll}});
-    const auto count = static_cast<py::ssize_t>(tokens.size());
-    const py::ssize_t vocab = decoder_->config().vocab_size;
-    ForwardBatch batch = batch_of(cache, tokens);
-    py::array_t<float> logits;
-    if (kind == Logits::kLast) logits = py::array_t<float>(vocab);
-    if (kind == Logits::kAll) logits = py::array_t<float>({count, vocab});
-    const int first = kind == Logits::kAll ? 0 : kind == Logits::kLast ? static_cast<int>(count) - 1 : batch.num_tokens();
-    for (int i = std::max(0, first); i < batch.num_tokens(); ++i)
-      batch.outputs.push_back({i, logits.mutable_data() + (i - first) * vocab});
-    {
-      const py::gil_scoped_release release;
-      decoder_->forward(batch, cancel);
-    }
-    return kind == Logits::kNone ? py::object(py::none()) : py::object(std::move(logits));
-  }
+  ForwardResult forward(const PyBatch& batch, const CancelFlag* cancel) { return batch.run(*decoder_, cancel); }
 
  private:
   py::dict tensors_;
@@ -178,6 +135,7 @@ PYBIND11_MODULE(_tinychat, m) {
           "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.");
 
   bind_sampler(m);
+  bind_batch(m);
   py::class_<PyDecoder>(m, "Decoder")
       .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int,
                     const std::string&, bool, const py::object&>(),
@@ -187,13 +145,14 @@ PYBIND11_MODULE(_tinychat, m) {
            "GPU; `place_files`: called with a WeightMemory whenever that is set up, to copy files there.\n\n"
            "Raises ValueError for what does not fit, DeviceError where there is no GPU or it has no room.")
       .def("new_cache", &PyDecoder::new_cache)
-      .def("forward", &PyDecoder::forward, "cache"_a, "tokens"_a, "logits"_a, "cancel"_a = nullptr,
-           "Append tokens [n] to the cache; logits 'none', 'last' -> [vocab] or 'all' -> [n, vocab].\n\n"
-           "Raises ValueError for a bad token, a full cache or one of another decoder, Canceled once `cancel` is set.")
-      .def("sample", &PyDecoder::sample, "cache"_a, "tokens"_a, "sampler"_a, "allowed"_a = py::none(),
-           "cancel"_a = nullptr,
-           "Append tokens [n] to the cache and draw the one that follows, as Sampler.sample would from its logits; it "
-           "is not accepted.\n\nRaises what `forward` and Sampler.sample raise.")
+      .def("forward", &PyDecoder::forward, "batch"_a, "cancel"_a = nullptr,
+           "Append the tokens of each sequence to its cache, and return what is wanted of them.\n\n"
+           "Raises InvalidBatchError, before anything is computed, for an empty batch, a token outside the vocabulary, "
+           "an "
+           "embedding of another width, a position outside the context, a cache that is full, belongs to another "
+           "decoder "
+           "or is there twice, and a mask that is too short; ValueError where a sampler finds no token, Canceled once "
+           "`cancel` is set, DeviceError.")
       .def("step_seconds", &PyDecoder::step_seconds, "Seconds spent so far, by fused step.")
       .def_property_readonly("isa", &PyDecoder::isa)
       .def_property_readonly("threads", &PyDecoder::threads);

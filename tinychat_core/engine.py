@@ -14,7 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core import _tinychat, cuda
-from tinychat_core._tinychat import Cache, Canceled, CancelFlag, DeviceError, Sampler, WeightMemory
+from tinychat_core._tinychat import (
+    Cache,
+    Canceled,
+    CancelFlag,
+    DeviceError,
+    ForwardBatch,
+    ForwardResult,
+    InvalidBatchError,
+    Sampler,
+    WeightMemory,
+)
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.cores import usable_cores
@@ -35,7 +45,7 @@ from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.tokenizer import Tokenizer
 
-__all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'Generation', 'Token']
+__all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'ForwardBatch', 'ForwardResult', 'Generation', 'Token']
 
 _LOG = logging.getLogger(__name__)
 
@@ -208,12 +218,12 @@ class Engine:
         vocabulary, Canceled once `cancel` is set (the cache then holds the chunks that were completed),
         BackendFailedError where the device failed, CheckpointError where the files have changed or are damaged.
         """
-        self.check_files()
-        return cast(Logits, self._forward(cache, tokens, 'last', cancel))
+        self._check_room(cache, tokens)
+        return cast(Logits, self.forward(_batch_of(cache, tokens, logits='last'), cancel).logits[0])
 
     def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Logits:
         """Append one token to the cache and return the logits [vocab] after it; raises like `prefill`."""
-        return cast(Logits, self._forward(cache, (token,), 'last', cancel))
+        return self.prefill(cache, (token,), cancel)
 
     def sample(self, cache: Cache, tokens: Sequence[int], sampler: Sampler,
                allowed: npt.NDArray[np.uint32] | None = None, cancel: CancelFlag | None = None) -> int:
@@ -224,13 +234,38 @@ class Engine:
         `allowed`: one bit per token that may be drawn, uint32 [ceil(vocab/32)]. ValueError where no token is allowed or
         a logit is not finite.
         """
-        self.check_files()
-        return cast(int, self._read(cache, tokens, lambda native: self._decoder.sample(cache, native, sampler, allowed,
-                                                                                       cancel)))
+        self._check_room(cache, tokens)
+        return self.forward(_batch_of(cache, tokens, sampler=sampler, allowed=allowed), cancel).tokens[0]
 
     def score(self, tokens: Sequence[int]) -> Logits:
         """Return the logits [n, vocab] after each of tokens [n], using a new cache; raises like `prefill`."""
-        return cast(Logits, self._forward(self.new_cache(), tokens, 'all', None))
+        cache = self.new_cache()
+        self._check_room(cache, tokens)
+        return cast(Logits, self.forward(_batch_of(cache, tokens, logits='all')).logits)
+
+    def forward(self, batch: ForwardBatch, cancel: CancelFlag | None = None) -> ForwardResult:
+        """
+        Append the tokens of each of a batch's sequences to its cache, and return what is wanted of them.
+
+        A sequence's numbers are the same alone and beside others. Raises InvalidParameterError, before anything is
+        computed, for a batch that the model does not allow (`_tinychat.Decoder.forward` lists the reasons), ValueError
+        where a sampler finds no token, and Canceled, BackendFailedError and CheckpointError like `prefill`.
+        """
+        self.check_files()
+        try:
+            result = self._decoder.forward(batch, cancel)
+        except InvalidBatchError as error:
+            raise InvalidParameterError(str(error)) from None
+        except DeviceError as error:
+            raise BackendFailedError(str(error)) from None
+        if self._checkpoint is not None:
+            try:
+                self._checkpoint.check()
+            except CheckpointError:
+                for cache in batch.caches:
+                    cache.truncate(0)  # computed from damaged weights
+                raise
+        return result
 
     def generate(self, prompt: Prompt, params: SamplingParams | None = None, cache: Cache | None = None,
                  cancel: CancelFlag | None = None) -> Generation:
@@ -263,30 +298,21 @@ class Engine:
         if self._checkpoint is not None:
             self._checkpoint.close()
 
-    def _forward(self, cache: Cache, tokens: Sequence[int], want: str, cancel: CancelFlag | None) -> Logits | None:
-        try:
-            return cast('Logits | None', self._read(
-                cache, tokens, lambda native: self._decoder.forward(cache, native, want, cancel)))
-        except ValueError as error:
-            raise InvalidParameterError(str(error)) from None
-
-    def _read(self, cache: Cache, tokens: Sequence[int], read: Callable[[npt.NDArray[np.int32]], Any]) -> Any:
+    def _check_room(self, cache: Cache, tokens: Sequence[int]) -> None:
         if len(tokens) == 0:
             raise InvalidParameterError('there are no tokens to decode')
         if len(tokens) > cache.capacity - cache.length:
             raise PromptTooLongError(f'{len(tokens)} tokens do not fit: {cache.capacity - cache.length} of '
                                      f'{cache.capacity} positions are left')
-        try:
-            found = read(np.asarray(tokens, dtype=np.int32))
-        except DeviceError as error:
-            raise BackendFailedError(str(error)) from None
-        if self._checkpoint is not None:
-            try:
-                self._checkpoint.check()
-            except CheckpointError:
-                cache.truncate(0)  # computed from damaged weights
-                raise
-        return found
+
+
+def _batch_of(cache: Cache, tokens: Sequence[int], **wanted: Any) -> ForwardBatch:
+    batch = ForwardBatch()
+    try:
+        batch.add_sequence(tokens, cache, **wanted)
+    except InvalidBatchError as error:
+        raise InvalidParameterError(str(error)) from None
+    return batch
 
 
 def _memory_hint(backend: str) -> str:

@@ -57,8 +57,7 @@ uint16_t to_bytes(const float* x, int count, int stride, uint8_t* out) {
 }
 
 // A key and a value of one position, as bytes.
-void store_bytes(CpuKvCache& store, int layer, int kv_head, int slot, const float* key, const float* value,
-                 int dim) {
+void store_bytes(CpuKvCache& store, int layer, int kv_head, int slot, const float* key, const float* value, int dim) {
   const int groups = (dim + kKeyGroup - 1) / kKeyGroup, tile = slot / 16, lane = slot % 16;
   uint8_t* keys = store.keys(layer, kv_head) + static_cast<size_t>(tile) * dim * 16 + lane;
   uint16_t* scales = store.key_scales(layer, kv_head) + static_cast<size_t>(tile) * groups * 16 + lane;
@@ -74,15 +73,14 @@ void store_bytes(CpuKvCache& store, int layer, int kv_head, int slot, const floa
 
 // What one thread does at a time: queries of one KV head.
 struct CpuBackend::AttentionItem {
-  int sequence;     // of the batch
+  int sequence; // of the batch
   int kv_head;
-  TokenRange range; // decode: slots that are read; prefill: tokens whose queries are run, of the batch or of its outputs
-  int parts;        // decode: stretches that the cache is cut into
+  TokenRange
+      range; // decode: slots that are read; prefill: tokens whose queries are run, of the batch or of its outputs
+  int parts; // decode: stretches that the cache is cut into
 };
 
-int CpuBackend::window_of(int layer) const {
-  return model_.config.windows.empty() ? 0 : model_.config.windows[layer];
-}
+int CpuBackend::window_of(int layer) const { return model_.config.windows.empty() ? 0 : model_.config.windows[layer]; }
 
 // Caches of sequences that are not causal have as many slots as the longest one so far.
 std::vector<CpuBackend::Store> CpuBackend::stores_of(int layer, const ForwardBatch& batch) {
@@ -270,15 +268,13 @@ void CpuBackend::decode_item(int layer, const ForwardBatch& batch, const Store& 
   const int token = sequence.tokens.begin, shared = c.heads / c.kv_heads;
   const size_t first = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
   std::copy_n(&qkv_[static_cast<size_t>(token) * c.qkv_width() + first], shared * c.head_dim, s.rotated.data());
-  for (int r = 0; r < shared; ++r)
-    rotate_head(layer, token, false, &s.rotated[static_cast<size_t>(r) * c.head_dim]);
+  for (int r = 0; r < shared; ++r) rotate_head(layer, token, false, &s.rotated[static_cast<size_t>(r) * c.head_dim]);
   if (item.range.begin <= store.first_slot && store.first_slot < item.range.end)
     store_token(layer, store, item.kv_head, sequence, token);
   add_queries(s, 0, item.kv_head, s.rotated.data(), store.first_slot,
               visible_slots(layer, sequence, store.first_slot, token));
   run_span(store, item.kv_head, shared, item.range.begin, item.range.end, false, s);
-  if (item.parts == 1)
-    finish(s, shared, &attention_[static_cast<size_t>(token) * c.attention_width() + first]);
+  if (item.parts == 1) finish(s, shared, &attention_[static_cast<size_t>(token) * c.attention_width() + first]);
 }
 
 // What the parts of a cache found, into one result; an item's scratch has its number.

@@ -39,8 +39,9 @@ class CpuBackend : public Backend {
  private:
   // Of a sequence in a pass: bounds the buffers and the time until a cancel is seen.
   static constexpr int kMaxSequenceTokens = 256;
-  static constexpr int kMaxTokens = kMaxSequenceTokens + 32; // so that sequences which decode go beside one that prefills
-  static constexpr int kFewTokens = 8;       // of a sequence: they are multiplied as digits where there are panels for more
+  static constexpr int kMaxTokens = kMaxSequenceTokens +
+                                    32; // so that sequences which decode go beside one that prefills
+  static constexpr int kFewTokens = 8;  // of a sequence: they are multiplied as digits where there are panels for more
   static constexpr int kPrefillQueries = 32; // that share a look at the cache
 
   // A matrix's input, as floats or bytes. One for all tokens of a GEMM; one a thread where there is a single token:
@@ -142,7 +143,8 @@ class CpuBackend : public Backend {
   std::vector<Input> own_;                    // a thread
   std::vector<std::vector<Bf16Line>> panels_; // a thread: two tiles of weights
   std::vector<AttentionScratch> scratch_;     // a thread, or a stretch of a cache
-  std::vector<std::unique_ptr<CpuKvCache>> layer_caches_; // of sequences that are not causal: one layer, written anew by each
+  std::vector<std::unique_ptr<CpuKvCache>>
+      layer_caches_; // of sequences that are not causal: one layer, written anew by each
 };
 
 } // namespace tinychat

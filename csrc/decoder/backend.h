@@ -34,12 +34,14 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::unique_ptr<KvCache> new_cache() = 0;
 
-  virtual int max_tokens() const = 0;                                   // of a pass
-  virtual int max_sequence_tokens() const { return max_tokens(); }      // of a causal sequence in a pass
-  virtual int max_uncut_tokens() const { return max_sequence_tokens(); } // that must stand in one pass: they may be more
+  virtual int max_tokens() const = 0;                              // of a pass
+  virtual int max_sequence_tokens() const { return max_tokens(); } // of a causal sequence in a pass
+  virtual int max_uncut_tokens() const {
+    return max_sequence_tokens();
+  }                                           // that must stand in one pass: they may be more
   virtual int max_top_k() const { return 0; } // that top_k() finds; the decoder finds more among the logits
 
-  // Throws std::invalid_argument for a pass that this backend does not serve. Called for all passes before any of them
+  // Throws InvalidBatch for a pass that this backend does not serve. Called for all passes before any of them
   // runs.
   virtual void check_pass(const ForwardBatch&) const {}
 

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <set>
-#include <stdexcept>
 #include <string>
 
 namespace tinychat {
@@ -14,25 +13,24 @@ namespace {
 std::string of(int number) { return std::to_string(number); }
 
 void require(bool is_right, const std::string& what) {
-  if (!is_right) throw std::invalid_argument(what);
+  if (!is_right) throw InvalidBatch(what);
 }
 
 void check_inputs(const ForwardBatch& batch, const ModelConfig& config) {
   const int tokens = batch.num_tokens(), vocab = config.vocab_size;
-  require(batch.embeddings.empty() || static_cast<int>(batch.embeddings.size()) == tokens,
-          "a batch has embeddings for " + of(static_cast<int>(batch.embeddings.size())) + " of " + of(tokens) +
-              " tokens");
+  require(
+      batch.embeddings.empty() || static_cast<int>(batch.embeddings.size()) == tokens,
+      "a batch has embeddings for " + of(static_cast<int>(batch.embeddings.size())) + " of " + of(tokens) + " tokens");
   for (int i = 0; i < tokens; ++i) {
     const int id = batch.tokens[i];
     if (batch.embedding(i) == nullptr) {
-      if (id < 0 || id >= vocab)
-        throw std::invalid_argument("token " + of(id) + " is outside the vocabulary of " + of(vocab));
+      if (id < 0 || id >= vocab) throw InvalidBatch("token " + of(id) + " is outside the vocabulary of " + of(vocab));
       continue;
     }
     require(id == ForwardBatch::kEmbedding, "a token has both an id and an embedding");
-    require(batch.embedding_width == config.embedding_width(),
-            "an embedding has " + of(batch.embedding_width) + " numbers, and the model's embeddings have " +
-                of(config.embedding_width()));
+    require(batch.embedding_width == config.embedding_width(), "an embedding has " + of(batch.embedding_width) +
+                                                                   " numbers, and the model's embeddings have " +
+                                                                   of(config.embedding_width()));
   }
 }
 
@@ -43,7 +41,7 @@ void check_positions(const ForwardBatch& batch, const Model& model) {
     if (position == ForwardBatch::kAtSlot) continue;
     for (const int axis : position)
       if (axis < 0 || axis >= model.context_length)
-        throw std::invalid_argument("position " + of(axis) + " is outside the context of " + of(model.context_length));
+        throw InvalidBatch("position " + of(axis) + " is outside the context of " + of(model.context_length));
     require(!model.config.rope_axes.empty() || (position[0] == position[1] && position[0] == position[2]),
             "the model's positions have one axis, not three");
   }
@@ -112,8 +110,8 @@ void check_room(const ForwardBatch& batch) {
     if (sequence.cache == nullptr) continue;
     const int capacity = sequence.cache->capacity(), length = sequence.cache->length();
     if (sequence.tokens.size() > capacity - length)
-      throw std::invalid_argument("the KV cache holds " + of(capacity) + " positions, " + of(length) +
-                                  " of them used: no room for " + of(sequence.tokens.size()) + " more");
+      throw InvalidBatch("the KV cache holds " + of(capacity) + " positions, " + of(length) +
+                         " of them used: no room for " + of(sequence.tokens.size()) + " more");
   }
 }
 

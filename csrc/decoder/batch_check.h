@@ -9,7 +9,7 @@
 
 namespace tinychat {
 
-// Throws std::invalid_argument, saying what is wrong, for a batch that ForwardBatch does not allow or that does not suit the
+// Throws InvalidBatch, saying what is wrong, for a batch that ForwardBatch does not allow or that does not suit the
 // model; `decoder_id`: whose caches its sequences must have.
 void check_batch(const ForwardBatch& batch, const Model& model, uint64_t decoder_id);
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <set>
 #include <utility>
 
 #include "decoder/batch_check.h"
@@ -56,6 +57,14 @@ std::vector<HostTopK> take_host_top_k(ForwardBatch& pass, int most, size_t vocab
     taken.push_back({std::exchange(output.top_k, nullptr), output.logits});
   }
   return taken;
+}
+
+// What is wanted of a token, nothing at first.
+OutputRequest& output_of(ForwardBatch& batch, int token) {
+  const auto before = [](const OutputRequest& output, int other) { return output.token < other; };
+  auto output = std::lower_bound(batch.outputs.begin(), batch.outputs.end(), token, before);
+  if (output == batch.outputs.end() || output->token != token) output = batch.outputs.insert(output, {token});
+  return *output;
 }
 
 } // namespace
@@ -131,20 +140,21 @@ std::vector<int32_t> Decoder::sample(ForwardBatch batch, const std::vector<DrawR
                                      const CancelFlag* cancel) {
   const int vocab = model_.config.vocab_size;
   std::vector<TopKRequest> requests(draws.size());
-  std::vector<float*> rows(draws.size());
+  std::vector<const float*> rows(draws.size());
+  std::set<const Sampler*> samplers;
   for (size_t i = 0; i < draws.size(); ++i) {
-    const int wanted = draws[i].sampler->candidates(vocab);
-    OutputRequest output = {draws[i].token};
-    if (wanted > 0 && wanted <= backend_->max_top_k()) {
-      requests[i] = draws[i].sampler->top_k_request(wanted, vocab, draws[i].allowed);
+    Sampler& sampler = *draws[i].sampler;
+    if (!samplers.insert(&sampler).second) throw InvalidBatch("two draws of a batch have the same sampler");
+    OutputRequest& output = output_of(batch, draws[i].token);
+    const int wanted = sampler.candidates(vocab);
+    if (wanted > 0 && wanted <= backend_->max_top_k() && output.logits == nullptr && output.top_k == nullptr) {
+      requests[i] = sampler.top_k_request(wanted, vocab, draws[i].allowed);
       output.top_k = &requests[i];
-    } else {
-      output.logits = rows[i] = draws[i].sampler->row(vocab);
+      continue;
     }
-    batch.outputs.push_back(output);
+    if (output.logits == nullptr) output.logits = sampler.row(vocab);
+    rows[i] = output.logits;
   }
-  std::sort(batch.outputs.begin(), batch.outputs.end(),
-            [](const OutputRequest& a, const OutputRequest& b) { return a.token < b.token; });
   forward(batch, cancel);
   std::vector<int32_t> tokens;
   for (size_t i = 0; i < draws.size(); ++i)

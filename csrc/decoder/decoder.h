@@ -29,8 +29,8 @@ struct Canceled : std::runtime_error {
 
 // A token to draw behind a token of a batch. Each draw needs a sampler of its own: it accepts nothing in between.
 struct DrawRequest {
-  int token;               // index in the batch
-  Sampler* sampler;        //
+  int token; // index in the batch
+  Sampler* sampler;
   const uint32_t* allowed; // as in Sampler::sample()
 };
 
@@ -49,13 +49,12 @@ class Decoder {
   const std::array<double, kSteps>& step_seconds() const { return step_seconds_; }
 
   // Appends the tokens of each causal sequence to its cache, and answers batch.outputs. A sequence's numbers are the same
-  // alone and beside others. Throws std::invalid_argument for a batch that check_batch(), check_room() or the backend
+  // alone and beside others. Throws InvalidBatch for a batch that check_batch(), check_room() or the backend
   // refuses, before anything is computed; Canceled where `cancel` is set: whole passes done until then stay in the caches.
   void forward(const ForwardBatch& batch, const CancelFlag* cancel);
 
-  // The same, and draws a token for each request, in order of their tokens, which must not be among batch.outputs. Where the
-  // backend finds all that a sampler looks at, no row of logits leaves it. Throws what Sampler::sample() throws, too: then
-  // the caches hold the batch.
+  // The same, and draws a token for each request, in their order. Where the backend finds all that a sampler looks at, no row
+  // of logits leaves it. Throws what Sampler::sample() throws, too: then the caches hold the batch.
   std::vector<int32_t> sample(ForwardBatch batch, const std::vector<DrawRequest>& draws, const CancelFlag* cancel);
 
  private:

@@ -7,11 +7,17 @@
 
 #include <array>
 #include <cstdint>
+#include <stdexcept>
 #include <vector>
 
 #include "decoder/kv_cache.h"
 
 namespace tinychat {
+
+// A batch that cannot be computed: nothing has been, and no cache has changed.
+struct InvalidBatch : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
 
 struct Candidate {
   float logit;

@@ -42,7 +42,7 @@ struct ModelConfig {
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
   // [rotated dimensions / 2] the axis of a Position that turns each pair, 0 … 2 (M-RoPE); empty: every position is one number
   std::vector<int> rope_axes;
-  float rope_scale = 1;             // of cos and sin (YaRN's attention factor)
+  float rope_scale = 1; // of cos and sin (YaRN's attention factor)
   std::vector<float>
       rope_local_inv_freq;         // of layers with a sliding window where they differ (Gemma 3); empty: the same
   std::vector<float> alibi_slopes; // [heads]; empty: no ALiBi
@@ -108,9 +108,9 @@ struct Layer {
 struct Model {
   ModelConfig config;
   int context_length = 0; // positions are smaller
-  Linear embedding;  // [vocab][embedding width]
-  Linear project_in; // [hidden][embedding width]; absent where these are the same
-  Linear positions;  // [positions][hidden], learned; absent otherwise
+  Linear embedding;       // [vocab][embedding width]
+  Linear project_in;      // [hidden][embedding width]; absent where these are the same
+  Linear positions;       // [positions][hidden], learned; absent otherwise
   std::vector<Layer> layers;
   NormVectors final_norm;
   Linear project_out; // [embedding width][hidden], before the head; absent likewise

@@ -4,7 +4,6 @@
 #include "decoder/passes.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 
 namespace tinychat {
@@ -12,9 +11,9 @@ namespace {
 
 void check_uncut(int tokens, const char* what, const Backend& backend) {
   if (tokens > backend.max_uncut_tokens())
-    throw std::invalid_argument(std::string(what) + " of " + std::to_string(tokens) +
-                                " tokens cannot be computed in parts, and only " +
-                                std::to_string(backend.max_uncut_tokens()) + " fit at once");
+    throw InvalidBatch(std::string(what) + " of " + std::to_string(tokens) +
+                       " tokens cannot be computed in parts, and only " + std::to_string(backend.max_uncut_tokens()) +
+                       " fit at once");
 }
 
 // Where the part of a sequence that begins at `begin` ends.

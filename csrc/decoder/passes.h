@@ -12,7 +12,7 @@
 namespace tinychat {
 
 // Cuts a valid batch, whose caches nobody else changes, into passes as backend.h says. Where a sequence is cut depends on
-// that sequence alone, so that its numbers do not depend on the others. Throws std::invalid_argument for a sequence or a
+// that sequence alone, so that its numbers do not depend on the others. Throws InvalidBatch for a sequence or a
 // span that cannot be cut and is too long for the backend.
 std::vector<ForwardBatch> cut_into_passes(const ForwardBatch& batch, const Backend& backend);
 

@@ -46,7 +46,7 @@ std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<Cuda
 
 void CudaBackend::check_pass(const ForwardBatch& pass) const {
   const auto require = [](bool serves, const char* what) {
-    if (!serves) throw std::invalid_argument(std::string("the CUDA backend does not serve ") + what);
+    if (!serves) throw InvalidBatch(std::string("the CUDA backend does not serve ") + what);
   };
   require(pass.sequences.size() == 1, "several sequences in one pass");
   require(pass.sequences[0].causal && pass.sequences[0].bidirectional.empty(), "attention that is not causal");
@@ -56,9 +56,9 @@ void CudaBackend::check_pass(const ForwardBatch& pass) const {
     require(pass.positions[i] == Position{position, position, position}, "positions other than a token's slot");
   }
   const int outputs = pass.num_outputs();
-  require(outputs == 0 || outputs == pass.num_tokens() ||
-              (outputs == 1 && pass.outputs[0].token + 1 == pass.num_tokens()),
-          "outputs other than those of the last token or of all");
+  require(
+      outputs == 0 || outputs == pass.num_tokens() || (outputs == 1 && pass.outputs[0].token + 1 == pass.num_tokens()),
+      "outputs other than those of the last token or of all");
   for (const OutputRequest& output : pass.outputs)
     require(output.top_k == nullptr || (outputs == 1 && output.logits == nullptr),
             "a top-k request beside other outputs");

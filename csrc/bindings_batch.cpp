@@ -1,0 +1,231 @@
+// Copyright 2026 The TinyChat for ROS 2 authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "bindings_batch.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace tinychat {
+namespace {
+
+using Integers = py::array_t<int64_t, py::array::c_style | py::array::forcecast>;
+using Floats = py::array_t<float, py::array::c_style>;
+
+// Whole numbers of any type; floats would lose their fractions without a word. An empty list is an array of floats.
+Integers integers_of(const py::object& numbers, const char* what) {
+  const py::array array = py::array::ensure(numbers);
+  const char kind = array ? array.dtype().kind() : ' ';
+  if (!array || (array.size() > 0 && kind != 'i' && kind != 'u'))
+    throw InvalidBatch(std::string(what) + " must be whole numbers");
+  return Integers::ensure(array);
+}
+
+int32_t int32_of(int64_t number, const std::string& what) {
+  if (number < std::numeric_limits<int32_t>::min() || number > std::numeric_limits<int32_t>::max())
+    throw InvalidBatch(what + " " + std::to_string(number) + " is out of range");
+  return static_cast<int32_t>(number);
+}
+
+const uint32_t* bits_of(const Mask& mask) { return mask ? mask->data() : nullptr; }
+
+} // namespace
+
+Mask mask_of(const py::object& bits, int vocab) {
+  if (bits.is_none()) return std::nullopt;
+  const auto mask = Mask::value_type::ensure(bits);
+  if (!mask) throw InvalidBatch("a mask must be uint32");
+  if (mask.size() * 32 < vocab) throw InvalidBatch("the mask has fewer bits than the vocabulary tokens");
+  return mask;
+}
+
+void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::object& embeddings,
+                           const py::object& positions, const std::vector<std::pair<int, int>>& bidirectional,
+                           const py::object& logits, const py::list& top_k, Sampler* sampler,
+                           const py::object& allowed) {
+  PyBatch made = *this; // an error leaves the batch as it was
+  const int begin = num_tokens();
+  made.add_inputs(tokens, embeddings);
+  const int end = made.num_tokens();
+  if (end == begin) throw InvalidBatch("no tokens to decode");
+  made.add_positions(positions, begin);
+  Sequence sequence = {{begin, end}, cache, cache != nullptr};
+  for (const auto& [first, last] : bidirectional) sequence.bidirectional.push_back({begin + first, begin + last});
+  made.batch_.sequences.push_back(std::move(sequence));
+  made.add_outputs(logits, begin);
+  for (const py::handle& item : top_k) {
+    const auto [token, k, penalty, seen, mask] = item.cast<std::tuple<int, int, float, py::object, py::object>>();
+    if (token < 0 || token >= end - begin)
+      throw InvalidBatch("top_k of token " + std::to_string(token) + ", which the sequence does not have");
+    made.top_k_.push_back({begin + token, k, penalty, seen, mask});
+  }
+  if (sampler != nullptr) made.draws_.push_back({end - 1, sampler, allowed});
+  else if (!allowed.is_none()) throw InvalidBatch("`allowed` is for a sampler, and there is none");
+  *this = std::move(made);
+}
+
+py::list PyBatch::caches() const {
+  py::list caches;
+  for (const Sequence& sequence : batch_.sequences)
+    if (sequence.cache != nullptr) caches.append(py::cast(sequence.cache, py::return_value_policy::reference));
+  return caches;
+}
+
+void PyBatch::add_inputs(const py::object& tokens, const py::object& embeddings) {
+  const Integers ids = integers_of(tokens, "tokens");
+  if (ids.ndim() != 1) throw InvalidBatch("tokens must be one row of ids");
+  py::ssize_t rows = 0, next = 0;
+  const float* row = nullptr;
+  if (!embeddings.is_none()) {
+    const auto array = Floats::ensure(embeddings);
+    if (!array || array.ndim() != 2) throw InvalidBatch("embeddings must be float32 [rows, width]");
+    const auto width = static_cast<int>(array.shape(1));
+    if (batch_.embedding_width != 0 && batch_.embedding_width != width)
+      throw InvalidBatch("the embeddings of a batch have different widths");
+    batch_.embedding_width = width;
+    batch_.embeddings.resize(batch_.tokens.size());
+    rows = array.shape(0);
+    row = array.data();
+    kept_alive_.push_back(array);
+  }
+  const bool has_rows = !embeddings.is_none() || !batch_.embeddings.empty();
+  for (py::ssize_t i = 0; i < ids.size(); ++i) {
+    const int32_t id = int32_of(ids.at(i), "token");
+    const bool is_row = id == ForwardBatch::kEmbedding;
+    batch_.tokens.push_back(id);
+    if (has_rows) batch_.embeddings.push_back(is_row && next < rows ? row + next * batch_.embedding_width : nullptr);
+    next += is_row ? 1 : 0;
+  }
+  if (!embeddings.is_none() && next != rows)
+    throw InvalidBatch(std::to_string(rows) + " embeddings for " + std::to_string(next) + " tokens of -1");
+}
+
+void PyBatch::add_positions(const py::object& positions, int begin) {
+  if (positions.is_none()) {
+    if (!batch_.positions.empty()) batch_.positions.resize(num_tokens(), ForwardBatch::kAtSlot);
+    return;
+  }
+  const Integers numbers = integers_of(positions, "positions");
+  const bool one = numbers.ndim() == 1, three = numbers.ndim() == 2 && numbers.shape(1) == 3;
+  if ((!one && !three) || numbers.shape(0) != num_tokens() - begin)
+    throw InvalidBatch("positions must be whole numbers [tokens] or [tokens, 3]");
+  batch_.positions.resize(begin, ForwardBatch::kAtSlot);
+  for (py::ssize_t i = 0; i < numbers.shape(0); ++i) {
+    Position position;
+    for (int axis = 0; axis < 3; ++axis) {
+      position[axis] = int32_of(one ? numbers.at(i) : numbers.at(i, axis), "position");
+      if (position[axis] < 0) throw InvalidBatch("position " + std::to_string(position[axis]) + " is negative");
+    }
+    batch_.positions.push_back(position);
+  }
+}
+
+void PyBatch::add_outputs(const py::object& logits, int begin) {
+  const int count = num_tokens() - begin;
+  const auto add = [&](int64_t token) {
+    if (token < 0 || token >= count)
+      throw InvalidBatch("logits of token " + std::to_string(token) + ", which the sequence does not have");
+    logits_tokens_.push_back(begin + static_cast<int>(token));
+  };
+  if (!py::isinstance<py::str>(logits)) {
+    const Integers tokens = integers_of(logits, "logits");
+    if (tokens.ndim() != 1) throw InvalidBatch("logits must be 'none', 'last', 'all' or indices of tokens");
+    for (py::ssize_t i = 0; i < tokens.size(); ++i) add(tokens.at(i));
+    return;
+  }
+  const auto name = logits.cast<std::string>();
+  if (name == "last") add(count - 1);
+  else if (name == "all")
+    for (int i = 0; i < count; ++i) add(i);
+  else if (name != "none") throw InvalidBatch("unknown logits '" + name + "'");
+}
+
+ForwardResult PyBatch::run(Decoder& decoder, const CancelFlag* cancel) const {
+  const int vocab = decoder.config().vocab_size;
+  ForwardResult result;
+  result.logits = py::array_t<float>(
+      {static_cast<py::ssize_t>(logits_tokens_.size()), static_cast<py::ssize_t>(vocab)});
+  std::vector<TopKRequest> requests(top_k_.size());
+  std::vector<Mask> masks;
+  std::map<int, OutputRequest> outputs; // by token
+  const auto output_of = [&](int token) -> OutputRequest& {
+    return outputs.try_emplace(token, OutputRequest{token}).first->second;
+  };
+  for (size_t i = 0; i < logits_tokens_.size(); ++i) {
+    OutputRequest& output = output_of(logits_tokens_[i]);
+    if (output.logits != nullptr) throw InvalidBatch("the logits of a token are wanted twice");
+    output.logits = result.logits.mutable_data() + i * static_cast<size_t>(vocab);
+  }
+  for (size_t i = 0; i < top_k_.size(); ++i) {
+    const TopK& wanted = top_k_[i];
+    masks.push_back(mask_of(wanted.seen, vocab));
+    const uint32_t* seen = bits_of(masks.back());
+    masks.push_back(mask_of(wanted.allowed, vocab));
+    requests[i] = {wanted.k, wanted.penalty, seen, bits_of(masks.back())};
+    OutputRequest& output = output_of(wanted.token);
+    if (output.top_k != nullptr) throw InvalidBatch("the likeliest tokens of a token are wanted twice");
+    output.top_k = &requests[i];
+  }
+  std::vector<DrawRequest> draws;
+  for (const Draw& draw : draws_) {
+    masks.push_back(mask_of(draw.allowed, vocab));
+    draws.push_back({draw.token, draw.sampler, bits_of(masks.back())});
+  }
+  ForwardBatch batch = batch_;
+  for (const auto& [token, output] : outputs) batch.outputs.push_back(output);
+  {
+    const py::gil_scoped_release release;
+    result.tokens = decoder.sample(std::move(batch), draws, cancel);
+  }
+  for (const TopKRequest& request : requests) {
+    const auto count = static_cast<py::ssize_t>(request.found.size());
+    py::array_t<int32_t> ids(count);
+    py::array_t<float> logits(count);
+    for (py::ssize_t i = 0; i < count; ++i) {
+      ids.mutable_at(i) = request.found[i].token;
+      logits.mutable_at(i) = request.found[i].logit;
+    }
+    result.top_k.append(py::make_tuple(ids, logits));
+  }
+  return result;
+}
+
+void bind_batch(py::module_& m) {
+  py::register_exception<InvalidBatch>(m, "InvalidBatchError", PyExc_ValueError);
+  py::class_<ForwardResult>(m, "ForwardResult", "What a forward pass found, in the order in which it was asked for.")
+      .def_readonly("logits", &ForwardResult::logits, "float32 [rows, vocab].")
+      .def_readonly("top_k", &ForwardResult::top_k, "A list of (ids int32 [k], logits float32 [k]).")
+      .def_readonly("tokens", &ForwardResult::tokens, "The ids that the samplers drew.");
+  py::class_<PyBatch>(m, "ForwardBatch",
+                      "The tokens of several sequences, and what is wanted of them. One text prompt is a batch of one "
+                      "sequence.\n\nA sequence's numbers are the same alone and beside others.")
+      .def(py::init<>())
+      .def(
+          "add_sequence", &PyBatch::add_sequence, "tokens"_a, "cache"_a = nullptr, py::kw_only(),
+          "embeddings"_a = py::none(), "positions"_a = py::none(),
+          "bidirectional"_a = std::vector<std::pair<int, int>>(), "logits"_a = "none", "top_k"_a = py::list(),
+          "sampler"_a = nullptr, "allowed"_a = py::none(), py::keep_alive<1, 3>(), py::keep_alive<1, 9>(),
+          "Add a sequence.\n\n"
+          "`tokens` [n]: ids, or -1 for the next row of `embeddings` float32 [rows, width], which takes the place of "
+          "the embedding's row, its scale included. `cache`: the tokens are appended to it, and each sees those before "
+          "it; None: nothing is kept, and every token sees every other (encoders). `positions` [n], or [n, 3] for "
+          "M-RoPE: None: the index in the cache. `bidirectional`: (begin, end) of spans of tokens that also see each "
+          "other both ways. `logits`: 'none', 'last', 'all' or indices of tokens. `top_k`: (token, k, penalty, seen, "
+          "allowed) for the k likeliest tokens behind a token, after the repetition penalty of the tokens in the mask "
+          "`seen` and of those in `allowed`. `sampler`: draws what follows the last token, among `allowed`. Masks are "
+          "uint32 [ceil(vocab/32)], or None.\n\n"
+          "Raises InvalidBatchError for arrays of another shape or type; the batch stays as it was.")
+      .def_property_readonly("caches", &PyBatch::caches, "Of the causal sequences.")
+      .def_property_readonly("num_tokens", &PyBatch::num_tokens)
+      .def_property_readonly("num_sequences", &PyBatch::num_sequences);
+}
+
+} // namespace tinychat
