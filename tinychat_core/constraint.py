@@ -62,18 +62,22 @@ class Vocabulary(Protocol):
 
 
 class OutputConstraint:
-    """What one answer has to match, and how far it has come."""
+    """
+    What one answer has to match, and how far it has come.
+
+    `is_accepting`: whether it may end after the tokens that were accepted.
+    """
 
     def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int,
-                 cancel: Flag | None = None) -> None:
+                 cancel: Flag | None = None, grammar: str = '') -> None:
         """
-        Begin an answer; exactly one of `json_schema` and `regex` is not empty.
+        Begin an answer; exactly one of `json_schema`, `regex` and `grammar`, of llguidance's Lark, is not empty.
 
         `vocab_size`: logits a token. Raises InvalidParameterError like `check`, and where compiling takes more than
         SECONDS or MEMORY; WorkerCanceledError once `cancel` is set, here and below.
         """
-        self._name = 'json_schema' if json_schema else 'regex'
-        self._pattern = _pattern(json_schema, regex)
+        self._name = 'json_schema' if json_schema else 'regex' if regex else 'grammar of the answer'
+        self._pattern = {'lark': grammar} if grammar else _pattern(json_schema, regex)
         self._vocabulary = vocabulary
         self._cancel = cancel
         self._session = next(_SESSIONS)
@@ -82,6 +86,7 @@ class OutputConstraint:
         # A model may have more logits than there are tokens: the rest is never allowed.
         self._mask = np.zeros((max(vocab_size, vocabulary.vocab_size) + 31) // 32, np.uint32)
         self._is_stopped = False
+        self.is_accepting = False
         self._begin(cancel)
 
     def token_mask(self) -> npt.NDArray[np.uint32]:
@@ -139,7 +144,7 @@ class OutputConstraint:
     def _take(self, reply: Mapping[str, Any], mask: bytes) -> None:
         if reply['error']:
             raise InvalidParameterError(f'the structure is refused: {_line(reply["error"])}')
-        self._is_stopped = reply['stopped']
+        self._is_stopped, self.is_accepting = reply['stopped'], reply['accepting']
         words = np.frombuffer(mask, '<u4')[:len(self._mask)]  # it may have one word more than the vocabulary
         self._mask[:len(words)] = words
 

@@ -15,6 +15,7 @@ from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.stop import StopText
 from tinychat_core.text.tokenizer import Tokenizer
+from tinychat_core.text.tool_calls.grammar import Answer, answer_grammar
 from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
@@ -84,14 +85,15 @@ class Generation(Iterator[Token]):
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
                  cache: Cache | None = None, cancel: CancelFlag | None = None, *,
-                 earlier: Sequence[int] = (), continues: bool = False) -> None:
+                 earlier: Sequence[int] = (), continues: bool = False, parts: Answer | None = None) -> None:
         """
         Check that the prompt fits behind what the cache holds.
 
         `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds,
         which only the repetition penalty and DRY look at. `continues`: the prompt ends with the beginning of the
-        answer, so that a space at its start belongs to it. Raises InvalidParameterError for no tokens or one outside
-        the vocabulary, PromptTooLongError where there is no room.
+        answer, so that a space at its start belongs to it. `parts`: what the answer may consist of, with the structure
+        of `params`; None: of text alone. Raises InvalidParameterError for no tokens or one outside the vocabulary,
+        PromptTooLongError where there is no room.
         """
         check_prompt(engine, tokens, 0 if cache is None else cache.length)
         self._cache = engine.new_cache() if cache is None else cache
@@ -106,7 +108,11 @@ class Generation(Iterator[Token]):
         self._prompt = tokens
         self._cancel = cancel
         self._limit = min(params.max_new_tokens, engine.context_length - self.prompt_tokens + 1)
-        is_structured = bool(params.json_schema or params.regex)
+        # A thought comes before a structure, and a call is one.
+        grammar = ''
+        if parts is not None and parts.has_grammar:
+            grammar = answer_grammar(parts, engine.tokenizer.control_tokens)
+        is_structured = bool(params.json_schema or params.regex or grammar)
         # A structure repeats what it must.
         has_dry = params.dry_multiplier > 0 and params.dry_penalty_last_n != 0 and not is_structured
         self._sampler = Sampler(
@@ -120,9 +126,12 @@ class Generation(Iterator[Token]):
         if is_structured:
             # One that is canceled meanwhile is not needed: the first step ends the answer.
             with suppress(WorkerCanceledError):
-                self._constraint = OutputConstraint(params.json_schema, params.regex, engine.tokenizer,
-                                                    engine.vocab_size, cancel)
-        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=continues or self._constraint is not None)
+                self._constraint = OutputConstraint('' if grammar else params.json_schema,
+                                                    '' if grammar else params.regex, engine.tokenizer,
+                                                    engine.vocab_size, cancel, grammar)
+        self._has_grammar = bool(grammar)
+        keeps_space = continues or (self._constraint is not None and not grammar)
+        self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=keeps_space)
         self._stop_ids = engine.tokenizer.stop_ids
         self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
         self._texts: list[str] = []
@@ -142,8 +151,9 @@ class Generation(Iterator[Token]):
     @property
     def is_complete(self) -> bool:
         """Whether the answer has ended as it was asked for: not canceled, and the whole text matches a structure."""
-        return (self.finish_reason in ('stop', 'length') and
-                (self._constraint is None or self._constraint.matches(self.text)))
+        if self.finish_reason not in ('stop', 'length') or self._constraint is None:
+            return self.finish_reason in ('stop', 'length')
+        return self._constraint.is_accepting if self._has_grammar else self._constraint.matches(self.text)
 
     def __next__(self) -> Token:
         """Return the next token; whatever the engine raises ends the generation."""

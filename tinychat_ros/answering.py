@@ -12,7 +12,7 @@ from tinychat_core.engine import Canceled, Engine
 from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_core.speech.spoken_text import SpokenText
-from tinychat_core.speech.thoughts import begins_thought
+from tinychat_core.text.thoughts import begins_thought
 from tinychat_ros.accepted_goal import AcceptedGoal, Ending
 from tinychat_ros.conversations import Conversations
 from tinychat_ros.interfaces import Chat

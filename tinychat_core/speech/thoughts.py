@@ -3,33 +3,16 @@
 """
 What a model says to itself, or to a tool, is left out of an answer that comes character by character.
 
-The marks are those of the families' chat templates: DeepSeek-R1 and Qwen3 (`<think>`), Magistral (`[THINK]`), gpt-oss
-(harmony: `<|channel|>analysis<|message|>`), Gemma (`<|channel>`), Command A (`<|START_THINKING|>`), Kimi (`◁think▷`),
-Seed-OSS (`<seed:think>`), Hermes and Qwen (`<tool_call>`), Mistral (`[TOOL_CALLS]`), Llama 3 (`<|python_tag|>`).
+The marks are those of `tinychat_core.text.thoughts`, and those of gpt-oss (harmony: `<|channel|>analysis<|message|>`).
 """
 
 from __future__ import annotations
 
-_NAMES = ('think', 'thinking', 'thought', 'thoughts', 'reasoning', 'reflection', 'scratchpad', 'analysis',
-          'inner_monologue', 'antthinking', 'seed:think', 'think_fast', 'think_faster',
-          'tool_call', 'tool_calls', 'tool_response', 'function_call')
-# An opening mark, and what ends what it opens; '': nothing does.
-_PAIRS = {
-    **{f'<{name}>': (f'</{name}>',) for name in _NAMES},
-    **{f'[{name}]': (f'[/{name}]',) for name in ('think', 'thinking', 'thought', 'reasoning')},
-    **{f'<|{name}|>': (f'<|/{name}|>', f'<|end_{name}|>', f'<|end_of_{name}|>')
-       for name in ('think', 'thinking', 'thought', 'reasoning')},
-    '[tool_calls]': ('',),
-    '<|python_tag|>': ('',),
-    '◁think▷': ('◁/think▷',),
-    '<|channel>': ('<channel|>',),
-    '<|tool_call>': ('<tool_call|>',),
-    **{f'<|begin_of_{name}|>': (f'<|end_of_{name}|>',) for name in ('thought', 'reasoning')},
-    '<|start_thinking|>': ('<|end_thinking|>',),
-    '<|start_action|>': ('<|end_action|>',),
-    '<|tool_call_start|>': ('<|tool_call_end|>',),
-    '<|tool_calls_section_begin|>': ('<|tool_calls_section_end|>',),
-}
+from tinychat_core.text.thoughts import begins_thought, THOUGHT_PAIRS, TOOL_PAIRS
+
+__all__ = ['Thoughts', 'begins_thought']
+
+_PAIRS = {**THOUGHT_PAIRS, **TOOL_PAIRS}
 # Harmony: a header names the role or the channel; what follows <|message|> is for the user in the channel `final`.
 _HEADERS = ('<|start|>', '<|channel|>')
 _MESSAGE = '<|message|>'
@@ -38,16 +21,6 @@ _CLOSING = tuple(mark for marks in _PAIRS.values() for mark in marks if mark)
 _VISIBLE = (*_PAIRS, *_HEADERS, *_CLOSING, _MESSAGE, '<|end|>', '<|return|>', '<|call|>')
 _FIRST = frozenset(mark[0] for mark in (*_VISIBLE, *_HARMONY_ENDS))
 _LONGEST_HEADER = 200
-
-
-def begins_thought(prompt_end: str) -> bool:
-    """Tell whether a prompt ends with an opening mark, as the templates of some thinking models do."""
-    return prompt_end.rstrip().lower().endswith(tuple(_PAIRS))
-
-
-def is_thought_mark(token: str) -> bool:
-    """Tell whether a token opens or closes what is not said."""
-    return token.lower() in _PAIRS or token.lower() in _CLOSING
 
 
 class Thoughts:

@@ -9,12 +9,16 @@ a limit of time and memory.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import json
 import logging
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError
 from tinychat_core.text.named_templates import named_template, template_of_model
+from tinychat_core.text.thoughts import thinking_switch
+from tinychat_core.text.tool_calls.prompting import ToolPrompting
 from tinychat_core.workers.worker import Worker, WorkerFailedError
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ _WORKER = Worker('tinychat_core.workers.template', MEMORY)
 # Follows the text that an answer goes on from. Where a template strips what it is given, the space is missing.
 _TAG = 'THE ANSWER GOES ON HERE '
 _NONE = -1
+_NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
 _MOST_SHAPES = 100  # of dialogues that are not questions and answers in turn
 
 
@@ -53,6 +58,8 @@ class ChatTemplate:
         self.source = source
         self._variables = dict(variables)
         self._left_out: dict[tuple[str, ...], int | None] = {}
+        self._switch = thinking_switch(source)
+        self.tools = ToolPrompting(source, lambda messages, tools: self._rendered(messages, False, tools))
         try:
             error = _WORKER.ask({'source': source}, SECONDS)[0]['error']
         except WorkerFailedError as failure:
@@ -81,35 +88,66 @@ class ChatTemplate:
         if self.folds_system:
             _LOG.warning('the chat template has no place for a system prompt: it goes before the first question')
 
-    def render(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> str:
+    @property
+    def switches_thinking(self) -> bool:
+        """Whether the template has a variable that switches thinking on and off."""
+        return bool(self._switch)
+
+    def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
+               tools: Sequence[Mapping[str, Any]] = (), thinking: bool | None = None) -> str:
         """
         Return the text of the dialogue, with the beginning of an answer where `add_generation_prompt`.
 
         An assistant's message at the end is that beginning: the text ends with it, and with its spaces where the
-        template keeps them. Raises InvalidParameterError where the template refuses the messages, cannot do with them,
-        leaves one out, or takes more than SECONDS or MEMORY.
+        template keeps them. `messages`: as ToolPrompting.prepare takes them. `tools`: entries of OpenAI's `tools`.
+        `thinking`: whether the model shall think first; None: as the template has it. Raises InvalidParameterError
+        where the template refuses the messages, cannot do with them, leaves one out, cannot switch thinking, or takes
+        more than SECONDS or MEMORY.
         """
-        dialogue = [dict(message) for message in messages]
+        dialogue, offered = self.tools.prepare([dict(message) for message in messages], tools)
         if self.folds_system:
             dialogue = _folded(dialogue)
+        if thinking is None:
+            return self._whole(dialogue, add_generation_prompt, offered, {})
+        if self._switch:
+            texts = [self._whole(dialogue, add_generation_prompt, offered, {self._switch: value})
+                     for value in (thinking, not thinking)]
+            if texts[0] != texts[1]:
+                return texts[0]
+        raise InvalidParameterError('thinking: the chat template cannot switch it on or off in this dialogue; leave it '
+                                    'at its default')
+
+    def _whole(self, dialogue: list[dict[str, Any]], add_generation_prompt: bool,
+               tools: Sequence[Mapping[str, Any]] | None, variables: Mapping[str, Any]) -> str:
+        """Return a dialogue's text once it is certain that no message of it is left out."""
         roles = _shape([message['role'] for message in dialogue])
-        left_out = self._first_left_out(roles) if self._shows_messages else _NONE
+        has_calls = any(message['role'] == 'tool' or 'tool_calls' in message for message in dialogue)
+        left_out = self._first_left_out(roles) if self._shows_messages and not has_calls else _NONE
         if left_out is not None and left_out != _NONE:
             raise InvalidParameterError(f"the chat template leaves out the message of role '{roles[left_out]}' in a "
                                         f"dialogue of {', '.join(roles)}; write the dialogue in another way")
         if add_generation_prompt and dialogue and dialogue[-1]['role'] == 'assistant':
             if dialogue[-1]['content'].strip():
-                return self._continued(dialogue)
+                return self._continued(dialogue, tools, variables)
             dialogue = dialogue[:-1]  # an answer that has not begun
-        return self._rendered(dialogue, add_generation_prompt)
+        text = self._rendered(dialogue, add_generation_prompt, tools, variables)
+        missing = [message['role'] for message in dialogue if _is_missing(message, text)] if has_calls else []
+        if missing == ['system']:  # Mistral Nemo has it only where a question is last
+            return self._whole(_folded(dialogue), add_generation_prompt, tools, variables)
+        if missing:
+            raise InvalidParameterError(f"the chat template leaves out the message of role '{missing[0]}' in a "
+                                        'dialogue with tool calls; write the dialogue in another way')
+        return text
 
-    def _continued(self, dialogue: list[dict[str, str]]) -> str:
+    def _continued(self, dialogue: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]] | None,
+                   variables: Mapping[str, Any]) -> str:
         """Return the text up to the end of the last message, as transformers does for continue_final_message."""
         last = dialogue[-1]['content']
         tag = _TAG
-        while any(tag.strip() in message['content'] for message in dialogue):
+        while any(tag.strip() in (message['content'] or '') for message in dialogue):
             tag = f'_{tag}'
-        text = self._rendered([*dialogue[:-1], {**dialogue[-1], 'content': last + tag}], False)
+        text = self._rendered([*dialogue[:-1], {**dialogue[-1], 'content': last + tag}], False, tools,
+                              variables)
         before, found, _ = text.rpartition(tag.strip())
         if not found or last.strip() not in before:
             raise InvalidParameterError('the chat template changes the last message, so that it cannot be continued; '
@@ -132,13 +170,17 @@ class ChatTemplate:
                 self._left_out[roles] = None
         return self._left_out[roles]
 
-    def _rendered(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+    def _rendered(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
+                  tools: Sequence[Mapping[str, Any]] | None = None,
+                  variables: Mapping[str, Any] = _NO_VARIABLES) -> str:
         if self._takes_parts:
-            parts = [{**message, 'content': [{'type': 'text', 'text': message['content']}]} for message in messages]
-        variables = {'messages': parts if self._takes_parts else messages, 'tools': None, 'documents': None,
-                     'add_generation_prompt': add_generation_prompt, **self._variables}
+            messages = [{**message, 'content': [{'type': 'text', 'text': message['content'] or ''}]}
+                        for message in messages]
+        # SmolLM3 asks for calls as XML marks around JSON by the name of the variable.
+        known = {'messages': messages, 'tools': tools, 'xml_tools': tools, 'documents': None,
+                 'add_generation_prompt': add_generation_prompt, **self._variables, **variables}
         try:
-            reply, _ = _WORKER.ask({'source': self.source, 'variables': variables}, SECONDS)
+            reply, _ = _WORKER.ask({'source': self.source, 'variables': known}, SECONDS)
         except WorkerFailedError as failure:
             raise _TooComplexError(f'the chat template is too complex for these messages: it {failure}') from None
         if reply['error']:
@@ -146,9 +188,15 @@ class ChatTemplate:
         return str(reply['text'])
 
 
-def _folded(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def _is_missing(message: Mapping[str, Any], text: str) -> bool:
+    """Return whether a dialogue's text lacks what a message says; beside a call some templates leave it out."""
+    said = (message['content'] or '').strip()
+    return 'tool_calls' not in message and said not in text and json.dumps(said, ensure_ascii=False) not in text
+
+
+def _folded(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages with each system prompt before the next question."""
-    folded: list[dict[str, str]] = []
+    folded: list[dict[str, Any]] = []
     prompts: list[str] = []
     for message in messages:
         if message['role'] == 'system':

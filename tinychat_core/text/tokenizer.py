@@ -3,7 +3,7 @@
 """Text and dialogues to token ids and back, with the model's own tokenizer.json and chat template."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import json
 import os
 from pathlib import Path
@@ -11,12 +11,16 @@ import threading
 from typing import Any, cast
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
-from tinychat_core.speech.thoughts import is_thought_mark
 from tinychat_core.text.chat_template import ChatTemplate, load_template, ROLES
 from tinychat_core.text.control_text import ControlText
 from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.text.special_tokens import ends_of_answers, MARKUP
+from tinychat_core.text.thoughts import begins_thought, is_mark, thought_marks
 from tinychat_core.text.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
+from tinychat_core.text.tool_calls.grammar import Answer
+from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
+
+_PROMPT_END = 16  # tokens of a prompt that tell whether it begins a thought
 
 
 class Tokenizer:
@@ -43,6 +47,7 @@ class Tokenizer:
         self._control = {id_: token.content for id_, token in library.get_added_tokens_decoder().items()
                          if token.special or id_ in stop_ids or token.content in special}
         self.control_ids = frozenset(self._control)
+        self.control_tokens = {content: id_ for id_, content in self._control.items()}
         self._make_special()
         self.stop_texts: tuple[str, ...] = ()
         if template is not None:
@@ -50,6 +55,8 @@ class Tokenizer:
             stop_ids.update(after_answer)
             self.stop_texts = before_question
         self.stop_ids = frozenset(stop_ids)
+        self.thought_marks = thought_marks('' if template is None else template.source,
+                                           (token.content for token in library.get_added_tokens_decoder().values()))
         table = PieceTable.of(*(_entry(step) for step in (library.decoder, library.normalizer, library.pre_tokenizer)))
         added = library.get_added_tokens_decoder()
         # Private use: SentencePiece's vocabularies do not have it, so it joins with nothing to one token.
@@ -57,7 +64,7 @@ class Tokenizer:
         self._other = '' if not table.space and not table.leading_spaces else next(
             (chr(code) for code in range(0xF0000, 0xFFFFE) if chr(code) not in taken), '\n')
         # A model's thoughts would run into its answer.
-        hidden = [id_ for id_, content in self._control.items() if not is_thought_mark(content)]
+        hidden = [id_ for id_, content in self._control.items() if not is_mark(content)]
         self._pieces = Pieces(table, library.id_to_token, hidden,
                               {id_: _bytes_of_added(token, library.normalizer, table) for id_, token in added.items()},
                               [id_ for id_, token in added.items() if not token.normalized])
@@ -101,18 +108,34 @@ class Tokenizer:
         """Return the ids of a text that goes on after another one: without what SentencePiece puts before a text."""
         return self._continued(text, lambda whole: self.encode(whole, add_bos=False))
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]],
-                    add_generation_prompt: bool = True) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True, *,
+                    tools: ToolUse = NO_TOOLS, thinking: bool | None = None) -> list[int]:
         """
         Return the ids of a dialogue of {'role', 'content'}, through the model's chat template.
 
         With `add_generation_prompt` the beginning of an answer follows it, or an assistant's message at the end is
-        that beginning. Raises InvalidParameterError for messages that are none, or that the template refuses;
-        TinyChatError where the model has no chat template.
+        that beginning. An assistant's message may have `thoughts`, and `tool_calls` of {'id', 'name', 'arguments'}; a
+        tool's has the `tool_call_id` of the call that it answers. `thinking`: whether the model shall think first;
+        None: as the template has it. Raises InvalidParameterError for messages that are none, or that the template
+        refuses; TinyChatError where the model has no chat template.
         """
         template = self._template_or_error()
-        dialogue, guard = self._guarded(messages, template)
-        return self._ids(template.render(dialogue, add_generation_prompt), guard)
+        dialogue, guard = self._guarded(messages, template, tools)
+        definitions = [_mapped(tool.definition, guard.protect) for tool in tools.tools]
+        return self._ids(template.render(dialogue, add_generation_prompt, definitions, thinking), guard)
+
+    def answer_parts(self, prompt: Sequence[int], tools: ToolUse = NO_TOOLS, *, thinking: bool | None = None,
+                     json_schema: str = '', regex: str = '') -> Answer:
+        """
+        Return what the parts of the answer to a prompt may be: a thought, text, calls.
+
+        `prompt`: ids as `encode_chat` returns them with the same `tools` and `thinking`. Raises InvalidParameterError
+        where calls are wanted, and the chat template writes them in a format that is not known.
+        """
+        is_thinking = begins_thought(b''.join(map(self.bytes_of, prompt[-_PROMPT_END:])).decode(errors='replace'))
+        marks = self.thought_marks if is_thinking or thinking is not False else None
+        form = self._template_or_error().tools.form if tools.tools else None
+        return Answer(form, tools, marks, is_thinking and marks is not None, json_schema, regex)
 
     def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
         """
@@ -154,17 +177,15 @@ class Tokenizer:
                                 'chat_template.jinja into its directory')
         return self._template
 
-    def _guarded(self, messages: Sequence[Mapping[str, str]],
-                 template: ChatTemplate) -> tuple[list[dict[str, str]], ControlText]:
+    def _guarded(self, messages: Sequence[Mapping[str, Any]], template: ChatTemplate,
+                 tools: ToolUse = NO_TOOLS) -> tuple[list[dict[str, Any]], ControlText]:
         """Return the messages with marks where they spell control tokens."""
-        dialogue = [_checked(message) for message in messages]
+        dialogue = [_checked(message, f'messages[{i}]') for i, message in enumerate(messages)]
         if not dialogue:
             raise InvalidParameterError('there are no messages')
-        contents = [message['content'] for message in dialogue]
-        guard = ControlText(self._control.values(), [template.source, *contents])
-        for message in dialogue:
-            message['content'] = guard.protect(message['content'])
-        return dialogue, guard
+        texts = _texts([dialogue, [tool.definition for tool in tools.tools]])
+        guard = ControlText(self._control.values(), [template.source, *texts])
+        return [_mapped(message, guard.protect) for message in dialogue], guard
 
     def _ids(self, text: str, guard: ControlText) -> list[int]:
         """Return the ids of a template's text, the marks read as what they stand for."""
@@ -259,13 +280,45 @@ class Tokenizer:
         return (control[:1] if is_first else []), ()
 
 
-def _checked(message: Mapping[str, str]) -> dict[str, str]:
+def _checked(message: Mapping[str, Any], place: str) -> dict[str, Any]:
     role, content = message.get('role'), message.get('content')
     if role not in ROLES:
         raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, not {role!r}")
     if not isinstance(content, str):
         raise InvalidParameterError(f"a message's content must be text, not {content!r}")
-    return {'role': role, 'content': content}
+    checked: dict[str, Any] = {'role': role, 'content': content}
+    for name, owner in (('thoughts', 'assistant'), ('tool_calls', 'assistant'), ('tool_call_id', 'tool')):
+        if not message.get(name):
+            continue
+        if role != owner:
+            raise InvalidParameterError(f"{place}.{name}: only a message of role '{owner}' has it, not of '{role}'")
+        checked[name] = message[name]
+    if 'tool_calls' in checked:
+        checked['tool_calls'] = [{name: call[name] for name in ('id', 'name', 'arguments')}
+                                 for call in checked['tool_calls']]
+    return checked
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield each text in JSON, names of properties included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from value
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from _texts(item)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Return JSON with each text in it changed, names of properties included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(name): _mapped(item, change) for name, item in value.items()}
+    return [_mapped(item, change) for item in value] if isinstance(value, Sequence) else value
 
 
 def _entry(step: Any) -> dict[str, Any] | None:

@@ -8,8 +8,9 @@ Where a schema forces a text, it asks for the model's own tokens of it: `encode`
 Requests (`do`):
 - check: `json_schema` or `regex` → `error`, without a vocabulary and without compiling the lexer;
 - vocabulary: `name`, `tokens` (each Latin-1 for bytes), `special`, `ends` → {};
-- begin: `session`, `vocabulary`, `json_schema` or `regex`, `tokens` (to be taken at once) → as accept;
-- accept: `session`, `token` → `error`, `stopped`, and the mask of what may follow as raw bytes;
+- begin: `session`, `vocabulary`, `json_schema`, `regex` or `lark`, `tokens` (to be taken at once) → as accept;
+- accept: `session`, `token` → `error`, `stopped`, `accepting` (whether it may end here), and the mask of what may
+  follow as raw bytes;
 - matches: `session`, `text` → `matches`; it is the end of the session.
 A session or vocabulary that this process has not heard of → `unknown`. `ended` in any request: sessions that nobody
 asks about any more.
@@ -24,9 +25,8 @@ from tinychat_core.workers.serving import Ask, Reply, serve
 
 # JSON on one line, as Python writes it: free white space is where small models lose themselves. Without \uXXXX a text,
 # and so the name of a property, can be written in one way only.
-_JSON: Any = {'whitespace_flexible': False, 'item_separator': ', ', 'key_separator': ': ',
-              'json_allowed_escapes': 'nrbtf\\"'}
-
+JSON_STYLE: Any = {'whitespace_flexible': False, 'item_separator': ', ', 'key_separator': ': ',
+                   'json_allowed_escapes': 'nrbtf\\"'}
 
 _MUCH = 64 << 20
 _MOST_ITEMS = 20_000
@@ -129,15 +129,17 @@ class _Grammars:
     def _state(matcher: Any) -> Reply:
         stopped = matcher.is_error() or matcher.is_stopped()
         mask = b'' if stopped else matcher.compute_bitmask()
-        return {'error': matcher.get_error(), 'stopped': stopped}, mask
+        return {'error': matcher.get_error(), 'stopped': stopped, 'accepting': matcher.is_accepting()}, mask
 
 
 def _grammar(request: dict[str, Any]) -> str:
     from llguidance import LLMatcher
 
+    if 'lark' in request:
+        return str(LLMatcher.grammar_from_lark(request['lark']))
     schema = request.get('json_schema')
     grammar: str = (LLMatcher.grammar_from_regex(request['regex']) if schema is None else
-                    LLMatcher.grammar_from_json_schema(schema, defaults=_JSON))
+                    LLMatcher.grammar_from_json_schema(schema, defaults=JSON_STYLE))
     return grammar
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from core.speech.speaking import spoken
 import pytest
 
-from tinychat_core.speech.thoughts import begins_thought
+from tinychat_core.text.thoughts import begins_thought
 
 CASES = {
     '<think>': '<think>\nI must. Think.\n</think>\n\nHello.',

@@ -1,0 +1,151 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+What an answer may be, as a grammar for llguidance: a thought, then text, then calls that match their tools' parameters.
+
+Nothing in a thought or in text is constrained, but once the opening of a call is written, a call follows. The syntax is
+llguidance's Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import json
+import re
+
+from tinychat_core.json_schema.rewriting import rewrite
+from tinychat_core.text.thoughts import ThoughtMarks
+from tinychat_core.text.tool_calls.formats import ToolFormat
+from tinychat_core.text.tool_calls.tools import MAX_CALLS, NO_TOOLS, ToolUse
+from tinychat_core.workers.grammar import JSON_STYLE
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What the parts of an answer may be.
+
+    `thoughts`: the marks of a thought that may come first, None where none may; `is_thinking`: the prompt has begun it.
+    `json_schema`, `regex`: what the text has to match, '' for free text.
+    """
+
+    form: ToolFormat | None = None
+    use: ToolUse = NO_TOOLS
+    thoughts: ThoughtMarks | None = None
+    is_thinking: bool = False
+    json_schema: str = ''
+    regex: str = ''
+
+    @property
+    def has_grammar(self) -> bool:
+        """Whether the answer has parts of which one has to match something."""
+        return bool(self.use.tools) or (self.thoughts is not None and bool(self.json_schema or self.regex))
+
+
+def answer_grammar(answer: Answer, control_tokens: Mapping[str, int]) -> str:
+    """
+    Return the grammar of an answer.
+
+    `control_tokens`: ids by text; a mark that is one of them is that token. Raises InvalidParameterError like
+    `rewrite`.
+    """
+    return _Grammar(answer, control_tokens).text()
+
+
+class _Grammar:
+    """The rules of one answer; methods add rules, and return what stands for them in another one."""
+
+    def __init__(self, answer: Answer, control_tokens: Mapping[str, int]) -> None:
+        self._answer = answer
+        self._form = answer.form if answer.use.tools else None
+        self._control = control_tokens
+        marks = sorted(filter(None, control_tokens), key=len, reverse=True)
+        self._marks = re.compile('|'.join(map(re.escape, marks)) or r'(?!)')
+        self._rules = ['%llguidance {}', r'SPACE: /[ \n]{0,2}/', r'AFTER: /[ \n]{0,4}/', r'TEXT: /(?s:.*)/']
+
+    def text(self) -> str:
+        thought = self._thought()
+        bodies = [] if self._answer.use.is_required else [self._text()]
+        if self._form and self._answer.use.callable:
+            self._calls(self._form)
+            bodies += [f'{opening} calls' for opening in self._openings(self._form)]
+        self._rules += [f'body: {" | ".join(bodies)}', f'start: {thought} body']
+        return '\n'.join(self._rules) + '\n'
+
+    def _thought(self) -> str:
+        marks = self._answer.thoughts
+        if marks is None:
+            return ''
+        self._until('thought_end', marks.closing)
+        if self._answer.is_thinking:
+            return 'thought_end AFTER'
+        self._until('thought_begin', marks.opening, r'/[ \n]{0,2}/')
+        return '(thought_begin thought_end AFTER)?'
+
+    def _text(self) -> str:
+        answer, form = self._answer, self._form
+        if answer.json_schema:
+            return _json(answer.json_schema)
+        if answer.regex:
+            return f'/{_slashed(answer.regex)}/'
+        if form is None or (answer.use.callable and form.opening):
+            return 'TEXT'  # it ends where a call begins
+        if not form.opening:
+            # A call is what the answer begins with; text that begins like one would be read as one.
+            return r'/([ \n]*[^{ \n](?s:.*))?/'
+        forbidden = '|'.join(re.escape(mark).replace('/', r'\/') for mark in form.openings)
+        self._rules.append(f'WITHOUT_CALLS: TEXT & ~/(?s:.*)({forbidden})(?s:.*)/')
+        return 'WITHOUT_CALLS'
+
+    def _openings(self, form: ToolFormat) -> list[str]:
+        answer = self._answer
+        if answer.json_schema or answer.regex:
+            # JSON may be an answer, so that a call needs a mark.
+            return [f'{self._literal(form.opening or form.other_opening)} SPACE']
+        if answer.use.is_required or not form.opening:
+            return [f'{self._literal(form.opening)} SPACE']
+        for i, mark in enumerate(form.openings):
+            self._until(f'opening{i}', mark)
+        return [f'opening{i} SPACE' for i in range(len(form.openings))]
+
+    def _calls(self, form: ToolFormat) -> None:
+        tools = self._answer.use.callable
+        for i, tool in enumerate(tools):
+            head = self._literal(form.before_name + tool.name + form.before_arguments)
+            if form.call_id:
+                head = (f'{self._literal(form.before_name + tool.name + form.call_id)} /[A-Za-z0-9]{{9}}/ '
+                        f'{self._literal(form.before_arguments)}')
+            self._rules.append(f'call{i}: {head} {_json(tool.parameters)} {self._literal(form.after_arguments)}')
+        self._rules.append(f'call: {" | ".join(f"call{i}" for i in range(len(tools)))}')
+        more = ''
+        if form.between is not None and self._answer.use.parallel:
+            more = f'({self._literal(form.between)} call){{0,{MAX_CALLS - 1}}}'
+        self._rules.append(f'calls: {self._literal(form.begin.strip())} call {more} {self._literal(form.closing)}')
+
+    def _until(self, rule: str, mark: str, before: str = 'TEXT') -> None:
+        """Add a rule for a text up to the end of a mark, the first one."""
+        self._rules.append(f'{rule}_spelt[lazy]: {before} {json.dumps(mark)}')
+        ways = f'{rule}_spelt'
+        if mark in self._control:
+            self._rules.append(f'{rule.upper()}_BEFORE: {before}')
+            ways += f' | {rule.upper()}_BEFORE <[{self._control[mark]}]>'
+        self._rules.append(f'{rule}: {ways}')
+
+    def _literal(self, text: str) -> str:
+        """Return a text as a rule has it: literals, and control tokens by id."""
+        parts = []
+        at = 0
+        for match in self._marks.finditer(text):
+            parts += [json.dumps(text[at:match.start()]), f'<[{self._control[match[0]]}]>']
+            at = match.end()
+        return ' '.join(part for part in (*parts, json.dumps(text[at:])) if part != '""')
+
+
+def _json(schema: str) -> str:
+    return f'%json {json.dumps({**json.loads(rewrite(schema)), "x-guidance": JSON_STYLE})}'
+
+
+def _slashed(regex: str) -> str:
+    """Return a regular expression as it stands between slashes."""
+    return re.sub(r'\\.|/|\n', lambda match: {'/': r'\/', '\n': r'\n'}.get(match[0], match[0]), regex, flags=re.DOTALL)
