@@ -15,7 +15,7 @@ from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.stop import StopText
 from tinychat_core.text.tokenizer import Tokenizer
-from tinychat_core.text.tool_calls.grammar import Answer, answer_grammar
+from tinychat_core.text.tool_calls.grammar import answer_grammar, AnswerParts
 from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
@@ -85,7 +85,7 @@ class Generation(Iterator[Token]):
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
                  cache: Cache | None = None, cancel: CancelFlag | None = None, *,
-                 earlier: Sequence[int] = (), continues: bool = False, parts: Answer | None = None) -> None:
+                 earlier: Sequence[int] = (), continues: bool = False, parts: AnswerParts | None = None) -> None:
         """
         Check that the prompt fits behind what the cache holds.
 

@@ -13,7 +13,7 @@ from tinychat_core.generation import Generation
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.thoughts import ThoughtMarks
 from tinychat_core.text.tool_calls.formats import FORMATS
-from tinychat_core.text.tool_calls.grammar import Answer
+from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.tools import tool_use
 
 TOOLS = """[{"type": "function", "function": {"name": "go", "parameters": {"type": "object", "properties": {
@@ -26,7 +26,7 @@ class Vocabulary(Bytes):
     control_tokens: dict[str, int] = {}  # noqa: RUF012
 
 
-def generate(script: str, parts: Answer, **params: Any) -> Generation:
+def generate(script: str, parts: AnswerParts, **params: Any) -> Generation:
     """Return the whole answer of a model that would like to say `script`."""
     engine: Any = ScriptEngine([*script.encode(), *[EOS] * 100])
     engine.tokenizer = Vocabulary()
@@ -36,8 +36,8 @@ def generate(script: str, parts: Answer, **params: Any) -> Generation:
     return generation
 
 
-def answer(choice: str = '', parallel: bool = True, **fields: Any) -> Answer:
-    return Answer(FORMATS['hermes'], tool_use(TOOLS, choice, parallel), **fields)
+def answer(choice: str = '', parallel: bool = True, **fields: Any) -> AnswerParts:
+    return AnswerParts(FORMATS['hermes'], tool_use(TOOLS, choice, parallel), **fields)
 
 
 def test_text_and_calls_come_as_the_model_says_them() -> None:
@@ -73,11 +73,11 @@ def test_a_call_that_is_cut_off_is_not_complete_and_text_is(text: str, limit: in
 def test_a_schema_holds_behind_the_thought_alone() -> None:
     schema = '{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}'
     text = '<think>\nWell, {"b": maybe}.\n</think>\n\n{"a": 1}'
-    parts = Answer(thoughts=THINK, json_schema=schema)
+    parts = AnswerParts(thoughts=THINK, json_schema=schema)
     generation = generate(text, parts, json_schema=schema)
     assert (generation.text, generation.is_complete) == (text, True)
     assert not generate(text, parts, json_schema=schema, max_new_tokens=12).is_complete
 
 
 def test_without_a_structure_nothing_is_constrained() -> None:
-    assert generate('<think>x', Answer(thoughts=THINK)).text == '<think>x'
+    assert generate('<think>x', AnswerParts(thoughts=THINK)).text == '<think>x'

@@ -23,7 +23,6 @@ from tinychat_core.workers.worker import Worker, WorkerFailedError
 
 _LOG = logging.getLogger(__name__)
 
-ROLES = ('system', 'user', 'assistant', 'tool')
 # CPU time for a dialogue; a template takes a few milliseconds.
 SECONDS = 1.0
 MEMORY = 256 << 20

@@ -3,7 +3,7 @@
 """Text and dialogues to token ids and back, with the model's own tokenizer.json and chat template."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import json
 import os
 from pathlib import Path
@@ -11,13 +11,14 @@ import threading
 from typing import Any, cast
 
 from tinychat_core.errors import CheckpointError, InvalidParameterError, TinyChatError
-from tinychat_core.text.chat_template import ChatTemplate, load_template, ROLES
+from tinychat_core.text.chat_template import ChatTemplate, load_template
 from tinychat_core.text.control_text import ControlText
 from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core.text.messages import checked_message, mapped_texts, texts_in
 from tinychat_core.text.special_tokens import ends_of_answers, MARKUP
 from tinychat_core.text.thoughts import begins_thought, is_mark, thought_marks
 from tinychat_core.text.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
-from tinychat_core.text.tool_calls.grammar import Answer
+from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
 
 _PROMPT_END = 16  # tokens of a prompt that tell whether it begins a thought
@@ -121,11 +122,11 @@ class Tokenizer:
         """
         template = self._template_or_error()
         dialogue, guard = self._guarded(messages, template, tools)
-        definitions = [_mapped(tool.definition, guard.protect) for tool in tools.tools]
+        definitions = [mapped_texts(tool.definition, guard.protect) for tool in tools.tools]
         return self._ids(template.render(dialogue, add_generation_prompt, definitions, thinking), guard)
 
     def answer_parts(self, prompt: Sequence[int], tools: ToolUse = NO_TOOLS, *, thinking: bool | None = None,
-                     json_schema: str = '', regex: str = '') -> Answer:
+                     json_schema: str = '', regex: str = '') -> AnswerParts:
         """
         Return what the parts of the answer to a prompt may be: a thought, text, calls.
 
@@ -135,7 +136,7 @@ class Tokenizer:
         is_thinking = begins_thought(b''.join(map(self.bytes_of, prompt[-_PROMPT_END:])).decode(errors='replace'))
         marks = self.thought_marks if is_thinking or thinking is not False else None
         form = self._template_or_error().tools.form if tools.tools else None
-        return Answer(form, tools, marks, is_thinking and marks is not None, json_schema, regex)
+        return AnswerParts(form, tools, marks, is_thinking and marks is not None, json_schema, regex)
 
     def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
         """
@@ -180,12 +181,12 @@ class Tokenizer:
     def _guarded(self, messages: Sequence[Mapping[str, Any]], template: ChatTemplate,
                  tools: ToolUse = NO_TOOLS) -> tuple[list[dict[str, Any]], ControlText]:
         """Return the messages with marks where they spell control tokens."""
-        dialogue = [_checked(message, f'messages[{i}]') for i, message in enumerate(messages)]
+        dialogue = [checked_message(message, f'messages[{i}]') for i, message in enumerate(messages)]
         if not dialogue:
             raise InvalidParameterError('there are no messages')
-        texts = _texts([dialogue, [tool.definition for tool in tools.tools]])
+        texts = texts_in([dialogue, [tool.definition for tool in tools.tools]])
         guard = ControlText(self._control.values(), [template.source, *texts])
-        return [_mapped(message, guard.protect) for message in dialogue], guard
+        return [mapped_texts(message, guard.protect) for message in dialogue], guard
 
     def _ids(self, text: str, guard: ControlText) -> list[int]:
         """Return the ids of a template's text, the marks read as what they stand for."""
@@ -278,47 +279,6 @@ class Tokenizer:
             return [], (between.rstrip(),) if between.strip() else ()
         is_first = between.lstrip().startswith(self._control[control[0]])
         return (control[:1] if is_first else []), ()
-
-
-def _checked(message: Mapping[str, Any], place: str) -> dict[str, Any]:
-    role, content = message.get('role'), message.get('content')
-    if role not in ROLES:
-        raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, not {role!r}")
-    if not isinstance(content, str):
-        raise InvalidParameterError(f"a message's content must be text, not {content!r}")
-    checked: dict[str, Any] = {'role': role, 'content': content}
-    for name, owner in (('thoughts', 'assistant'), ('tool_calls', 'assistant'), ('tool_call_id', 'tool')):
-        if not message.get(name):
-            continue
-        if role != owner:
-            raise InvalidParameterError(f"{place}.{name}: only a message of role '{owner}' has it, not of '{role}'")
-        checked[name] = message[name]
-    if 'tool_calls' in checked:
-        checked['tool_calls'] = [{name: call[name] for name in ('id', 'name', 'arguments')}
-                                 for call in checked['tool_calls']]
-    return checked
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield each text in JSON, names of properties included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from value
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from _texts(item)
-
-
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Return JSON with each text in it changed, names of properties included."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {change(name): _mapped(item, change) for name, item in value.items()}
-    return [_mapped(item, change) for item in value] if isinstance(value, Sequence) else value
 
 
 def _entry(step: Any) -> dict[str, Any] | None:

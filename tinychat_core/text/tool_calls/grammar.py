@@ -22,7 +22,7 @@ from tinychat_core.workers.grammar import JSON_STYLE
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerParts:
     """
     What the parts of an answer may be.
 
@@ -43,7 +43,7 @@ class Answer:
         return bool(self.use.tools) or (self.thoughts is not None and bool(self.json_schema or self.regex))
 
 
-def answer_grammar(answer: Answer, control_tokens: Mapping[str, int]) -> str:
+def answer_grammar(answer: AnswerParts, control_tokens: Mapping[str, int]) -> str:
     """
     Return the grammar of an answer.
 
@@ -56,7 +56,7 @@ def answer_grammar(answer: Answer, control_tokens: Mapping[str, int]) -> str:
 class _Grammar:
     """The rules of one answer; methods add rules, and return what stands for them in another one."""
 
-    def __init__(self, answer: Answer, control_tokens: Mapping[str, int]) -> None:
+    def __init__(self, answer: AnswerParts, control_tokens: Mapping[str, int]) -> None:
         self._answer = answer
         self._form = answer.form if answer.use.tools else None
         self._control = control_tokens

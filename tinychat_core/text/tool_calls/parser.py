@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import secrets
 import string
 
-from tinychat_core.text.tool_calls.grammar import Answer
+from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.tools import ToolCall
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -62,7 +62,7 @@ class AnswerParser:
     there.
     """
 
-    def __init__(self, answer: Answer, new_id: Callable[[], str] | None = None) -> None:
+    def __init__(self, answer: AnswerParts, new_id: Callable[[], str] | None = None) -> None:
         """Begin an answer; `new_id` makes the ids of calls, of 9 letters and digits unless given."""
         self.text = self.thoughts = ''
         self.calls: list[ToolCall] = []

@@ -71,8 +71,10 @@ def test_the_parts_of_an_answer_follow_from_the_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('message', 'reason'), [
     ({'role': 'user', 'content': '', 'thoughts': 'x'}, r"messages\[0\].thoughts: only a message of role 'assistant'"),
     ({'role': 'user', 'content': '', 'tool_calls': [1]}, r'messages\[0\].tool_calls: only'),
+    ({'role': 'assistant', 'content': '', 'tool_calls': [1]}, r'messages\[0\].tool_calls\[0\].id: must be a text'),
+    ({'role': 'assistant', 'content': '', 'thoughts': 1}, r'messages\[0\].thoughts: must be a text, not 1'),
     ({'role': 'assistant', 'content': '', 'tool_call_id': 'x'}, r"messages\[0\].tool_call_id: only .* 'tool'"),
 ])
-def test_each_field_belongs_to_one_role(tmp_path: Path, message: dict[str, object], reason: str) -> None:
+def test_each_field_belongs_to_one_role_and_is_a_text(tmp_path: Path, message: dict[str, object], reason: str) -> None:
     with pytest.raises(InvalidParameterError, match=reason):
         tokenizer(tmp_path).encode_chat([message])

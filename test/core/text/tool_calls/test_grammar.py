@@ -16,7 +16,7 @@ from weather import CONTROL, EOS, fate, golden, TOOLS, VOCABULARY
 from tinychat_core.constraint import OutputConstraint
 from tinychat_core.text.thoughts import ThoughtMarks
 from tinychat_core.text.tool_calls.formats import FORMATS
-from tinychat_core.text.tool_calls.grammar import Answer, answer_grammar
+from tinychat_core.text.tool_calls.grammar import answer_grammar, AnswerParts
 from tinychat_core.text.tool_calls.parser import AnswerParser
 from tinychat_core.text.tool_calls.tools import tool_use
 
@@ -24,11 +24,11 @@ THINK = ThoughtMarks('<think>', '</think>')
 SCHEMA = '{"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}'
 
 
-def answer(name: str = 'hermes', choice: str = '', parallel: bool = True, **parts: Any) -> Answer:
-    return Answer(FORMATS[name], tool_use(TOOLS, choice, parallel), **parts)
+def answer(name: str = 'hermes', choice: str = '', parallel: bool = True, **parts: Any) -> AnswerParts:
+    return AnswerParts(FORMATS[name], tool_use(TOOLS, choice, parallel), **parts)
 
 
-def random_answer(parts: Answer, seed: int, longest: int = 1500) -> str | None:
+def random_answer(parts: AnswerParts, seed: int, longest: int = 1500) -> str | None:
     """Draw each token among those that may come; None for an answer that does not end."""
     constraint = OutputConstraint('', '', VOCABULARY, VOCABULARY.vocab_size, grammar=answer_grammar(parts, CONTROL))
     random = Random(seed)
@@ -106,15 +106,15 @@ def test_a_thought_is_free_and_ends_before_the_rest(name: str) -> None:
 
 
 def test_marks_of_thoughts_may_be_control_tokens() -> None:
-    parts = Answer(thoughts=ThoughtMarks('[THINK]', '[/THINK]'), json_schema=SCHEMA)
+    parts = AnswerParts(thoughts=ThoughtMarks('[THINK]', '[/THINK]'), json_schema=SCHEMA)
     assert fate(parts, '[THINK]Well.[/THINK]{"a": 1}') == 'complete'
     assert fate(parts, '{"a": 1}') == 'complete'
     assert fate(parts, '[THINK]Well.[/THINK]Hello').startswith('refused')
 
 
 def test_text_may_have_to_match_a_schema_or_an_expression_behind_a_thought() -> None:
-    assert fate(Answer(thoughts=THINK, json_schema=SCHEMA), '<think>{</think>\n\n{"a": 1}') == 'complete'
-    assert fate(Answer(thoughts=THINK, is_thinking=True, regex=r'a/b+\n|\/'), 'so</think>a/bb\n') == 'complete'
+    assert fate(AnswerParts(thoughts=THINK, json_schema=SCHEMA), '<think>{</think>\n\n{"a": 1}') == 'complete'
+    assert fate(AnswerParts(thoughts=THINK, is_thinking=True, regex=r'a/b+\n|\/'), 'so</think>a/bb\n') == 'complete'
 
 
 @pytest.mark.parametrize('name', FORMATS)

@@ -12,18 +12,18 @@ from weather import CALLS, GOLDEN, golden, numbered, TOOLS
 
 from tinychat_core.text.thoughts import ThoughtMarks
 from tinychat_core.text.tool_calls.formats import FORMATS
-from tinychat_core.text.tool_calls.grammar import Answer
+from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.parser import AnswerParser, CallDelta
 from tinychat_core.text.tool_calls.tools import tool_use
 
 THINK = ThoughtMarks('<think>', '</think>')
 
 
-def answer(name: str = 'hermes', choice: str = '', **parts: Any) -> Answer:
-    return Answer(FORMATS[name], tool_use(TOOLS, choice), **{'thoughts': THINK, **parts})
+def answer(name: str = 'hermes', choice: str = '', **parts: Any) -> AnswerParts:
+    return AnswerParts(FORMATS[name], tool_use(TOOLS, choice), **{'thoughts': THINK, **parts})
 
 
-def parse(parts: Answer, text: str, seed: int | None = None) -> tuple[str, str, list[tuple[str, str]], bool]:
+def parse(parts: AnswerParts, text: str, seed: int | None = None) -> tuple[str, str, list[tuple[str, str]], bool]:
     """Return text, thoughts, calls, and whether the answer was cut off, checking that the deltas tell the same."""
     parser = AnswerParser(parts, numbered().__next__)
     random = Random(seed)
@@ -135,7 +135,7 @@ def test_text_goes_on_after_calls() -> None:
 def test_without_tools_a_mark_is_text() -> None:
     text = golden('hermes')
     assert parse(answer(choice='none'), text) == (text, '', [], False)
-    assert parse(Answer(), f'  <think>{text} ') == (f'  <think>{text} ', '', [], False)
+    assert parse(AnswerParts(), f'  <think>{text} ') == (f'  <think>{text} ', '', [], False)
 
 
 def test_json_that_was_asked_for_is_no_call() -> None:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from tinychat_core.constraint import OutputConstraint
-from tinychat_core.text.tool_calls.grammar import Answer, answer_grammar
+from tinychat_core.text.tool_calls.grammar import answer_grammar, AnswerParts
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -92,7 +92,7 @@ def ids(text: str) -> list[int]:
     return [id_ for part in parts for id_ in ([CONTROL[part]] if part in CONTROL else part.encode())]
 
 
-def fate(answer: Answer, text: str, *, spelt: bool = False) -> str:
+def fate(answer: AnswerParts, text: str, *, spelt: bool = False) -> str:
     """
     Return what a constraint makes of an answer.
 
