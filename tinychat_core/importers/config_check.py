@@ -42,9 +42,9 @@ def check_config(directory: Path, config: Mapping[str, Any]) -> None:
     named = classes[0] if isinstance(classes, list) and classes and isinstance(classes[0], str) else None
     found = next((name for name in _EMBEDDERS if (directory / name).exists()), None)
     if found is not None:
-        _log.warning('%s was made for embeddings (it has %s), and writes text here', directory, found)
+        _log.warning('%s is an embedding model (it has %s), whose answers will be poor', directory, found)
     elif named is not None and not named.endswith(_WRITERS):
-        _log.warning('%s: architectures = %s: it was not made to write text, and writes text here', directory, named)
+        _log.warning('%s: architectures = %s does not generate text, so its answers will be poor', directory, named)
 
 
 def as_read_by_transformers(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def effective(options: Mapping[str, Any], label: str) -> dict[str, Any]:
     """
     left = {name: _single(value, options) if name in _PER_LAYER else value for name, value in options.items()}
     if _number(left.get('pooling_type')) in (1, 2, 3, 4):
-        _log.warning('%s: pooling_type = %s: it was made for embeddings, and writes text here', label,
+        _log.warning('%s: pooling_type = %s: this is an embedding model, whose answers will be poor', label,
                      left.pop('pooling_type'))
     window, context = _number(left.get('attention.sliding_window')), _number(left.get('context_length'))
     if window is not None and context is not None and window >= context:

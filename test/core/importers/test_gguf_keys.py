@@ -68,7 +68,7 @@ def test_a_factor_without_a_type_is_linear(changes: dict[str, Any], tmp_path: Pa
 
 def test_an_embedding_model_is_told(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     assert model(tmp_path / 'changed', pooling_type=3) == model(tmp_path / 'plain')
-    assert core_log.text.count('pooling_type = 3: it was made for embeddings') == 1
+    assert core_log.text.count('pooling_type = 3: this is an embedding model') == 1
 
 
 @pytest.mark.parametrize('options', [
