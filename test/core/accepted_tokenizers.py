@@ -56,6 +56,15 @@ def versions(*names: str) -> Case:
     return directory(change)
 
 
+def without_unknown(made: Path) -> None:
+    tokenizer = json.loads((made / 'tokenizer.json').read_text())
+    tokenizer['model'].update(type='BPE', unk_token='<unk>')
+    (made / 'tokenizer.json').write_text(json.dumps(tokenizer))
+    options = json.loads((made / 'tokenizer_config.json').read_text())
+    options['added_tokens_decoder'] = {'257': {'content': '<unk>', 'special': True}}
+    (made / 'tokenizer_config.json').write_text(json.dumps(options))
+
+
 def template(source: str) -> Case:
     """Return a directory with a chat template."""
     return directory(lambda made: (made / 'chat_template.jinja').write_text(source))
@@ -96,6 +105,8 @@ CASES: dict[str, list[Case]] = {
     'an unknown `tokenizer_class`': [edited('tokenizer_config.json', tokenizer_class='CodeLlamaTokenizer')],
     'special tokens with other ids than in tokenizer_config.json': [
         edited('tokenizer_config.json', added_tokens_decoder={'9999': {'content': '<|far|>', 'special': True}})],
+    'a vocabulary without its own unknown token, which stands only in `added_tokens_decoder`': [
+        directory(without_unknown)],
     'an ordinary word as `pad_token`': [edited('tokenizer_config.json', pad_token='a')],
     "a decoder that is neither byte level nor SentencePiece's": [
         edited('tokenizer.json', decoder={'type': 'WordPiece', 'prefix': '##', 'cleanup': False})],

@@ -147,6 +147,7 @@ def _built(directory: Path, file: Path, config: Mapping[str, Any],
     if name == 'Qwen2Tokenizer':  # It adds its special tokens once more, without their flags.
         library.add_tokens([AddedToken(content, special=True) for content in (*named.values(), *extra)])
     _compare(library, added)
+    _check_unknown(library.model)
     return library, named, frozenset(extra)
 
 
@@ -233,6 +234,16 @@ def _extra_entries(options: Mapping[str, Any]) -> list[Any]:
         if isinstance(tokens, list):
             return tokens
     return []
+
+
+def _check_unknown(model: Any) -> None:
+    """Say where the vocabulary lacks its own unknown token, which an added token of the same text does not replace."""
+    unknown = getattr(model, 'unk_token', None)
+    if unknown is None or model.token_to_id(unknown) is not None or (
+            model.byte_fallback and all(model.token_to_id(f'<0x{byte:02X}>') is not None for byte in range(256))):
+        return
+    _log.warning('the vocabulary of the tokenizer lacks its unknown token %a: a text with a character that it does not '
+                 'know is refused', unknown)
 
 
 def _compare(library: Any, added: Mapping[int, Any]) -> None:
