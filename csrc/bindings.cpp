@@ -41,18 +41,19 @@ class PyDecoder {
     if (threads < 1) throw py::value_error("threads must be at least 1");
     if (max_seq_len < 1) throw py::value_error("max_seq_len must be at least 1");
     const Model model = model_from(config, tensors, max_seq_len);
-    const auto input = choose<InputKind>(
-        "activations", activations,
-        {{"float", InputKind::kFloat}, {"bytes", InputKind::kBytes}, {"sixteen_bits", InputKind::kSixteenBits}});
+    const auto input = choose<ActivationType>("activations", activations,
+                                              {{"float", ActivationType::kFloat},
+                                               {"bytes", ActivationType::kInt8},
+                                               {"sixteen_bits", ActivationType::kTwoDigits}});
     std::unique_ptr<Backend> backend;
     if (cuda_library.empty()) {
       // The A16 precisions promise what fp32 gives, and a rounded key can change a large score by a percent.
-      const CacheKind cache = byte_cache                   ? CacheKind::kBytes
-                              : input == InputKind::kFloat ? CacheKind::kFloat
-                                                           : CacheKind::kBf16;
+      const CacheKind cache = byte_cache                        ? CacheKind::kInt8
+                              : input == ActivationType::kFloat ? CacheKind::kFloat
+                                                                : CacheKind::kBf16;
       backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
     } else {
-      const CudaOptions options = {max_seq_len, byte_cache, input == InputKind::kBytes, placing(place_files)};
+      const CudaOptions options = {max_seq_len, byte_cache, input == ActivationType::kInt8, placing(place_files)};
       const py::gil_scoped_release release;
       backend = CudaLibrary(cuda_library).backend(model, options);
     }

@@ -44,7 +44,7 @@ void store_bf16(const float* key, const float* value, int dim, bool last, uint16
 
 // Bytes of up to `count` numbers that share a scale, each `stride` bytes after the one before; returns the scale. The scale
 // is rounded to fp16 first, so that the bytes know what they will be multiplied with.
-uint16_t to_bytes(const float* x, int count, int stride, uint8_t* out) {
+uint16_t to_int8(const float* x, int count, int stride, uint8_t* out) {
   float most = 0;
   for (int i = 0; i < count; ++i) most = std::max(most, std::fabs(x[i]));
   const uint16_t scale = float_to_half(most / 127);
@@ -57,16 +57,16 @@ uint16_t to_bytes(const float* x, int count, int stride, uint8_t* out) {
 }
 
 // A key and a value of one position, as bytes.
-void store_bytes(CpuKvCache& store, int layer, int kv_head, int slot, const float* key, const float* value, int dim) {
+void store_int8(CpuKvCache& store, int layer, int kv_head, int slot, const float* key, const float* value, int dim) {
   const int groups = (dim + kKeyGroup - 1) / kKeyGroup, tile = slot / 16, lane = slot % 16;
   uint8_t* keys = store.keys(layer, kv_head) + static_cast<size_t>(tile) * dim * 16 + lane;
   uint16_t* scales = store.key_scales(layer, kv_head) + static_cast<size_t>(tile) * groups * 16 + lane;
   for (int g = 0; g < groups; ++g) {
     const int first = g * kKeyGroup;
-    scales[16 * g] = to_bytes(key + first, std::min(kKeyGroup, dim - first), 16, keys + 16 * first);
+    scales[16 * g] = to_int8(key + first, std::min(kKeyGroup, dim - first), 16, keys + 16 * first);
   }
   uint8_t* values = store.values(layer, kv_head) + static_cast<size_t>(slot) * dim;
-  store.value_scales(layer, kv_head)[slot] = to_bytes(value, dim, 1, values);
+  store.value_scales(layer, kv_head)[slot] = to_int8(value, dim, 1, values);
 }
 
 } // namespace
@@ -85,7 +85,7 @@ int CpuBackend::window_of(int layer) const { return model_.config.windows.empty(
 // Caches of sequences that are not causal have as many slots as the longest one so far.
 std::vector<CpuBackend::Store> CpuBackend::stores_of(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
-  const CacheKind kind = input_ == InputKind::kFloat ? CacheKind::kFloat : CacheKind::kBf16;
+  const CacheKind kind = input_ == ActivationType::kFloat ? CacheKind::kFloat : CacheKind::kBf16;
   std::vector<Store> stores;
   size_t next = 0;
   for (const Sequence& sequence : batch.sequences) {
@@ -122,8 +122,8 @@ void CpuBackend::store_token(int layer, const Store& store, int kv_head, const S
   const float* value = key + static_cast<size_t>(c.kv_heads) * dim;
   rotate_head(layer, token, true, key);
   const size_t tile_at = static_cast<size_t>(slot / 16) * dim * 16;
-  if (cache.kind() == CacheKind::kBytes) {
-    store_bytes(cache, store.layer, kv_head, slot, key, value, dim);
+  if (cache.kind() == CacheKind::kInt8) {
+    store_int8(cache, store.layer, kv_head, slot, key, value, dim);
   } else if (cache.kind() == CacheKind::kBf16) {
     auto* keys = reinterpret_cast<uint16_t*>(cache.keys(store.layer, kv_head)) + tile_at;
     auto* values = reinterpret_cast<uint16_t*>(cache.values(store.layer, kv_head)) +
@@ -177,7 +177,7 @@ void CpuBackend::run_span(const Store& store, int kv_head, int queries, int begi
   AttentionSpan span;
   span.keys = cache.keys(store.layer, kv_head);
   span.values = cache.values(store.layer, kv_head);
-  if (cache.kind() == CacheKind::kBytes) {
+  if (cache.kind() == CacheKind::kInt8) {
     span.key_scales = cache.key_scales(store.layer, kv_head);
     span.value_scales = cache.value_scales(store.layer, kv_head);
   }
@@ -186,7 +186,7 @@ void CpuBackend::run_span(const Store& store, int kv_head, int queries, int begi
   span.end = end;
   span.scale = c.attention_scale > 0 ? c.attention_scale : 1.0f / std::sqrt(static_cast<float>(c.head_dim));
   span.softcap = c.attention_softcap;
-  span.rows = queries;
+  span.num_queries = queries;
   span.queries = s.queries.data();
   span.slots = s.slots.data();
   span.first_visible = s.first_visible.data();
@@ -196,9 +196,9 @@ void CpuBackend::run_span(const Store& store, int kv_head, int queries, int begi
   span.maxima = s.maxima.data();
   span.sums = s.sums.data();
   span.tiles = tiles;
-  (cache.kind() == CacheKind::kBytes  ? kernels_.attend_bytes
-   : cache.kind() == CacheKind::kBf16 ? kernels_.attend_bf16
-                                      : kernels_.attend_float)(span);
+  (cache.kind() == CacheKind::kInt8   ? kernels_.attention_int8
+   : cache.kind() == CacheKind::kBf16 ? kernels_.attention_bf16
+                                      : kernels_.attention_float)(span);
 }
 
 void CpuBackend::attention(int layer, const ForwardBatch& batch, Tokens queries) {
@@ -248,7 +248,7 @@ void CpuBackend::attention_decode(int layer, const ForwardBatch& batch, const st
     for (size_t item = begin; item < end; ++item) {
       const Store& store = stores[items[item].sequence];
       const CacheKind kind = store.cache->kind();
-      const size_t bytes = (kind == CacheKind::kBytes ? 1 : kind == CacheKind::kBf16 ? 2 : 4) * c.head_dim;
+      const size_t bytes = (kind == CacheKind::kInt8 ? 1 : kind == CacheKind::kBf16 ? 2 : 4) * c.head_dim;
       const TokenRange& range = items[item].range;
       const uint8_t* keys = store.cache->keys(store.layer, items[item].kv_head);
       const size_t last = std::min(range.end, range.begin + kChunk) * bytes;
@@ -369,7 +369,7 @@ void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Store&
                 visible);
     seen = {std::min(seen.begin, visible.begin), std::max(seen.end, visible.end)};
   }
-  const bool tiles = input_ == InputKind::kSixteenBits && sequence.tokens.size() * shared > kFewQueries;
+  const bool tiles = input_ == ActivationType::kTwoDigits && sequence.tokens.size() * shared > kFewQueries;
   run_span(store, item.kv_head, count * shared, seen.begin / kChunk * kChunk, seen.end, tiles, s);
   for (int i = 0; i < count; ++i)
     finish(s, shared, &attention_[static_cast<size_t>(token_of(i)) * c.attention_width() + first_head], i * shared);

@@ -43,10 +43,10 @@ size_t panel_steps(const ModelConfig& c) { return (widest_input(c) + kPanelColum
 
 } // namespace
 
-CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, InputKind input, CacheKind cache, int threads,
+CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, ActivationType input, CacheKind cache, int threads,
                        int capacity)
     : model_(model), kernels_(kernels), input_(input), cache_(cache), pool_(threads), capacity_(capacity) {
-  if (input == InputKind::kSixteenBits && kernels.multiply_panels != nullptr) {
+  if (input == ActivationType::kTwoDigits && kernels.gemm_large_m != nullptr) {
     panels_.resize(threads);
     for (auto& panel : panels_) panel.resize(2 * 16 * panel_steps(model_.config));
   }
@@ -64,7 +64,7 @@ void CpuBackend::reserve_inputs(Input& buffer, size_t tokens) const {
   const size_t widest = widest_input(model_.config), groups = widest / 32 + 1;
   grow(buffer.values, tokens * widest);
   if (has_input_orders(model_)) grow(buffer.ordered, tokens * widest);
-  grow(buffer.quantized, tokens * widest * (input_ == InputKind::kSixteenBits ? 2 : 1));
+  grow(buffer.quantized, tokens * widest * (input_ == ActivationType::kTwoDigits ? 2 : 1));
   grow(buffer.scales, tokens * groups);
   grow(buffer.scaled_sums, tokens * groups);
   grow(buffer.sums, tokens * groups);
@@ -89,8 +89,8 @@ void CpuBackend::reserve(int tokens) {
   if (!panels_.empty()) grow(shared_.packed, (at_once + 15) / 16 * 16 * panel_steps(c));
 }
 
-InputKind CpuBackend::input_of(const Linear& w) const {
-  return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16 ? InputKind::kFloat : input_;
+ActivationType CpuBackend::activation_type(const Linear& w) const {
+  return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16 ? ActivationType::kFloat : input_;
 }
 
 // From the last layer's attention on, a batch has nothing but outputs.
@@ -104,15 +104,15 @@ void CpuBackend::gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, 
     for (int tile = tiles.begin; tile < tiles.end; tile += 2) {
       const int both[] = {tile, tile + 1};
       const Output outs[] = {of_tile(tile), of_tile(tile + 1)};
-      kernels_.multiply_panels(w, both, std::min(2, tiles.end - tile), x.packed, tokens, outs, x.panel);
+      kernels_.gemm_large_m(w, both, std::min(2, tiles.end - tile), x.packed, tokens, outs, x.panel);
     }
     return;
   }
-  const InputKind input = input_of(w);
-  const auto multiply_tile = input == InputKind::kBytes         ? kernels_.multiply_bytes
-                             : input == InputKind::kSixteenBits ? kernels_.multiply_digits
-                                                                : kernels_.multiply_float;
-  for (int tile = tiles.begin; tile < tiles.end; ++tile) multiply_tile(w, tile, x, tokens, of_tile(tile));
+  const ActivationType input = activation_type(w);
+  const auto gemm_tile = input == ActivationType::kInt8        ? kernels_.gemm_int8
+                         : input == ActivationType::kTwoDigits ? kernels_.gemm_two_digits
+                                                               : kernels_.gemm_float;
+  for (int tile = tiles.begin; tile < tiles.end; ++tile) gemm_tile(w, tile, x, tokens, of_tile(tile));
 }
 
 void CpuBackend::gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens,
@@ -120,7 +120,7 @@ void CpuBackend::gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, cons
   if (x.packed != nullptr && tiles.end - tiles.begin == 1) {
     const int both[] = {tiles.begin, tiles.begin + apart};
     const Output outs[] = {first, second};
-    kernels_.multiply_panels(w, both, 2, x.packed, tokens, outs, x.panel);
+    kernels_.gemm_large_m(w, both, 2, x.packed, tokens, outs, x.panel);
     return;
   }
   gemm_tiles(w, tiles, x, tokens, first);
@@ -144,7 +144,7 @@ const float* CpuBackend::norm_row(const NormVectors& vectors, int token, float* 
 template <typename Prepare, typename Part>
 void CpuBackend::gemm(const Linear& w, const ForwardBatch& batch, Panels panels, int tiles, const Prepare& prepare,
                       const Part& part) {
-  const bool may = panels == Panels::kWhereMany && !panels_.empty() && input_of(w) == InputKind::kSixteenBits;
+  const bool may = panels == Panels::kWhereMany && !panels_.empty() && activation_type(w) == ActivationType::kTwoDigits;
   GemmTokens next = {0, 0, false};
   const auto gemm_until = [&](int end) {
     for (; next.begin < end; next.begin = next.end) {
@@ -163,8 +163,8 @@ void CpuBackend::gemm(const Linear& w, const ForwardBatch& batch, Panels panels,
 template <typename Prepare, typename Part>
 void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, const Prepare& prepare,
                          const Part& part) {
-  const InputKind input = input_of(w);
-  const bool floats = input == InputKind::kFloat, digits = input == InputKind::kSixteenBits;
+  const ActivationType input = activation_type(w);
+  const bool floats = input == ActivationType::kFloat, digits = input == ActivationType::kTwoDigits;
   const int group = digits && w.format == WeightFormat::kW8Channel ? kChannelDigitGroup : w.group;
   const int groups = floats ? 0 : w.cols / group;
   const bool panels = tokens.panels;
@@ -182,7 +182,7 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
     const size_t at = static_cast<size_t>(slot) * groups;
     if (panels) kernels_.pack_bf16(values, w.cols, slot, buffer.packed[0].numbers);
     else if (!floats)
-      (digits ? kernels_.quantize_digits : kernels_.quantize_bytes)(
+      (digits ? kernels_.quantize_two_digits : kernels_.quantize_int8)(
           values, w.cols, group, &buffer.quantized[slot * row_bytes], &buffer.scales[at], &buffer.sums[at],
           &buffer.scaled_sums[at]);
   };
@@ -215,8 +215,8 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
 }
 
 // out = W·input, row by row
-void CpuBackend::gemm_rows(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
-                           const Output& out) {
+void CpuBackend::gemm_all_tokens(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
+                                 const Output& out) {
   gemm(
       w, batch, panels, w.tiles(), [&](int token, float*) { return input + static_cast<size_t>(token) * w.cols; },
       [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
@@ -258,8 +258,8 @@ void CpuBackend::embed(const ForwardBatch& batch) {
     angles(c.rope_local_inv_freq, local_cos_, local_sin_);
   }
   if (model_.project_in.present())
-    gemm_rows(model_.project_in, batch, Panels::kWhereMany, step_.data(),
-              {residual_.data(), static_cast<size_t>(c.hidden_size), true});
+    gemm_all_tokens(model_.project_in, batch, Panels::kWhereMany, step_.data(),
+                    {residual_.data(), static_cast<size_t>(c.hidden_size), true});
 }
 
 void CpuBackend::norm_qkv(int layer, const ForwardBatch& batch) {
@@ -293,7 +293,7 @@ void CpuBackend::add_to_residual(const Linear& w, const ForwardBatch& batch, Pan
                                  const NormVectors& post_norm, const NormVectors& sum_norm) {
   const int hidden = model_.config.hidden_size;
   const bool adds = !post_norm.present();
-  gemm_rows(w, batch, panels, input, {(adds ? residual_ : step_).data(), static_cast<size_t>(hidden), adds});
+  gemm_all_tokens(w, batch, panels, input, {(adds ? residual_ : step_).data(), static_cast<size_t>(hidden), adds});
   if (adds && !sum_norm.present()) return;
   for (int t = 0; t < batch.num_tokens(); ++t) {
     float* residual = &residual_[static_cast<size_t>(t) * hidden];

@@ -17,11 +17,12 @@
 namespace tinychat {
 
 // What a quantized matrix is multiplied with: floats, bytes, or 16 bits (two digits of a byte).
-enum class InputKind { kFloat, kBytes, kSixteenBits };
+enum class ActivationType { kFloat, kInt8, kTwoDigits };
 
 class CpuBackend : public Backend {
  public:
-  CpuBackend(const Model& model, const Kernels& kernels, InputKind input, CacheKind cache, int threads, int capacity);
+  CpuBackend(const Model& model, const Kernels& kernels, ActivationType input, CacheKind cache, int threads,
+             int capacity);
 
   std::unique_ptr<KvCache> new_cache() override;
   int max_tokens() const override { return kMaxTokens; }
@@ -96,13 +97,14 @@ class CpuBackend : public Backend {
             const Part& part);
   template <typename Prepare, typename Part>
   void gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, const Prepare& prepare, const Part& part);
-  void gemm_rows(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input, const Output& out);
+  void gemm_all_tokens(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
+                       const Output& out);
   void norm_gate_up_in_blocks(int layer, const ForwardBatch& batch);
   void add_to_residual(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
                        const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
   const float* norm_row(const NormVectors& vectors, int token, float* out) const;
-  InputKind input_of(const Linear& w) const;
+  ActivationType activation_type(const Linear& w) const;
   Panels panels_of(int layer) const;
   // The products of the first of the tiles go to the start of `out`.
   void gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out);
@@ -130,7 +132,7 @@ class CpuBackend : public Backend {
 
   const Model model_;
   const Kernels& kernels_;
-  const InputKind input_;
+  const ActivationType input_;
   const CacheKind cache_;
   ThreadPool pool_;
   const int capacity_; // tokens of a cache

@@ -83,8 +83,8 @@ bool multiplies_like_generic(const Kernels& kernels) {
     w.zeros = zeros.data();
     std::vector<float> expected(16 * kRows), out(16 * kRows);
     const Output to{out.data(), 16};
-    kernels_generic.multiply_float(w, kTile, x, kRows, {expected.data(), 16});
-    kernels.multiply_panels(w, &kTile, 1, packed.data(), kRows, &to, panel.data());
+    kernels_generic.gemm_float(w, kTile, x, kRows, {expected.data(), 16});
+    kernels.gemm_large_m(w, &kTile, 1, packed.data(), kRows, &to, panel.data());
     if (out != expected) return false;
   }
   return true;

@@ -17,14 +17,24 @@
 namespace tinychat {
 
 extern const Kernels TINYCHAT_KERNELS;
-const Kernels TINYCHAT_KERNELS = {multiply_float,  multiply_bytes,  multiply_digits,
+const Kernels TINYCHAT_KERNELS = {gemm_float,
+                                  gemm_int8,
+                                  gemm_two_digits,
 #if defined(TINYCHAT_TILES)
-                                  multiply_panels, pack_bf16,
+                                  gemm_large_m,
+                                  pack_bf16,
 #else
-                                  nullptr,        nullptr,
+                                  nullptr,
+                                  nullptr,
 #endif
-                                  quantize<1>,     quantize<2>,     norm,
-                                  activate,        scale,           attend<uint16_t>,
-                                  attend<float>,   attend<uint8_t>, read};
+                                  quantize<1>,
+                                  quantize<2>,
+                                  norm,
+                                  activate,
+                                  scale,
+                                  attention<uint16_t>,
+                                  attention<float>,
+                                  attention<uint8_t>,
+                                  read};
 
 } // namespace tinychat

@@ -12,14 +12,14 @@
 
 namespace tinychat {
 
-// The input of a matrix, [rows][cols]: as floats, or as integers with a scale for each group of columns: bytes, or 16 bits
+// The input of a matrix, [tokens][cols]: as floats, or as integers with a scale for each group of columns: bytes, or 16 bits
 // in two digits, 256 * first + second.
 struct Activations {
-  const float* values = nullptr;      // [rows][cols], or
-  const int8_t* quantized = nullptr;  // [rows][digits][cols]
-  const float* scales = nullptr;      // [rows][groups]
-  const int32_t* sums = nullptr;      // [rows][groups], of the integers
-  const float* scaled_sums = nullptr; // [rows][groups], scale * sum
+  const float* values = nullptr;      // [num_queries][cols], or
+  const int8_t* quantized = nullptr;  // [num_queries][digits][cols]
+  const float* scales = nullptr;      // [num_queries][groups]
+  const int32_t* sums = nullptr;      // [num_queries][groups], of the integers
+  const float* scaled_sums = nullptr; // [num_queries][groups], scale * sum
   int cols = 0;
   int groups = 0;
   const uint16_t* packed = nullptr; // bf16 instead of all that, as pack_bf16 lays it out, and
@@ -44,7 +44,7 @@ struct Output {
 };
 
 constexpr int kMostHeadDim = 256;
-constexpr int kPanelColumns = 32;      // of a step of multiply_panels
+constexpr int kPanelColumns = 32;      // of a step of gemm_large_m
 constexpr int kChannelDigitGroup = 32; // columns of 16-bit activations that share a scale where a weight has one a row
 constexpr int kByteZero = 128;         // a cached byte is q + 128: one way to widen it serves all instruction sets
 
@@ -61,46 +61,46 @@ struct AttentionSpan {
   float scale = 0;
   float softcap = 0;
 
-  int rows = 0;
-  const float* const* queries = nullptr; // [rows] -> [head_dim]
-  const int* slots = nullptr;            // [rows], where a query's own token stands
-  const int* first_visible = nullptr;    // [rows], a query sees the slots first_visible … last_visible
+  int num_queries = 0;
+  const float* const* queries = nullptr; // [num_queries] -> [head_dim]
+  const int* slots = nullptr;            // [num_queries], where a query's own token stands
+  const int* first_visible = nullptr;    // [num_queries], a query sees the slots first_visible … last_visible
   const int* last_visible = nullptr;
-  const float* slopes = nullptr; // ALiBi [rows] or null
+  const float* slopes = nullptr; // ALiBi [num_queries] or null
   bool tiles = false;            // queries are multiplied as tiles of bf16, where there are such
 
-  float* accumulators = nullptr; // [rows][head_dim]: sum of exp(score - maximum) * value
-  float* maxima = nullptr;       // [rows]
-  float* sums = nullptr;         // [rows]: sum of exp(score - maximum)
+  float* accumulators = nullptr; // [num_queries][head_dim]: sum of exp(score - maximum) * value
+  float* maxima = nullptr;       // [num_queries]
+  float* sums = nullptr;         // [num_queries]: sum of exp(score - maximum)
 };
 
 struct Kernels {
-  // The 16 rows of tile `tile` of w, times `rows` rows of x, plus the bias. One for float input, one for bytes, one for
+  // The 16 rows of tile `tile` of w, times `num_tokens` tokens of x, plus the bias. One for float input, one for int8, one for
   // 16 bits in two digits. kW4Zero without zeros: each is 8.
-  void (*multiply_float)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
-  void (*multiply_bytes)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
-  void (*multiply_digits)(const Linear& w, int tile, const Activations& x, int rows, const Output& out);
-  // The 16 rows of each of one or two tiles of w, times `rows` rows in bf16 as pack_bf16 lays them out; `panel`: room for
+  void (*gemm_float)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
+  void (*gemm_int8)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
+  void (*gemm_two_digits)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
+  // The 16 rows of each of one or two tiles of w, times `num_tokens` tokens in bf16 as pack_bf16 lays them out; `panel`: room for
   // as much of w as bf16. Null where digits are faster.
-  void (*multiply_panels)(const Linear& w, const int* tiles, int count, const uint16_t* x, int rows, const Output* out,
-                          uint16_t* panel);
+  void (*gemm_large_m)(const Linear& w, const int* tiles, int count, const uint16_t* x, int num_tokens,
+                       const Output* out, uint16_t* panel);
   // x[cols] as row `row` of [rows/16][cols/32][16][32] in bf16.
   void (*pack_bf16)(const float* x, int cols, int row, uint16_t* packed);
   // x[cols] -> bytes [cols], or digits [2][cols]; per group: scale = max|x| / 127 (digits: / 127 / 256), sum of the
   // integers, scale * sum. A group with an infinity or a NaN has the scale NaN.
-  void (*quantize_bytes)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,
-                         float* scaled_sums);
-  void (*quantize_digits)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,
-                          float* scaled_sums);
+  void (*quantize_int8)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,
+                        float* scaled_sums);
+  void (*quantize_two_digits)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,
+                              float* scaled_sums);
   // out = norm(x) * weight + bias; bias may be null; n a multiple of 16; out may be x.
   void (*norm)(Norm kind, const float* x, const float* weight, const float* bias, float eps, int n, float* out);
   // out = act(gate) * up, or act(gate) where up is null; `rows` rows of 16 numbers, in `out` a `stride` apart.
   void (*activate)(Activation kind, const float* gate, const float* up, int rows, float* out, size_t stride);
   // x *= factor, element by element.
   void (*scale)(float* x, const float* factors, int n);
-  void (*attend_bf16)(const AttentionSpan& span);
-  void (*attend_float)(const AttentionSpan& span);
-  void (*attend_bytes)(const AttentionSpan& span);
+  void (*attention_bf16)(const AttentionSpan& span);
+  void (*attention_float)(const AttentionSpan& span);
+  void (*attention_int8)(const AttentionSpan& span);
   // Reads `lines` lines of 64 bytes and returns something that depends on all of them.
   int32_t (*read)(const uint8_t* memory, size_t lines);
 };

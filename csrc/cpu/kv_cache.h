@@ -12,7 +12,7 @@
 
 namespace tinychat {
 
-enum class CacheKind { kBytes, kBf16, kFloat };
+enum class CacheKind { kInt8, kBf16, kFloat };
 
 // Keys and values. Keys lie in tiles of 16 positions, [layer][kv_head][capacity/16][head_dim][16], values as
 // [layer][kv_head][capacity][head_dim]; numbers of bf16 that are multiplied at once lie side by side, [capacity/16][head_dim/2][16][2]
@@ -24,7 +24,7 @@ class CpuKvCache : public KvCache {
   CpuKvCache(int layers, int kv_heads, int head_dim, int capacity, CacheKind kind)
       : KvCache(capacity), kind_(kind), kv_heads_(kv_heads) {
     const size_t positions = (capacity + 127) / 128 * 128, groups = (head_dim + kKeyGroup - 1) / kKeyGroup;
-    const bool bytes = kind == CacheKind::kBytes;
+    const bool bytes = kind == CacheKind::kInt8;
     numbers_ = positions * head_dim * (bytes ? 1 : kind == CacheKind::kBf16 ? 2 : 4);
     key_stride_ = numbers_ + (bytes ? 2 * positions * groups : 0);
     value_stride_ = numbers_ + (bytes ? 2 * positions : 0);

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// One tile of 16 weight rows times a few rows of activations. A lane is a weight row: a token's value is broadcast to all
+// A GEMM of one tile of 16 weight rows and a few tokens. A lane is a weight row: a token's value is broadcast to all
 // lanes, nothing is summed across them, and the weights are read once, front to back. Activations are bytes, or 16 bits in
 // two digits of a byte each: 256 * first + second. The digits' integer products are joined before the scale.
 #pragma once
@@ -97,16 +97,16 @@ inline void dot_32_columns(const uint8_t* line, const int8_t* a, size_t stride, 
 }
 
 // The integer part of a group: dots[row] = weights * activations, which sum up to sums[row * groups].
-template <int kRows, bool kFourBits, int kDigits>
+template <int kTokens, bool kFourBits, int kDigits>
 class Products {
  public:
   void group(const uint8_t* block, int columns, const int8_t* a, size_t stride, const int32_t* sums, size_t groups,
              I* dots) {
-    I parts[kRows * kDigits];
+    I parts[kTokens * kDigits];
     for (I& part : parts) part = broadcast(0);
     for (int column = 0; column < columns; column += 32, block += 32 * (kFourBits ? 8 : 16))
-      dot_32_columns<kRows * kDigits, kFourBits, kRows == 1>(block, a + column, stride, parts);
-    for (int r = 0; r < kRows; ++r) {
+      dot_32_columns<kTokens * kDigits, kFourBits, kTokens == 1>(block, a + column, stride, parts);
+    for (int r = 0; r < kTokens; ++r) {
       dots[r] = kDigits == 1 ? parts[r] : shift_left(parts[2 * r], 8) + parts[2 * r + 1];
       if (!kFourBits && Dot::kSignedBias != 0) dots[r] = dots[r] + broadcast(-Dot::kSignedBias * sums[r * groups]);
     }
@@ -122,40 +122,40 @@ inline int activation_group(const Linear& w) {
 
 // `kCentered`: four bits whose zero is everywhere kCenter, which leaves integers: a fifth less to compute, and no zeros to
 // read.
-template <int kRows, int kDigits, WeightFormat kFormat, bool kCentered = false>
-void multiply_integer_rows(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
+template <int kTokens, int kDigits, WeightFormat kFormat, bool kCentered = false>
+void gemm_integer_tokens(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
   constexpr bool kFourBits = kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min;
   constexpr int kColumnBytes = kFourBits ? 8 : 16;
   const int group = activation_group<kFormat, kDigits>(w), groups = w.cols / group;
   const uint8_t* weights = w.weight + static_cast<size_t>(tile) * w.cols * kColumnBytes;
   const int8_t* a = x.quantized + static_cast<size_t>(first) * kDigits * x.cols;
-  Products<kRows, kFourBits, kDigits> products;
-  F total[kRows];
+  Products<kTokens, kFourBits, kDigits> products;
+  F total[kTokens];
   for (F& t : total) t = broadcast(0.0f);
   for (int g = 0; g < groups; ++g, weights += group * kColumnBytes, a += group) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const size_t at = static_cast<size_t>(first) * groups + g;
-    // Each group of the next tile once while 128 rows meet this one: a tile is too short for the hardware to notice.
+    // Each group of the next tile once while 128 tokens meet this one: a tile is too short for the hardware to notice.
     // (kW8Channel may be one group, too much to ask for at once.)
-    if (kRows >= 8 && kFormat != WeightFormat::kW8Channel && (g ^ first / kRows) % (128 / kRows) == 0)
+    if (kTokens >= 8 && kFormat != WeightFormat::kW8Channel && (g ^ first / kTokens) % (128 / kTokens) == 0)
       for (int line = 0; line < group * kColumnBytes; line += 64)
         __builtin_prefetch(weights + static_cast<size_t>(w.cols) * kColumnBytes + line, 0, 3);
-    alignas(64) I dots[kRows];
+    alignas(64) I dots[kTokens];
     products.group(weights, group, a, x.cols, x.sums + at, groups, dots);
     const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
                                                         : load_half(w.scales + index * 16);
-    for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < kTokens; ++r) {
       const size_t row_at = at + static_cast<size_t>(r) * groups;
       const I dot = kCentered ? dots[r] + broadcast(-kCenter * x.sums[row_at]) : dots[r];
       total[r] = fma(to_float(dot) * broadcast(x.scales[row_at]), scale, total[r]);
     }
     if (kFourBits && !kCentered) {
       const F offset = group_offset<kFormat>(w, index, scale);
-      for (int r = 0; r < kRows; ++r)
+      for (int r = 0; r < kTokens; ++r)
         total[r] = fma(offset, broadcast(x.scaled_sums[at + static_cast<size_t>(r) * groups]), total[r]);
     }
   }
-  for (int r = 0; r < kRows; ++r) put(w, tile, total[r], out, first + r);
+  for (int r = 0; r < kTokens; ++r) put(w, tile, total[r], out, first + r);
 }
 
 } // namespace
@@ -164,56 +164,56 @@ void multiply_integer_rows(const Linear& w, int tile, const Activations& x, int 
 
 namespace {
 
-// --- any number of rows, any format -----------------------------------------------------------------------------------
+// --- any number of num_tokens, any format -----------------------------------------------------------------------------------
 
-using RowsFunction = void (*)(const Linear&, int, const Activations&, int, const Output&);
+using GemmFunction = void (*)(const Linear&, int, const Activations&, int, const Output&);
 
-// For 8, 4, 2 and 1 rows at a time.
-#define TINYCHAT_BY_ROWS(function, ...) \
+// For 8, 4, 2 and 1 tokens at a time.
+#define TINYCHAT_BY_TOKENS(function, ...) \
   function<8, __VA_ARGS__>, function<4, __VA_ARGS__>, function<2, __VA_ARGS__>, function<1, __VA_ARGS__>
-#define TINYCHAT_BYTES_BY_ROWS(...) TINYCHAT_BY_ROWS(multiply_integer_rows, 1, __VA_ARGS__)
-#define TINYCHAT_DIGITS_BY_ROWS(...) TINYCHAT_BY_ROWS(multiply_integer_rows, 2, __VA_ARGS__)
+#define TINYCHAT_INT8_BY_TOKENS(...) TINYCHAT_BY_TOKENS(gemm_integer_tokens, 1, __VA_ARGS__)
+#define TINYCHAT_DIGITS_BY_TOKENS(...) TINYCHAT_BY_TOKENS(gemm_integer_tokens, 2, __VA_ARGS__)
 
 template <size_t kSteps>
-void by_rows(const RowsFunction (&functions)[kSteps], const Linear& w, int tile, const Activations& x, int rows,
-             const Output& out) {
+void by_tokens(const GemmFunction (&functions)[kSteps], const Linear& w, int tile, const Activations& x, int num_tokens,
+               const Output& out) {
   int first = 0, at_once = 1 << (kSteps - 1);
-  for (const RowsFunction function : functions) {
-    for (; first + at_once <= rows; first += at_once) function(w, tile, x, first, out);
+  for (const GemmFunction function : functions) {
+    for (; first + at_once <= num_tokens; first += at_once) function(w, tile, x, first, out);
     at_once /= 2;
   }
 }
 
-void multiply_float(const Linear& w, int tile, const Activations& x, int rows, const Output& out) {
-  static const RowsFunction functions[][4] = {{TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Zero)},
-                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW4Min)},
-                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Group)},
-                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kW8Channel)},
-                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kF16)},
-                                              {TINYCHAT_BY_ROWS(multiply_float_rows, WeightFormat::kBf16)}};
-  by_rows(functions[static_cast<int>(w.format)], w, tile, x, rows, out);
+void gemm_float(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out) {
+  static const GemmFunction functions[][4] = {{TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW4Zero)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW4Min)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW8Group)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW8Channel)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kF16)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kBf16)}};
+  by_tokens(functions[static_cast<int>(w.format)], w, tile, x, num_tokens, out);
 }
 
-#define TINYCHAT_MULTIPLY_INTEGERS(name, by_rows_of)                                                           \
-  void name(const Linear& w, int tile, const Activations& x, int rows, const Output& out) {                    \
-    static const RowsFunction zero[] = {by_rows_of(WeightFormat::kW4Zero)};                                    \
-    static const RowsFunction centered[] = {by_rows_of(WeightFormat::kW4Zero, true)};                          \
-    static const RowsFunction minimum[] = {by_rows_of(WeightFormat::kW4Min)};                                  \
-    static const RowsFunction group[] = {by_rows_of(WeightFormat::kW8Group)};                                  \
-    static const RowsFunction channel[] = {by_rows_of(WeightFormat::kW8Channel)};                              \
-    switch (w.format) {                                                                                        \
-      case WeightFormat::kW4Zero: return by_rows(w.zeros == nullptr ? centered : zero, w, tile, x, rows, out); \
-      case WeightFormat::kW4Min: return by_rows(minimum, w, tile, x, rows, out);                               \
-      case WeightFormat::kW8Group: return by_rows(group, w, tile, x, rows, out);                               \
-      default: return by_rows(channel, w, tile, x, rows, out);                                                 \
-    }                                                                                                          \
+#define TINYCHAT_GEMM_INTEGERS(name, by_tokens_of)                                                                     \
+  void name(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out) {                      \
+    static const GemmFunction zero[] = {by_tokens_of(WeightFormat::kW4Zero)};                                          \
+    static const GemmFunction centered[] = {by_tokens_of(WeightFormat::kW4Zero, true)};                                \
+    static const GemmFunction minimum[] = {by_tokens_of(WeightFormat::kW4Min)};                                        \
+    static const GemmFunction group[] = {by_tokens_of(WeightFormat::kW8Group)};                                        \
+    static const GemmFunction channel[] = {by_tokens_of(WeightFormat::kW8Channel)};                                    \
+    switch (w.format) {                                                                                                \
+      case WeightFormat::kW4Zero: return by_tokens(w.zeros == nullptr ? centered : zero, w, tile, x, num_tokens, out); \
+      case WeightFormat::kW4Min: return by_tokens(minimum, w, tile, x, num_tokens, out);                               \
+      case WeightFormat::kW8Group: return by_tokens(group, w, tile, x, num_tokens, out);                               \
+      default: return by_tokens(channel, w, tile, x, num_tokens, out);                                                 \
+    }                                                                                                                  \
   }
-TINYCHAT_MULTIPLY_INTEGERS(multiply_bytes, TINYCHAT_BYTES_BY_ROWS)
-TINYCHAT_MULTIPLY_INTEGERS(multiply_digits, TINYCHAT_DIGITS_BY_ROWS)
+TINYCHAT_GEMM_INTEGERS(gemm_int8, TINYCHAT_INT8_BY_TOKENS)
+TINYCHAT_GEMM_INTEGERS(gemm_two_digits, TINYCHAT_DIGITS_BY_TOKENS)
 
-#undef TINYCHAT_MULTIPLY_INTEGERS
-#undef TINYCHAT_DIGITS_BY_ROWS
-#undef TINYCHAT_BYTES_BY_ROWS
-#undef TINYCHAT_BY_ROWS
+#undef TINYCHAT_GEMM_INTEGERS
+#undef TINYCHAT_DIGITS_BY_TOKENS
+#undef TINYCHAT_INT8_BY_TOKENS
+#undef TINYCHAT_BY_TOKENS
 
 } // namespace

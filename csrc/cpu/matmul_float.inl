@@ -7,30 +7,30 @@
 namespace {
 
 // Two running sums a row: columns in turn, so that consecutive products do not wait for each other.
-template <int kRows>
+template <int kTokens>
 struct Sums {
-  F even[kRows], odd[kRows];
+  F even[kTokens], odd[kTokens];
 
   Sums() {
-    for (int r = 0; r < kRows; ++r) even[r] = odd[r] = broadcast(0.0f);
+    for (int r = 0; r < kTokens; ++r) even[r] = odd[r] = broadcast(0.0f);
   }
   void add_even(F w, const float* a, size_t stride) {
-    for (int r = 0; r < kRows; ++r) even[r] = fma(w, broadcast(a[r * stride]), even[r]);
+    for (int r = 0; r < kTokens; ++r) even[r] = fma(w, broadcast(a[r * stride]), even[r]);
   }
   void add_odd(F w, const float* a, size_t stride) {
-    for (int r = 0; r < kRows; ++r) odd[r] = fma(w, broadcast(a[r * stride]), odd[r]);
+    for (int r = 0; r < kTokens; ++r) odd[r] = fma(w, broadcast(a[r * stride]), odd[r]);
   }
   void put_to(const Linear& w, int tile, const Output& out, int first) const {
-    for (int r = 0; r < kRows; ++r) put(w, tile, even[r] + odd[r], out, first + r);
+    for (int r = 0; r < kTokens; ++r) put(w, tile, even[r] + odd[r], out, first + r);
   }
 };
 
-template <int kRows, WeightFormat kFormat>
+template <int kTokens, WeightFormat kFormat>
 void w4_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
   const int groups = w.cols / w.group;
   const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 8;
   const I mask = broadcast(15);
-  Sums<kRows> sums;
+  Sums<kTokens> sums;
   for (int g = 0; g < groups; ++g) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const F scale = load_half(w.scales + index * 16), offset = group_offset<kFormat>(w, index, scale);
@@ -46,12 +46,12 @@ void w4_float(const Linear& w, int tile, const float* a, size_t stride, const Ou
   sums.put_to(w, tile, out, first);
 }
 
-template <int kRows, WeightFormat kFormat>
+template <int kTokens, WeightFormat kFormat>
 void w8_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
   const int groups = w.cols / w.group;
   const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 16;
   const I mask = broadcast(255), flip = broadcast(static_cast<int32_t>(0x80808080));
-  Sums<kRows> sums;
+  Sums<kTokens> sums;
   for (int g = 0; g < groups; ++g) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
     const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
@@ -69,10 +69,10 @@ void w8_float(const Linear& w, int tile, const float* a, size_t stride, const Ou
   sums.put_to(w, tile, out, first);
 }
 
-template <int kRows, F (*kLoad)(const uint16_t*)>
+template <int kTokens, F (*kLoad)(const uint16_t*)>
 void w16_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
   const uint16_t* line = reinterpret_cast<const uint16_t*>(w.weight) + static_cast<size_t>(tile) * w.cols * 16;
-  Sums<kRows> sums;
+  Sums<kTokens> sums;
   int column = 0;
   for (; column + 2 <= w.cols; column += 2, line += 32, a += 2) {
     sums.add_even(kLoad(line), a, stride);
@@ -82,14 +82,14 @@ void w16_float(const Linear& w, int tile, const float* a, size_t stride, const O
   sums.put_to(w, tile, out, first);
 }
 
-template <int kRows, WeightFormat kFormat>
-void multiply_float_rows(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
+template <int kTokens, WeightFormat kFormat>
+void gemm_float_tokens(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
   const float* a = x.values + static_cast<size_t>(first) * x.cols;
   if constexpr (kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min)
-    w4_float<kRows, kFormat>(w, tile, a, x.cols, out, first);
+    w4_float<kTokens, kFormat>(w, tile, a, x.cols, out, first);
   else if constexpr (kFormat == WeightFormat::kW8Group || kFormat == WeightFormat::kW8Channel)
-    w8_float<kRows, kFormat>(w, tile, a, x.cols, out, first);
-  else w16_float<kRows, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out, first);
+    w8_float<kTokens, kFormat>(w, tile, a, x.cols, out, first);
+  else w16_float<kTokens, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out, first);
 }
 
 } // namespace

@@ -57,8 +57,8 @@ void pack_bf16(const float* x, int cols, int row, uint16_t* packed) {
 // 16 * kTokens tokens times kTiles tiles of weights, whose panel is made on the way where it is not there yet: a core
 // dequantizes the next step while its matrix unit is busy with the last one.
 template <int kTokens, int kTiles, typename MakeStep>
-void multiply_block(const Linear& w, const int* tiles, const uint16_t* x, const uint16_t* panel,
-                    const MakeStep& make_step, int first, int rows, const Output* out, PairTiles& unit) {
+void gemm_block(const Linear& w, const int* tiles, const uint16_t* x, const uint16_t* panel, const MakeStep& make_step,
+                int first, int num_tokens, const Output* out, PairTiles& unit) {
   const int steps = w.cols / kPanelColumns;
   const size_t token_stride = static_cast<size_t>(16) * w.cols;
   unit.clear<kTokens, kTiles>();
@@ -69,14 +69,14 @@ void multiply_block(const Linear& w, const int* tiles, const uint16_t* x, const 
   }
   alignas(64) float sums[kTokens * 16][kTiles * 16];
   unit.store<kTokens, kTiles>(&sums[0][0], kTiles * 16);
-  const int count = rows - first < 16 * kTokens ? rows - first : 16 * kTokens;
+  const int count = num_tokens - first < 16 * kTokens ? num_tokens - first : 16 * kTokens;
   for (int t = 0; t < kTiles; ++t)
     for (int r = 0; r < count; ++r) put(w, tiles[t], load(sums[r] + 16 * t), out[t], first + r);
 }
 
 template <int kTiles, WeightFormat kFormat>
-void multiply_panels_of(const Linear& w, const int* tiles, const uint16_t* x, int rows, const Output* out,
-                        uint16_t* panel) {
+void gemm_large_m_of(const Linear& w, const int* tiles, const uint16_t* x, int num_tokens, const Output* out,
+                     uint16_t* panel) {
   PairTiles unit;
   const auto make_step = [&](int step) {
     for (int t = 0; t < kTiles; ++t)
@@ -84,20 +84,20 @@ void multiply_panels_of(const Linear& w, const int* tiles, const uint16_t* x, in
   };
   const auto there = [](int) {};
   const size_t token_tile = static_cast<size_t>(16) * w.cols;
-  if (rows <= 16) return multiply_block<1, kTiles>(w, tiles, x, panel, make_step, 0, rows, out, unit);
-  multiply_block<2, kTiles>(w, tiles, x, panel, make_step, 0, rows, out, unit);
-  for (int first = 32; first < rows; first += 32) {
+  if (num_tokens <= 16) return gemm_block<1, kTiles>(w, tiles, x, panel, make_step, 0, num_tokens, out, unit);
+  gemm_block<2, kTiles>(w, tiles, x, panel, make_step, 0, num_tokens, out, unit);
+  for (int first = 32; first < num_tokens; first += 32) {
     const uint16_t* tokens = x + first / 16 * token_tile;
-    if (rows - first > 16) multiply_block<2, kTiles>(w, tiles, tokens, panel, there, first, rows, out, unit);
-    else multiply_block<1, kTiles>(w, tiles, tokens, panel, there, first, rows, out, unit);
+    if (num_tokens - first > 16) gemm_block<2, kTiles>(w, tiles, tokens, panel, there, first, num_tokens, out, unit);
+    else gemm_block<1, kTiles>(w, tiles, tokens, panel, there, first, num_tokens, out, unit);
   }
 }
 
-void multiply_panels(const Linear& w, const int* tiles, int count, const uint16_t* x, int rows, const Output* out,
-                     uint16_t* panel) {
-#define TINYCHAT_PANELS_OF(format)                                                 \
-  return count == 2 ? multiply_panels_of<2, format>(w, tiles, x, rows, out, panel) \
-                    : multiply_panels_of<1, format>(w, tiles, x, rows, out, panel)
+void gemm_large_m(const Linear& w, const int* tiles, int count, const uint16_t* x, int num_tokens, const Output* out,
+                  uint16_t* panel) {
+#define TINYCHAT_PANELS_OF(format)                                                    \
+  return count == 2 ? gemm_large_m_of<2, format>(w, tiles, x, num_tokens, out, panel) \
+                    : gemm_large_m_of<1, format>(w, tiles, x, num_tokens, out, panel)
   switch (w.format) {
     case WeightFormat::kW4Zero: TINYCHAT_PANELS_OF(WeightFormat::kW4Zero);
     case WeightFormat::kW4Min: TINYCHAT_PANELS_OF(WeightFormat::kW4Min);

@@ -90,7 +90,7 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
   span.head_dim = c.dim;
   span.scale = 0.3f;
   span.softcap = c.softcap ? 2.0f : 0.0f;
-  span.rows = c.rows;
+  span.num_queries = c.rows;
   span.queries = pointers.data();
   span.slots = span.last_visible = positions.data();
   span.first_visible = first_visible.data();
@@ -109,9 +109,9 @@ void test(const Isa& isa, std::mt19937& random, const Case& c) {
     span.maxima = maxima[piece].data();
     span.sums = sums[piece].data();
     const Kernels& kernels = *isa.kernels;
-    (c.kind == Case::kBf16    ? kernels.attend_bf16
-     : c.kind == Case::kFloat ? kernels.attend_float
-                              : kernels.attend_bytes)(span);
+    (c.kind == Case::kBf16    ? kernels.attention_bf16
+     : c.kind == Case::kFloat ? kernels.attention_float
+                              : kernels.attention_int8)(span);
   }
 
   // Sets that multiply pairs of bf16 round the weights to that.

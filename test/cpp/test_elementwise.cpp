@@ -75,7 +75,7 @@ struct Quantized {
 
   Quantized(const Isa& isa, const std::vector<float>& x, int group, int digits)
       : q(digits * x.size()), scales(x.size() / group), scaled_sums(scales.size()), sums(scales.size()) {
-    (digits == 2 ? isa.kernels->quantize_digits : isa.kernels->quantize_bytes)(
+    (digits == 2 ? isa.kernels->quantize_two_digits : isa.kernels->quantize_int8)(
         x.data(), static_cast<int>(x.size()), group, q.data(), scales.data(), sums.data(), scaled_sums.data());
   }
 };

@@ -111,9 +111,9 @@ std::vector<float> products(const Kernels& kernels, Matrix& m, const Activations
   for (int i = 0; i < kRows; ++i) bias[i] = 0.5f * static_cast<float>(i);
   m.view.bias = bias.data();
   for (int tile = 0; tile < kTiles; ++tile)
-    (input == Input::kBytes    ? kernels.multiply_bytes
-     : input == Input::kDigits ? kernels.multiply_digits
-                               : kernels.multiply_float)(m.view, tile, x, rows, {&out[16 * tile], kStride, add});
+    (input == Input::kBytes    ? kernels.gemm_int8
+     : input == Input::kDigits ? kernels.gemm_two_digits
+                               : kernels.gemm_float)(m.view, tile, x, rows, {&out[16 * tile], kStride, add});
   for (int r = 0; r < rows; ++r) {
     for (int i = kRows; i < kStride; ++i) CHECK(out[r * kStride + i] == kBefore, "beyond the last row");
     for (int i = 0; i < kRows; ++i) out[r * kStride + i] -= bias[i] + (add ? kBefore : 0);
@@ -210,7 +210,7 @@ void test_panels(const Isa& isa, std::mt19937& random, WeightFormat format, int 
       std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore);
       const int tiles[] = {0, 1};
       const Output outs[] = {{out.data(), kStride, add}, {out.data() + 16, kStride, add}};
-      isa.kernels->multiply_panels(m.view, tiles, count, packed.data(), rows, outs, panel.data());
+      isa.kernels->gemm_large_m(m.view, tiles, count, packed.data(), rows, outs, panel.data());
       for (int r = 0; r < rows; ++r)
         for (int i = 0; i < kStride; ++i) {
           const bool written = i < (count == 2 ? kRows : 16);
@@ -238,7 +238,7 @@ void test_multiply(const Isa& isa) {
       for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 21}) {
         test_floats(isa, random, format, group, rows);
         if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) continue;
-        if (isa.kernels->multiply_panels != nullptr && group != 128)
+        if (isa.kernels->gemm_large_m != nullptr && group != 128)
           for (const int more : {0, 16, 32, 107})
             for (const bool exact : {true, false}) {
               test_panels(isa, random, format, group, rows + more, exact);
