@@ -241,7 +241,7 @@ class Engine:
         """Return the logits [n, vocab] after each of tokens [n], using a new cache; raises like `prefill`."""
         cache = self.new_cache()
         self._check_room(cache, tokens)
-        return cast(Logits, self.forward(_batch_of(cache, tokens, logits='all')).logits)
+        return self.forward(_batch_of(cache, tokens, logits='all')).logits
 
     def forward(self, batch: ForwardBatch, cancel: CancelFlag | None = None) -> ForwardResult:
         """
