@@ -16,11 +16,11 @@ CORE = Path(__file__).resolve().parents[1] / 'tinychat_core'
 ALLOWED: dict[str, set[str]] = {
     'checkpoint': set(),   # the format on disk; knows nothing of how a model is loaded or made
     'json_schema': set(),
-    'speech': set(),
     'workers': set(),
     'families': {'checkpoint'},
     'loading': {'checkpoint'},
-    'text': {'speech', 'workers'},
+    'text': {'json_schema', 'workers'},
+    'speech': {'text'},
     'importers': {'checkpoint', 'families', 'loading', 'text'},
     'quantize': {'checkpoint', 'families', 'importers', 'text'},
     'serving': {'speech', 'text', 'workers'},
