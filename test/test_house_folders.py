@@ -66,6 +66,13 @@ def test_the_folders_have_no_circles() -> None:
             del left[folder]
 
 
+@pytest.mark.parametrize('path', sorted(CORE.glob('*.py')), ids=lambda path: path.name)
+def test_what_runs_a_model_knows_nothing_of_requests(path: Path) -> None:
+    """`serving` stands on the engine; only the package's own table of names tells where Conversation is."""
+    if path.name != '__init__.py':
+        assert 'tinychat_core.serving' not in path.read_text()
+
+
 def test_imports_are_seen() -> None:
     """An importer reads checkpoints; if no import were seen, the tests above could not fail."""
     assert 'checkpoint' in {other for _, other in imported_folders('importers')}

@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinychat_core.conversation import Conversation
     from tinychat_core.engine import Canceled, CancelFlag, Engine
     from tinychat_core.errors import TinyChatError
     from tinychat_core.generation import Generation, Token
     from tinychat_core.sampling import SamplingParams
+    from tinychat_core.serving.conversation import Conversation
     from tinychat_core.text.tokenizer import Tokenizer
 
 __version__ = '0.1.0'
@@ -25,7 +25,7 @@ __all__ = ['CancelFlag', 'Canceled', 'Conversation', 'Engine', 'Generation', 'Sa
            'Tokenizer']
 
 _MODULES = {
-    'CancelFlag': 'engine', 'Canceled': 'engine', 'Conversation': 'conversation', 'Engine': 'engine',
+    'CancelFlag': 'engine', 'Canceled': 'engine', 'Conversation': 'serving.conversation', 'Engine': 'engine',
     'Generation': 'generation', 'SamplingParams': 'sampling', 'TinyChatError': 'errors', 'Token': 'generation',
     'Tokenizer': 'text.tokenizer',
 }

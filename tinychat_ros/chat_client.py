@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import os
 import signal
 import sys
@@ -25,7 +25,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
-from tinychat_core.commands.terminal_input import turns
+from tinychat_core.commands.terminal import figures, prompts
 from tinychat_core.errors import TinyChatError
 from tinychat_ros.interfaces import Chat, State
 
@@ -200,9 +200,8 @@ class ChatClient:
 
 
 def summary(result: Any) -> str:
-    """Return the statistics of a Chat.Result as one line."""
-    line = (f'[{result.new_tokens} tokens, first after {1e3 * result.time_to_first_token:.0f} ms, '
-            f'{result.tokens_per_second:.1f} tokens/s, {result.finish_reason}]')
+    """Return the figures of a Chat.Result in a line."""
+    line = figures(result.new_tokens, result.time_to_first_token, result.tokens_per_second, result.finish_reason)
     return f'{line} {result.error_msg}' if result.error_msg else line
 
 
@@ -251,14 +250,6 @@ def goal_of(options: argparse.Namespace, prompt: str) -> Any:
     return goal
 
 
-def prompts(given: list[str]) -> Iterator[str]:
-    """Yield the given prompt, or each non-empty line of stdin."""
-    if given:
-        yield ' '.join(given)
-    else:
-        yield from turns()
-
-
 def ask_all(args: list[str] | None) -> bool:
     """Ask once or line by line. Return whether the last answer is complete. Raises what rclpy and ChatClient raise."""
     options = arguments().parse_args(remove_ros_args(args or sys.argv)[1:])
@@ -272,7 +263,7 @@ def ask_all(args: list[str] | None) -> bool:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, client.interrupt)
         client.wait()
-        for prompt in prompts(options.prompt):
+        for prompt in prompts(' '.join(options.prompt) if options.prompt else None):
             result = client.ask(goal_of(options, prompt))
             print(summary(result), file=sys.stderr, flush=True)
             is_complete = result.finish_reason in (Chat.Result.STOP, Chat.Result.LENGTH)

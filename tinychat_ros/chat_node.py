@@ -22,14 +22,15 @@ from tinychat_core.boundary import foreseen, is_defect
 from tinychat_core.constraint import start_checker
 from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import one_line, TinyChatError
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_core.serving.request_queue import Admission
 from tinychat_core.sizes import parse_size
 from tinychat_ros import parameters
-from tinychat_ros.answering import Answering
-from tinychat_ros.board import Board
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.core_log import CoreLog
 from tinychat_ros.diagnostics import Diagnostics
 from tinychat_ros.guard import guard_services
+from tinychat_ros.hardware_monitor import HardwareMonitor
 from tinychat_ros.heap import give_freed_memory_back
 from tinychat_ros.interfaces import State
 from tinychat_ros.model_path import model_path
@@ -67,13 +68,13 @@ class ChatNode(LifecycleNodeMixin, Node):
     """
 
     def __init__(self, open_engine: Callable[..., Engine] = Engine.open,
-                 give_up: Callable[[], None] = lambda: None, board: Board | None = None,
+                 give_up: Callable[[], None] = lambda: None, hardware: HardwareMonitor | None = None,
                  **node_options: Any) -> None:
         """
         Create the node; with autostart it configures and activates itself once it is spun.
 
         `open_engine` takes the arguments of Engine.open; `give_up` is called where autostart has
-        failed and exit_on_failure is set; `board` is what /diagnostics watches, None: this machine.
+        failed and exit_on_failure is set; `hardware` is what /diagnostics watches, None: this machine.
         Raises rclpy's ParameterException for a bad start value.
         """
         Node.__init__(self, 'tinychat', **node_options)
@@ -87,7 +88,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         transitions.add_entity(self._service_change_state)
         self._open_engine = open_engine
         self._interrupt = CancelFlag()
-        self._answering: Answering | None = None
+        self._service: ChatService | None = None
         self._progress_shown = 0.0
         self._core_log = CoreLog(self.get_logger())
         self._status = Status(self)
@@ -97,7 +98,7 @@ class ChatNode(LifecycleNodeMixin, Node):
             os.nice(self._value('nice'))
         self._server = ChatServer(self, self._status)
         self._queries = Services(self, group)
-        self._diagnostics = Diagnostics(self, self._status, group, board or Board())
+        self._diagnostics = Diagnostics(self, self._status, group, hardware or HardwareMonitor())
         parameters.warn_of_unknown(self)
         self._give_up = give_up
         guard_services(self)
@@ -162,7 +163,7 @@ class ChatNode(LifecycleNodeMixin, Node):
             return self._fail(str(error))
         except Canceled:
             return self._fail('interrupted while loading')
-        self._use(Answering(engine, self._value('kv_caches')))
+        self._use(ChatService(engine, self._value('kv_caches'), self._admission, self._server.show))
         give_freed_memory_back()  # reading a tokenizer leaves as much as its size
         self._status.loaded(engine.backend)
         self.get_logger().info(f'loaded {one_line(model)}: {engine.precision} on {engine.backend}, '
@@ -172,8 +173,7 @@ class ChatNode(LifecycleNodeMixin, Node):
     @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Serve."""
-        assert self._answering is not None
-        self._server.open(self._answering)
+        self._server.open()
         start_checker()  # beside the executor: a goal callback must not wait for a process
         self.get_logger().info('ready')
         return super().on_activate(state)
@@ -216,17 +216,20 @@ class ChatNode(LifecycleNodeMixin, Node):
         self.get_logger().error(error)
         return FAILURE
 
-    def _use(self, answering: Answering | None) -> None:
-        self._answering = self._queries.answering = self._diagnostics.answering = answering
+    def _use(self, service: ChatService | None) -> None:
+        self._service = self._server.service = self._queries.service = self._diagnostics.service = service
 
     def _unload(self, error: str = '') -> None:
-        answering = self._answering
+        service = self._service
         self._use(None)
-        if answering is not None:
-            answering.close()
-            del answering
+        if service is not None:
+            service.close()
+            del service
             give_freed_memory_back()
         self._status.unconfigured(error)
+
+    def _admission(self) -> Admission:
+        return Admission(self._value('busy_policy'), self._value('queue_depth'))
 
     def _on_progress(self, fraction: float) -> None:
         now = monotonic()

@@ -12,8 +12,8 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from tinychat_core.errors import CheckpointError
-from tinychat_ros.answering import Answering
-from tinychat_ros.board import Board, resident_bytes
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_ros.hardware_monitor import HardwareMonitor, resident_bytes
 from tinychat_ros.interfaces import State
 from tinychat_ros.shared_memory import other_users
 from tinychat_ros.status import Status
@@ -23,14 +23,14 @@ STATES = {State.UNCONFIGURED: 'unconfigured', State.LOADING: 'loading', State.IN
 
 
 class Diagnostics:
-    """Reports on `answering`, the loaded model, or None."""
+    """Reports on `service`, the loaded model, or None."""
 
-    def __init__(self, node: Node, status: Status, group: CallbackGroup, board: Board) -> None:
+    def __init__(self, node: Node, status: Status, group: CallbackGroup, hardware: HardwareMonitor) -> None:
         """Begin to report."""
-        self.answering: Answering | None = None
+        self.service: ChatService | None = None
         self._node = node
         self._status = status
-        self._board = board
+        self._hardware = hardware
         self._told: list[str] = []  # of whom the log has been told
         self._publisher = node.create_publisher(
             DiagnosticArray, '/diagnostics', QoSProfile(depth=10),
@@ -50,25 +50,25 @@ class Diagnostics:
                   'waiting goals': state.queued_goals, 'rejected goals': state.rejected_goals,
                   'last rejection': state.last_rejection,
                   'resident memory [MB]': f'{resident_bytes() / 1e6:.0f}',
-                  'available memory [MB]': f'{self._board.available_bytes() / 1e6:.0f}'}
-        answering = self.answering  # another thread may set it to None
-        if answering is not None:
-            engine, figures = answering.engine, answering.figures
+                  'available memory [MB]': f'{self._hardware.available_bytes() / 1e6:.0f}'}
+        service = self.service  # another thread may set it to None
+        if service is not None:
+            engine, metrics = service.engine, service.metrics
             values |= {'precision': engine.precision, 'threads': engine.threads,
                        'context length': engine.context_length,
                        'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
-                       'KV caches': answering.kv_caches,
-                       'KV caches, full [MB]': f'{answering.kv_caches * engine.kv_cache_bytes / 1e6:.0f}',
-                       'answers': figures.answers, 'failed goals': figures.failed,
-                       'tokens/s': f'{figures.tokens_per_second:.1f}',
-                       'time to first token [ms]': f'{1e3 * figures.time_to_first_token:.1f}'}
-        zone = self._board.hottest()
+                       'KV caches': service.kv_caches,
+                       'KV caches, full [MB]': f'{service.kv_caches * engine.kv_cache_bytes / 1e6:.0f}',
+                       'answers': metrics.answers, 'failed goals': metrics.failed,
+                       'tokens/s': f'{metrics.tokens_per_second:.1f}',
+                       'time to first token [ms]': f'{1e3 * metrics.time_to_first_token:.1f}'}
+        zone = self._hardware.hottest()
         if zone is not None:
             values |= {'hottest zone': zone.name, 'temperature [°C]': f'{zone.temperature:.0f}'}
         errors = [state.error] if state.state == State.ERROR else []
-        warnings = self._board.warnings() + self._unreachable()
-        if answering is not None:
-            failure, warning = _faults(answering)
+        warnings = self._hardware.warnings() + self._unreachable()
+        if service is not None:
+            failure, warning = _faults(service)
             errors += failure
             warnings += warning
         level = DiagnosticStatus.ERROR if errors else DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
@@ -89,10 +89,10 @@ class Diagnostics:
         return warnings
 
 
-def _faults(answering: Answering) -> tuple[list[str], list[str]]:
+def _faults(service: ChatService) -> tuple[list[str], list[str]]:
     """Return why goals fail (the model's files, or else what the last one failed of), and what else is to be known."""
     try:
-        warning = answering.engine.check_files()
+        warning = service.engine.check_files()
     except CheckpointError as error:
         return [str(error)], []
-    return [answering.figures.failure] * bool(answering.figures.failure), [warning] * bool(warning)
+    return [service.metrics.failure] * bool(service.metrics.failure), [warning] * bool(warning)

@@ -8,31 +8,33 @@ from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from tinychat_core.errors import one_line, TinyChatError
-from tinychat_ros.answering import Answering
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_core.serving.conversations import Reset
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
 from tinychat_ros.unserved import unserved_in_messages
 
 MOST_CHARACTERS = 2**18  # of ~/tokenize: some tenths of a second, for which goals may have to wait
 NO_MODEL = 'no model is loaded'
+RESET_MESSAGES = {Reset.DONE: '', Reset.IN_USE: 'in use by a running goal', Reset.UNKNOWN: 'unknown conversation'}
 
 
 class Services:
-    """~/tokenize, ~/get_model_info and ~/reset_conversation; `answering` is the loaded model, or None."""
+    """~/tokenize, ~/get_model_info and ~/reset_conversation; `service` is the loaded model, or None."""
 
     def __init__(self, node: Node, group: CallbackGroup) -> None:
         """Create the services on a node; without a model they say so."""
-        self.answering: Answering | None = None
+        self.service: ChatService | None = None
         # One at a time: long texts would take every thread of the executor, and goals, cancels and the lifecycle wait.
         node.create_service(Tokenize, '~/tokenize', self._on_tokenize, callback_group=MutuallyExclusiveCallbackGroup())
         node.create_service(GetModelInfo, '~/get_model_info', self._on_model_info, callback_group=group)
         node.create_service(ResetConversation, '~/reset_conversation', self._on_reset, callback_group=group)
 
     def _on_tokenize(self, request: Tokenize.Request, response: Tokenize.Response) -> Tokenize.Response:
-        answering = self.answering
-        if answering is None:
+        service = self.service
+        if service is None:
             response.message = NO_MODEL
             return response
-        response.context_length = answering.engine.context_length
+        response.context_length = service.engine.context_length
         try:
             if bool(request.text) == bool(request.messages):
                 raise TinyChatError('give either text or messages')
@@ -43,7 +45,7 @@ class Services:
             if characters > MOST_CHARACTERS:
                 raise TinyChatError(f'{characters} characters are more than the {MOST_CHARACTERS} that are taken')
             messages = [{'role': m.role, 'content': m.content} for m in request.messages]
-            tokenizer = answering.engine.tokenizer
+            tokenizer = service.engine.tokenizer
             response.tokens = tokenizer.encode_chat(messages) if messages else tokenizer.encode(request.text)
             response.success = True
         except TinyChatError as error:
@@ -52,11 +54,11 @@ class Services:
 
     def _on_model_info(self, _: GetModelInfo.Request,
                        response: GetModelInfo.Response) -> GetModelInfo.Response:
-        answering = self.answering
-        if answering is None:
+        service = self.service
+        if service is None:
             response.message = NO_MODEL
             return response
-        engine = answering.engine
+        engine = service.engine
         response.success = True
         response.path, response.family, response.precision = one_line(str(engine.path)), engine.family, engine.precision
         response.group_size, response.backend = engine.group_size, engine.backend
@@ -66,7 +68,8 @@ class Services:
 
     def _on_reset(self, request: ResetConversation.Request,
                   response: ResetConversation.Response) -> ResetConversation.Response:
-        answering = self.answering
-        response.message = NO_MODEL if answering is None else answering.conversations.reset(request.conversation_id)
+        service = self.service
+        response.message = (NO_MODEL if service is None else
+                            RESET_MESSAGES[service.conversations.reset(request.conversation_id)])
         response.success = not response.message
         return response

@@ -14,7 +14,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from unique_identifier_msgs.msg import UUID
 
 from tinychat_core.errors import one_line
-from tinychat_ros.answering import LOCAL
+from tinychat_core.serving.results import LOCAL
 from tinychat_ros.interfaces import State
 
 

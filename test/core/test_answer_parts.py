@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from script_engine import EOS, ScriptEngine
+from scripted_engine import EOS, ScriptedEngine
 from test_constraint import Bytes
 
 from tinychat_core.generation import Generation
@@ -28,7 +28,7 @@ class Vocabulary(Bytes):
 
 def generate(script: str, parts: AnswerParts, **params: Any) -> Generation:
     """Return the whole answer of a model that would like to say `script`."""
-    engine: Any = ScriptEngine([*script.encode(), *[EOS] * 100])
+    engine: Any = ScriptedEngine([*script.encode(), *[EOS] * 100])
     engine.tokenizer = Vocabulary()
     generation = Generation(engine, [1], SamplingParams(**{'max_new_tokens': 200, **params}), parts=parts)
     for _ in generation:

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from script_engine import ByteTokenizer, EOS, ScriptEngine
+from scripted_engine import EOS, ScriptedEngine, ScriptedTokenizer
 
 from tinychat_core import constraint
 from tinychat_core._tinychat import CancelFlag
@@ -18,7 +18,7 @@ from tinychat_core.generation import Generation
 from tinychat_core.sampling import SamplingParams
 
 
-class Bytes(ByteTokenizer):
+class Bytes(ScriptedTokenizer):
     """Tokens that are bytes."""
 
     vocab_size = EOS + 1
@@ -33,7 +33,7 @@ class Bytes(ByteTokenizer):
 
 def generate(script: bytes, max_new_tokens: int = 50, **params: Any) -> tuple[str, Generation]:
     """Return the answer of a model that would like to say `script`."""
-    engine: Any = ScriptEngine([*script, *[EOS] * 50])
+    engine: Any = ScriptedEngine([*script, *[EOS] * 50])
     engine.tokenizer = Bytes()
     engine.vocab_size = 1000  # more logits than tokens, as many models have
     generation = Generation(engine, [1], SamplingParams(max_new_tokens, **params))
@@ -137,7 +137,7 @@ def test_an_object_may_have_hundreds_of_properties() -> None:
 def test_a_cancel_while_a_schema_is_compiled_ends_the_answer() -> None:
     cancel = CancelFlag()
     cancel.set()
-    engine: Any = ScriptEngine([])
+    engine: Any = ScriptedEngine([])
     engine.tokenizer = Bytes()
     generation = Generation(engine, [1], SamplingParams(
         json_schema='{"allOf":[{"type":"integer","multipleOf":9973},{"multipleOf":9967}]}'), cancel=cancel)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from core.script_engine import ByteTokenizer, EOS, ScriptEngine
 from hypothesis import given, strategies as st
 import numpy as np
 import numpy.typing as npt
+from scripted_engine import EOS, ScriptedEngine, ScriptedTokenizer
 
 from tinychat_core._tinychat import Sampler
 from tinychat_core.dry import breakers
@@ -67,7 +67,7 @@ def test_a_long_history_is_forgotten_beyond_its_length() -> None:
 
 def generate(script: str | bytes, limit: int = 60, **params: Any) -> Generation:
     data = script.encode() if isinstance(script, str) else script
-    generation = Generation(ScriptEngine([*data, *[EOS] * 100]), [1], SamplingParams(limit, **params))  # type: ignore[arg-type]
+    generation = Generation(ScriptedEngine([*data, *[EOS] * 100]), [1], SamplingParams(limit, **params))  # type: ignore[arg-type]
     for _ in generation:
         pass
     return generation
@@ -83,27 +83,27 @@ def test_an_answer_does_not_go_round_in_a_circle() -> None:
 def test_what_must_repeat_is_left_alone_where_there_is_a_structure() -> None:
     text = 'ab' * 5
     assert generate(text, dry_multiplier=50.0).text != text
-    engine = ScriptEngine([*text.encode(), EOS])
+    engine = ScriptedEngine([*text.encode(), EOS])
     engine.tokenizer.encode_within = lambda part: [*part.encode()]
     params = SamplingParams(60, dry_multiplier=50.0, regex='(ab)*')
     assert ''.join(token.text for token in Generation(engine, [1], params)) == text  # type: ignore[arg-type]
 
 
 def test_the_prompt_counts() -> None:
-    engine = ScriptEngine([*b'cd'])
+    engine = ScriptedEngine([*b'cd'])
     params = SamplingParams(2, dry_multiplier=50.0, dry_allowed_length=2)
     generation = Generation(engine, [*b'abcdab'], params)  # type: ignore[arg-type]
     assert next(generation).id != ord('c')
 
 
 def test_the_end_of_an_answer_is_never_penalized() -> None:
-    engine = ScriptEngine([EOS])
+    engine = ScriptedEngine([EOS])
     params = SamplingParams(2, dry_multiplier=50.0, dry_allowed_length=1)
     generation = Generation(engine, [*b'yes', EOS, *b'yes'], params)  # type: ignore[arg-type]
     assert [token.id for token in generation] == [EOS]
 
 
 def test_breakers_are_control_tokens_and_marks_of_lines_and_lists() -> None:
-    mask = breakers(ByteTokenizer())
+    mask = breakers(ScriptedTokenizer())
     breaking = {token for token in range(257) if mask[token // 32] >> (token % 32) & 1}
     assert breaking == {EOS, *b'\n:"*'}

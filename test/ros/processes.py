@@ -12,7 +12,7 @@ from typing import Any
 import uuid
 
 from ament_index_python.packages import get_package_prefix
-from robot import wait_for
+from waiting import wait_for
 
 BIN = Path(get_package_prefix('tinychat_ros'), 'lib', 'tinychat_ros')
 STORY = 'Write a very long story about a robot.'

@@ -8,31 +8,20 @@ from collections.abc import Callable, Mapping
 import itertools
 import os
 from threading import Thread
-from time import sleep
 from types import MappingProxyType
 from typing import Any
 
-import pytest
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from waiting import wait_for
 
 from tinychat_ros.chat_node import ChatNode
 from tinychat_ros.interfaces import Chat, State, Token
 
 NAMES = itertools.count()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Return the first true value of `condition`; fail after `seconds`, or more on a busy machine."""
-    for _ in range(int(seconds / 0.002)):  # counted, so that a machine that stood still is forgiven
-        value = condition()
-        if value:
-            return value
-        sleep(0.002)
-    pytest.fail(f'nothing happened within {seconds} s')
 
 
 class Goal:

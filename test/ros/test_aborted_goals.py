@@ -8,8 +8,9 @@ from typing import Any
 
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Chat
 

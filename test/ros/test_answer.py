@@ -8,9 +8,10 @@ from typing import Any
 
 from action_msgs.msg import GoalStatus
 from rclpy.qos import QoSProfile
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
 from std_msgs.msg import String
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Chat, Message, SamplingParams
 

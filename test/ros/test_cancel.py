@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 
 def test_in_mid_answer(robot: Robot, engine: ScriptedEngine) -> None:

@@ -15,8 +15,9 @@ import rclpy
 from rclpy.action import ActionServer
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.chat_client import ChatClient, ClientError
 from tinychat_ros.interfaces import Chat, State

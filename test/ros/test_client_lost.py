@@ -9,8 +9,9 @@ from typing import Any
 
 from processes import client_process, IMPATIENT, STORY
 import pytest
-from robot import Goal, Robot, wait_for
+from robot import Goal, Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Chat
 

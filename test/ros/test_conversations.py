@@ -8,10 +8,11 @@ from typing import Any
 
 from action_msgs.msg import GoalStatus
 import pytest
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
-from tinychat_ros import conversations
+from tinychat_core.serving import conversations
 from tinychat_ros.interfaces import Chat, ResetConversation
 
 ANSWER = 'Robots need maps.'
@@ -162,7 +163,7 @@ def test_conversations_outlive_a_pause_of_the_node(robot: Robot, engine: Scripte
 
 
 def test_the_oldest_of_very_many_conversations_is_forgotten(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversations, 'MOST', 2)
+    monkeypatch.setattr(conversations, 'MAX_CONVERSATIONS', 2)
     for name in ('kitchen', 'hall', 'kitchen', 'cellar'):
         ask(robot, 'one', name)
     assert [reset(robot, name)[0] for name in ('hall', 'kitchen', 'cellar')] == [False, True, True]

@@ -10,9 +10,10 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
-from test_board import describe, JETSON_ORIN
+from test_hardware_monitor import describe, JETSON_ORIN
+from waiting import wait_for
 
 from tinychat_core.errors import CheckpointError
 
@@ -34,7 +35,7 @@ def values(report: DiagnosticStatus) -> dict[str, str]:
 
 
 def test_model_backend_and_memory(start: Any, tmp_path: Path) -> None:
-    heard = reports(start(options={'board': describe(tmp_path, JETSON_ORIN)}))
+    heard = reports(start(options={'hardware': describe(tmp_path, JETSON_ORIN)}))
     wait_for(lambda: heard)
     told = values(heard[-1])
     assert (told['model'], told['precision'], told['backend']) == ('scripted', 'W4A8', 'cpu')
@@ -124,7 +125,7 @@ def test_goals_that_fail_are_one_until_one_is_answered(robot: Robot, engine: Scr
 
 
 def test_temperature_and_a_warning_where_the_board_slows_down(start: Any, tmp_path: Path) -> None:
-    heard = reports(start(options={'board': describe(tmp_path, JETSON_ORIN)}))
+    heard = reports(start(options={'hardware': describe(tmp_path, JETSON_ORIN)}))
     wait_for(lambda: heard)
     told = values(heard[-1])
     assert (told['hottest zone'], told['temperature [°C]']) == ('tj-thermal', '52')

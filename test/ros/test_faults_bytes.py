@@ -8,9 +8,10 @@ import struct
 
 import pytest
 from rclpy.qos import QoSProfile
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
 from std_msgs.msg import String
+from waiting import wait_for
 
 CDR_LITTLE_ENDIAN = b'\0\1\0\0'
 

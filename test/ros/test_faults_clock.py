@@ -10,9 +10,10 @@ from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration, Time
 import pytest
 from rclpy.qos import QoSProfile
-from robot import Robot, wait_for
+from robot import Robot
 from rosgraph_msgs.msg import Clock
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Chat
 

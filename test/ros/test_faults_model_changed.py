@@ -13,8 +13,9 @@ from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
-from robot import Robot, wait_for
+from robot import Robot
 from test_diagnostics import reports
+from waiting import wait_for
 
 from tinychat_core.engine import Engine
 from tinychat_ros.interfaces import Chat, State

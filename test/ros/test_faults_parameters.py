@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from action_msgs.msg import GoalStatus
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Chat
 

@@ -10,8 +10,9 @@ import sys
 
 from action_msgs.msg import GoalStatus
 from processes import Process
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 SUBSCRIBER = """
 import sys

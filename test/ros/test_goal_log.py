@@ -11,9 +11,10 @@ from uuid import UUID
 from action_msgs.msg import GoalStatus, GoalStatusArray
 import pytest
 from rclpy.qos import qos_profile_action_status_default
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
 from std_msgs.msg import String
+from waiting import wait_for
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[str]:

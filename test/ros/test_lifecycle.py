@@ -12,8 +12,9 @@ from lifecycle_msgs.msg import State as LifecycleState, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 import pytest
 from rcl_interfaces.srv import GetParameters
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_core.engine import Canceled
 from tinychat_core.errors import CheckpointError

@@ -9,10 +9,11 @@ from pathlib import Path
 from weakref import ref
 
 from rclpy.lifecycle import TransitionCallbackReturn
-from robot import Robot, wait_for
+from robot import Robot
+from waiting import wait_for
 
 from tinychat_core.engine import Engine
-from tinychat_ros.board import resident_bytes
+from tinychat_ros.hardware_monitor import resident_bytes
 from tinychat_ros.interfaces import State
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -37,7 +38,7 @@ def test_nothing_holds_an_engine_that_was_in_use(start: Callable[..., Robot], sm
     robot = start(Engine.open, model=str(smollm2_checkpoint), max_seq_len=256)
     robot.send('Tell me a story.', max_new_tokens=3, conversation_id='kitchen').result()
     robot.send('Tell me a story.', max_new_tokens=200).await_text()
-    assert robot.node._answering is not None
-    engine = ref(robot.node._answering.engine)
+    assert robot.node._service is not None
+    engine = ref(robot.node._service.engine)
     assert robot.node.trigger_deactivate() == robot.node.trigger_cleanup() == SUCCESS
     wait_for(lambda: engine() is None)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from robot import wait_for
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_core.errors import CheckpointError, TinyChatError
 from tinychat_ros.interfaces import GetModelInfo, State

@@ -8,8 +8,9 @@ from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.chat_node import ChatNode
 from tinychat_ros.interfaces import Chat, Token

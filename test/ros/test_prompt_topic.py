@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from robot import NAMES, Robot, wait_for
+from robot import NAMES, Robot
 from std_msgs.msg import String
+from waiting import wait_for
 
 BEST_EFFORT, RELIABLE = ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE
 

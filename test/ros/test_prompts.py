@@ -9,9 +9,10 @@ from typing import Any
 from action_msgs.msg import GoalStatus
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
 from std_msgs.msg import Empty, String
+from waiting import wait_for
 
 from tinychat_ros.interfaces import State, Token
 
@@ -129,7 +130,7 @@ def test_stop_is_heard_from_a_best_effort_publisher(speaker: Speaker, engine: Sc
 def test_reset_begins_a_new_dialogue(speaker: Speaker, engine: ScriptedEngine) -> None:
     speaker.hear('one')
     speaker.resets.publish(Empty())
-    wait_for(lambda: not speaker.robot.node._answering.conversations._talks)
+    wait_for(lambda: not speaker.robot.node._service.conversations._talks)
     speaker.hear('two')
     assert shown(engine) == ['two']
 
@@ -143,7 +144,7 @@ def test_reset_in_mid_answer_ends_and_forgets_it(speaker: Speaker, engine: Scrip
     speaker.resets.publish(Empty())
     wait_for(lambda: len(speaker.ended()) == 2)
     assert speaker.ended()[-1].finish_reason == 'canceled'
-    wait_for(lambda: not speaker.robot.node._answering.conversations._talks)
+    wait_for(lambda: not speaker.robot.node._service.conversations._talks)
     engine.words, engine.stands_at = words, None
     speaker.hear('three')
     assert shown(engine) == ['three']
@@ -153,6 +154,6 @@ def test_other_conversations_stay(speaker: Speaker, engine: ScriptedEngine) -> N
     speaker.robot.send('one', conversation_id='kitchen').result()
     speaker.hear('two')
     speaker.resets.publish(Empty())
-    wait_for(lambda: 'speech' not in speaker.robot.node._answering.conversations._talks)
+    wait_for(lambda: 'speech' not in speaker.robot.node._service.conversations._talks)
     speaker.robot.send('three', conversation_id='kitchen').result()
     assert shown(engine) == ['one', ANSWER, 'three']

@@ -9,7 +9,8 @@ from typing import Any
 
 from builtin_interfaces.msg import Duration
 import pytest
-from robot import Robot, wait_for
+from robot import Robot
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Message, SamplingParams
 

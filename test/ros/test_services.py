@@ -9,8 +9,9 @@ from typing import Any
 
 from lifecycle_msgs.srv import GetState
 import pytest
-from robot import Robot, wait_for
-from scripted_engine import ScriptedEngine
+from robot import Robot
+from scripted_engine import EOS, ROLES, ScriptedEngine
+from waiting import wait_for
 
 from tinychat_ros.interfaces import GetModelInfo, Message, State, Tokenize
 
@@ -25,7 +26,7 @@ def test_tokenize_text_and_messages(robot: Robot) -> None:
     assert list(robot.call(Tokenize, 'tokenize', Tokenize.Request(text='ab')).tokens) == [97, 98]
     messages = [Message(role='user', content='a')]
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=messages))
-    assert list(answer.tokens) == [258, 97, 256, 259]
+    assert list(answer.tokens) == [ROLES['user'], 97, EOS, ROLES['assistant']]
 
 
 def test_tokenize_wants_one_of_the_two(robot: Robot) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 import pytest
-from robot import wait_for
 from test_diagnostics import reports
+from waiting import wait_for
 
 from tinychat_ros.shared_memory import other_users
 

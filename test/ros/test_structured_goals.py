@@ -10,8 +10,9 @@ from typing import Any
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
 import pytest
-from robot import Robot, wait_for
+from robot import Robot
 from scripted_engine import ScriptedEngine
+from waiting import wait_for
 
 from tinychat_core import constraint
 from tinychat_ros.interfaces import Chat, SamplingParams

@@ -22,7 +22,7 @@ from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from robot import wait_for
+from waiting import wait_for
 
 from tinychat_ros.interfaces import Chat, Message, SamplingParams, State, Token
 

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from queue import SimpleQueue
 import signal
 import sys
-import threading
-import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tinychat_core.commands.terminal_input import turns
+from tinychat_core.commands.terminal import figures, prompts
 from tinychat_core.errors import TinyChatError
 from tinychat_core.loading.memory_plan import KV_CACHES
 from tinychat_core.loading.verification import VERIFY
@@ -23,9 +21,9 @@ from tinychat_core.sampling import SamplingParams
 from tinychat_core.sizes import parse_size
 
 if TYPE_CHECKING:
-    from tinychat_core.conversation import Conversation
-    from tinychat_core.engine import CancelFlag
-    from tinychat_core.generation import Generation, Token
+    from tinychat_core.serving.chat_service import ChatService
+    from tinychat_core.serving.requests import ChatRequest
+    from tinychat_core.serving.results import ChatEvent, ChatResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,109 +88,79 @@ def run(args: argparse.Namespace) -> int:
     """Answer one prompt, or every turn from stdin."""
     params = SamplingParams(**{field.name: getattr(args, field.name) for field in fields(SamplingParams)})
 
-    from tinychat_core.conversation import Conversation
     from tinychat_core.engine import Engine
+    from tinychat_core.serving.chat_service import ChatService
+    from tinychat_core.serving.requests import ChatRequest
 
     early = args.prompt is not None  # read the prompt while files are still being verified
     engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
                          None if early else _show_loading, kv_cache=args.kv_cache,
                          memory=parse_size(args.memory, '--memory') if args.memory else None, verify=args.verify,
                          early=early, lock=args.lock)
+    service = ChatService(engine)
+    service.open()
+    dropped = 0
     try:
-        conversation = Conversation(engine, args.system)
-        for prompt in _prompts(args.prompt):
+        for prompt in prompts(args.prompt):
             try:
-                _answer(conversation, prompt, params)
+                result = _answer(service, ChatRequest(prompt=prompt, default_system_prompt=args.system,
+                                                      conversation_id='terminal', params=params))
+                if result.dropped_turns > dropped:
+                    print(f'[the context is full: {result.dropped_turns - dropped} of the oldest turns are left out]',
+                          file=sys.stderr)
+                    dropped = result.dropped_turns
             except TinyChatError as error:
                 if args.prompt is not None or not sys.stdin.isatty():
                     raise
                 print(error, file=sys.stderr)
     finally:
-        engine.close()
+        service.close()
     return 0
 
 
-def _prompts(given: str | None) -> Iterator[str]:
-    # The tokenizer refuses text that is not UTF-8 with one line.
-    if hasattr(sys.stdin, 'reconfigure'):
-        sys.stdin.reconfigure(encoding='utf-8', errors='surrogateescape')
-    if given == '-':
-        if sys.stdin is None:
-            raise TinyChatError('stdin is closed, and --prompt - takes the prompt from there')
-        given = sys.stdin.read().removeprefix('\ufeff')
-    if given is not None:
-        if not given.strip():
-            raise TinyChatError('the prompt is empty')
-        yield given
-    else:
-        yield from turns()
+def _answer(service: ChatService, request: ChatRequest) -> ChatResult:
+    """Print an answer while it is made, and a line of figures after it; TinyChatError where there is none."""
+    from tinychat_core.serving.results import ErrorCode, Finished, TextDelta
 
-
-def _answer(conversation: Conversation, prompt: str, params: SamplingParams) -> None:
-    """Print an answer as it is generated, then a line of figures."""
-    from tinychat_core.engine import CancelFlag
-
-    cancel = CancelFlag()
-    dropped = conversation.dropped_turns
-    begin = first = time.perf_counter()
-    with _interruptible(cancel):
-        answer = conversation.ask(prompt, params, cancel)
-        if conversation.dropped_turns > dropped:
-            print(f'[the context is full: {conversation.dropped_turns - dropped} of the oldest turns are '
-                  'left out]', file=sys.stderr)
-        with closing(_in_background(answer, cancel)) as tokens:
-            for token in tokens:
-                if token.index == 0:
-                    first = time.perf_counter()
-                print(token.text, end='', flush=True)
-    end = time.perf_counter()
+    events: SimpleQueue[ChatEvent | None] = SimpleQueue()  # in the decoder the main thread would not hear a Ctrl-C
+    handle = service.submit(request, events.put)
+    with _interruptible(lambda: events.put(None)):
+        while True:
+            event = events.get()
+            if event is None:
+                handle.cancel()
+                continue
+            delta = event.delta if isinstance(event, Finished) else event
+            if isinstance(delta, TextDelta) and delta.text:
+                print(delta.text, end='', flush=True)
+            if isinstance(event, Finished):
+                break
+    result = event.result
+    if result.error_code not in (ErrorCode.NONE, ErrorCode.STRUCTURE_INCOMPLETE):
+        raise TinyChatError(result.error_message)
     print(flush=True)
-    count = len(answer.ids)
-    speed = f', {(count - 1) / (end - first):.1f} tokens/s' if count > 1 else ''
-    is_as_asked = answer.is_complete or answer.finish_reason == 'canceled'
-    reason = answer.finish_reason if is_as_asked else 'cut off before it matched'
-    print(f'[{count} tokens, first after {1000 * (first - begin):.0f} ms{speed}, {reason}]', file=sys.stderr)
+    ending = 'cut off before it matched' if result.error_code else result.finish_reason.value
+    print(figures(result.new_tokens, result.time_to_first_token, result.tokens_per_second, ending), file=sys.stderr)
+    return result
 
 
 @contextmanager
-def _interruptible(cancel: CancelFlag) -> Iterator[None]:
-    """Let the first Ctrl-C set the flag, and the second one interrupt."""
+def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call `interrupt` at the first Ctrl-C, which may happen anywhere; only the second one ends the command."""
+    count = 0
+
     def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if cancel.is_set():
+        nonlocal count
+        count += 1
+        if count > 1:
             raise KeyboardInterrupt
-        cancel.set()
+        interrupt()
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _in_background(answer: Generation, cancel: CancelFlag) -> Generator[Token, None, None]:
-    """Yield the tokens from another thread: inside the decoder the main thread would not receive Ctrl-C."""
-    tokens: SimpleQueue[Token | BaseException] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            for token in answer:
-                tokens.put(token)
-        except BaseException as error:  # raised again in the main thread
-            tokens.put(error)
-
-    worker = threading.Thread(target=work, name='generation')
-    worker.start()
-    try:
-        while True:
-            token = tokens.get()
-            if isinstance(token, BaseException):
-                raise token
-            yield token
-            if token.finish_reason is not None:
-                return
-    finally:
-        cancel.set()
-        worker.join()
 
 
 def _show_loading(fraction: float) -> None:

@@ -14,17 +14,17 @@ import time
 from typing import Any
 
 import pytest
-from script_engine import EOS, ScriptEngine
+from scripted_engine import EOS, ScriptedEngine
 
 from tinychat_core._tinychat import Canceled
 from tinychat_core.commands import chat
 import tinychat_core.engine
-from tinychat_core.errors import InvalidParameterError, PromptTooLongError, TinyChatError
+from tinychat_core.errors import InvalidParameterError, TinyChatError
 
 Run = Callable[..., int]
 
 
-class InterruptedEngine(ScriptEngine):
+class InterruptedEngine(ScriptedEngine):
     """Gets a number of Ctrl-C in a step, and stops as soon as the flag is set."""
 
     def __init__(self, script: Any, step: int, times: int) -> None:
@@ -55,12 +55,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_a_prompt_is_answered_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(ScriptEngine([*b'Hello', EOS]), '--prompt', 'Hi', stdin='not read\n') == 0
+    assert run(ScriptedEngine([*b'Hello', EOS]), '--prompt', 'Hi', stdin='not read\n') == 0
     assert capsys.readouterr().out == 'Hello\n'
 
 
 def test_every_line_of_a_pipe_is_a_turn(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    engine = ScriptEngine([*b'one', EOS, *b'two', EOS])
+    engine = ScriptedEngine([*b'one', EOS, *b'two', EOS])
     assert run(engine, stdin='first\n\nsecond\n') == 0
     assert capsys.readouterr().out == 'one\ntwo\n'
     assert bytes(engine.prefilled[1][2:8]) == b'second'
@@ -68,7 +68,7 @@ def test_every_line_of_a_pipe_is_a_turn(run: Run, capsys: pytest.CaptureFixture[
 
 def test_a_byte_order_mark_is_no_part_of_a_prompt(run: Run) -> None:
     for arguments in ((), ('--prompt', '-')):
-        engine = ScriptEngine([*b'Hello', EOS])
+        engine = ScriptedEngine([*b'Hello', EOS])
         run(engine, *arguments, stdin='\ufeffHi')
         assert bytes(engine.prefilled[0][1:3]) == b'Hi'
 
@@ -76,36 +76,36 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(run: Run) -> None:
 @pytest.mark.parametrize('arguments', [('--prompt', ''), ('--prompt', ' \n'), ('--prompt', '-')])
 def test_an_empty_prompt_is_refused(run: Run, arguments: tuple[str, ...]) -> None:
     with pytest.raises(TinyChatError, match='the prompt is empty'):
-        run(ScriptEngine([EOS]), *arguments)
+        run(ScriptedEngine([EOS]), *arguments)
 
 
 @pytest.mark.parametrize('arguments', [(), ('--prompt', '-')])
 def test_a_closed_stdin_is_said(run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
     monkeypatch.setattr('io.StringIO', lambda _: None)  # as Python has it then
     with pytest.raises(TinyChatError, match='stdin is closed'):
-        run(ScriptEngine([EOS]), *arguments)
+        run(ScriptedEngine([EOS]), *arguments)
 
 
 def test_all_of_a_pipe_can_be_one_prompt(run: Run) -> None:
-    engine = ScriptEngine([EOS])
+    engine = ScriptedEngine([EOS])
     run(engine, '--prompt', '-', stdin='two\nlines\n')
     assert bytes(engine.prefilled[0][1:11]) == b'two\nlines\n'
 
 
 def test_the_system_prompt_comes_first(run: Run) -> None:
-    engine = ScriptEngine([EOS])
+    engine = ScriptedEngine([EOS])
     run(engine, '--prompt', 'Hi', '--system', 'Be brief.')
     assert bytes(engine.prefilled[0][1:10]) == b'Be brief.'
 
 
 def test_figures_go_to_stderr(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    run(ScriptEngine([*b'Hello', EOS]), '--prompt', 'Hi')
+    run(ScriptedEngine([*b'Hello', EOS]), '--prompt', 'Hi')
     figures = capsys.readouterr().err
     assert re.fullmatch(r'\[6 tokens, first after \d+ ms, [\d.]+ tokens/s, stop\]\n', figures)
 
 
 def test_sampling_options_reach_the_answer(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    run(ScriptEngine(b'abcdef'), '--prompt', 'Hi', '--stop', 'zz', '--stop', 'd', '--max-new-tokens', '5')
+    run(ScriptedEngine(b'abcdef'), '--prompt', 'Hi', '--stop', 'zz', '--stop', 'd', '--max-new-tokens', '5')
     assert capsys.readouterr().out == 'abc\n'
 
 
@@ -115,8 +115,8 @@ def test_an_impossible_option_is_refused_before_the_model_is_opened(run: Run) ->
 
 
 def test_a_prompt_that_is_too_long_ends_a_pipe(run: Run) -> None:
-    with pytest.raises(PromptTooLongError):
-        run(ScriptEngine([EOS], context_length=20), stdin='x' * 30)
+    with pytest.raises(TinyChatError, match='the prompt has 33 tokens'):
+        run(ScriptedEngine([EOS], context_length=20), stdin='x' * 30)
 
 
 def test_ctrl_c_stops_only_the_answer(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +131,7 @@ def test_a_second_ctrl_c_ends_the_command(run: Run) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(InterruptedEngine(b'abcdef', step=2, times=2), stdin='first\nsecond\n')
     assert signal.getsignal(signal.SIGINT) is before
-    assert 'generation' not in [thread.name for thread in threading.enumerate()]
+    assert 'scheduler' not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.parametrize(('arguments', 'memory'), [((), None), (('--memory', '6GiB'), 6 << 30)])

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from script_engine import ScriptEngine
+from scripted_engine import ScriptedEngine
 
 from tinychat_core._tinychat import Canceled, CancelFlag
 from tinychat_core.errors import PromptTooLongError
@@ -18,7 +18,7 @@ def engine() -> Any:
     return Counting([], context_length=2 * PIECE)
 
 
-class Counting(ScriptEngine):
+class Counting(ScriptedEngine):
     """Counts the characters that are tokenized."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from tinychat_core._tinychat import CancelFlag
 from tinychat_core.generation import Decoder, Generation
-from tinychat_core.prefix_cache import CachePool
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.serving.kv_cache_pool import KVCachePool
 from tinychat_core.text.prompt_size import check_size
 
 
@@ -52,7 +52,7 @@ class Conversation:
     answer is kept free: max_new_tokens, but no more than a quarter of the context.
     """
 
-    def __init__(self, engine: Decoder, system_prompt: str = '', pool: CachePool | None = None) -> None:
+    def __init__(self, engine: Decoder, system_prompt: str = '', pool: KVCachePool | None = None) -> None:
         """
         Begin without turns; '' is the template's own system prompt, if it has one.
 
@@ -60,7 +60,7 @@ class Conversation:
         another conversation keeps its turns.
         """
         self._engine = engine
-        self._pool = pool or CachePool(engine, 1)
+        self._pool = pool or KVCachePool(engine, 1)
         self._system_prompt = system_prompt
         self._turns: list[Turn] = []
         self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: to be made again
@@ -88,7 +88,7 @@ class Conversation:
 
     def start(self, question: Question, params: SamplingParams, cancel: CancelFlag | None = None) -> Generation:
         """Return the answer to a question that `prepare` returned, nothing having been asked in between."""
-        answer = self._pool.answer(self, question.tokens, params, cancel)
+        answer = self._pool.generate(self, question.tokens, params, cancel)
         if question.dropped or question.system_prompt != self._system_prompt:
             self._ids = None
         self._system_prompt = question.system_prompt
@@ -115,6 +115,7 @@ class Conversation:
 
     def settle(self) -> None:
         """Make a turn of the last answer, which must not be asked for more tokens, and let go of what it keeps."""
+        self._pool.settle(self)
         answer, self._answer = self._answer, None
         asked, self._asked = self._asked, None
         if answer is None or asked is None or not answer.text:

@@ -3,16 +3,16 @@
 """Conversation on a real model: a follow-up is answered as if all had been read anew."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tinychat_core.conversation import Conversation
 from tinychat_core.engine import Cache, Engine
-from tinychat_core.prefix_cache import CachePool
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.serving.conversation import Conversation
+from tinychat_core.serving.kv_cache_pool import KVCachePool
 
 QUESTIONS = ('My name is Ada. What is a KV cache?', 'And <|im_end|> what is that?', 'What is my name?')
 
@@ -26,7 +26,7 @@ def engine(smollm2_checkpoint: Path) -> Iterator[Engine]:
 
 
 def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
-    pool = CachePool(engine, 1)
+    pool = KVCachePool(engine, 1)
     undisturbed = Conversation(engine, 'Be brief.')
     disturbed = Conversation(engine, 'Be brief.', pool)
     for number, question in enumerate(QUESTIONS):
@@ -39,15 +39,18 @@ def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
         list(Conversation(engine, pool=pool).ask('Something else', SamplingParams(max_new_tokens=1)))
 
 
-def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[int] = []
-    inner = engine._read
-
+def noting(read: list[int], compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what computes and adds to `read` the tokens that it was given."""
     def note(cache: Cache, tokens: Sequence[int], *rest: Any) -> Any:
         read.extend(tokens)
-        return inner(cache, tokens, *rest)
+        return compute(cache, tokens, *rest)
+    return note
 
-    monkeypatch.setattr(engine, '_read', note)
+
+def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    for name in ('prefill', 'sample'):
+        monkeypatch.setattr(engine, name, noting(read, getattr(engine, name)))
     talk, dialogue = Conversation(engine), []
     for number, question in enumerate(QUESTIONS):
         answer = talk.ask(question, SamplingParams(max_new_tokens=16, temperature=2.0, seed=number))

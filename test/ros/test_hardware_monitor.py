@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tinychat_ros.board import Board, resident_bytes, Zone
+from tinychat_ros.hardware_monitor import HardwareMonitor, resident_bytes, Zone
 
 
-def describe(root: Path, files: dict[str, str]) -> Board:
+def describe(root: Path, files: dict[str, str]) -> HardwareMonitor:
     """Write files below a directory and return the board that has them."""
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'{text}\n')
-    return Board(root)
+    return HardwareMonitor(root)
 
 
 def zone(number: int, name: str, millidegrees: str, **trips: int) -> dict[str, str]:

@@ -1,15 +1,15 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose time is over, without ROS."""
+"""Whose time is over."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from robot import wait_for
+from waiting import wait_for
 
-from tinychat_ros.time_limits import TimeLimits
+from tinychat_core.serving.time_limits import TimeLimits
 
 
 @pytest.fixture

@@ -1,17 +1,17 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Listeners: when an item has lost all of them, without ROS."""
+"""ClientWatcher: when an item has lost all of them, without ROS."""
 
 from __future__ import annotations
 
-from tinychat_ros.listeners import Listeners
+from tinychat_ros.client_watcher import ClientWatcher
 
 
 def watch(item: str, *looks: set[bytes]) -> list[list[str]]:
     """Return what each look finds lost."""
-    listeners: Listeners[str] = Listeners()
-    listeners.watch(item)
-    return [listeners.look(look) for look in looks]
+    watcher: ClientWatcher[str] = ClientWatcher()
+    watcher.watch(item)
+    return [watcher.look(look) for look in looks]
 
 
 def test_it_is_lost_once_when_nobody_is_left() -> None:
@@ -31,9 +31,9 @@ def test_who_is_not_known_yet_cannot_be_gone() -> None:
 
 
 def test_what_is_forgotten_is_not_lost() -> None:
-    listeners: Listeners[str] = Listeners()
-    listeners.watch('goal')
-    listeners.look({b'a'})
-    listeners.forget('goal')
-    listeners.forget('goal')
-    assert (listeners.look(set()), len(listeners)) == ([], 0)
+    watcher: ClientWatcher[str] = ClientWatcher()
+    watcher.watch('goal')
+    watcher.look({b'a'})
+    watcher.forget('goal')
+    watcher.forget('goal')
+    assert (watcher.look(set()), len(watcher)) == ([], 0)

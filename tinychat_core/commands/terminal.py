@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reads turns that a user types, pastes or pipes."""
+"""What the terminal's chats share: prompts that are typed, pasted or piped, and the line of figures after an answer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,33 @@ from tinychat_core.errors import TinyChatError
 
 # The byte order mark: some editors and shells start a file or pipe with it, and a model would see it as a character.
 _MARK = '\ufeff'
+
+
+def prompts(given: str | None) -> Iterator[str]:
+    """
+    Yield the one prompt that is `given`, '-' for all of stdin, or with None what stdin says turn by turn.
+
+    Raises TinyChatError for an empty prompt, or where stdin is needed and closed.
+    """
+    # What is not UTF-8 is refused by the tokenizer, in one line.
+    if hasattr(sys.stdin, 'reconfigure'):
+        sys.stdin.reconfigure(encoding='utf-8', errors='surrogateescape')
+    if given == '-':
+        if sys.stdin is None:
+            raise TinyChatError('stdin is closed, and the prompt - is read from there')
+        given = sys.stdin.read().removeprefix(_MARK)
+    if given is None:
+        yield from turns()
+    elif given.strip():
+        yield given
+    else:
+        raise TinyChatError('the prompt is empty')
+
+
+def figures(new_tokens: int, time_to_first_token: float, tokens_per_second: float, ending: str) -> str:
+    """Return the figures of an answer as one line; the time is in seconds, `ending` says how it ended."""
+    speed = f', {tokens_per_second:.1f} tokens/s' if tokens_per_second else ''
+    return f'[{new_tokens} tokens, first after {1e3 * time_to_first_token:.0f} ms{speed}, {ending}]'
 
 
 def turns() -> Iterator[str]:

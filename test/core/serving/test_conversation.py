@@ -9,17 +9,17 @@ from typing import Any
 import weakref
 
 import pytest
-from script_engine import EOS, ScriptEngine
+from scripted_engine import EOS, ScriptedEngine
 
-from tinychat_core.conversation import Conversation
 from tinychat_core.errors import PromptTooLongError
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.serving.conversation import Conversation
 
 SYSTEM, USER, ASSISTANT = 1, 2, 3
 
 
-def conversation(script: Any, system_prompt: str = '', **engine: Any) -> tuple[Conversation, ScriptEngine]:
-    scripted: Any = ScriptEngine(script, **engine)
+def conversation(script: Any, system_prompt: str = '', **engine: Any) -> tuple[Conversation, ScriptedEngine]:
+    scripted: Any = ScriptedEngine(script, **engine)
     return Conversation(scripted, system_prompt), scripted
 
 
@@ -132,7 +132,6 @@ def test_a_turn_keeps_nothing_of_the_generation_once_it_is_settled() -> None:
     gone = weakref.ref(answer)
     del answer
     talk.settle()
-    talk._pool.settle()
     assert gone() is None
     assert talk.nbytes < 1000
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose time is over. Knows nothing of ROS; one thread for all, however many goals wait."""
+"""Which time limits have expired: one thread for all requests, however many wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar('Item', bound=Hashable)
 
 
 class TimeLimits(Generic[Item]):
-    """Calls `expire(item)` once a watched item's time has come. All methods may be called from any thread."""
+    """Calls `expire(item)` once the time of a watched item is over. All methods may be called from any thread."""
 
     def __init__(self, expire: Callable[[Item], None]) -> None:
         """Begin with nothing to watch."""
@@ -31,16 +31,17 @@ class TimeLimits(Generic[Item]):
             self._changed.notify()
 
     def forget(self, item: Item) -> None:
-        """Watch an item no longer; nothing happens where it is not watched."""
+        """Stop watching an item; nothing happens where it is not watched."""
         with self._changed:
             self._ends.pop(item, None)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching, and end the thread."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
         self._thread.join()
+        del self._expire
 
     def _watch(self) -> None:
         while True:
@@ -52,7 +53,7 @@ class TimeLimits(Generic[Item]):
                 for item in over:
                     del self._ends[item]
                 if not over:
-                    # An end that is forgotten while we sleep costs one idle look.
+                    # An end that is forgotten meanwhile costs one needless wake-up.
                     self._changed.wait(min(self._ends.values()) - now if self._ends else None)
             for item in over:
                 self._expire(item)

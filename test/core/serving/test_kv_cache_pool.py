@@ -1,22 +1,22 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""CachePool: who gets which cache, and what is still in it."""
+"""KVCachePool: who gets which cache, and what is still in it."""
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from script_engine import EOS, ScriptEngine
+from scripted_engine import EOS, ScriptedEngine
 
-from tinychat_core.conversation import Conversation
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
-from tinychat_core.prefix_cache import CachePool
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.serving.conversation import Conversation
+from tinychat_core.serving.kv_cache_pool import KVCachePool
 
 
 @pytest.fixture
 def engine() -> Any:
-    return ScriptEngine([*b'a', EOS] * 9)
+    return ScriptedEngine([*b'a', EOS] * 9)
 
 
 def ask(talk: Conversation, question: str) -> int:
@@ -27,14 +27,14 @@ def ask(talk: Conversation, question: str) -> int:
 
 
 def test_owners_keep_their_caches_while_there_are_enough(engine: Any) -> None:
-    pool = CachePool(engine, 2)
+    pool = KVCachePool(engine, 2)
     caches = [pool.take('one'), pool.take('two')]
     assert [pool.take('one'), pool.take('two')] == caches
     assert caches[0] is not caches[1]
 
 
 def test_who_came_last_longest_ago_loses_his_cache(engine: Any) -> None:
-    pool = CachePool(engine, 2)
+    pool = KVCachePool(engine, 2)
     one, two = pool.take('one'), pool.take('two')
     pool.take('one')
     assert pool.take('three') is two
@@ -42,7 +42,7 @@ def test_who_came_last_longest_ago_loses_his_cache(engine: Any) -> None:
 
 
 def test_a_released_cache_is_given_away_first(engine: Any) -> None:
-    pool = CachePool(engine, 2)
+    pool = KVCachePool(engine, 2)
     one, two = pool.take('one'), pool.take('two')
     pool.release('two')
     pool.release('nobody')
@@ -51,11 +51,11 @@ def test_a_released_cache_is_given_away_first(engine: Any) -> None:
 
 
 def test_a_prompt_that_is_too_long_takes_no_cache(engine: Any) -> None:
-    pool = CachePool(engine, 1)
+    pool = KVCachePool(engine, 1)
     one = Conversation(engine, 'system', pool)
     ask(one, 'q')
     with pytest.raises(PromptTooLongError):
-        pool.answer('two', [1] * (engine.context_length + 1), SamplingParams())
+        pool.generate('two', [1] * (engine.context_length + 1), SamplingParams())
     with pytest.raises(PromptTooLongError):
         one.ask('x' * engine.context_length, SamplingParams())
     assert ask(one, 'r') > len('system')
@@ -63,18 +63,18 @@ def test_a_prompt_that_is_too_long_takes_no_cache(engine: Any) -> None:
 
 def test_a_pool_without_caches_is_refused(engine: Any) -> None:
     with pytest.raises(InvalidParameterError, match='at least one'):
-        CachePool(engine, 0)
+        KVCachePool(engine, 0)
 
 
 def test_conversations_go_on_side_by_side(engine: Any) -> None:
-    pool = CachePool(engine, 2)
+    pool = KVCachePool(engine, 2)
     first, second = Conversation(engine, pool=pool), Conversation(engine, pool=pool)
     ask(first, 'one'), ask(second, 'two')
     assert (ask(first, 'and'), ask(second, 'and')) == (7, 7)
 
 
 def test_a_conversation_that_lost_its_cache_keeps_its_turns(engine: Any) -> None:
-    pool = CachePool(engine, 1)
+    pool = KVCachePool(engine, 1)
     first, second = Conversation(engine, pool=pool), Conversation(engine, pool=pool)
     ask(first, 'one'), ask(second, 'two')
     assert ask(first, 'and') == 1  # what begins every question
@@ -82,6 +82,24 @@ def test_a_conversation_that_lost_its_cache_keeps_its_turns(engine: Any) -> None
 
 
 def test_a_system_prompt_is_shared_with_who_had_the_cache_before(engine: Any) -> None:
-    pool = CachePool(engine, 1)
+    pool = KVCachePool(engine, 1)
     ask(Conversation(engine, 'sys', pool), 'one')
     assert ask(Conversation(engine, 'sys', pool), 'two') == 6
+
+
+def test_a_cache_whose_answer_still_runs_is_lent_to_nobody_else(engine: Any) -> None:
+    pool = KVCachePool(engine, 2)
+    running = pool.generate('one', [1, 2, 3], SamplingParams())
+    next(running)
+    ended = pool.generate('two', [1, 2, 3], SamplingParams())
+    list(ended)
+    one, two = pool.take('one'), pool.take('two')
+    assert pool.take('three') is two
+    assert pool.take('one') is one
+
+
+def test_an_answer_that_was_abandoned_loses_its_cache_all_the_same(engine: Any) -> None:
+    pool = KVCachePool(engine, 1)
+    next(pool.generate('one', [1, 2, 3], SamplingParams()))
+    following = pool.generate('two', [1, 2, 4], SamplingParams())
+    assert following.reused_tokens == 2

@@ -17,10 +17,10 @@ ASKED = '\x1b[?2004h'
 CHAT = """
 import argparse, sys
 sys.path[:0] = [{here!r}, {root!r}]
-from script_engine import EOS, ScriptEngine
+from scripted_engine import EOS, ScriptedEngine
 from tinychat_core.commands import chat
 import tinychat_core.engine
-engine = ScriptEngine([*b'one', EOS, *b'two', EOS, *b'three', EOS])
+engine = ScriptedEngine([*b'one', EOS, *b'two', EOS, *b'three', EOS])
 tinychat_core.engine.Engine.open = lambda *_, **__: engine
 parser = argparse.ArgumentParser()
 chat.add_arguments(parser)
@@ -65,8 +65,8 @@ class Terminal:
 @pytest.fixture
 def chat() -> Iterator[Terminal]:
     """Return a terminal with `tinychat chat` that has asked for its first turn."""
-    here = Path(__file__).parents[1]
-    terminal = Terminal(CHAT.format(here=str(here), root=str(here.parents[1])))
+    here = Path(__file__).parents[2]
+    terminal = Terminal(CHAT.format(here=str(here), root=str(here.parent)))
     terminal.says(ASKED)
     terminal.says('> ')
     yield terminal

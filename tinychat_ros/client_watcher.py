@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose client is gone. Knows nothing of ROS."""
+"""Which goals have lost their client. Knows nothing of ROS."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Generic, TypeVar
 Item = TypeVar('Item', bound=Hashable)
 
 
-class Listeners(Generic[Item]):
+class ClientWatcher(Generic[Item]):
     """
-    Who listens to each item, by a name that nobody else ever has.
+    Which clients follow each item; a client is a name that no other client ever has.
 
-    ROS tells who listens to an action's feedback, and not whose goal is whose. So an item counts as lost when all who
-    listened when it came are gone: with one client that is certain, with several it is when the last of them goes.
-    All methods may be called from any thread.
+    ROS tells which clients subscribe to an action's feedback, but not whose goal is whose. So an item counts as lost
+    when all clients that were there when it came have gone: with one client that is certain, with several it is when
+    the last of them goes. All methods may be called from any thread.
     """
 
     def __init__(self) -> None:
@@ -26,21 +26,21 @@ class Listeners(Generic[Item]):
         self._first: dict[Item, frozenset[bytes]] = {}
 
     def __len__(self) -> int:
-        """How many are watched."""
+        """Return how many items are watched."""
         return len(self._first)
 
     def watch(self, item: Item) -> None:
-        """Watch an item; who listens at the next look that finds anybody is its listeners."""
+        """Watch an item; its clients are those that the next look with any client finds."""
         with self._lock:
             self._first[item] = frozenset()
 
     def forget(self, item: Item) -> None:
-        """Watch an item no longer; nothing happens where it is not watched."""
+        """Stop watching an item; nothing happens where it is not watched."""
         with self._lock:
             self._first.pop(item, None)
 
     def look(self, present: Collection[bytes]) -> list[Item]:
-        """Return the items that are lost, and watch them no longer, where these listen now."""
+        """Return the items that are lost, and stop watching them; `present` are the clients that are there now."""
         with self._lock:
             lost = []
             for item, first in [*self._first.items()]:

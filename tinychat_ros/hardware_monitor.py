@@ -37,7 +37,7 @@ class Zone:
         return self.limit is not None and self.temperature >= self.limit
 
 
-class Board:
+class HardwareMonitor:
     """The machine whose /sys and /proc lie below `root`."""
 
     def __init__(self, root: Path = Path('/')) -> None:

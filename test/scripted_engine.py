@@ -1,0 +1,209 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""An engine that says what a test wants to hear, as fast as it wants: for all that stands on an engine."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+
+from tinychat_core._tinychat import Canceled, CancelFlag
+from tinychat_core.generation import Generation
+from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
+
+# Ids are bytes; 256 ends a turn; from FIRST_WORD on they are the engine's words.
+EOS = 256
+BYTES_VOCAB = 257
+FIRST_WORD = 300
+WORDS_VOCAB = 3000
+ROLES = {'system': 1, 'user': 2, 'assistant': 3}
+DECODER = {'type': 'Sequence', 'decoders': [{'type': 'Replace', 'pattern': {'String': '▁'}, 'content': ' '},
+                                            {'type': 'ByteFallback'}, {'type': 'Fuse'}]}
+
+
+class ScriptedTokenizer:
+    """One token for each byte of a prompt; in a dialogue a turn is its role, its bytes and EOS."""
+
+    stop_ids = control_ids = frozenset({EOS})
+    stop_texts: tuple[str, ...] = ()
+
+    def __init__(self, vocab_size: int = BYTES_VOCAB) -> None:
+        """Begin without words or dialogues."""
+        self.vocab_size = vocab_size
+        self.words: list[str] = []
+        self.dialogues: list[list[dict[str, str]]] = []
+
+    def encode(self, text: str, add_bos: bool = True) -> list[int]:
+        """Return the bytes."""
+        return [*text.encode()]
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Return role, bytes and EOS of each message, and the role of the answer."""
+        self.dialogues.append([dict(message) for message in messages])
+        return self._ids(messages)
+
+    def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
+        """Return the EOS of the last answer and what follows it."""
+        self.dialogues.append([dict(message) for message in messages])
+        last = max(i for i, message in enumerate(messages) if message['role'] == 'assistant')
+        return [EOS, *self._ids(messages[last + 1:])]
+
+    def encode_within(self, text: str) -> list[int]:
+        """Return the ids of words that are letters."""
+        return [FIRST_WORD + self.words.index(letter) for letter in text]
+
+    def detokenizer(self, keep_leading_space: bool = False) -> Any:
+        """Return what turns ids to text."""
+        return WordDetokenizer(self.words)
+
+    def bytes_of(self, token: int) -> bytes:
+        """Return a word or a byte."""
+        if token < EOS:
+            return bytes([token])
+        word = token - FIRST_WORD
+        return self.words[word].encode() if 0 <= word < len(self.words) else b''
+
+    def _ids(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        ids = []
+        for message in messages:
+            ids += [ROLES[message['role']], *message['content'].encode(), EOS]
+        return [*ids, ROLES['assistant']]
+
+
+class WordDetokenizer:
+    """Words as they are, bytes as a real tokenizer has them."""
+
+    def __init__(self, words: list[str]) -> None:
+        """Take the words."""
+        self._words = words
+        self._bytes = Detokenizer(Pieces(PieceTable.of(DECODER), lambda i: f'<0x{i:02X}>', {EOS}))
+
+    def push(self, token: int) -> str:
+        """Return the text that this token makes certain."""
+        return self._words[token - FIRST_WORD] if token >= FIRST_WORD else self._bytes.push(token)
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        return self._bytes.finish()
+
+
+class TokenCache:
+    """A cache that remembers its tokens."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.tokens: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Return how many there are."""
+        return len(self.tokens)
+
+    def truncate(self, length: int) -> None:
+        """Keep the first ones."""
+        assert length <= len(self.tokens)
+        del self.tokens[length:]
+
+
+class ScriptedEngine:
+    """
+    Draws the tokens of `script`, one a step, over all answers; without a script each answer is `words`, and then EOS.
+
+    A prefill takes `prefill_delay` seconds, each other token `delay`. Steps are counted over all answers with a script
+    (`calls`), and within each answer without. Number `canceled_at` raises Canceled, `fails_at` another error;
+    `stands_at` lasts until it is another number or the answer is canceled. `prefilled` notes the tokens of each
+    prefill, and those that a new sampler comes with, `dialogues` what the tokenizer was given.
+    """
+
+    def __init__(self, script: Sequence[int] | None = None, context_length: int | None = None,
+                 canceled_at: int | None = None) -> None:
+        """Begin with a short answer and no delay."""
+        self.script = script if script is None else [*script]
+        self.context_length = context_length or (128 if script is None else 1000)
+        self.vocab_size = WORDS_VOCAB if script is None else BYTES_VOCAB
+        self.tokenizer: Any = ScriptedTokenizer(self.vocab_size)
+        if script is None:
+            self.words = ['Robots ', 'need ', 'maps.']
+        self.canceled_at = canceled_at
+        self.fails_at: int | None = None
+        self.stands_at: int | None = None
+        self.delay = self.prefill_delay = 0.0
+        self.prefilled: list[list[int]] = []
+        self.calls = 0
+        self.is_closed = False
+        self.threads, self.path, self.family, self.precision, self.backend = 2, 'scripted', 'llama', 'W4A8', 'cpu'
+        self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 300_000_000, 2000
+        self._sampler: Any = None
+
+    @property
+    def words(self) -> list[str]:
+        """Return what an answer says, a token each."""
+        return list(self.tokenizer.words)
+
+    @words.setter
+    def words(self, words: list[str]) -> None:
+        self.tokenizer.words = words
+
+    @property
+    def dialogues(self) -> list[list[dict[str, str]]]:
+        """Return the dialogues that were to be answered."""
+        return list(self.tokenizer.dialogues)
+
+    def new_cache(self) -> Any:
+        """Return an empty cache."""
+        return TokenCache()
+
+    def check_files(self) -> str:
+        """Tell that there are none to worry about."""
+        return ''
+
+    def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+    def generate(self, messages: Any, params: Any, cache: Any = None,
+                 cancel: CancelFlag | None = None) -> Generation:
+        """Return the answer to a dialogue."""
+        return Generation(self, self.tokenizer.encode_chat(messages), params, cache, cancel)  # type: ignore[arg-type]
+
+    def prefill(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
+        """Begin an answer."""
+        self.prefilled.append([*tokens])
+        if self.script is None:
+            self.calls = 0
+        return self._step(cache, tokens, cancel, self.prefill_delay)
+
+    def sample(self, cache: Any, tokens: Sequence[int], sampler: Any, allowed: Any = None,
+               cancel: CancelFlag | None = None) -> int:
+        """Begin an answer where the sampler is a new one, else go on."""
+        if sampler is self._sampler:
+            return int(sampler.sample(self._step(cache, tokens, cancel, self.delay), allowed))
+        self._sampler = sampler
+        return int(sampler.sample(self.prefill(cache, tokens, cancel), allowed))
+
+    def _step(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None, delay: float) -> Any:
+        if self.calls == self.canceled_at:
+            raise Canceled('canceled')
+        self._wait(cancel, delay)
+        if self.calls == self.fails_at:
+            raise RuntimeError('the decoder broke')
+        cache.tokens += tokens
+        assert len(cache.tokens) <= self.context_length
+        if self.script is None:
+            logits = np.zeros(self.vocab_size, np.float32)
+            logits[FIRST_WORD + self.calls if self.calls < len(self.tokenizer.words) else EOS] = 100.0
+        else:
+            logits = np.ones(self.vocab_size, np.float32)
+            logits[self.script[self.calls]] = 9.0
+        self.calls += 1
+        return logits
+
+    def _wait(self, cancel: CancelFlag | None, delay: float) -> None:
+        end = monotonic() + delay
+        while cancel is None or not cancel.is_set():
+            if monotonic() >= end and self.calls != self.stands_at:
+                return
+            sleep(0.0005)
+        raise Canceled('canceled')

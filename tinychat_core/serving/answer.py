@@ -1,0 +1,108 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The answer to one running request, a token a step."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from tinychat_core.boundary import is_defect
+from tinychat_core.engine import Canceled
+from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
+from tinychat_core.generation import Generation
+from tinychat_core.serving.chat_handle import ChatHandle
+from tinychat_core.serving.conversations import Conversations, Prepared
+from tinychat_core.serving.interruptible import interruptible
+from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, FinishReason, LOCAL, Prefill
+from tinychat_core.speech.spoken_text import SpokenText
+from tinychat_core.text.thoughts import begins_thought
+
+_LOG = logging.getLogger(__name__)
+
+
+class Answer:
+    """From a request's prompt to its end; `close` must follow the last `step`."""
+
+    def __init__(self, handle: ChatHandle, conversations: Conversations) -> None:
+        """Claim the conversation; nothing is computed yet."""
+        self.handle = handle
+        self._conversations = conversations
+        self._prepared: Prepared | None = None
+        self._generation: Generation | None = None
+        self._dropped_turns = 0
+        self._texts: list[str] = []
+        self._new_tokens = 0
+        self._begun = self._first = self._last = monotonic()
+        conversations.claim(handle.request.conversation_id)
+
+    def step(self) -> Ending | None:
+        """Compute the next token, the first time the prompt, too; return how the answer ends with it, or None."""
+        try:
+            return self._step()
+        except Canceled:
+            return self.handle.early_ending
+        except PromptTooLongError as error:
+            return Ending.aborted(ErrorCode.PROMPT_TOO_LONG, str(error))
+        except (BackendFailedError, CheckpointError) as error:
+            return Ending.aborted(ErrorCode.BACKEND_FAILED, str(error))
+        except TinyChatError as error:
+            return Ending.aborted(ErrorCode.INVALID_GOAL, str(error))
+        except MemoryError:
+            return Ending.aborted(ErrorCode.OUT_OF_MEMORY, 'there is not enough memory')
+        except BaseException as error:
+            if not is_defect(error):
+                raise
+            _LOG.debug('a request has failed', exc_info=True)
+            return Ending.aborted(ErrorCode.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
+
+    def close(self, ending: Ending) -> ChatResult:
+        """Release what the answer used, and return its result."""
+        has_failed = ending.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED)
+        generation, self._generation = self._generation, None
+        try:
+            self._conversations.end(self.handle.request, self._prepared, has_failed)
+        except BaseException as error:  # the answer is there all the same
+            if not is_defect(error):
+                raise
+            _LOG.error(one_line(f'the end of a request could not be noted: {error!r}'), exc_info=True)
+        return ChatResult(
+            ''.join(self._texts), ending.finish_reason, ending.error_code, ending.message,
+            prompt_tokens=generation.prompt_tokens if generation else 0,
+            reused_tokens=generation.reused_tokens if generation else 0,
+            dropped_turns=self._dropped_turns, new_tokens=self._new_tokens, seed=generation.seed if generation else 0,
+            served_by=LOCAL if generation else '',
+            queue_time=self._begun - self.handle.accepted_at,
+            time_to_first_token=self._first - self._begun if self._new_tokens else 0.0,
+            tokens_per_second=(self._new_tokens - 1) / (self._last - self._first) if self._last > self._first else 0.0)
+
+    def _step(self) -> Ending | None:
+        if self._generation is None:
+            self._begin()
+        assert self._generation is not None
+        token = next(self._generation)
+        self._texts.append(token.text)
+        if token.finish_reason == 'canceled':
+            self.handle.stream.push(token.text, self._new_tokens)
+            return self.handle.early_ending
+        self._last = monotonic()
+        if self._new_tokens == 0:
+            self._first = self._last
+        self._new_tokens += 1
+        self.handle.stream.push(token.text, self._new_tokens)
+        if token.finish_reason is None:
+            return None
+        if not self._generation.is_complete:
+            return Ending.aborted(ErrorCode.STRUCTURE_INCOMPLETE, 'the answer was cut off before it matched')
+        return Ending(FinishReason(token.finish_reason))
+
+    def _begin(self) -> None:
+        handle, request, cancel = self.handle, self.handle.request, self.handle.cancel_flag
+        handle.emit(Prefill(0.0))
+        if cancel.is_set():
+            raise Canceled('canceled')
+        self._prepared = interruptible(lambda: self._conversations.prepare(request, cancel), cancel)
+        self._generation, self._dropped_turns = self._conversations.begin(request, self._prepared, cancel)
+        self._generation.on_prefill = lambda fraction: handle.emit(Prefill(fraction))
+        if request.wants_sentences:
+            handle.stream.speech = SpokenText(begins_thought(self._generation.prompt_end))

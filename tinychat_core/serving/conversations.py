@@ -1,0 +1,161 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The conversations of all clients, and the KV caches that they share with requests that belong to none."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import auto, Enum
+from threading import Lock
+
+from tinychat_core.engine import CancelFlag, Engine
+from tinychat_core.generation import Generation
+from tinychat_core.serving.conversation import Conversation, Question
+from tinychat_core.serving.kv_cache_pool import KVCachePool
+from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.text.prompt_size import check_size
+
+# Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
+MAX_CONVERSATIONS = 1000
+MAX_BYTES = 2**26  # of all turns together
+
+
+class Reset(Enum):
+    """What became of a request to forget a conversation."""
+
+    DONE = auto()
+    IN_USE = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The tokens of a request; of one in a conversation also the question and who asks it."""
+
+    tokens: Sequence[int]
+    talk: Conversation | None = None
+    question: Question | None = None
+
+
+class Conversations:
+    """
+    Turns by conversation_id, and one pool of KV caches. All methods may be called from any thread.
+
+    A request without a conversation uses a cache like any other, so that its system prompt stays in there. For each
+    request that runs come `claim`, `prepare`, `begin` and `end`, in this order; the last one in any case.
+    """
+
+    def __init__(self, engine: Engine, kv_caches: int) -> None:
+        """Keep no more than so many KV caches."""
+        self._engine = engine
+        self._pool = KVCachePool(engine, kv_caches)
+        self._lock = Lock()
+        self._talks: OrderedDict[str, Conversation] = OrderedDict()  # the most recently used one is last
+        self._in_use: Counter[str] = Counter()  # running requests by conversation
+        self._to_forget: set[str] = set()
+
+    def claim(self, conversation_id: str) -> None:
+        """Keep a conversation from being reset while a request of it runs."""
+        with self._lock:
+            self._in_use[conversation_id] += 1
+
+    def prepare(self, request: ChatRequest, cancel: CancelFlag) -> Prepared:
+        """
+        Return the tokens of a request; nothing is changed, so that nobody has to wait for the end of this.
+
+        Raises like Engine.generate, and Canceled.
+        """
+        if not request.conversation_id:
+            dialogue = request.dialogue
+            check_size((message['content'] for message in dialogue), self._engine, cancel)
+            return Prepared(self._engine.tokenizer.encode_chat(dialogue))
+        with self._lock:
+            talk = self._talks.get(request.conversation_id)
+        if talk is None:
+            talk = Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
+        question = talk.prepare(request.prompt, request.params, request.system_prompt or None, cancel)
+        return Prepared(question.tokens, talk, question)
+
+    def begin(self, request: ChatRequest, prepared: Prepared, cancel: CancelFlag) -> tuple[Generation, int]:
+        """
+        Return the answer to a request, and how many turns of its conversation have been left out so far.
+
+        Raises like Engine.generate, and then leaves no trace.
+        """
+        talk, question = prepared.talk, prepared.question
+        if talk is None or question is None:
+            continues = bool(request.messages) and request.messages[-1]['role'] == 'assistant'
+            return self._pool.generate(prepared, prepared.tokens, request.params, cancel, continues), 0
+        answer = talk.start(question, request.params, cancel)
+        with self._lock:
+            self._talks[request.conversation_id] = talk
+            self._talks.move_to_end(request.conversation_id)
+        return answer, talk.dropped_turns
+
+    def end(self, request: ChatRequest, prepared: Prepared | None, has_failed: bool) -> None:
+        """
+        Note that a request runs no more; of its answer only the turn of its conversation is kept.
+
+        The least recently used conversations are forgotten where there are too many. After a failure no cache is
+        trusted, nor its memory kept.
+        """
+        with self._lock:
+            try:
+                self._settle(request, prepared)
+            finally:
+                if has_failed:
+                    self._pool.clear()
+                self._in_use -= Counter([request.conversation_id])
+                for conversation_id in self._to_forget - {*self._in_use}:
+                    self._forget(conversation_id)
+                self._forget_oldest()
+
+    def close(self) -> None:
+        """Give up all caches; nothing can be asked any more."""
+        self._pool.clear()  # it and those it has lent to know each other, and would wait for the garbage collector
+
+    def reset(self, conversation_id: str) -> Reset:
+        """Forget a conversation, '' for all of them, unless a running request uses it."""
+        with self._lock:
+            in_use = {*self._in_use} - {''}
+            if in_use and conversation_id in {'', *in_use}:
+                return Reset.IN_USE
+            if conversation_id and conversation_id not in self._talks:
+                return Reset.UNKNOWN
+            for name in [conversation_id] if conversation_id else [*self._talks]:
+                self._forget(name)
+            return Reset.DONE
+
+    def reset_when_free(self, conversation_id: str) -> None:
+        """Forget a conversation at once, or as soon as the running request that uses it has ended."""
+        with self._lock:
+            if conversation_id in self._in_use:
+                self._to_forget.add(conversation_id)
+            else:
+                self._forget(conversation_id)
+
+    def _settle(self, request: ChatRequest, prepared: Prepared | None) -> None:
+        """Keep of an answer no more than its turn."""
+        if prepared is None:
+            return
+        if prepared.talk is None:
+            self._pool.release(prepared)
+            return
+        prepared.talk.settle()
+        if prepared.talk is not self._talks.get(request.conversation_id):  # it could not begin
+            prepared.talk.close()
+
+    def _forget_oldest(self) -> None:
+        taken = sum(talk.nbytes for talk in self._talks.values())
+        while len(self._talks) > MAX_CONVERSATIONS or (taken > MAX_BYTES and len(self._talks) > 1):
+            forgotten = self._talks.popitem(last=False)[1]
+            taken -= forgotten.nbytes
+            forgotten.close()
+
+    def _forget(self, conversation_id: str) -> None:
+        self._to_forget.discard(conversation_id)
+        talk = self._talks.pop(conversation_id, None)
+        if talk is not None:
+            talk.close()

@@ -1,0 +1,118 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""KV caches that know their tokens: what a prompt shares with the last one in a cache is not computed again."""
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+from tinychat_core._tinychat import Cache, CancelFlag
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.generation import check_prompt, Decoder, Generation
+from tinychat_core.sampling import SamplingParams
+
+
+@dataclass
+class CachedPrefix:
+    """A KV cache, the tokens that it holds, and the answer that is being appended to it."""
+
+    cache: Cache
+    tokens: list[int] = field(default_factory=list)
+    generation: Generation | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its answer may still be asked for more tokens."""
+        return self.generation is not None and self.generation.finish_reason is None
+
+    def settle(self) -> None:
+        """Note which tokens of the last answer the cache holds, and release the answer: it keeps much memory."""
+        if self.generation is not None:
+            self.tokens = (self.tokens + self.generation.ids)[:self.cache.length]
+            self.generation = None
+
+
+class KVCachePool:
+    """
+    A bounded number of KV caches, each lent to one owner.
+
+    When all caches are lent, the least recently used owner that is not being answered loses its cache. A cache keeps
+    its tokens when it changes hands, so a system prompt that the new owner shares with the old one is not computed
+    again. All methods may be called from any thread.
+    """
+
+    def __init__(self, engine: Decoder, size: int) -> None:
+        """Lend up to `size` caches, at least one; each is made when it is first needed."""
+        if size < 1:
+            raise InvalidParameterError(f'there must be at least one KV cache, not {size}')
+        self._engine = engine
+        self._size = size
+        self._lock = Lock()
+        self._lent: OrderedDict[Hashable, CachedPrefix] = OrderedDict()  # the most recently used owner is last
+        self._free: list[CachedPrefix] = []
+
+    def generate(self, owner: Hashable, tokens: Sequence[int], params: SamplingParams,
+                 cancel: CancelFlag | None = None, continues: bool = False) -> Generation:
+        """
+        Return the answer to a whole prompt; the owner's answer before must not be asked for more tokens.
+
+        Only the tokens behind the longest prefix that the prompt shares with the owner's cache are computed, at least
+        the last one. `continues`: as Generation's. Raises like Engine.generate, before a cache changes hands.
+        """
+        check_prompt(self._engine, tokens)
+        lent = self.take(owner)
+        lent.settle()
+        kept = _common_prefix(lent.tokens, tokens[:-1])
+        lent.cache.truncate(kept)
+        lent.tokens = list(tokens[:kept])
+        lent.generation = Generation(self._engine, tokens[kept:], params, lent.cache, cancel, earlier=lent.tokens,
+                                     continues=continues)
+        lent.tokens = list(tokens)
+        return lent.generation
+
+    def take(self, owner: Hashable) -> CachedPrefix:
+        """Return the owner's cache, or another one that is lent to it from now on."""
+        with self._lock:
+            lent = self._lent.pop(owner, None)
+            if lent is None:
+                if self._free:
+                    lent = self._free.pop()
+                elif len(self._lent) < self._size:
+                    lent = CachedPrefix(self._engine.new_cache())
+                else:
+                    # Of caches that are all busy, the oldest belongs to an answer that was abandoned.
+                    oldest = next(iter(self._lent))
+                    lent = self._lent.pop(next((each for each, cache in self._lent.items() if not cache.is_busy),
+                                               oldest))
+            self._lent[owner] = lent
+            return lent
+
+    def settle(self, owner: Hashable) -> None:
+        """Release the owner's answer, which must not be asked for more tokens; its tokens stay in the cache."""
+        with self._lock:
+            if owner in self._lent:
+                self._lent[owner].settle()
+
+    def release(self, owner: Hashable) -> None:
+        """Take back the cache of an owner that will not come again, where it has one."""
+        with self._lock:
+            lent = self._lent.pop(owner, None)
+            if lent is not None:
+                lent.settle()
+                self._free.append(lent)
+
+    def clear(self) -> None:
+        """Give up all caches: what they hold is in doubt, or their memory is needed."""
+        with self._lock:
+            self._lent.clear()
+            self._free.clear()
+
+
+def _common_prefix(some: Sequence[int], others: Sequence[int]) -> int:
+    """Return how many tokens both begin with."""
+    for i, (one, other) in enumerate(zip(some, others, strict=False)):
+        if one != other:
+            return i
+    return min(len(some), len(others))

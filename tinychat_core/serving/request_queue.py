@@ -1,0 +1,124 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which requests run and which wait: a data structure without threads of its own, tested in microseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
+
+from tinychat_core.serving.requests import Refusal, RefusalReason
+
+Item = TypeVar('Item')
+
+
+@dataclass(frozen=True)
+class Admission:
+    """
+    What a request meets while every place is taken.
+
+    `busy_policy`: 'queue', it waits where fewer than `queue_depth` do; 'reject', it is refused; 'preempt', all that run
+    or wait and have no higher priority end, and it is refused where one has.
+    """
+
+    busy_policy: str = 'queue'
+    queue_depth: int = 8
+
+
+class RequestQueue(Generic[Item]):
+    """
+    Up to `parallel` items run; the others wait, the higher priority first, equal ones in order of arrival.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(self, parallel: int = 1) -> None:
+        """Begin empty."""
+        self._parallel = parallel
+        self._lock = Lock()
+        self._waiting: list[tuple[int, Item]] = []
+        self._running: list[tuple[int, Item]] = []
+
+    @property
+    def running(self) -> list[Item]:
+        """The items that run now, the first to start first."""
+        with self._lock:
+            return [item for _, item in self._running]
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
+    def check(self, priority: int, admission: Admission) -> None:
+        """Raise Refusal where an item of this priority would not be accepted now. Reserves nothing."""
+        with self._lock:
+            if len(self._running) < self._parallel:
+                return
+            if admission.busy_policy == 'reject':
+                raise Refusal(RefusalReason.BUSY, 'another request is running')
+            if admission.busy_policy == 'preempt':
+                if max(p for p, _ in (*self._running, *self._waiting)) > priority:
+                    raise Refusal(RefusalReason.BUSY, 'a request of higher priority is running or waiting')
+            elif len(self._waiting) >= admission.queue_depth:
+                raise Refusal(RefusalReason.QUEUE_FULL,
+                              f'{len(self._waiting)} of {admission.queue_depth} requests wait')
+
+    def push(self, item: Item, priority: int, busy_policy: str) -> tuple[list[Item], list[Item]]:
+        """
+        Let an item wait; return what it preempts: what waited and is out now, and what runs until it is ended.
+
+        Never refuses: an item that `check` let pass may meet a queue that has filled since.
+        """
+        with self._lock:
+            out: list[Item] = []
+            to_end: list[Item] = []
+            if busy_policy == 'preempt' and len(self._running) >= self._parallel:
+                out = [waiting for p, waiting in self._waiting if p <= priority]
+                self._waiting = [(p, waiting) for p, waiting in self._waiting if p > priority]
+                to_end = [running for p, running in self._running if p <= priority]
+            self._waiting.append((priority, item))
+            return out, to_end
+
+    def start(self) -> Item | None:
+        """Make the next item run and return it; None where no place is free or none waits."""
+        with self._lock:
+            if len(self._running) >= self._parallel or not self._waiting:
+                return None
+            # max() returns the first of equals: the one that came first.
+            entry = max(self._waiting, key=lambda waiting: waiting[0])
+            self._waiting.remove(entry)
+            self._running.append(entry)
+            return entry[1]
+
+    def finish(self, item: Item) -> None:
+        """Note that a running item has ended."""
+        with self._lock:
+            self._running.remove(next(entry for entry in self._running if entry[1] is item))
+
+    def take(self, wanted: Callable[[Item], bool]) -> Item | None:
+        """Take out and return the first waiting item that is `wanted`; None where there is none."""
+        with self._lock:
+            for i, (_, waiting) in enumerate(self._waiting):
+                if wanted(waiting):
+                    del self._waiting[i]
+                    return waiting
+            return None
+
+    def drain(self) -> list[Item]:
+        """Take out and return all that wait."""
+        with self._lock:
+            drained = [item for _, item in self._waiting]
+            self._waiting.clear()
+            return drained
+
+    def ahead(self, item: Item) -> int:
+        """Return how many run or wait before a waiting item; 0 for one that does not wait."""
+        with self._lock:
+            for i, (priority, waiting) in enumerate(self._waiting):
+                if waiting is item:
+                    earlier = sum(p >= priority for p, _ in self._waiting[:i])
+                    later = sum(p > priority for p, _ in self._waiting[i + 1:])
+                    return earlier + later + len(self._running)
+            return 0

@@ -1,0 +1,108 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a door hands over to be answered: checked once, here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+import math
+
+from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
+from tinychat_core.sampling import SamplingParams
+
+ROLES = ('system', 'user', 'assistant')
+
+# A prompt that exceeds the context is accepted and then aborted with an error code. These limits keep what no model
+# could ever read out of the queue.
+MAX_CHARACTERS = 2**23  # of all texts together
+MAX_MESSAGES = 10_000
+MAX_ID_CHARACTERS = 256  # of conversation_id
+MAX_STOPS = 64
+MAX_STOP_CHARACTERS = 1024
+
+
+class RefusalReason(str, Enum):
+    """Why a request is not accepted now; the same request may be accepted later."""
+
+    INACTIVE = 'inactive'
+    BUSY = 'busy'
+    QUEUE_FULL = 'queue full'
+
+
+class Refusal(TinyChatError):
+    """A request that is not accepted; nothing has been done for it."""
+
+    def __init__(self, reason: RefusalReason, message: str) -> None:
+        """Take the reason, for a program, and a message, for a person."""
+        super().__init__(f'[{reason.value}] {message}')
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest:
+    """
+    A prompt, or a whole dialogue, and how to answer it.
+
+    Exactly one of `prompt` (the user's next turn) and `messages` ({'role', 'content'}; an assistant's message at the
+    end is continued) is given. `system_prompt`: '' where the request brings none; then `default_system_prompt` stands
+    in, but not in a conversation that has begun. `conversation_id`: the turns are kept under this name, '' for none;
+    only with `prompt`. `priority`: higher runs first. `time_limit`: from acceptance to the end, waiting included [s];
+    0 for none. `publish_period`: text is collected for so long before it becomes an event [s]. `wants_sentences`:
+    events carry whole sentences for speech, too.
+
+    Raises InvalidParameterError for what cannot be answered by any model.
+    """
+
+    prompt: str = ''
+    messages: Sequence[Mapping[str, str]] = ()
+    system_prompt: str = ''
+    default_system_prompt: str = ''
+    conversation_id: str = ''
+    params: SamplingParams = field(default_factory=SamplingParams)
+    priority: int = 0
+    time_limit: float = 0.0
+    publish_period: float = 0.0
+    wants_sentences: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        self._check_sizes()
+        if self.conversation_id and self.messages:
+            raise InvalidParameterError('a conversation takes a prompt, not messages: it keeps the turns itself')
+        if not (math.isfinite(self.time_limit) and self.time_limit >= 0):
+            raise InvalidParameterError(f'time_limit must not be negative, not {self.time_limit} s')
+        if bool(self.prompt.strip()) == bool(self.messages):
+            raise InvalidParameterError('give either a prompt or messages' +
+                                        (', not both' if self.messages else '; both are empty'))
+        for message in self.messages:
+            if message['role'] not in ROLES:
+                raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, "
+                                            f"not {shown(message['role'])}")
+        if self._has_system_message and self.system_prompt:
+            raise InvalidParameterError('give system_prompt or a system message, not both')
+
+    @property
+    def dialogue(self) -> list[Mapping[str, str]]:
+        """The messages of a request that is no conversation's, the system prompt included."""
+        messages = [*self.messages] or [{'role': 'user', 'content': self.prompt}]
+        system = '' if self._has_system_message else self.system_prompt or self.default_system_prompt
+        return [{'role': 'system', 'content': system}, *messages] if system else messages
+
+    @property
+    def _has_system_message(self) -> bool:
+        return bool(self.messages) and self.messages[0]['role'] == 'system'
+
+    def _check_sizes(self) -> None:
+        texts = len(self.prompt) + len(self.system_prompt) + sum(len(m['role']) + len(m['content'])
+                                                                 for m in self.messages)
+        stop = self.params.stop
+        for name, size, most, unit in (
+                ('messages', len(self.messages), MAX_MESSAGES, 'messages'),
+                ('the texts of prompt, system_prompt and messages', texts, MAX_CHARACTERS, 'characters'),
+                ('conversation_id', len(self.conversation_id), MAX_ID_CHARACTERS, 'characters'),
+                ('stop', len(stop), MAX_STOPS, 'texts'),
+                ('a text of stop', max(map(len, stop), default=0), MAX_STOP_CHARACTERS, 'characters')):
+            if size > most:
+                raise InvalidParameterError(f'{name}: {size} {unit}, more than the {most} that are taken')

@@ -1,0 +1,119 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a request gives back: events while it is served, and one result at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+LOCAL = 'local'  # the name of this machine among the backends that answer
+
+
+class FinishReason(str, Enum):
+    """How a request ended. The values are those of the Chat action's result."""
+
+    STOP = 'stop'
+    LENGTH = 'length'
+    TOOL_CALLS = 'tool_calls'
+    CANCELED = 'canceled'
+    ABORTED = 'aborted'
+
+
+class ErrorCode(IntEnum):
+    """Why a request was aborted. Names and values are those of the Chat action's result."""
+
+    NONE = 0
+    INVALID_GOAL = 1
+    PROMPT_TOO_LONG = 2
+    PREEMPTED = 3
+    TIME_LIMIT = 4
+    DEACTIVATED = 5
+    STRUCTURE_INCOMPLETE = 6
+    OUT_OF_MEMORY = 7
+    BACKEND_FAILED = 8
+    CLIENT_LOST = 9
+    NO_IMAGE = 10
+    REMOTE_FAILED = 11
+    UNKNOWN = 999
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a request ends; `message` says why where `error_code` is not NONE."""
+
+    finish_reason: FinishReason
+    error_code: ErrorCode = ErrorCode.NONE
+    message: str = ''
+
+    @classmethod
+    def aborted(cls, error_code: ErrorCode, message: str) -> Ending:
+        """Return the ending of a request that could not be answered."""
+        return cls(FinishReason.ABORTED, error_code, message)
+
+
+@dataclass(frozen=True)
+class ChatResult:
+    """
+    The end of a request, and its figures; all times are in seconds.
+
+    `text` is the whole answer, or the part that was there when the request ended. `reused_tokens` of `prompt_tokens`
+    were found in a KV cache. `dropped_turns`: how many of the conversation's oldest turns no longer fit the context.
+    `time_to_first_token` counts from the start of the computation, `queue_time` from acceptance until then.
+    `tokens_per_second` is the rate of decoding, without the prompt. `served_by`: the backend that answered. Each is 0
+    or '' where the request did not get so far.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    error_code: ErrorCode = ErrorCode.NONE
+    error_message: str = ''
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    dropped_turns: int = 0
+    new_tokens: int = 0
+    seed: int = 0
+    served_by: str = ''
+    queue_time: float = 0.0
+    time_to_first_token: float = 0.0
+    tokens_per_second: float = 0.0
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The request waits; `ahead` others run or wait before it."""
+
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """The request runs, and this fraction of its prompt has been read, 0 .. 1."""
+
+    progress: float
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """
+    The next piece of the answer's text.
+
+    `index` counts the pieces from 0, `new_tokens` all tokens so far. `sentences` are those that this piece makes
+    complete, as they would be spoken; empty where the request does not want any.
+    """
+
+    index: int
+    new_tokens: int
+    text: str
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The request has ended; `delta` is the last piece of its text, possibly without any."""
+
+    delta: TextDelta
+    result: ChatResult
+
+
+ChatEvent = Queued | Prefill | TextDelta | Finished

@@ -1,0 +1,56 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the core's events and results to messages."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from unique_identifier_msgs.msg import UUID as UUIDMessage
+
+from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, Prefill, Queued, TextDelta
+from tinychat_ros.interfaces import Chat
+
+
+def text_for_message(text: str) -> str:
+    """Return a text without NUL, which would end it in the C strings of a message."""
+    return text.replace('\0', '\N{REPLACEMENT CHARACTER}')
+
+
+def id_message(request_id: UUID) -> UUIDMessage:
+    """Return an id as a message."""
+    return UUIDMessage(uuid=list(request_id.bytes))
+
+
+def feedback_of(event: ChatEvent) -> Chat.Feedback:
+    """Return what an event tells the client of an action."""
+    if isinstance(event, Queued):
+        return Chat.Feedback(stage=Chat.Feedback.QUEUED, goals_ahead=event.ahead)
+    if isinstance(event, Prefill):
+        return Chat.Feedback(stage=Chat.Feedback.PREFILL, prefill_progress=event.progress)
+    delta = delta_of(event)
+    return Chat.Feedback(stage=Chat.Feedback.DECODE, prefill_progress=1.0, index=delta.index,
+                         new_tokens=delta.new_tokens, delta=text_for_message(delta.text))
+
+
+def delta_of(event: TextDelta | Finished) -> TextDelta:
+    """Return the piece of text that comes with an event."""
+    return event.delta if isinstance(event, Finished) else event
+
+
+def result_of(result: ChatResult) -> Chat.Result:
+    """Return the action's result."""
+    return Chat.Result(
+        text=text_for_message(result.text), finish_reason=result.finish_reason.value,
+        error_code=result.error_code.value, error_msg=result.error_message, prompt_tokens=result.prompt_tokens,
+        reused_tokens=result.reused_tokens, dropped_turns=result.dropped_turns, new_tokens=result.new_tokens,
+        seed=result.seed, served_by=result.served_by, queue_time=result.queue_time,
+        time_to_first_token=result.time_to_first_token, tokens_per_second=result.tokens_per_second)
+
+
+def summary(request_id: UUID, result: ChatResult, seconds: float) -> str:
+    """Return one line about the end of a goal that was accepted so many seconds ago, without any of its text."""
+    reason = f' ({result.error_code.name})' if result.error_code else ''
+    return (f'goal {request_id}: {result.finish_reason.value}{reason}, {result.prompt_tokens} tokens of prompt '
+            f'({result.reused_tokens} reused), {result.new_tokens} new, {seconds:.2f} s '
+            f'({result.queue_time:.2f} s waiting)')
