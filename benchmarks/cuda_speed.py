@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 def measure(models: Sequence[str], end: float) -> dict[str, Any]:
     """Return the device, and the results that fit into the time: products, models, sampling, each with its duration."""
     from tinychat_core import _tinychat
-    from tinychat_core.bench.kernels import measure_products
+    from tinychat_core.bench.kernels import measure_gemms
     from tinychat_core.cuda import usable_library
 
     library = usable_library('cuda', 'W4', None)
@@ -92,7 +92,7 @@ def measure(models: Sequence[str], end: float) -> dict[str, Any]:
         found['seconds'][part] = round(monotonic() - begin, 1)
 
     def products() -> Iterator[Row]:
-        for time in measure_products(library):
+        for time in measure_gemms(library):
             row = {'by': 'tinychat', **asdict(time)}
             yield row | {'format': row['format'] + ('a8' if row['byte_tokens'] else '')}
 

@@ -16,7 +16,7 @@ namespace tinychat {
 
 std::function<void(WeightMemory&)> placing(const py::object& function) {
   if (function.is_none()) return {};
-  // Copies of it may end without the GIL.
+  // Copies of it may be destroyed without the GIL.
   const std::shared_ptr<py::object> held(new py::object(function), [](py::object* object) {
     const py::gil_scoped_acquire acquire;
     delete object;
@@ -28,18 +28,18 @@ std::function<void(WeightMemory&)> placing(const py::object& function) {
 }
 
 void bind_cuda(py::module_& m) {
-  py::class_<WeightMemory>(m, "WeightMemory", "Where files of weights go on a device. All methods raise DeviceError.")
+  py::class_<WeightMemory>(m, "WeightMemory", "Receives files of weights on a device. All methods raise DeviceError.")
       .def(
           "buffer",
           [](WeightMemory& memory, size_t size) { return py::memoryview::from_memory(memory.buffer(size), size); },
-          "size"_a, "Memory that `copy` is fast from; it ends when the weights are placed.")
+          "size"_a, "Pinned memory for `copy`; it ends when all weights are on the device.")
       .def(
           "allocate",
           [](WeightMemory& memory, const py::buffer& mapping) {
             const py::buffer_info info = mapping.request();
             return reinterpret_cast<uintptr_t>(memory.allocate(info.ptr, static_cast<size_t>(info.size)));
           },
-          "mapping"_a, "Memory as large as a mapping; tensors of the mapping will be read from it.")
+          "mapping"_a, "Device memory that replaces a mapping: its tensors are read from there.")
       .def(
           "copy",
           [](WeightMemory& memory, uintptr_t handle, size_t offset, const py::buffer& chunk) {
@@ -47,9 +47,8 @@ void bind_cuda(py::module_& m) {
             const py::gil_scoped_release release;
             memory.copy(reinterpret_cast<uint8_t*>(handle) + offset, info.ptr, static_cast<size_t>(info.size));
           },
-          "handle"_a, "offset"_a, "chunk"_a, "Begin to copy a chunk into what `allocate` returned.")
-      .def("synchronize", &WeightMemory::synchronize, py::call_guard<py::gil_scoped_release>(),
-           "Wait until all chunks are copied.");
+          "handle"_a, "offset"_a, "chunk"_a, "Start to copy a chunk into what `allocate` returned.")
+      .def("synchronize", &WeightMemory::synchronize, py::call_guard<py::gil_scoped_release>(), "Wait for all copies.");
 
   m.def(
       "cuda_device",
@@ -65,20 +64,20 @@ void bind_cuda(py::module_& m) {
       "cuda_copy_bandwidth", [](const std::string& library) { return CudaLibrary(library).copy_bandwidth(); },
       "library"_a, "Bytes that the device reads and writes per second in a large copy. Raises DeviceError.");
   m.def(
-      "cuda_time_product",
+      "cuda_time_gemm",
       [](const std::string& library, const std::string& format, int rows, int cols, int group_size, int tokens,
-         bool bytes) {
+         bool int8_activations) {
         Linear shape;
         shape.format = weight_format(format);
         shape.rows = rows;
         shape.cols = cols;
         shape.group = group_size > 0 ? group_size : cols;
-        const ProductTime time = CudaLibrary(library).time_product(shape, tokens, bytes);
+        const GemmTime time = CudaLibrary(library).time_gemm(shape, tokens, int8_activations);
         return py::make_tuple(time.seconds, time.bytes);
       },
-      "library"_a, "format"_a, "rows"_a, "cols"_a, "group_size"_a, "tokens"_a, "bytes"_a = false,
-      "Seconds that a product with random weights takes, and the bytes that it reads and writes; `bytes`: tokens "
-      "are quantized. Raises DeviceError.");
+      "library"_a, "format"_a, "rows"_a, "cols"_a, "group_size"_a, "tokens"_a, "int8_activations"_a = false,
+      "Seconds that a GEMM with random weights takes, and the bytes that it reads and writes; `int8_activations`: its "
+      "tokens are int8. Raises DeviceError.");
 }
 
 } // namespace tinychat

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What Python asks of the CUDA library without a model, and how it puts files of weights on the device.
+// Python access to the CUDA library without a model, and the copying of weight files to the device.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -3,7 +3,8 @@
 #
 # What the library is made of: plain C++, and kernels that nvcc compiles (and the SIMT shim runs in tests).
 set(cuda_sources)
-foreach(name primitives/check runtime/build_state runtime/cuda_backend runtime/library runtime/memory runtime/steps
+foreach(name primitives/check runtime/build_state runtime/cuda_backend runtime/library runtime/memory runtime/pass_params
+             runtime/steps
              runtime/timing runtime/upload)
   list(APPEND cuda_sources ${CMAKE_CURRENT_LIST_DIR}/${name}.cpp)
 endforeach()

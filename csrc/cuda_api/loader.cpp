@@ -34,8 +34,8 @@ double CudaLibrary::copy_bandwidth() const {
   return find<decltype(tinychat_cuda_copy_bandwidth)>("tinychat_cuda_copy_bandwidth")();
 }
 
-ProductTime CudaLibrary::time_product(const Linear& shape, int tokens, bool bytes) const {
-  return find<decltype(tinychat_cuda_time_product)>("tinychat_cuda_time_product")(shape, tokens, bytes);
+GemmTime CudaLibrary::time_gemm(const Linear& shape, int num_tokens, bool int8_activations) const {
+  return find<decltype(tinychat_cuda_time_gemm)>("tinychat_cuda_time_gemm")(shape, num_tokens, int8_activations);
 }
 
 } // namespace tinychat

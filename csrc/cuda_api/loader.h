@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// libtinychat_cuda.so, opened at run time: without it, or without a device, everything else works.
+// Opens libtinychat_cuda.so at run time: without it, or without a device, everything else works.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,7 @@ class CudaLibrary {
   std::unique_ptr<Backend> backend(const Model& model, const CudaOptions& options) const;
   // Bytes read and written per second by a large copy on the device.
   double copy_bandwidth() const;
-  ProductTime time_product(const Linear& shape, int tokens, bool bytes) const;
+  GemmTime time_gemm(const Linear& shape, int num_tokens, bool int8_activations) const;
 
  private:
   template <typename Function>

@@ -15,11 +15,11 @@ struct PlainBytes {
   uint16_t scale;
   std::vector<int> bytes;
 
-  template <typename Number>
-  PlainBytes(const Number* x, int count) {
-    float most = 0;
-    for (int i = 0; i < count; ++i) most = std::max(most, std::fabs(static_cast<float>(x[i])));
-    scale = tinychat::float_to_half(most / 127);
+  template <typename DType>
+  PlainBytes(const DType* x, int count) {
+    float max_score = 0;
+    for (int i = 0; i < count; ++i) max_score = std::max(max_score, std::fabs(static_cast<float>(x[i])));
+    scale = tinychat::float_to_half(max_score / 127);
     const float inverse = 1 / tinychat::half_to_float(scale);
     for (int i = 0; i < count; ++i) {
       const float q = std::nearbyint(static_cast<float>(x[i]) * inverse);
@@ -62,22 +62,26 @@ struct PlainAttention {
     return y;
   }
 
-  // qkv [positions][(heads + 2 kv_heads) * dim] -> the output [heads * dim] at the last position.
-  Row last(const std::vector<float>& qkv, int positions) const {
-    const int width = (heads + 2 * kv_heads) * dim, position = positions - 1;
+  // The slots that a causal token sees.
+  int first_visible(int slot) const { return window > 0 ? std::max(0, slot + 1 - window) : 0; }
+
+  // qkv [slots][(heads + 2 kv_heads) * dim] -> the output [heads * dim] of the query at `slot`, which sees [begin, end).
+  // Positions are slots.
+  Row output(const std::vector<float>& qkv, int slot, int begin, int end) const {
+    const int width = (heads + 2 * kv_heads) * dim;
     Row out(static_cast<size_t>(heads) * dim);
     for (int h = 0; h < heads; ++h) {
       const int kv_head = h / (heads / kv_heads);
-      const Row q = prepared(&qkv[static_cast<size_t>(position) * width + h * dim], q_norm, position);
+      const Row q = prepared(&qkv[static_cast<size_t>(slot) * width + h * dim], q_norm, slot);
       double sum = 0;
-      for (int p = window > 0 ? std::max(0, positions - window) : 0; p < positions; ++p) {
+      for (int p = begin; p < end; ++p) {
         const float* key = &qkv[static_cast<size_t>(p) * width + (heads + kv_head) * dim];
         const Row k = as_cached(prepared(key, k_norm, p), key_group);
         const Row v = as_cached(Row(key + kv_heads * dim, key + (kv_heads + 1) * dim), dim);
         double score = 0;
         for (int d = 0; d < dim; ++d) score += q[d] * k[d] * scale;
         if (softcap > 0) score = softcap * std::tanh(score / softcap);
-        if (!slopes.empty()) score += slopes[h] * (p - position);
+        if (!slopes.empty()) score -= slopes[h] * std::abs(p - slot);
         const double weight = std::exp(score);
         sum += weight;
         for (int d = 0; d < dim; ++d) out[h * dim + d] += weight * v[d];

@@ -77,7 +77,7 @@ def test_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_speed, 'lines_of', lines_of)
     monkeypatch.setattr(_tinychat, 'cuda_copy_bandwidth', lambda _: 3e12)
     monkeypatch.setattr(cuda_speed.choices, '__defaults__', (2,))
-    monkeypatch.setattr(kernels, 'measure_products', lambda _: iter([kernels.ProductTime(
+    monkeypatch.setattr(kernels, 'measure_gemms', lambda _: iter([kernels.GemmTime(
         'llama-2-7b', 'o', 'w8g', True, 32, 4096, 4096, 1, 6.0, 2900.0, 0.97, 2.0)]))
     monkeypatch.setitem(shapes._SHAPES, cuda_speed.SMALL, shapes._Shape({
         'model_type': 'llama', 'vocab_size': 100, 'hidden_size': 64, 'intermediate_size': 64, 'num_hidden_layers': 1,
@@ -105,7 +105,7 @@ def test_a_product_is_timed_in_every_format(format_: str, byte_tokens: bool) -> 
 import sys
 from tinychat_core import _tinychat
 group = {'w4z': 128, 'w4m': 128, 'w8g': 32}.get(sys.argv[2], 0)
-seconds, nbytes = _tinychat.cuda_time_product(sys.argv[1], sys.argv[2], 40, 256, group, 1, sys.argv[3] == 'True')
+seconds, nbytes = _tinychat.cuda_time_gemm(sys.argv[1], sys.argv[2], 40, 256, group, 1, sys.argv[3] == 'True')
 print(seconds > 0, nbytes > 40 * 256 / 2)
 """
     done = run(code, LIBRARY, format_, byte_tokens)

@@ -25,7 +25,7 @@ void close(const std::vector<uint16_t>& found, const std::vector<float>& expecte
   }
 }
 
-void test_norms(Norm kind, Number number, int n) {
+void test_norms(Norm kind, DType dtype, int n) {
   std::mt19937 random(2);
   constexpr int kRows = 3;
   const auto x = random_floats(random, kRows * n, 5), w = random_floats(random, n), b = random_floats(random, n),
@@ -38,8 +38,8 @@ void test_norms(Norm kind, Number number, int n) {
     cpu().scale(&expected[r * n], scale.data(), n);
   }
   const NormWeights weights = {w.data(), b.data(), 1e-5f, kind};
-  norm({}, {x.data(), weights, scale.data()}, kRows, n, number, out.data());
-  close(out, expected, number == Number::kBf16, "norm");
+  norm({}, {x.data(), weights, scale.data()}, kRows, n, dtype, out.data());
+  close(out, expected, dtype == DType::kBf16, "norm");
   add_normed({}, {x.data(), weights, nullptr}, kRows, n, residual.data());
   for (int i = 0; i < kRows * n; ++i) CHECK(std::abs(residual[i] - sum[i]) < 1e-4f, "added norm " + std::to_string(i));
 
@@ -52,8 +52,8 @@ void test_norms(Norm kind, Number number, int n) {
   }
 
   for (int i = 0; i < kRows * n; ++i) sum[i] = x[i] * scale[i % n];
-  norm({}, {x.data(), {nullptr, nullptr, 1e-5f, kind}, scale.data()}, kRows, n, number, out.data());
-  close(out, sum, number == Number::kBf16, "no norm");
+  norm({}, {x.data(), {nullptr, nullptr, 1e-5f, kind}, scale.data()}, kRows, n, dtype, out.data());
+  close(out, sum, dtype == DType::kBf16, "no norm");
 }
 
 // Rows as bytes and scales.
@@ -63,34 +63,34 @@ struct Quantized {
   int rows, n, group;
 
   Quantized(int rows, int n, int group) : bytes(rows * n), scales(rows * n / group), rows(rows), n(n), group(group) {}
-  Bytes view() { return {bytes.data(), scales.data(), group}; }
+  Int8Activations view() { return {bytes.data(), scales.data(), group}; }
 
-  // `step`: that a byte may differ by
-  void equals(const std::vector<float>& numbers, int step) const {
+  // `tolerance`: how much a byte may differ
+  void equals(const std::vector<float>& numbers, int tolerance) const {
     std::vector<int8_t> q(n);
     std::vector<int32_t> sums(n / group);
     std::vector<float> expected(n / group), scaled(n / group);
     for (int r = 0; r < rows; ++r) {
       cpu().quantize_bytes(&numbers[r * n], n, group, q.data(), expected.data(), sums.data(), scaled.data());
-      for (int i = 0; i < n; ++i) CHECK(std::abs(bytes[r * n + i] - q[i]) <= step, "byte " + std::to_string(i));
+      for (int i = 0; i < n; ++i) CHECK(std::abs(bytes[r * n + i] - q[i]) <= tolerance, "byte " + std::to_string(i));
       for (int g = 0; g < n / group; ++g)
-        CHECK(std::abs(scales[r * n / group + g] - expected[g]) <= 1e-6f * expected[g] * step, "scale");
+        CHECK(std::abs(scales[r * n / group + g] - expected[g]) <= 1e-6f * expected[g] * tolerance, "scale");
     }
   }
 };
 
-void test_bytes(Number number, int n, int group) {
+void test_bytes(DType dtype, int n, int group) {
   std::mt19937 random(9);
   constexpr int kRows = 3;
   std::vector<float> numbers = random_floats(random, kRows * n, 5);
   for (int i = 0; i < group; ++i) numbers[n + i] = 0; // a group without a largest number
   std::vector<uint16_t> x;
   for (float& value : numbers) {
-    x.push_back(to_number(value, number));
-    value = from_number(x.back(), number);
+    x.push_back(to_dtype(value, dtype));
+    value = from_dtype(x.back(), dtype);
   }
   Quantized found(kRows, n, group);
-  to_bytes({}, x.data(), number, kRows, n, found.view());
+  quantize_int8({}, x.data(), dtype, kRows, n, found.view());
   found.equals(numbers, 0);
 }
 
@@ -105,7 +105,7 @@ void test_normed_bytes(Norm kind, int n, int group) {
     cpu().scale(&numbers[r * n], scale.data(), n);
   }
   Quantized found(kRows, n, group);
-  norm_to_bytes({}, {x.data(), {w.data(), b.data(), 1e-5f, kind}, scale.data()}, kRows, n, found.view());
+  norm_to_int8({}, {x.data(), {w.data(), b.data(), 1e-5f, kind}, scale.data()}, kRows, n, found.view());
   found.equals(numbers, 1); // sums in another order
 }
 
@@ -113,7 +113,7 @@ void test_normed_bytes(Norm kind, int n, int group) {
 void test_too_large() {
   const std::vector<float> x = {1, 1, -1, -1}, w = {1e30f, 1, 1, 1e30f};
   std::vector<uint16_t> out(4);
-  norm({}, {x.data(), {w.data(), nullptr, 0, Norm::kRms}, nullptr}, 1, 4, Number::kHalf, out.data());
+  norm({}, {x.data(), {w.data(), nullptr, 0, Norm::kRms}, nullptr}, 1, 4, DType::kFp16, out.data());
   CHECK(half_to_float(out[0]) == 65504 && half_to_float(out[3]) == -65504, "clamped");
 }
 
@@ -138,18 +138,20 @@ void test_embedding(WeightFormat format) {
   w.zeros = zeros.data();
   w.channel_scales = channel.data();
 
-  Step step;
-  step.position = 1000;
   const int tokens[kRows] = {0, 17, 39};
-  std::copy_n(tokens, kRows, step.tokens);
+  TokenParams params[kRows] = {};
+  for (int r = 0; r < kRows; ++r) {
+    params[r].id = tokens[r];
+    std::fill_n(params[r].position, 3, 1000 + r);
+  }
   std::vector<float> residual(kRows * kHidden), frequencies = {1.0f, 0.3f}, cosines(2 * kRows), sines(2 * kRows);
   Embedding e = {};
-  e.step = &step;
+  e.params = params;
   e.tokens = w;
   e.scale = 2;
   e.residual = residual.data();
-  e.angles = {frequencies.data(), 2, cosines.data(), sines.data()};
-  e.angle_scale = 3;
+  e.rotary = {frequencies.data(), nullptr, 2, cosines.data(), sines.data()};
+  e.rotary_scale = 3;
   e.hidden = kHidden;
   embed({}, e, kRows);
   for (int r = 0; r < kRows; ++r) {
@@ -173,14 +175,71 @@ void test_embedding(WeightFormat format) {
   e.positions.weight = reinterpret_cast<const uint8_t*>(learned.data());
   e.residual = wide.data();
   e.to_project = rows.data();
-  e.number = Number::kHalf;
+  e.dtype = DType::kFp16;
   embed({}, e, kRows);
   for (float x : wide) CHECK(x == 0.5f, "a learned position");
   for (int r = 0; r < kRows; ++r) {
     std::vector<float> expected(kHidden);
     read_row(w, tokens[r], expected.data());
     for (int i = 0; i < kHidden; ++i)
-      CHECK(rows[r * kHidden + i] == to_number(2 * expected[i], Number::kHalf), "to project " + std::to_string(r));
+      CHECK(rows[r * kHidden + i] == to_dtype(2 * expected[i], DType::kFp16), "to project " + std::to_string(r));
+  }
+}
+
+// A token without an id takes its row as it is, and each pair of channels the axis of the position that is its own.
+void test_embedding_rows() {
+  constexpr int kHidden = 8;
+  const std::vector<uint16_t> table(16 * kHidden, float_to_half(0.5f));
+  const std::vector<float> rows = {0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<float> frequencies = {1, 0.5f, 0.25f};
+  const std::vector<int> axes = {0, 1, 2};
+  TokenParams params[2] = {};
+  params[0].id = 3;
+  params[1].id = -1;
+  params[1].position[0] = 10;
+  params[1].position[1] = 20;
+  params[1].position[2] = 30;
+  std::vector<float> residual(2 * kHidden), cosines(6), sines(6);
+  Embedding e = {};
+  e.params = params;
+  e.tokens.format = WeightFormat::kF16;
+  e.tokens.rows = 16;
+  e.tokens.cols = e.hidden = kHidden;
+  e.tokens.weight = reinterpret_cast<const uint8_t*>(table.data());
+  e.rows = rows.data();
+  e.scale = 4;
+  e.residual = residual.data();
+  e.rotary = {frequencies.data(), axes.data(), 3, cosines.data(), sines.data()};
+  e.rotary_scale = 1;
+  embed({}, e, 2);
+  for (int i = 0; i < kHidden; ++i) {
+    CHECK(residual[i] == 2, "a token with an id");
+    CHECK(residual[kHidden + i] == rows[kHidden + i], "a row");
+  }
+  const float angles[3] = {10, 10, 7.5f};
+  for (int i = 0; i < 3; ++i)
+    CHECK(std::abs(cosines[3 + i] - std::cos(angles[i])) < 1e-6f, "axis " + std::to_string(i));
+}
+
+void test_compaction() {
+  constexpr int kTokens = 5, kHidden = 300, kWidth = 40;
+  std::mt19937 random(12);
+  for (const std::vector<int>& kept : {std::vector<int>{4}, {0, 1, 2}, {1, 3}, {1, 2, 4}}) {
+    std::vector<float> residual = random_floats(random, kTokens * kHidden);
+    std::vector<uint16_t> attention;
+    for (int i = 0; i < kTokens * kWidth; ++i) attention.push_back(static_cast<uint16_t>(random()));
+    const auto all_residual = residual;
+    const auto all_attention = attention;
+    std::vector<OutputParams> outputs;
+    for (int token : kept) outputs.push_back({token, 0, 1, false, false});
+    compact_tokens({}, outputs.data(), static_cast<int>(kept.size()), residual.data(), kHidden, attention.data(),
+                   kWidth);
+    for (size_t i = 0; i < kept.size(); ++i) {
+      CHECK(std::equal(&residual[i * kHidden], &residual[i * kHidden] + kHidden, &all_residual[kept[i] * kHidden]),
+            "residual");
+      CHECK(std::equal(&attention[i * kWidth], &attention[i * kWidth] + kWidth, &all_attention[kept[i] * kWidth]),
+            "attention");
+    }
   }
 }
 
@@ -188,12 +247,14 @@ void test_embedding(WeightFormat format) {
 
 int main() {
   for (Norm kind : {Norm::kRms, Norm::kLayer})
-    for (Number number : {Number::kHalf, Number::kBf16})
-      for (int n : {48, 576, 4096, 20000}) test_norms(kind, number, n);
+    for (DType dtype : {DType::kFp16, DType::kBf16})
+      for (int n : {48, 576, 4096, 20000}) test_norms(kind, dtype, n);
   test_too_large();
+  test_embedding_rows();
+  test_compaction();
   // Groups, and whole rows as one; fewer groups than warps, and more.
   for (auto [n, group] : {std::pair{48, 48}, {96, 32}, {5120, 5120}, {4224, 128}, {4096, 32}}) {
-    for (Number number : {Number::kHalf, Number::kBf16}) test_bytes(number, n, group);
+    for (DType dtype : {DType::kFp16, DType::kBf16}) test_bytes(dtype, n, group);
     for (Norm kind : {Norm::kRms, Norm::kLayer}) test_normed_bytes(kind, n, group);
   }
   for (WeightFormat format : {WeightFormat::kW4Zero, WeightFormat::kW4Min, WeightFormat::kW8Group,

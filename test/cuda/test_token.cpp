@@ -3,51 +3,13 @@
 //
 // A decoded token is one graph of few kernels, recorded once for a range of context lengths and for every cache.
 
-#include <deque>
-
 #include "cuda/runtime/cuda_backend.h"
 #include "decoder/decoder.h"
-#include "matrix.h"
+#include "small_model.h"
 
 using namespace tinychat;
 
 namespace {
-
-// A small model, and its memory; matrices of layers are all of one format.
-struct SmallModel {
-  std::mt19937 random{3};
-  std::deque<Matrix> matrices;
-  std::vector<float> norm = std::vector<float>(64, 1.0f);
-  Model model;
-
-  SmallModel(WeightFormat format, int layers) {
-    ModelConfig& c = model.config;
-    c.vocab_size = 96;
-    c.hidden_size = 64;
-    c.intermediate_size = 96;
-    c.layers = layers;
-    c.heads = 3;
-    c.kv_heads = 1;
-    c.head_dim = 32;
-    for (int i = 0; i < 16; ++i) c.rope_inv_freq.push_back(std::pow(1e4f, -static_cast<float>(i) / 16));
-    model.embedding = matrix(WeightFormat::kW8Group, 96, 64);
-    model.head = matrix(WeightFormat::kW8Group, 96, 64);
-    model.final_norm = {norm.data(), nullptr};
-    for (int i = 0; i < layers; ++i) {
-      Layer layer;
-      layer.attn_norm = layer.mlp_norm = {norm.data(), nullptr};
-      layer.qkv = matrix(format, 160, 64);
-      layer.o = matrix(format, 64, 96);
-      layer.up = matrix(format, 192, 64);
-      layer.down = matrix(format, 64, 96);
-      model.layers.push_back(layer);
-    }
-  }
-  Linear matrix(WeightFormat format, int rows, int cols) {
-    matrices.emplace_back(Case{format, rows, cols, 32}, random);
-    return matrices.back().w;
-  }
-};
 
 struct Counted {
   long launches, records;

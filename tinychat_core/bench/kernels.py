@@ -17,8 +17,8 @@ _FORMATS = (('w4z', 128, False), ('w4m', 32, False), ('w8g', 32, False), ('w8g',
 
 
 @dataclass(frozen=True)
-class ProductTime:
-    """The product of a matrix [rows, cols] with `tokens` columns, measured with others in a graph."""
+class GemmTime:
+    """The time of one matrix [rows, cols] times `tokens` columns, as one launch of many in a graph."""
 
     model: str
     name: str
@@ -41,20 +41,20 @@ def matrices(model: str) -> dict[str, tuple[int, int]]:
             'up': (inner, hidden), 'down': (hidden, inner)}
 
 
-def measure_products(library: Path, tokens: int = 1) -> Iterator[ProductTime]:
+def measure_gemms(library: Path, tokens: int = 1) -> Iterator[GemmTime]:
     """Yield the time of each matrix in each format; DeviceError where the device fails."""
     bandwidth = _tinychat.cuda_copy_bandwidth(str(library))
     for model in _SIZES:
         for name, (rows, cols) in matrices(model).items():
-            times = {form: _tinychat.cuda_time_product(str(library), form[0], rows, cols, form[1], tokens, form[2])
+            times = {form: _tinychat.cuda_time_gemm(str(library), form[0], rows, cols, form[1], tokens, form[2])
                      for form in _FORMATS}
             whole = times['f16', 0, False][0]
             for (format_, group_size, byte_tokens), (seconds, nbytes) in times.items():
-                yield ProductTime(model, name, format_, byte_tokens, group_size, rows, cols, tokens, 1e6 * seconds,
+                yield GemmTime(model, name, format_, byte_tokens, group_size, rows, cols, tokens, 1e6 * seconds,
                                   nbytes / seconds / 1e9, nbytes / seconds / bandwidth, whole / seconds)
 
 
-def table(times: Iterator[ProductTime]) -> Iterator[str]:
+def table(times: Iterator[GemmTime]) -> Iterator[str]:
     """Yield the lines of the table as times are measured."""
     yield (f'{"model":<12} {"matrix":<8} {"rows":>6} {"cols":>6} {"format":>7} {"group":>5} {"tokens":>6} '
            f'{"µs":>9} {"GB/s":>8} {"of a copy":>9} {"over f16":>8}')

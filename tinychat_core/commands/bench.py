@@ -101,13 +101,13 @@ def _kernels(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from tinychat_core._tinychat import DeviceError
-    from tinychat_core.bench.kernels import measure_products, table
+    from tinychat_core.bench.kernels import measure_gemms, table
     from tinychat_core.cuda import usable_library
 
     library = usable_library('cuda', 'W4', None)
     assert library is not None
     try:
-        times = measure_products(library)
+        times = measure_gemms(library)
         for line in (json.dumps(asdict(time)) for time in times) if args.json else table(times):
             print(line, flush=True)
     except DeviceError as error:

@@ -1,30 +1,35 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cache on the device, a row at a time.
+// Access to one KV head of a cache, a token at a time.
 #pragma once
 
 #include "cuda/attention/kv_layout.h"
 #include "cuda/primitives/dtype.cuh"
+#include "cuda/primitives/forward_params.h"
 #include "cuda/primitives/reduce.cuh"
 
 namespace tinychat::cuda {
 
-// One KV head's part of a cache.
+// The arrays of one KV head of one layer.
 struct CacheHead {
   uint8_t *keys, *values;
   uint16_t *key_scales, *value_scales; // null for fp16
 
-  __device__ CacheHead(const CacheShape& shape, uint8_t* cache, int layer, int kv_head) {
+  // Of the cache that a token's keys and values are in.
+  __device__ CacheHead(CacheShape shape, const TokenParams& token, int layer, int kv_head) {
+    shape.capacity = token.capacity;
+    uint8_t* cache = token.cache;
+    if (!token.is_cached) layer = 0;
     keys = cache + layer * shape.layer_bytes() + kv_head * shape.head_bytes();
     values = keys + shape.capacity * shape.row();
-    key_scales = shape.bytes ? reinterpret_cast<uint16_t*>(values + shape.capacity * shape.row()) : nullptr;
-    value_scales = shape.bytes ? key_scales + static_cast<size_t>(shape.capacity) * shape.groups() : nullptr;
+    key_scales = shape.int8 ? reinterpret_cast<uint16_t*>(values + shape.capacity * shape.row()) : nullptr;
+    value_scales = shape.int8 ? key_scales + static_cast<size_t>(shape.capacity) * shape.groups() : nullptr;
   }
 };
 
-// Eight channels of a row: one load, and what it means.
-struct HalfRow {
+// The types of a row: how eight channels are loaded, and converted to float.
+struct Fp16Row {
   using Load = uint4;
   static constexpr bool kScaled = false;
 
@@ -38,7 +43,7 @@ struct HalfRow {
   }
 };
 
-struct ByteRow {
+struct Int8Row {
   using Load = uint2;
   static constexpr bool kScaled = true;
 
@@ -51,8 +56,8 @@ struct ByteRow {
   }
 };
 
-// Writes x [dim] as one row of the cache, by one warp; `group` channels share a scale, which is rounded to fp16 first, so that
-// the bytes know what they will be multiplied with.
+// Writes x [dim] as one row of the cache, by one warp; `group` channels share a scale. The scale is rounded to fp16 first, so
+// that the int8 numbers are computed for the scale that is stored.
 template <typename Row>
 __device__ inline void store_row(const float* x, int dim, int group, uint8_t* row, uint16_t* scales) {
   const int lane = threadIdx.x % kWarp;
@@ -61,10 +66,10 @@ __device__ inline void store_row(const float* x, int dim, int group, uint8_t* ro
   } else {
     for (int begin = 0; begin < dim; begin += group) {
       const int end = begin + group < dim ? begin + group : dim;
-      float most = 0;
-      for (int d = begin + lane; d < end; d += kWarp) most = fmaxf(most, fabsf(x[d]));
-      most = max_lanes(most);
-      const uint16_t scale = to_half(most / 127.0f);
+      float largest = 0;
+      for (int d = begin + lane; d < end; d += kWarp) largest = fmaxf(largest, fabsf(x[d]));
+      largest = max_lanes(largest);
+      const uint16_t scale = to_half(largest / 127.0f);
       const float rounded = from_half(scale), inverse = rounded > 0.0f ? 1.0f / rounded : 0.0f;
       for (int d = begin + lane; d < end; d += kWarp) {
         const float q = fmaxf(-127.0f, fminf(127.0f, rintf(x[d] * inverse)));

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A head of a query or key made ready: its norm (Qwen 3), its rotation (Su et al., 2021), its scale.
+// Prepares a head of a query or key: its norm (Qwen 3), rotation (Su et al., 2021) and scale.
 #pragma once
 
 #include "cuda/primitives/reduce.cuh"
@@ -9,7 +9,7 @@
 namespace tinychat::cuda {
 
 // out [dim] = rotated(norm(x)) * scale, by one warp; `norm` [dim] may be null. The pairs are (i, i + half), as in Hugging
-// Face's models; what lies behind 2*half is not rotated. `out` may be `x`: a lane writes only what it alone has read.
+// Face's models; channels from 2*half on are not rotated. `out` may be `x`: a lane writes only what it alone has read.
 __device__ inline void prepare_head(const float* x, const float* norm, float eps, const float* cosines,
                                     const float* sines, int half, int dim, float scale, float* out) {
   const int lane = threadIdx.x % kWarp;

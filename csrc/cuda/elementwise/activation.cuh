@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The feed-forward part's activation.
+// The MLP's activation function.
 #pragma once
 
 #include <cuda_runtime.h>

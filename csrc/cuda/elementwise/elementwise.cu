@@ -1,10 +1,11 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Launches of the small kernels: embedding, norms, bytes, the choice of tokens.
+// Launches of the small kernels: embedding, norms, quantization, compaction, top-k.
 
 #include <algorithm>
 
+#include "cuda/elementwise/compact.cuh"
 #include "cuda/elementwise/elementwise.h"
 #include "cuda/elementwise/embed.cuh"
 #include "cuda/elementwise/input_order.cuh"
@@ -14,55 +15,64 @@
 
 namespace tinychat::cuda {
 
-void embed(const Queue& queue, const Embedding& e, int rows) {
-  launch(queue, embed_rows, dim3(rows), kEmbedThreads, e);
+void embed(const LaunchContext& context, const Embedding& e, int num_tokens) {
+  launch(context, embed_tokens, dim3(num_tokens), kEmbedThreads, e);
 }
 
 // Threads for rows of n numbers: whole warps, none without work.
 static int row_threads(int n) { return std::min(kRowThreads, ceil_div(ceil_div(n, 4), kWarp) * kWarp); }
 
-void norm(const Queue& queue, const Normed& x, int rows, int n, Number number, uint16_t* out) {
-  launch(queue, norm_rows, dim3(rows), row_threads(n), x, n, number, out);
+void norm(const LaunchContext& context, const Normed& x, int num_tokens, int n, DType dtype, uint16_t* out) {
+  launch(context, norm_rows, dim3(num_tokens), row_threads(n), x, n, dtype, out);
 }
 
-void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* residual) {
-  launch(queue, add_normed_rows, dim3(rows), row_threads(n), step, n, residual);
+void add_normed(const LaunchContext& context, const Normed& branch, int num_tokens, int n, float* residual) {
+  launch(context, add_norm_rows, dim3(num_tokens), row_threads(n), branch, n, residual);
 }
 
-void norm_residual(const Queue& queue, const NormWeights& weights, int rows, int n, float* residual) {
-  launch(queue, norm_residual_rows, dim3(rows), row_threads(n), weights, n, residual);
+void norm_residual(const LaunchContext& context, const NormWeights& weights, int num_tokens, int n, float* residual) {
+  launch(context, norm_residual_rows, dim3(num_tokens), row_threads(n), weights, n, residual);
 }
 
-void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const Bytes& to) {
-  launch(queue, norm_rows_to_bytes, dim3(rows), row_threads(n), x, n, to);
+void norm_to_int8(const LaunchContext& context, const Normed& x, int num_tokens, int n, const Int8Activations& to) {
+  launch(context, norm_rows_to_int8, dim3(num_tokens), row_threads(n), x, n, to);
 }
 
-void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to) {
-  launch(queue, rows_to_bytes, dim3(rows), row_threads(n), x, n, number, to);
+void quantize_int8(const LaunchContext& context, const uint16_t* x, DType dtype, int num_tokens, int n,
+                   const Int8Activations& to) {
+  launch(context, quantize_rows, dim3(num_tokens), row_threads(n), x, n, dtype, to);
 }
 
-void order(const Queue& queue, const uint16_t* x, int rows, int n, const float* order, uint16_t* out) {
-  launch(queue, order_rows, dim3(rows), kOrderThreads, x, n, order, out);
+void reorder(const LaunchContext& context, const uint16_t* x, int num_tokens, int n, const float* order,
+             uint16_t* out) {
+  launch(context, reorder_rows, dim3(num_tokens), kOrderThreads, x, n, order, out);
 }
 
-void place(const Queue& queue, const float* x, int rows, int n, float* out, int stride) {
-  launch(queue, place_rows, dim3(rows), kOrderThreads, x, n, out, stride);
+void scatter(const LaunchContext& context, const float* x, int num_tokens, int n, float* out, int stride) {
+  launch(context, scatter_rows, dim3(num_tokens), kOrderThreads, x, n, out, stride);
 }
 
-void activate(const Queue& queue, const float* gate, const float* rest, int rows, int n, const Activated& to) {
-  launch(queue, activate_rows, dim3(rows), kOrderThreads, gate, rest, n, to);
+void activate(const LaunchContext& context, const float* gate, const float* up, int num_tokens, int n,
+              const Activated& to) {
+  launch(context, activate_rows, dim3(num_tokens), kOrderThreads, gate, up, n, to);
 }
 
-void cap(const Queue& queue, float* x, int count, float softcap) {
-  launch(queue, cap_all, dim3(ceil_div(count, kCapThreads)), kCapThreads, x, count, softcap);
+void softcap_logits(const LaunchContext& context, float* x, int count, float softcap) {
+  launch(context, softcap_kernel, dim3(ceil_div(count, kCapThreads)), kCapThreads, x, count, softcap);
 }
 
-int choice_shares(int vocab) { return ceil_div(vocab, kChoiceShare); }
+void compact_tokens(const LaunchContext& context, const OutputParams* outputs, int num_outputs, float* residual,
+                    int hidden, uint16_t* attention, int width) {
+  launch(context, compact_rows, dim3(ceil_div(hidden + width, kCompactThreads)), kCompactThreads, outputs, num_outputs,
+         residual, hidden, attention, width);
+}
 
-void choose(const Queue& queue, const Choosing& choosing) {
-  const int shares = choice_shares(choosing.vocab);
-  launch(queue, choose_of_share, dim3(shares), kChoiceThreads, choosing);
-  launch(queue, choose_of_all, dim3(1), kChoiceThreads, choosing, shares);
+int top_k_partials(int vocab) { return ceil_div(vocab, kTopKBlock); }
+
+void top_k(const LaunchContext& context, const TopKArgs& args, int num_outputs) {
+  const int partials = top_k_partials(args.vocab);
+  launch(context, partial_top_k, dim3(partials, num_outputs), kTopKThreads, args);
+  launch(context, merge_top_k, dim3(1, num_outputs), kTopKThreads, args, partials);
 }
 
 } // namespace tinychat::cuda

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernels that work on one row of one token at a time, as functions of the host: each puts its launches into a queue.
+// Host functions of the kernels that work on one token's row at a time: each enqueues its launches.
 #pragma once
 
 #include "cuda/elementwise/embed.h"
@@ -11,60 +11,67 @@
 
 namespace tinychat::cuda {
 
-void embed(const Queue& queue, const Embedding& e, int rows);
+void embed(const LaunchContext& context, const Embedding& e, int num_tokens);
 
 struct NormWeights {
-  const float* weight; // [n]; null, in rows that a kernel of their own makes: no norm, everything stays as it is
+  const float* weight; // [n]; null: no norm, numbers stay as they are (not in a GEMV that fuses the norm)
   const float* bias;   // [n] or null
   float eps;
   Norm kind;
 };
 
-// What is to be normed: rows of floats, or a token whose norm a product makes itself.
+// The input of a norm.
 struct Normed {
-  const float* x; // null: nothing
+  const float* x; // [num_tokens][n]; null: no norm
   NormWeights w;
   const float* input_scale; // of the next matrix, or null
 };
 
-// Tokens as bytes, groups of columns of a token sharing a scale.
-struct Bytes {
-  int8_t* bytes; // [rows][n]
-  float* scales; // [rows][n / group]
-  int group;     // a multiple of 4: that of the matrix
+// Tokens quantized to int8; `group` numbers of a token share a scale.
+struct Int8Activations {
+  int8_t* values; // [num_tokens][n]
+  float* scales;  // [num_tokens][n / group]
+  int group;      // a multiple of 4: that of the matrix
 };
 
-// out = norm(x) of each row of n numbers, a multiple of 4.
-void norm(const Queue& queue, const Normed& x, int rows, int n, Number number, uint16_t* out);
-void norm_to_bytes(const Queue& queue, const Normed& x, int rows, int n, const Bytes& to);
-// residual += norm(step)
-void add_normed(const Queue& queue, const Normed& step, int rows, int n, float* residual);
+// out = norm(x) for each token of n numbers, a multiple of 4.
+void norm(const LaunchContext& context, const Normed& x, int num_tokens, int n, DType dtype, uint16_t* out);
+void norm_to_int8(const LaunchContext& context, const Normed& x, int num_tokens, int n, const Int8Activations& to);
+// residual += norm(branch)
+void add_normed(const LaunchContext& context, const Normed& branch, int num_tokens, int n, float* residual);
 // residual = norm(residual)
-void norm_residual(const Queue& queue, const NormWeights& weights, int rows, int n, float* residual);
-void to_bytes(const Queue& queue, const uint16_t* x, Number number, int rows, int n, const Bytes& to);
+void norm_residual(const LaunchContext& context, const NormWeights& weights, int num_tokens, int n, float* residual);
+void quantize_int8(const LaunchContext& context, const uint16_t* x, DType dtype, int num_tokens, int n,
+                   const Int8Activations& to);
 
 // out[row][j] = x[row][order[j]]
-void order(const Queue& queue, const uint16_t* x, int rows, int n, const float* order, uint16_t* out);
+void reorder(const LaunchContext& context, const uint16_t* x, int num_tokens, int n, const float* order, uint16_t* out);
 // out[row][0 … n) = x[row][0 … n); rows of `out` are `stride` apart.
-void place(const Queue& queue, const float* x, int rows, int n, float* out, int stride);
+void scatter(const LaunchContext& context, const float* x, int num_tokens, int n, float* out, int stride);
 
 // x = softcap * tanh(x / softcap)
-void cap(const Queue& queue, float* x, int count, float softcap);
+void softcap_logits(const LaunchContext& context, float* x, int count, float softcap);
 
-// What becomes of the feed-forward part's first product.
+// The activation of the MLP's first GEMM.
 struct Activated {
   Activation kind;
-  bool gated;               // act(first half of the rows) * (second half), whose rows fill whole tiles
+  bool gated;               // act(first half of the out_features) * second half; each fills whole tiles
   const float* input_scale; // of the next matrix, or null
-  uint16_t* out;            // [rows][width]; null: nothing is activated
-  Number number;            // of what goes out
+  uint16_t* out;            // [num_tokens][width]; null: no activation
+  DType dtype;              // of `out`
 };
 
-// to.out [rows][n] = act(gate) * rest, both [rows][n]
-void activate(const Queue& queue, const float* gate, const float* rest, int rows, int n, const Activated& to);
+// to.out [num_tokens][n] = act(gate) * up, both [num_tokens][n]
+void activate(const LaunchContext& context, const float* gate, const float* up, int num_tokens, int n,
+              const Activated& to);
 
-// Parts of the vocabulary that choose() needs room for in Choosing::shares.
-int choice_shares(int vocab);
-void choose(const Queue& queue, const Choosing& choosing);
+// Rows of tokens with outputs become rows 0 … num_outputs - 1: of the residual [num_tokens][hidden], and of what attention
+// found [num_tokens][width].
+void compact_tokens(const LaunchContext& context, const OutputParams* outputs, int num_outputs, float* residual,
+                    int hidden, uint16_t* attention, int width);
+
+// Partial lists of an output that top_k() needs room for in TopKArgs::partial_top_k.
+int top_k_partials(int vocab);
+void top_k(const LaunchContext& context, const TopKArgs& args, int num_outputs);
 
 } // namespace tinychat::cuda

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the embedding kernel is told.
+// Arguments of the embedding kernel.
 #pragma once
 
 #include "cuda/primitives/dtype.h"
@@ -10,24 +10,26 @@
 
 namespace tinychat::cuda {
 
-struct Angles {
+struct RotaryTable {
   const float* frequencies; // [half], radians a position
+  const int* axes;          // [half] the axis of the position that turns a pair (M-RoPE); null: the first one
   int half;
-  float *cosines, *sines; // [rows][half]
+  float *cosines, *sines; // [num_tokens][half]
 };
 
 struct Embedding {
-  const Step* step;
-  Linear tokens;    // [vocab][width]
-  Linear positions; // learned, or absent
-  float scale;      // of the tokens' rows
-  int offset;       // of learned positions
-  float* residual;  // [rows][hidden]
+  const TokenParams* params;
+  Linear tokens;     // [vocab][width]
+  const float* rows; // [num_tokens][width] of the tokens without an id
+  Linear positions;  // learned, or absent
+  float scale;       // of the rows of `tokens`
+  int offset;        // of learned positions
+  float* residual;   // [num_tokens][hidden]
   int hidden;
-  uint16_t* to_project; // [rows][width]: where tokens go that a product adds to the residual; or null: there is none
-  Number number;        // of what goes to it
-  Angles angles, local_angles;
-  float angle_scale; // of cos and sin
+  uint16_t* to_project; // [num_tokens][width]: input of a GEMM that adds to the residual; null: there is none
+  DType dtype;          // of `to_project`
+  RotaryTable rotary, local_rotary;
+  float rotary_scale; // of cos and sin
 };
 
 } // namespace tinychat::cuda

@@ -1,9 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// RMSNorm (Zhang and Sennrich, 2019) and LayerNorm of a row of floats, by a whole block: of a kernel of its own, or of a
-// product that makes the norm of its one token. Registers belong to the product: the row is read again for each use, from
-// the L1 cache.
+// RMSNorm (Zhang and Sennrich, 2019) and LayerNorm of a row of floats by a whole block: in a kernel of its own, or fused into
+// the GEMV of a single token. The GEMV needs the registers, so the row is re-read for each use, from the L1 cache.
 #pragma once
 
 #include "cuda/elementwise/elementwise.h"
@@ -13,7 +12,7 @@
 
 namespace tinychat::cuda {
 
-// A row of n numbers, n a multiple of 4; every thread of the block makes one.
+// A row of n numbers, n a multiple of 4; all threads of the block construct one.
 class NormedRow {
  public:
   __device__ NormedRow(const Normed& p, int n) : p_(p) {
@@ -35,7 +34,7 @@ class NormedRow {
     factor_ = rsqrtf(sum_block(sum, scratch) / static_cast<float>(n) + p.w.eps);
   }
 
-  // Numbers i … i + 3: standardized, times the norm's weight, plus its bias, times the input scale.
+  // Numbers i … i + 3: standardized, times the norm's weight, plus its bias, times the input scale of the next matrix.
   __device__ float4 at(int i) const {
     const float4 x = four(p_.x, i), w = four(p_.w.weight, i);
     float y[4] = {(x.x - mean_) * factor_ * w.x, (x.y - mean_) * factor_ * w.y, (x.z - mean_) * factor_ * w.z,
@@ -55,18 +54,18 @@ class NormedRow {
   float mean_ = 0, factor_;
 };
 
-// out [n] = row as numbers; others may read them after a barrier.
+// out [n] = row, converted to `dtype`; other threads may read it after a barrier.
 template <typename Row>
-__device__ inline void put_numbers(const Row& row, int n, Number number, uint16_t* out) {
+__device__ inline void put_row(const Row& row, int n, DType dtype, uint16_t* out) {
   for (int i = 4 * threadIdx.x; i < n; i += 4 * blockDim.x) {
     const float4 y = row.at(i);
-    *reinterpret_cast<uint2*>(out + i) = uint2{pair(to_number(y.x, number), to_number(y.y, number)),
-                                               pair(to_number(y.z, number), to_number(y.w, number))};
+    *reinterpret_cast<uint2*>(out + i) = uint2{pair(to_dtype(y.x, dtype), to_dtype(y.y, dtype)),
+                                               pair(to_dtype(y.z, dtype), to_dtype(y.w, dtype))};
   }
 }
 
-__device__ inline void norm_row(const Normed& p, int n, Number number, uint16_t* out) {
-  put_numbers(NormedRow(p, n), n, number, out);
+__device__ inline void norm_row(const Normed& p, int n, DType dtype, uint16_t* out) {
+  put_row(NormedRow(p, n), n, dtype, out);
 }
 
 } // namespace tinychat::cuda

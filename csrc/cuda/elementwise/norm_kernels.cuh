@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Kernels of the rows of tokens, a block a row: norms, and bytes of what is multiplied as bytes.
+// Norms and int8 quantization of activations, one block a token.
 #pragma once
 
 #include "cuda/elementwise/norm.cuh"
@@ -10,9 +10,9 @@
 
 namespace tinychat::cuda {
 
-constexpr int kRowThreads = 512; // or as few as a row has fours
+constexpr int kRowThreads = 512; // or fewer, for short rows
 
-// Where there is no norm: a row as it is, times the input scale.
+// The row where there is no norm: unchanged, times the input scale.
 class PlainRow {
  public:
   __device__ explicit PlainRow(const Normed& p) : x_(p.x), scale_(p.input_scale) {}
@@ -38,21 +38,21 @@ __device__ inline Normed row_of(Normed p, int n) {
   return p;
 }
 
-__device__ inline Bytes row_of(Bytes to, int n) {
-  to.bytes += static_cast<size_t>(blockIdx.x) * n;
+__device__ inline Int8Activations row_of(Int8Activations to, int n) {
+  to.values += static_cast<size_t>(blockIdx.x) * n;
   to.scales += static_cast<size_t>(blockIdx.x) * (n / to.group);
   return to;
 }
 
-__global__ void __launch_bounds__(kRowThreads) norm_rows(Normed p, int n, Number number, uint16_t* out) {
-  await_previous();
+__global__ void __launch_bounds__(kRowThreads) norm_rows(Normed p, int n, DType dtype, uint16_t* out) {
+  pdl_wait();
   with_row(row_of(p, n), n,
-           [&](const auto& row) { put_numbers(row, n, number, out + static_cast<size_t>(blockIdx.x) * n); });
+           [&](const auto& row) { put_row(row, n, dtype, out + static_cast<size_t>(blockIdx.x) * n); });
 }
 
-// residual[row] += norm(step[row]): the second norm of a part of Gemma 2.
-__global__ void __launch_bounds__(kRowThreads) add_normed_rows(Normed p, int n, float* residual) {
-  await_previous();
+// residual += norm(branch): Gemma 2 norms what attention and MLP add.
+__global__ void __launch_bounds__(kRowThreads) add_norm_rows(Normed p, int n, float* residual) {
+  pdl_wait();
   const Normed mine = row_of(p, n);
   const NormedRow row(mine, n);
   residual += static_cast<size_t>(blockIdx.x) * n;
@@ -63,27 +63,28 @@ __global__ void __launch_bounds__(kRowThreads) add_normed_rows(Normed p, int n, 
   }
 }
 
-// residual[row] = norm(residual[row]): a norm behind the residual. A thread reads again, at last, what only it writes.
+// residual = norm(residual), after the addition (OPT-350M). A thread re-reads last only what it alone writes.
 __global__ void __launch_bounds__(kRowThreads) norm_residual_rows(NormWeights w, int n, float* residual) {
-  await_previous();
+  pdl_wait();
   residual += static_cast<size_t>(blockIdx.x) * n;
   const Normed mine = {residual, w, nullptr};
   const NormedRow row(mine, n);
   for (int i = 4 * threadIdx.x; i < n; i += 4 * blockDim.x) *reinterpret_cast<float4*>(residual + i) = row.at(i);
 }
 
-__global__ void __launch_bounds__(kRowThreads) norm_rows_to_bytes(Normed p, int n, Bytes to) {
-  await_previous();
+__global__ void __launch_bounds__(kRowThreads) norm_rows_to_int8(Normed p, int n, Int8Activations to) {
+  pdl_wait();
   with_row(row_of(p, n), n, [&](const auto& row) { quantize_row([&](int i) { return row.at(i); }, n, row_of(to, n)); });
 }
 
-__global__ void __launch_bounds__(kRowThreads) rows_to_bytes(const uint16_t* x, int n, Number number, Bytes to) {
-  await_previous();
+__global__ void __launch_bounds__(kRowThreads)
+    quantize_rows(const uint16_t* x, int n, DType dtype, Int8Activations to) {
+  pdl_wait();
   x += static_cast<size_t>(blockIdx.x) * n;
   const auto four = [&](int i) {
     const uint2 words = *reinterpret_cast<const uint2*>(x + i);
-    const auto number_of = [&](uint32_t word) { return from_number(static_cast<uint16_t>(word), number); };
-    return float4{number_of(words.x), number_of(words.x >> 16), number_of(words.y), number_of(words.y >> 16)};
+    const auto value_of = [&](uint32_t word) { return from_dtype(static_cast<uint16_t>(word), dtype); };
+    return float4{value_of(words.x), value_of(words.x >> 16), value_of(words.y), value_of(words.y >> 16)};
   };
   quantize_row(four, n, row_of(to, n));
 }

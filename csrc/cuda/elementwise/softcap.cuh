@@ -11,8 +11,8 @@ namespace tinychat::cuda {
 constexpr int kCapThreads = 256;
 
 // x = softcap * tanh(x / softcap)
-__global__ void __launch_bounds__(kCapThreads) cap_all(float* x, int count, float softcap) {
-  await_previous();
+__global__ void __launch_bounds__(kCapThreads) softcap_kernel(float* x, int count, float softcap) {
+  pdl_wait();
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < count) x[i] = softcap * tanhf(x[i] / softcap);
 }

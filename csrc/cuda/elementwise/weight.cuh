@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// One number of a weight matrix, wherever it lies: for the rows of an embedding. The matrix kernels read whole tiles.
+// One element of a weight matrix in any format, for embedding rows. GEMM kernels read whole tiles.
 #pragma once
 
 #include "cuda/primitives/dtype.cuh"

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Matrix products as functions of the host: each puts its launches into a queue.
+// Host functions of the matrix products: each enqueues its launches.
 #pragma once
 
 #include "cuda/elementwise/elementwise.h"
@@ -10,33 +10,33 @@
 
 namespace tinychat::cuda {
 
-constexpr int kMostNormed = 8192; // numbers, by a product
+constexpr int kMaxFusedNorm = 8192; // widest token whose norm a GEMV can fuse
 
-// out [rows][w.rows] = x [rows][w.cols] * W^T + bias, or added to what is there; or `activated` of it.
-struct Product {
+// out [num_tokens][out_features] (+)= x [num_tokens][in_features] * W^T + bias; or its activation, into `activated`.
+struct Gemm {
   Linear w;
-  const void* x; // of 16 bits or, where `number` says so, bytes
-  Number number;
-  int rows;
+  const void* x; // of `dtype`
+  DType dtype;
+  int num_tokens;
   float* out;
   bool add;
   Activated activated = {};
-  Normed normed = {};              // of one token, instead of x
-  const float* x_scales = nullptr; // of bytes: [rows][w.cols / w.group]
+  Normed normed = {};              // a single token to be normed, instead of x
+  const float* x_scales = nullptr; // of int8: [num_tokens][in_features / w.group]
 };
-// Whether a product of one token can make its norm, if it has one: with scales of groups of 64 no registers are left for it.
-inline bool makes_norm(const Linear& w, Number number) {
-  return w.cols <= kMostNormed && !(w.format == WeightFormat::kW4Zero && w.group == 64) &&
-         (number == Number::kHalf || w.format == WeightFormat::kBf16);
+// Whether a GEMV can fuse the norm of its token. With groups of 64 there are no registers left for it.
+inline bool fuses_norm(const Linear& w, DType dtype) {
+  return w.cols <= kMaxFusedNorm && !(w.format == WeightFormat::kW4Zero && w.group == 64) &&
+         (dtype == DType::kFp16 || w.format == WeightFormat::kBf16);
 }
-void multiply_half(const Queue& queue, const Product& product);
-void multiply_bf16(const Queue& queue, const Product& product);
-void multiply_bytes(const Queue& queue, const Product& product); // weights of 8 bits
-inline void multiply(const Queue& queue, const Product& product) {
-  switch (product.number) {
-    case Number::kHalf: return multiply_half(queue, product);
-    case Number::kBf16: return multiply_bf16(queue, product);
-    case Number::kBytes: return multiply_bytes(queue, product);
+void gemm_fp16(const LaunchContext& context, const Gemm& g);
+void gemm_bf16(const LaunchContext& context, const Gemm& g);
+void gemm_int8(const LaunchContext& context, const Gemm& g); // W8A8
+inline void gemm(const LaunchContext& context, const Gemm& g) {
+  switch (g.dtype) {
+    case DType::kFp16: return gemm_fp16(context, g);
+    case DType::kBf16: return gemm_bf16(context, g);
+    case DType::kInt8: return gemm_int8(context, g);
   }
 }
 

@@ -1,26 +1,26 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products of bf16 activations.
+// GEMMs with bf16 activations.
 
 #include "cuda/gemm/dispatch.cuh"
 
 namespace tinychat::cuda {
 
-// Other weights in a model of bf16.
-template <template <Number> class Format>
-static void rare(const Queue& queue, const Product& p) {
-  multiply_few_ways<Format, Number::kBf16, 32>(queue, p);
+// Other weight formats in a bf16 model.
+template <template <DType> class Format>
+static void untuned(const LaunchContext& context, const Gemm& p) {
+  dispatch_untuned<Format, DType::kBf16, 32>(context, p);
 }
 
-void multiply_bf16(const Queue& queue, const Product& p) {
+void gemm_bf16(const LaunchContext& context, const Gemm& p) {
   switch (p.w.format) {
-    case WeightFormat::kW4Zero: return rare<FourZero>(queue, p);
-    case WeightFormat::kW4Min: return rare<FourMin>(queue, p);
+    case WeightFormat::kW4Zero: return untuned<W4Zero>(context, p);
+    case WeightFormat::kW4Min: return untuned<W4Min>(context, p);
     case WeightFormat::kW8Group:
-    case WeightFormat::kW8Channel: return rare<Eight>(queue, p);
-    case WeightFormat::kF16: return rare<SixteenRounded>(queue, p);
-    case WeightFormat::kBf16: return multiply_in<SixteenAsIs, Number::kBf16, kStretch, kStage>(queue, p);
+    case WeightFormat::kW8Channel: return untuned<W8>(context, p);
+    case WeightFormat::kF16: return untuned<W16Rounded>(context, p);
+    case WeightFormat::kBf16: return dispatch<W16AsIs, DType::kBf16, kStretch, kStage>(context, p);
   }
 }
 

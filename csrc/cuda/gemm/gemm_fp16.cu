@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products of fp16 activations.
+// GEMMs with fp16 activations.
 
 #include <stdexcept>
 
@@ -9,21 +9,20 @@
 
 namespace tinychat::cuda {
 
-void multiply_half(const Queue& queue, const Product& p) {
-  constexpr Number kHalf = Number::kHalf;
+void gemm_fp16(const LaunchContext& context, const Gemm& p) {
   const bool large = p.w.group == kStretch;
   switch (p.w.format) {
     case WeightFormat::kW4Zero:
-      if (p.w.group == 64) return multiply_in<FourZero, kHalf, 64, 32>(queue, p);
-      return large ? multiply_in<FourZero, kHalf, kStretch, kStage>(queue, p)
-                   : multiply_in<FourZero, kHalf, 32, 32>(queue, p);
+      if (p.w.group == 64) return dispatch<W4Zero, DType::kFp16, 64, 32>(context, p);
+      return large ? dispatch<W4Zero, DType::kFp16, kStretch, kStage>(context, p)
+                   : dispatch<W4Zero, DType::kFp16, 32, 32>(context, p);
     case WeightFormat::kW4Min:
-      return large ? multiply_in<FourMin, kHalf, kStretch, kStage>(queue, p)
-                   : multiply_in<FourMin, kHalf, 32, 32>(queue, p);
+      return large ? dispatch<W4Min, DType::kFp16, kStretch, kStage>(context, p)
+                   : dispatch<W4Min, DType::kFp16, 32, 32>(context, p);
     case WeightFormat::kW8Group:
-    case WeightFormat::kW8Channel: return multiply_in<Eight, kHalf, 32, 32>(queue, p);
-    case WeightFormat::kF16: return multiply_in<SixteenAsIs, kHalf, kStretch, kStage>(queue, p);
-    case WeightFormat::kBf16: throw std::logic_error("a model with bf16 weights has bf16 activations");
+    case WeightFormat::kW8Channel: return dispatch<W8, DType::kFp16, 32, 32>(context, p);
+    case WeightFormat::kF16: return dispatch<W16AsIs, DType::kFp16, kStretch, kStage>(context, p);
+    case WeightFormat::kBf16: throw std::logic_error("bf16 weights need bf16 activations");
   }
 }
 

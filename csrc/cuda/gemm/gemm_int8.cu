@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Products of bytes.
+// GEMMs with int8 weights and int8 activations.
 
 #include <stdexcept>
 
@@ -9,12 +9,12 @@
 
 namespace tinychat::cuda {
 
-void multiply_bytes(const Queue& queue, const Product& p) {
+void gemm_int8(const LaunchContext& context, const Gemm& p) {
   if (p.w.format != WeightFormat::kW8Group && p.w.format != WeightFormat::kW8Channel)
-    throw std::logic_error("only weights of 8 bits are multiplied with bytes");
+    throw std::logic_error("int8 activations need int8 weights");
   const bool large = p.w.format == WeightFormat::kW8Channel || p.w.group % kStretch == 0;
-  large ? multiply_few_ways<EightWithBytes, Number::kBytes, kStretch>(queue, p)
-        : multiply_few_ways<EightWithBytes, Number::kBytes, 32>(queue, p);
+  large ? dispatch_untuned<W8A8, DType::kInt8, kStretch>(context, p)
+        : dispatch_untuned<W8A8, DType::kInt8, 32>(context, p);
 }
 
 } // namespace tinychat::cuda

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What makes values of stored integers, and what is done with a sum that is complete.
+// Scales, zero points and minima: how they are loaded and applied.
 #pragma once
 
 #include "cuda/primitives/dtype.cuh"
@@ -10,20 +10,20 @@
 
 namespace tinychat::cuda {
 
-// What a group of weights has beside its scale.
+// What a group of weights has besides its scale.
 enum class Offset { kNone, kZeros, kMins };
 
-// A lane's two rows of one group, as they are stored: on their way together with the weights.
+// The scales of a lane's two rows in one group, as stored; loaded together with the weights.
 struct StoredScales {
   uint32_t scales = 0x3c003c00u; // 1, 1
   uint32_t offsets = 0;          // two bytes of zero points, or two minima
 };
 
-// What rows have that are scaled later, as a channel, or not at all.
+// For formats that are scaled per channel at the end, or not at all.
 static __device__ const uint32_t kNoScale = 0x3c003c00u; // 1, 1
 
-// The group of a column, that of the last one behind it. A division is twenty instructions: here it is one, exact while
-// cols * group is less than 2^32. Without an inverse, all is one group.
+// The group of a column; columns beyond the last have its group. A multiplication with the inverse replaces the division
+// (twenty instructions), exact while cols * group is below 2^32. Without an inverse, all columns are one group.
 struct GroupOf {
   int last; // column
   uint32_t inverse = 0;
@@ -37,7 +37,7 @@ struct GroupOf {
   }
 };
 
-// Where the scales of a lane's two rows lie.
+// Loads the scales of a lane's two rows.
 template <Offset kOffset>
 class LaneScales {
  public:
@@ -50,7 +50,7 @@ class LaneScales {
     if (kOffset == Offset::kMins) offsets_ = reinterpret_cast<const uint8_t*>(w.mins + first * 16 + 2 * g);
     if (kOffset == Offset::kZeros) offsets_ = w.zeros + first * 8 + 2 * g % 8;
   }
-  // Behind the last column: some scale.
+  // Beyond the last column: any scale.
   __device__ StoredScales load(int column) const {
     const uint32_t group = groups_.at(column);
     StoredScales stored;
@@ -66,8 +66,8 @@ class LaneScales {
   const uint8_t* offsets_ = nullptr;
 };
 
-// The same of groups of kGroup columns, without a division: `offset` columns behind the first, a constant, stands in the load.
-// Without scales of groups there is nothing to load.
+// The same for groups of kGroup columns, without a division: the constant `offset` is part of the load instruction. Without
+// group scales there is nothing to load.
 template <Offset kOffset, int kGroup>
 class LargeScales {
  public:
@@ -94,47 +94,47 @@ class LargeScales {
   const uint8_t* offsets_ = nullptr;
 };
 
-// Two fp16 numbers as what the tokens are.
-template <Number kNumber>
-__device__ inline uint32_t as_numbers(uint32_t halves) {
-  if constexpr (kNumber == Number::kHalf) return halves;
+// Two fp16 numbers converted to the activations' type.
+template <DType kDType>
+__device__ inline uint32_t as_dtype(uint32_t halves) {
+  if constexpr (kDType == DType::kFp16) return halves;
   else
     return pair(to_bf16(from_half(static_cast<uint16_t>(halves))),
                 to_bf16(from_half(static_cast<uint16_t>(halves >> 16))));
 }
 
-// weight = scale * (q - zero) + min, rounded to a number of the tokens' kind: as a model of 16 bits would hold it. Each value
-// twice: for both numbers of a pair of columns.
-template <Number kNumber, Offset kOffset>
+// weight = scale * (q - zero) + min, rounded to the activations' type, as a 16-bit model would store it. Each value stands
+// twice, for the two columns of a register.
+template <DType kDType, Offset kOffset>
 struct RowScales {
   uint32_t scale[2], min[2];
-  Zero<kNumber> zeros[2];
+  Zero<kDType> zeros[2];
 
   RowScales() = default;
   __device__ RowScales(const StoredScales& stored, int g) {
-    const uint32_t scales = as_numbers<kNumber>(stored.scales);
+    const uint32_t scales = as_dtype<kDType>(stored.scales);
     scale[0] = low_twice(scales);
     scale[1] = high_twice(scales);
     if (kOffset == Offset::kMins) {
-      const uint32_t mins = as_numbers<kNumber>(stored.offsets);
+      const uint32_t mins = as_dtype<kDType>(stored.offsets);
       min[0] = low_twice(mins);
       min[1] = high_twice(mins);
     }
     if (kOffset == Offset::kZeros) {
       // Row j lies in the low nibble of byte j, row j + 8 in the high one.
       const uint32_t bytes = stored.offsets >> (g < 4 ? 0 : 4);
-      zeros[0] = Zero<kNumber>(bytes & 0xf);
-      zeros[1] = Zero<kNumber>(bytes >> 8 & 0xf);
+      zeros[0] = Zero<kDType>(bytes & 0xf);
+      zeros[1] = Zero<kDType>(bytes >> 8 & 0xf);
     }
   }
   __device__ uint32_t weights(int row, uint32_t numbers) const {
-    return multiply_add<kNumber>(numbers, scale[row], kOffset == Offset::kMins ? min[row] : 0);
+    return fma2<kDType>(numbers, scale[row], kOffset == Offset::kMins ? min[row] : 0);
   }
 };
 
-// The same for few tokens and large groups, which have fewer sums than there are weights: in float,
-// y += scale * sum(q x) + offset * sum(x). `unit`: what the operand makes of 1; `base`: of 0, in units. It is 0, but without it
-// the compiler has a register too few for some of the products.
+// The same for few tokens and large groups, where there are fewer sums than weights: y += scale * sum(q x) + offset * sum(x),
+// in float. `unit`: the operand's value of q = 1; `base`: of q = 0, in units. It is 0, but without the term the compiler spills
+// a register in some instances.
 struct SumScales {
   float scale[2], offset[2];
 
@@ -142,7 +142,7 @@ struct SumScales {
   __device__ static SumScales of(const StoredScales& stored, int g, float unit, float base) {
     static_assert(kOffset != Offset::kNone);
     SumScales rows;
-    // Of zero points: row j in the low nibble of byte j, row j + 8 in the high one.
+    // Zero points: row j in the low nibble of byte j, row j + 8 in the high one.
     const uint32_t bytes = stored.offsets >> (g < 4 ? 0 : 4);
 #pragma unroll
     for (int row = 0; row < 2; ++row) {

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The numbers of 16 bits that activations, weights and the cache are made of, as bits: what a kernel computes with is float.
+// Conversions of the 16-bit numbers that activations, weights and the cache consist of. Kernels compute in float.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -31,14 +31,14 @@ __device__ inline uint16_t to_bf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// An activation. fp16 ends at 65504, and what lies beyond is kept there: a model that was trained in bf16 runs in bf16.
-__device__ inline uint16_t to_number(float value, Number number) {
-  if (number == Number::kBf16) return to_bf16(value);
+// An activation. fp16 saturates at 65504; a model that was trained in bf16 runs in bf16.
+__device__ inline uint16_t to_dtype(float value, DType dtype) {
+  if (dtype == DType::kBf16) return to_bf16(value);
   return to_half(value > 65504.0f ? 65504.0f : value < -65504.0f ? -65504.0f : value);
 }
 
-__device__ inline float from_number(uint16_t bits, Number number) {
-  return number == Number::kBf16 ? from_bf16(bits) : from_half(bits);
+__device__ inline float from_dtype(uint16_t bits, DType dtype) {
+  return dtype == DType::kBf16 ? from_bf16(bits) : from_half(bits);
 }
 
 } // namespace tinychat::cuda

@@ -1,13 +1,13 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What activations are.
+// The types of activations.
 #pragma once
 
 #include <cstdint>
 
 namespace tinychat::cuda {
 
-enum class Number : int32_t { kHalf, kBf16, kBytes };
+enum class DType : int32_t { kFp16, kBf16, kInt8 };
 
 } // namespace tinychat::cuda

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Launches of kernels, each checked.
+// Kernel launches, each checked.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,24 +10,24 @@
 
 namespace tinychat::cuda {
 
-// Where kernels go. `overlap`: they wait for the one before by themselves (await_previous), so they may be placed early.
-struct Queue {
+// How kernels are launched. `pdl`: a kernel may be placed early, because it waits for the previous one itself (pdl_wait).
+struct LaunchContext {
   cudaStream_t stream = nullptr;
-  bool overlap = false;
+  bool pdl = false;
   int multiprocessors = 1;
 };
 
 template <typename... Params, typename... Args>
-void launch(const Queue& queue, void (*kernel)(Params...), dim3 grid, int threads, Args... args) {
+void launch(const LaunchContext& context, void (*kernel)(Params...), dim3 grid, int threads, Args... args) {
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = dim3(threads);
-  config.stream = queue.stream;
-  cudaLaunchAttribute overlap = {};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &overlap;
-  config.numAttrs = queue.overlap ? 1 : 0;
+  config.stream = context.stream;
+  cudaLaunchAttribute pdl = {};
+  pdl.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  pdl.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &pdl;
+  config.numAttrs = context.pdl ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...), "launching a kernel");
 }
 

@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two 16-bit numbers in a register, and how integers become such pairs without a conversion: put under the exponent whose
-// last place is 1, an integer q reads as 1024 + q (fp16) or 128 + q (bf16), and a subtraction leaves q, exactly.
+// Two 16-bit numbers in a register, and how integers become such pairs without a conversion: with the exponent whose last
+// place is 1, the bits of an integer q read as 1024 + q (fp16) or 128 + q (bf16), and a subtraction leaves exactly q.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -26,14 +26,14 @@ __device__ inline uint32_t high_halves(uint32_t a, uint32_t b) { return choose_b
 __device__ inline uint32_t low_twice(uint32_t a) { return choose_bytes<0x1010>(a, a); }
 __device__ inline uint32_t high_twice(uint32_t a) { return choose_bytes<0x3232>(a, a); }
 
-// The bytes of four columns in the order 0, 2, 1, 3: neighbours stand where a mask takes a pair.
+// The bytes of four columns in the order 0, 2, 1, 3, so that a mask extracts a pair of neighbours.
 __device__ inline uint32_t in_pairs(uint32_t word) { return choose_bytes<0x3120>(word, word); }
 
-template <Number kNumber>
-__device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
+template <DType kDType>
+__device__ inline uint32_t sub2(uint32_t a, uint32_t b) {
 #ifdef __CUDACC__
   uint32_t result;
-  if constexpr (kNumber == Number::kHalf) {
+  if constexpr (kDType == DType::kFp16) {
     const __half2 difference = __hsub2(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b));
     memcpy(&result, &difference, 4);
   } else {
@@ -44,19 +44,19 @@ __device__ inline uint32_t subtract(uint32_t a, uint32_t b) {
   return result;
 #else
   const auto one = [](uint32_t x, uint32_t y) {
-    return to_number(from_number(static_cast<uint16_t>(x), kNumber) - from_number(static_cast<uint16_t>(y), kNumber),
-                     kNumber);
+    return to_dtype(from_dtype(static_cast<uint16_t>(x), kDType) - from_dtype(static_cast<uint16_t>(y), kDType),
+                    kDType);
   };
   return pair(one(a, b), one(a >> 16, b >> 16));
 #endif
 }
 
 // a * b + c, rounded once.
-template <Number kNumber>
-__device__ inline uint32_t multiply_add(uint32_t a, uint32_t b, uint32_t c) {
+template <DType kDType>
+__device__ inline uint32_t fma2(uint32_t a, uint32_t b, uint32_t c) {
 #ifdef __CUDACC__
   uint32_t result;
-  if constexpr (kNumber == Number::kHalf) {
+  if constexpr (kDType == DType::kFp16) {
     const __half2 sum = __hfma2(reinterpret_cast<const __half2&>(a), reinterpret_cast<const __half2&>(b),
                                 reinterpret_cast<const __half2&>(c));
     memcpy(&result, &sum, 4);
@@ -69,51 +69,51 @@ __device__ inline uint32_t multiply_add(uint32_t a, uint32_t b, uint32_t c) {
   return result;
 #else
   const auto one = [](uint32_t x, uint32_t y, uint32_t z) {
-    return to_number(from_number(static_cast<uint16_t>(x), kNumber) * from_number(static_cast<uint16_t>(y), kNumber) +
-                         from_number(static_cast<uint16_t>(z), kNumber),
-                     kNumber);
+    return to_dtype(from_dtype(static_cast<uint16_t>(x), kDType) * from_dtype(static_cast<uint16_t>(y), kDType) +
+                        from_dtype(static_cast<uint16_t>(z), kDType),
+                    kDType);
   };
   return pair(one(a, b, c), one(a >> 16, b >> 16, c >> 16));
 #endif
 }
 
 // 1024 or 128, twice
-template <Number kNumber>
-constexpr uint32_t kUnits = kNumber == Number::kHalf ? 0x64006400u : 0x43004300u;
+template <DType kDType>
+constexpr uint32_t kUnits = kDType == DType::kFp16 ? 0x64006400u : 0x43004300u;
 
-// What is subtracted from 4-bit numbers: a zero point for both numbers of a pair, in the forms that are needed.
-template <Number kNumber>
+// The zero point of both numbers of a pair, in the forms that are subtracted from low and high nibbles.
+template <DType kDType>
 struct Zero {
   uint32_t low, high;
 
   __device__ explicit Zero(uint32_t zero = 0)
-      : low(kUnits<kNumber> | zero * 0x00010001u),
-        high(kNumber == Number::kHalf ? 0xd400d400u | zero * 0x00100010u : low) {} // fp16: -(64 + zero)
+      : low(kUnits<kDType> | zero * 0x00010001u),
+        high(kDType == DType::kFp16 ? 0xd400d400u | zero * 0x00100010u : low) {} // fp16: -(64 + zero)
 };
 
 // {q - zero} of the nibbles at bits 0 and 16.
-template <Number kNumber>
-__device__ inline uint32_t from_low_nibbles(uint32_t word, const Zero<kNumber>& zero) {
-  return subtract<kNumber>(select_or<0x000f000fu, kUnits<kNumber>>(word), zero.low);
+template <DType kDType>
+__device__ inline uint32_t from_low_nibbles(uint32_t word, const Zero<kDType>& zero) {
+  return sub2<kDType>(select_or<0x000f000fu, kUnits<kDType>>(word), zero.low);
 }
 
-// The same of those at bits 4 and 20. In fp16 they need no shift: there they read as 1024 + 16 q, and 1/16 of it is q + 64,
-// which one multiply-add makes q - zero, exactly. The 8 bits of bf16 have no room for that.
-template <Number kNumber>
-__device__ inline uint32_t from_high_nibbles(uint32_t word, const Zero<kNumber>& zero) {
-  if constexpr (kNumber == Number::kHalf)
-    return multiply_add<kNumber>(select_or<0x00f000f0u, kUnits<kNumber>>(word), 0x2c002c00u, zero.high);
-  else return from_low_nibbles<kNumber>(word >> 4, zero);
+// The same for the nibbles at bits 4 and 20. fp16 needs no shift: they read as 1024 + 16 q, and 1/16 of it is q + 64,
+// which one multiply-add turns into exactly q - zero. The 8 bits of a bf16 mantissa have no room for that.
+template <DType kDType>
+__device__ inline uint32_t from_high_nibbles(uint32_t word, const Zero<kDType>& zero) {
+  if constexpr (kDType == DType::kFp16)
+    return fma2<kDType>(select_or<0x00f000f0u, kUnits<kDType>>(word), 0x2c002c00u, zero.high);
+  else return from_low_nibbles<kDType>(word >> 4, zero);
 }
 
 // The bytes at bits 0 and 16, signed.
-template <Number kNumber>
-__device__ inline uint32_t from_bytes(uint32_t word) {
-  if constexpr (kNumber == Number::kHalf) {
-    const uint32_t shifted = ((word ^ 0x00800080u) & 0x00ff00ffu) | kUnits<kNumber>; // 1024 + 128 + q
-    return subtract<kNumber>(shifted, 0x64806480u);
+template <DType kDType>
+__device__ inline uint32_t from_int8(uint32_t word) {
+  if constexpr (kDType == DType::kFp16) {
+    const uint32_t shifted = ((word ^ 0x00800080u) & 0x00ff00ffu) | kUnits<kDType>; // 1024 + 128 + q
+    return sub2<kDType>(shifted, 0x64806480u);
   } else {
-    // bf16 holds 8 bits, as many as q has, and none to spare for an offset.
+    // A bf16 mantissa holds 8 bits, as many as q has: there is no room for an offset.
     const auto one = [](uint32_t byte) { return to_bf16(static_cast<float>(static_cast<int8_t>(byte & 0xff))); };
     return pair(one(word), one(word >> 16));
   }

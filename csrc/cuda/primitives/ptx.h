@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// All that is said in PTX, and next to it the same in C++ for the SIMT shim.
+// All inline PTX, each with its C++ twin for the host's SIMT shim.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -16,7 +16,7 @@
 
 namespace tinychat::cuda {
 
-// (word & mask) | bits in one instruction: left to itself the compiler takes two, the constants being too long for one.
+// (word & mask) | bits in one instruction; the compiler would use two, because both constants are long.
 template <uint32_t kMask, uint32_t kBits>
 __device__ inline uint32_t select_or(uint32_t word) {
 #ifdef __CUDACC__
@@ -28,7 +28,7 @@ __device__ inline uint32_t select_or(uint32_t word) {
 #endif
 }
 
-// Four of the eight bytes {b, a}, one a digit of kDigits.
+// Four of the eight bytes {b, a}, one for each hexadecimal digit of kDigits.
 template <uint32_t kDigits>
 __device__ inline uint32_t choose_bytes(uint32_t a, uint32_t b) {
 #ifdef __CUDACC__
@@ -41,8 +41,8 @@ __device__ inline uint32_t choose_bytes(uint32_t a, uint32_t b) {
 #endif
 }
 
-// Asks for the 16-byte units from `at` on to be brought to the L2 cache (compute capability 9.0, and PTX 8.0, so CUDA 12), by
-// one thread for all.
+// Prefetches the 16-byte units at `at` to the L2 cache; one thread does it for all (needs compute capability 9.0 and PTX 8.0,
+// that is CUDA 12).
 __device__ inline void prefetch([[maybe_unused]] const void* at, [[maybe_unused]] uint32_t bytes) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 && CUDART_VERSION >= 12000
   if (bytes >= 16)
@@ -50,15 +50,15 @@ __device__ inline void prefetch([[maybe_unused]] const void* at, [[maybe_unused]
 #endif
 }
 
-// sums += A B for one warp: A 16 x 16, B 16 x 8, both of 16-bit numbers, sums in float (mma.m16n8k16, PTX ISA 9.7.14).
+// sums += A B for one warp: A 16 x 16, B 16 x 8, both 16-bit, sums in float (mma.m16n8k16, PTX ISA 9.7.14).
 // With g = lane / 4 and t = lane % 4 a lane holds
 //   a[0], a[2]: row g, columns 2t, 2t+1 and 2t+8, 2t+9;  a[1], a[3]: the same of row g+8
 //   b[0], b[1]: column g, rows 2t, 2t+1 and 2t+8, 2t+9
 //   sums[0], sums[1]: row g, columns 2t, 2t+1;  sums[2], sums[3]: the same of row g+8
-template <Number kNumber>
-__device__ inline void multiply_tiles(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+template <DType kDType>
+__device__ inline void mma(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
 #ifdef __CUDACC__
-  if constexpr (kNumber == Number::kHalf)
+  if constexpr (kDType == DType::kFp16)
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -76,18 +76,18 @@ __device__ inline void multiply_tiles(float (&sums)[4], const uint32_t (&a)[4], 
     for (int k = 0; k < 16; ++k) {
       const uint32_t wide_a = all_a[warp][4 * g + k % 8 / 2][k / 8 * 2 + i / 2];
       const uint32_t wide_b = all_b[warp][4 * (2 * t + i % 2) + k % 8 / 2][k / 8];
-      sums[i] += from_number(static_cast<uint16_t>(wide_a >> (k % 2 * 16)), kNumber) *
-                 from_number(static_cast<uint16_t>(wide_b >> (k % 2 * 16)), kNumber);
+      sums[i] += from_dtype(static_cast<uint16_t>(wide_a >> (k % 2 * 16)), kDType) *
+                 from_dtype(static_cast<uint16_t>(wide_b >> (k % 2 * 16)), kDType);
     }
   __syncwarp();
 #endif
 }
 
-// The same of signed bytes, sums in integers (m16n8k16): a[0] and a[1] are columns 4t … 4t+3 of rows g and g+8, b[0] is rows
+// The same for int8 operands and int32 sums (m16n8k16): a[0] and a[1] are columns 4t … 4t+3 of rows g and g+8, b[0] is rows
 // 4t … 4t+3 of column g.
-template <Number kNumber>
-__device__ inline void multiply_tiles(int32_t (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {
-  static_assert(kNumber == Number::kBytes);
+template <DType kDType>
+__device__ inline void mma(int32_t (&sums)[4], const uint32_t (&a)[2], const uint32_t (&b)[1]) {
+  static_assert(kDType == DType::kInt8);
 #ifdef __CUDACC__
   asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
       : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
@@ -106,7 +106,7 @@ __device__ inline void multiply_tiles(int32_t (&sums)[4], const uint32_t (&a)[2]
 #endif
 }
 
-// Four 8 x 8 matrices of 16-bit numbers in shared memory, transposed as multiply_tiles() wants a B whose rows lie there:
+// Loads four 8 x 8 matrices of 16-bit numbers from shared memory, transposed, so that its rows become an operand B of mma():
 // `row` (16 bytes) of lane 8 m + r is row r of matrix m; a lane gets column g, rows 2t and 2t+1 (PTX ISA, ldmatrix).
 __device__ inline void load_transposed(uint32_t (&words)[4], const void* row) {
 #ifdef __CUDACC__
@@ -136,7 +136,7 @@ __device__ inline uint32_t to_halves(float low, float high) {
 #endif
 }
 
-// 2^x to 2^-22 of itself, in one instruction; 0 where it would be subnormal.
+// 2^x with a relative error of 2^-22, in one instruction; subnormal results become 0.
 __device__ inline float power_of_two(float x) {
 #ifdef __CUDACC__
   float result;
@@ -147,9 +147,9 @@ __device__ inline float power_of_two(float x) {
 #endif
 }
 
-// Copies 16 bytes to shared memory behind the thread's back, or puts zeros there. What a thread has begun since the last
-// commit_copies() is a batch; await_copies<n>() waits until all but its latest n batches have landed. On the host a copy
-// lands as late as that allows.
+// Copies 16 bytes to shared memory asynchronously, or writes zeros there. commit_copies() ends a group of copies;
+// await_copies<n>() waits until all but the thread's latest n groups have landed. On the host a copy lands as late as that
+// allows.
 #ifdef __CUDACC__
 __device__ inline void begin_copy(void* shared, const void* global, bool zeros) {
   asm volatile(

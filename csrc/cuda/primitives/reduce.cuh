@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sums and maxima across a warp and a block, in an order that never changes.
+// Sums and maxima across a warp and a block, in a fixed order.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -13,7 +13,7 @@ namespace tinychat::cuda {
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kWarp = 32;
 constexpr float kLowest =
-    -1e30f; // a score that nothing reaches: its exponential is 0, and it can be subtracted from itself
+    -1e30f; // below every score: its exponential is 0, and unlike infinity it can be subtracted from itself
 
 // Each lane gets the sum over the lanes that differ from it in the bits below `width`, a power of two.
 __device__ inline float sum_lanes(float value, int width = kWarp) {
@@ -40,15 +40,15 @@ __device__ inline float sum_block(float value, float* scratch) {
   return total;
 }
 
-// The same of the largest of what is not negative.
+// The same for the maximum; values are not negative.
 __device__ inline float max_block(float value, float* scratch) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
   value = max_lanes(value);
   if (lane == 0) scratch[warp] = value;
   __syncthreads();
-  const float most = max_lanes(lane < warps ? scratch[lane] : 0.0f);
+  const float max_score = max_lanes(lane < warps ? scratch[lane] : 0.0f);
   __syncthreads();
-  return most;
+  return max_score;
 }
 
 } // namespace tinychat::cuda

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the backend has on the device, all of it allocated at once.
+// Allocates and fills what the backend keeps on the device.
 
 #include <algorithm>
 
@@ -19,7 +19,44 @@ void copy(DeviceArray<T>& to, size_t offset, const std::vector<T>& from, cudaStr
   check(cudaStreamSynchronize(stream), "copying tables");
 }
 
+template <typename T>
+void allocate(DeviceArray<T>& array, size_t count) {
+  if (count > 0) array = device_array<T>(count, "the decoder's buffers");
+}
+
 } // namespace
+
+CudaBackend::TokenBuffers CudaBackend::new_token_buffers(int num_tokens) const {
+  const ModelConfig& c = config_;
+  const size_t tokens = num_tokens, hidden = c.hidden_size, inner = c.intermediate_size;
+  const size_t width = std::max(c.hidden_size, c.embedding_width());
+  const size_t widest = std::max({width, inner, static_cast<size_t>(c.attention_width())});
+  const size_t half = c.rope_inv_freq.size(), local_half = c.rope_local_inv_freq.size();
+  TokenBuffers t;
+  t.capacity = num_tokens;
+  t.params = PassParams(num_tokens);
+  allocate(t.residual, tokens * hidden);
+  allocate(t.branch, tokens * width);
+  allocate(t.qkv, tokens * c.qkv_width());
+  allocate(t.normed, tokens * width);
+  allocate(t.attention, tokens * c.attention_width());
+  allocate(t.hidden, tokens * inner);
+  if (has_input_orders(source_)) {
+    allocate(t.reordered, tokens * widest);
+    const auto in_blocks = [](const Layer& l) { return !l.qkv_blocks.empty() || !l.up_blocks.empty(); };
+    if (std::any_of(source_.layers.begin(), source_.layers.end(), in_blocks))
+      allocate(t.blocks, tokens * std::max(static_cast<size_t>(c.qkv_width()), 2 * inner));
+  }
+  if (int8_activations_) {
+    allocate(t.int8_values, tokens * widest);
+    allocate(t.int8_scales, tokens * ceil_div(static_cast<int>(widest), 32));
+  }
+  allocate(t.cosines, tokens * half);
+  allocate(t.sines, tokens * half);
+  allocate(t.local_cosines, tokens * local_half);
+  allocate(t.local_sines, tokens * local_half);
+  return t;
+}
 
 void CudaBackend::build() {
   state_.reset();
@@ -29,66 +66,39 @@ void CudaBackend::build() {
   auto state = std::make_unique<State>();
   state->resets = device_resets();
   state->stream = new_stream();
-  queue_.stream = state->stream.get();
-  queue_.overlap = can_overlap(device);
-  queue_.multiprocessors = device.multiprocessors;
+  context_.stream = state->stream.get();
+  context_.pdl = supports_pdl(device);
+  context_.multiprocessors = device.multiprocessors;
 
-  Upload upload(queue_.stream);
+  Upload upload(context_.stream);
   if (place_files_) place_files_(upload);
   state->model = upload.model(source_);
   state->weights = upload.finish();
 
   const ModelConfig& c = config_;
-  const size_t rows = kMaxRows, hidden = c.hidden_size, inner = c.intermediate_size;
-  const size_t row = std::max(c.hidden_size, c.embedding_width());
+  const size_t rows = kLogitRows, vocab = c.vocab_size, words = ceil_div(c.vocab_size, 32);
   const size_t half = c.rope_inv_freq.size(), local_half = c.rope_local_inv_freq.size();
-  const auto floats = [](DeviceArray<float>& array, size_t count) {
-    if (count > 0) array = device_array<float>(count, "the decoder's buffers");
-  };
-  const auto numbers = [](DeviceArray<uint16_t>& array, size_t count) {
-    array = device_array<uint16_t>(count, "the decoder's buffers");
-  };
-  state->host_step = pinned_array<Step>(1);
-  state->step = device_array<Step>(1, "the decoder's buffers");
-  floats(state->residual, rows * hidden);
-  floats(state->part, rows * row);
-  floats(state->qkv, rows * c.qkv_width());
-  numbers(state->normed, rows * row);
-  numbers(state->attention, rows * c.attention_width());
-  numbers(state->hidden, rows * inner);
-  const size_t widest = std::max({row, inner, static_cast<size_t>(c.attention_width())});
-  if (has_input_orders(state->model)) {
-    numbers(state->ordered, rows * widest);
-    const auto in_blocks = [](const Layer& l) { return !l.qkv_blocks.empty() || !l.up_blocks.empty(); };
-    if (std::any_of(state->model.layers.begin(), state->model.layers.end(), in_blocks))
-      floats(state->blocks, rows * std::max(static_cast<size_t>(c.qkv_width()), 2 * inner));
-  }
-  if (byte_activations_) {
-    state->bytes = device_array<int8_t>(rows * widest, "the decoder's buffers");
-    state->byte_scales = device_array<float>(rows * ceil_div(static_cast<int>(widest), 32), "the decoder's buffers");
-  }
-  floats(state->frequencies, half + local_half);
-  floats(state->cosines, rows * half);
-  floats(state->sines, rows * half);
-  floats(state->local_cosines, rows * local_half);
-  floats(state->local_sines, rows * local_half);
-  floats(state->slopes, c.alibi_slopes.size());
-  floats(state->partials, static_cast<size_t>(c.heads) * kMaxSplits * (c.head_dim + 2));
-  state->arrivals = device_array<unsigned>(c.heads, "the decoder's buffers");
-  floats(state->logits, static_cast<size_t>(kLogitRows) * c.vocab_size);
-  state->host_logits = pinned_array<float>(c.vocab_size);
-  const size_t words = ceil_div(c.vocab_size, 32), shares = choice_shares(c.vocab_size);
-  state->seen = device_array<uint32_t>(words, "the decoder's buffers");
-  state->allowed = device_array<uint32_t>(words, "the decoder's buffers");
-  state->shares = device_array<Candidate>(shares * kMostCandidates, "the decoder's buffers");
-  state->candidates = device_array<Candidate>(kMostCandidates, "the decoder's buffers");
-  state->host_candidates = pinned_array<Candidate>(kMostCandidates);
+  state->tokens = new_token_buffers(kMaxTokens);
+  allocate(state->frequencies, half + local_half);
+  allocate(state->axes, c.rope_axes.size());
+  allocate(state->slopes, c.alibi_slopes.size());
+  // As attention_splits() says.
+  allocate(state->partials, static_cast<size_t>(kMaxDecodeHeads) * device.multiprocessors * (c.head_dim + 2));
+  allocate(state->split_counters, device.multiprocessors);
+  allocate(state->logits, rows * vocab);
+  allocate(state->seen, rows * words);
+  allocate(state->allowed, rows * words);
+  allocate(state->partial_top_k, rows * top_k_partials(c.vocab_size) * kMaxTopK);
+  allocate(state->candidates, rows * kMaxTopK);
+  state->host_candidates = pinned_array<Candidate>(rows * kMaxTopK);
 
-  copy(state->frequencies, 0, c.rope_inv_freq, queue_.stream);
-  copy(state->frequencies, half, c.rope_local_inv_freq, queue_.stream);
-  copy(state->slopes, 0, c.alibi_slopes, queue_.stream);
-  check(cudaMemsetAsync(state->arrivals.get(), 0, sizeof(unsigned) * c.heads, queue_.stream), "preparing buffers");
-  check(cudaStreamSynchronize(queue_.stream), "preparing buffers");
+  copy(state->frequencies, 0, c.rope_inv_freq, context_.stream);
+  copy(state->frequencies, half, c.rope_local_inv_freq, context_.stream);
+  copy(state->axes, 0, c.rope_axes, context_.stream);
+  copy(state->slopes, 0, c.alibi_slopes, context_.stream);
+  check(cudaMemsetAsync(state->split_counters.get(), 0, sizeof(unsigned) * device.multiprocessors, context_.stream),
+        "preparing buffers");
+  check(cudaStreamSynchronize(context_.stream), "preparing buffers");
   state_ = std::move(state);
 }
 

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pass of the CUDA backend: what it brings along, the graph that is recorded of it, and what becomes of a failure.
+// How a pass of the CUDA backend runs: its parameters, its graph, its results, and recovery from a failure.
 
 #include "cuda/runtime/cuda_backend.h"
 
@@ -14,14 +14,14 @@
 namespace tinychat::cuda {
 namespace {
 
-constexpr int kLeastReach = 256; // positions of the smallest graph; each next one has twice as many
+constexpr int kSmallestContextBucket = 256; // slots; each next bucket has twice as many
 
 // bf16 where the weights are: such a model may have activations that fp16 cannot hold.
-Number number_of(const Model& model) {
+DType activation_dtype(const Model& model) {
   const auto is_bf16 = [](const Linear& w) { return w.format == WeightFormat::kBf16; };
   for (const Layer& layer : model.layers)
-    if (is_bf16(layer.qkv) || is_bf16(layer.o) || is_bf16(layer.up) || is_bf16(layer.down)) return Number::kBf16;
-  return is_bf16(model.embedding) || is_bf16(model.head) ? Number::kBf16 : Number::kHalf;
+    if (is_bf16(layer.qkv) || is_bf16(layer.o) || is_bf16(layer.up) || is_bf16(layer.down)) return DType::kBf16;
+  return is_bf16(model.embedding) || is_bf16(model.head) ? DType::kBf16 : DType::kFp16;
 }
 
 } // namespace
@@ -30,9 +30,9 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
     : source_(model),
       config_(source_.config),
       place_files_(options.place_files),
-      shape_{config_.layers, config_.kv_heads, config_.head_dim, options.capacity, options.byte_cache},
-      number_(number_of(model)),
-      byte_activations_(options.byte_activations) {
+      shape_{config_.layers, config_.kv_heads, config_.head_dim, options.capacity, options.int8_kv_cache},
+      dtype_(activation_dtype(model)),
+      int8_activations_(options.int8_activations) {
   if (config_.head_dim > kMaxHeadDim)
     throw std::invalid_argument("the CUDA backend serves heads of up to " + std::to_string(kMaxHeadDim) +
                                 " numbers, not " + std::to_string(config_.head_dim));
@@ -44,45 +44,30 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
 
 std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<CudaKvCache>(shape_); }
 
-void CudaBackend::check_pass(const ForwardBatch& pass) const {
-  const auto require = [](bool serves, const char* what) {
-    if (!serves) throw InvalidBatch(std::string("the CUDA backend does not serve ") + what);
-  };
-  require(pass.sequences.size() == 1, "several sequences in one pass");
-  require(pass.sequences[0].causal && pass.sequences[0].bidirectional.empty(), "attention that is not causal");
-  require(pass.embeddings.empty(), "embeddings in place of tokens");
-  for (int i = 0; i < pass.num_tokens(); ++i) {
-    const int position = pass.positions[0][0] + i;
-    require(pass.positions[i] == Position{position, position, position}, "positions other than a token's slot");
+CudaBackend::PassShape CudaBackend::shape_of(const ForwardBatch& pass) {
+  PassShape shape = {pass.num_tokens(), pass.num_outputs(), false, false};
+  for (const OutputRequest& output : pass.outputs) {
+    shape.wants_logits |= output.logits != nullptr;
+    shape.wants_top_k |= output.top_k != nullptr;
   }
-  const int outputs = pass.num_outputs();
-  require(
-      outputs == 0 || outputs == pass.num_tokens() || (outputs == 1 && pass.outputs[0].token + 1 == pass.num_tokens()),
-      "outputs other than those of the last token or of all");
-  for (const OutputRequest& output : pass.outputs)
-    require(output.top_k == nullptr || (outputs == 1 && output.logits == nullptr),
-            "a top-k request beside other outputs");
+  return shape;
 }
 
 void CudaBackend::run(const ForwardBatch& pass, const std::function<void()>& steps) {
   if (state_ == nullptr || state_->resets != device_resets()) build();
   try {
     prepare(pass);
-    const bool decodes = pass.num_tokens() == 1 && pass.num_outputs() == 1;
-    const bool chooses = pass.num_outputs() > 0 && pass.outputs[0].top_k != nullptr;
-    const bool recorded = decodes && state_->warm[chooses];
-    if (recorded) {
-      run_recorded(pass, chooses, steps);
+    if (state_->kernels_loaded.count(pass_shape_) > 0) {
+      replay_graph(pass, steps);
     } else {
-      copy_step(pass.num_tokens());
+      state_->tokens.params.copy(context_.stream);
       steps();
-      state_->warm[chooses] |= decodes;
+      check(cudaStreamSynchronize(context_.stream), "a pass");
+      if (pass.num_tokens() <= kMaxGraphTokens) state_->kernels_loaded.insert(pass_shape_);
     }
-    check(cudaStreamSynchronize(queue_.stream), "a pass");
-    if (recorded || chooses) hand_over(pass);
   } catch (const DeviceError&) {
-    // What stays is beyond repair: all is given up now, and made anew for whoever comes next.
-    if (cudaStreamSynchronize(queue_.stream) != cudaSuccess) {
+    // After a sticky error nothing on the device is usable: free it all now, and build again for the next pass.
+    if (cudaStreamSynchronize(context_.stream) != cudaSuccess) {
       state_.reset();
       reset_device();
     }
@@ -90,77 +75,121 @@ void CudaBackend::run(const ForwardBatch& pass, const std::function<void()>& ste
   }
 }
 
-// All that is not the same for every token: what the step says, and bits for the choice.
 void CudaBackend::prepare(const ForwardBatch& pass) {
-  auto& cache = static_cast<CudaKvCache&>(*pass.sequences[0].cache);
-  Step& step = state_->host_step[0];
-  step.cache = cache.memory();
-  step.position = cache.length();
-  if (pass.positions[0][0] != step.position)
-    throw std::invalid_argument("the CUDA backend does not serve positions other than a token's slot");
-  step.rows = pass.num_tokens();
-  std::copy(pass.tokens.begin(), pass.tokens.end(), step.tokens);
-  for (reach_ = kLeastReach; reach_ < step.position + step.rows; reach_ *= 2) {
+  pass_shape_ = shape_of(pass);
+  reserve(pass);
+  copy_embeddings(pass);
+  PassParams& params = state_->tokens.params;
+  params.set(pass, state_->scratch);
+  for (context_bucket_ = kSmallestContextBucket; context_bucket_ < params.longest_context(); context_bucket_ *= 2) {
   }
-  if (pass.outputs.empty() || pass.outputs[0].top_k == nullptr) return;
-  const TopKRequest& request = *pass.outputs[0].top_k;
-  const auto copy_bits = [&](const uint32_t* bits, const DeviceArray<uint32_t>& to) {
-    if (bits != nullptr)
-      check(cudaMemcpyAsync(to.get(), bits, sizeof(uint32_t) * ceil_div(config_.vocab_size, 32), cudaMemcpyHostToDevice,
-                            queue_.stream),
-            "a pass");
-    return bits != nullptr;
+}
+
+// Makes room for what few passes need. Graphs hold the addresses of buffers, so they are captured again if one moves.
+void CudaBackend::reserve(const ForwardBatch& pass) {
+  State& s = *state_;
+  if (const int tokens = num_scratch_tokens(pass); tokens > s.scratch.capacity) {
+    s.scratch = {};
+    s.scratch_memory.reset();
+    const CacheShape shape = {1, shape_.kv_heads, shape_.head_dim, tokens, shape_.int8};
+    s.scratch_memory = device_array<uint8_t>(shape.total_bytes(), "a sequence that is not causal");
+    s.scratch = {s.scratch_memory.get(), tokens};
+  }
+  bool moved = false;
+  if (pass.num_tokens() > s.tokens.capacity) {
+    s.tokens = new_token_buffers(pass.num_tokens());
+    s.embeddings.reset();
+    moved = true;
+  }
+  if (!pass.embeddings.empty() && s.embeddings == nullptr) {
+    const size_t width = config_.embedding_width();
+    s.embeddings = device_array<float>(s.tokens.capacity * width, "embeddings");
+    moved = true;
+  }
+  const int host_rows = pass_shape_.wants_logits ? std::min(pass.num_outputs(), kLogitRows) : 0;
+  if (host_rows > s.num_host_logits) {
+    s.host_logits = pinned_array<float>(static_cast<size_t>(host_rows) * config_.vocab_size);
+    s.num_host_logits = host_rows;
+    moved = true;
+  }
+  if (moved) s.graphs.clear();
+}
+
+// Rows that follow each other in memory are one copy.
+void CudaBackend::copy_embeddings(const ForwardBatch& pass) {
+  const size_t width = config_.embedding_width();
+  for (int begin = 0, end = 0; begin < pass.num_tokens(); begin = end) {
+    const float* rows = pass.embedding(begin);
+    end = begin + 1;
+    if (rows == nullptr) continue;
+    while (end < pass.num_tokens() && pass.embedding(end) == rows + (end - begin) * width) ++end;
+    check(cudaMemcpyAsync(state_->embeddings.get() + begin * width, rows, sizeof(float) * (end - begin) * width,
+                          cudaMemcpyHostToDevice, context_.stream),
+          "copying embeddings");
+  }
+}
+
+// Captures the first pass of a shape and context bucket; later ones are a single launch.
+void CudaBackend::replay_graph(const ForwardBatch& pass, const std::function<void()>& steps) {
+  Graph& graph = state_->graphs[{pass_shape_, context_bucket_}];
+  if (graph == nullptr) capture(graph, steps);
+  copy_token_masks(pass, 0, pass.num_outputs());
+  check(cudaGraphLaunch(graph.get(), context_.stream), "launching a graph");
+  check(cudaStreamSynchronize(context_.stream), "a pass");
+  hand_over(pass, 0, pass.num_outputs());
+}
+
+void CudaBackend::capture(Graph& graph, const std::function<void()>& steps) {
+  check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
+  cudaGraph_t captured = nullptr;
+  capturing_ = true;
+  try {
+    state_->tokens.params.copy(context_.stream);
+    steps();
+  } catch (...) {
+    capturing_ = false;
+    cudaStreamEndCapture(context_.stream, &captured);
+    if (captured != nullptr) cudaGraphDestroy(captured);
+    throw;
+  }
+  capturing_ = false;
+  check(cudaStreamEndCapture(context_.stream, &captured), "capturing a graph");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t made = cudaGraphInstantiateWithFlags(&executable, captured, 0);
+  cudaGraphDestroy(captured);
+  check(made, "a graph");
+  graph = Graph(executable, FreeGraph{device_resets()});
+}
+
+// Penalties and masks of `count` outputs from `begin` on, a bit a token.
+void CudaBackend::copy_token_masks(const ForwardBatch& batch, int begin, int count) {
+  const size_t words = ceil_div(config_.vocab_size, 32);
+  const auto copy = [&](const uint32_t* bits, const DeviceArray<uint32_t>& to, int row) {
+    if (bits == nullptr) return;
+    check(cudaMemcpyAsync(to.get() + row * words, bits, sizeof(uint32_t) * words, cudaMemcpyHostToDevice,
+                          context_.stream),
+          "a pass");
   };
-  step.candidates = request.k;
-  step.penalty = request.penalty;
-  step.seen = copy_bits(request.seen, state_->seen);
-  step.allowed = copy_bits(request.allowed, state_->allowed);
-}
-
-// What a record, or a choice, has left in pinned memory.
-void CudaBackend::hand_over(const ForwardBatch& pass) const {
-  const OutputRequest& output = pass.outputs[0];
-  if (output.top_k == nullptr) {
-    std::copy_n(state_->host_logits.get(), config_.vocab_size, output.logits);
-    return;
+  for (int row = 0; row < count; ++row) {
+    const TopKRequest* top_k = batch.outputs[begin + row].top_k;
+    if (top_k == nullptr) continue;
+    copy(top_k->seen, state_->seen, row);
+    copy(top_k->allowed, state_->allowed, row);
   }
-  const Candidate* found = state_->host_candidates.get();
-  const int count = output.top_k->k;
-  const auto none = [](const Candidate& c) { return c.logit == -std::numeric_limits<float>::infinity(); };
-  output.top_k->found.assign(found, std::isnan(found[0].logit) ? found + 1 : std::find_if(found, found + count, none));
 }
 
-// Records the steps the first time that a token reaches so far; from then on a token is one launch.
-void CudaBackend::run_recorded(const ForwardBatch& pass, bool chooses, const std::function<void()>& steps) {
-  Graph& graph = state_->graphs[{reach_, chooses}];
-  if (graph == nullptr) {
-    check(cudaStreamBeginCapture(queue_.stream, cudaStreamCaptureModeThreadLocal), "recording");
-    cudaGraph_t recorded = nullptr;
-    recording_ = true;
-    try {
-      copy_step(pass.num_tokens());
-      steps();
-    } catch (...) {
-      recording_ = false;
-      cudaStreamEndCapture(queue_.stream, &recorded);
-      if (recorded != nullptr) cudaGraphDestroy(recorded);
-      throw;
-    }
-    recording_ = false;
-    check(cudaStreamEndCapture(queue_.stream, &recorded), "recording");
-    cudaGraphExec_t executable = nullptr;
-    const cudaError_t made = cudaGraphInstantiateWithFlags(&executable, recorded, 0);
-    cudaGraphDestroy(recorded);
-    check(made, "a graph");
-    graph = Graph(executable, FreeGraph{device_resets()});
+// Results of `count` outputs from `begin` on: from pinned memory to where they are wanted.
+void CudaBackend::hand_over(const ForwardBatch& batch, int begin, int count) const {
+  const size_t vocab = config_.vocab_size;
+  const auto is_none = [](const Candidate& c) { return c.logit == -std::numeric_limits<float>::infinity(); };
+  for (int row = 0; row < count; ++row) {
+    const OutputRequest& output = batch.outputs[begin + row];
+    if (output.logits != nullptr) std::copy_n(state_->host_logits.get() + row * vocab, vocab, output.logits);
+    if (output.top_k == nullptr) continue;
+    const Candidate* found = state_->host_candidates.get() + static_cast<size_t>(row) * kMaxTopK;
+    const Candidate* end = std::isnan(found->logit) ? found + 1 : std::find_if(found, found + output.top_k->k, is_none);
+    output.top_k->found.assign(found, end);
   }
-  check(cudaGraphLaunch(graph.get(), queue_.stream), "launching a graph");
-}
-
-void CudaBackend::copy_step(int rows) {
-  const size_t bytes = offsetof(Step, tokens) + sizeof(int32_t) * rows;
-  check(cudaMemcpyAsync(state_->step.get(), state_->host_step.get(), bytes, cudaMemcpyHostToDevice, queue_.stream),
-        "a pass");
 }
 
 } // namespace tinychat::cuda

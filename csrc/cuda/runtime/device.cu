@@ -13,8 +13,8 @@ __global__ void nothing() {}
 
 } // namespace
 
-bool can_overlap(const CudaDevice& device) {
-  // Before CUDA 12.3 a graph does not keep what makes an early placement.
+bool supports_pdl(const CudaDevice& device) {
+  // Before CUDA 12.3 a graph does not keep the launch attribute.
   int driver = 0;
   check(cudaDriverGetVersion(&driver), "asking the driver");
   return device.major >= 9 && CUDART_VERSION >= 12030 && driver >= 12030;

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keys and values of one conversation on the device.
+// Keys and values of one sequence on the device.
 #pragma once
 
 #include "cuda/attention/kv_layout.h"
@@ -12,21 +12,21 @@ namespace tinychat::cuda {
 
 class CudaKvCache : public KvCache {
  public:
-  explicit CudaKvCache(const CacheShape& shape) : KvCache(shape.capacity), shape_(shape) { place(); }
+  explicit CudaKvCache(const CacheShape& shape) : KvCache(shape.capacity), shape_(shape) { allocate(); }
 
   size_t bytes() const override { return shape_.total_bytes(); }
-  // What it held is gone when the device has been reset.
+  // A reset of the device loses the contents.
   int length() const override { return lost() ? 0 : KvCache::length(); }
 
-  // Its memory, had anew where the device has been reset since.
+  // The memory, allocated again after a reset of the device.
   uint8_t* memory() {
-    if (lost()) place();
+    if (lost()) allocate();
     return memory_.get();
   }
 
  private:
   bool lost() const { return memory_.get_deleter().resets != device_resets(); }
-  void place() {
+  void allocate() {
     memory_ = device_array<uint8_t>(shape_.total_bytes(), "the KV cache");
     set_length(0);
   }

@@ -19,7 +19,7 @@ int device_resets() { return resets; }
 
 void reset_device() {
   ++resets;
-  cudaDeviceReset(); // answers with the error that it ends
+  cudaDeviceReset(); // returns the error that it clears
   cudaGetLastError();
   check(cudaSetDevice(0), "starting again");
 }
@@ -28,13 +28,13 @@ HostBuffer::HostBuffer(size_t size) : size_(size), resets_(device_resets()) {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<uint8_t*>(memory);
-  madvise(memory, size, MADV_HUGEPAGE); // fewer segments of a direct read
-  known_ = cudaHostRegister(memory, size, cudaHostRegisterDefault) == cudaSuccess;
-  if (!known_) cudaGetLastError();
+  madvise(memory, size, MADV_HUGEPAGE); // fewer segments in a direct read
+  registered_ = cudaHostRegister(memory, size, cudaHostRegisterDefault) == cudaSuccess;
+  if (!registered_) cudaGetLastError();
 }
 
 HostBuffer::~HostBuffer() {
-  if (known_ && resets_ == device_resets()) cudaHostUnregister(memory_);
+  if (registered_ && resets_ == device_resets()) cudaHostUnregister(memory_);
   munmap(memory_, size_);
 }
 

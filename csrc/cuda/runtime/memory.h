@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Device memory, pinned memory and streams that give themselves back.
+// Device memory, pinned memory, streams and graphs that free themselves.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,10 +15,10 @@
 
 namespace tinychat::cuda {
 
-// How often the device has been reset: what was had of it before is gone already, and its address may be another's now.
+// How often the device has been reset. Resources from before a reset are gone; their addresses may be in use again.
 int device_resets();
 
-// Ends all that this process has on the device, to begin anew after a failure that would stay.
+// Frees everything that this process has on the device, to recover from a sticky error.
 void reset_device();
 
 struct FreeDevice {
@@ -53,7 +53,7 @@ using PinnedArray = std::unique_ptr<T[], FreePinned>;
 using Stream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, FreeStream>;
 using Graph = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, FreeGraph>;
 
-// `what_for` ends the sentence "not enough memory for …".
+// `what_for` completes "not enough memory for …".
 template <typename T>
 DeviceArray<T> device_array(size_t count, const char* what_for) {
   void* memory = nullptr;
@@ -68,8 +68,8 @@ PinnedArray<T> pinned_array(size_t count) {
   return PinnedArray<T>(static_cast<T*>(memory), FreePinned{device_resets()});
 }
 
-// Pages of the host that the device copies from by itself. They are the system's, and made known to the driver: a file can
-// be read into them past the page cache, which a driver's own memory does not always allow.
+// Host pages that the device copies from directly. They are anonymous pages registered with the driver: unlike memory from
+// cudaHostAlloc, direct I/O can always read a file into them.
 class HostBuffer {
  public:
   explicit HostBuffer(size_t size);
@@ -83,7 +83,7 @@ class HostBuffer {
   uint8_t* memory_;
   size_t size_;
   int resets_;
-  bool known_; // to the driver; where that takes no pages, it copies more slowly
+  bool registered_; // otherwise the driver copies more slowly
 };
 
 inline Stream new_stream() {

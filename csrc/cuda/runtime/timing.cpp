@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a product takes on the device, and what its memory gives: launches back to back in a graph, over so many copies of
-// the weights that none is found in the L2 cache.
+// Times GEMMs and the memory of the device: launches back to back in a graph, over enough copies of the weights that none is
+// found in the L2 cache.
 
 #include <algorithm>
 #include <functional>
@@ -19,16 +19,16 @@ namespace {
 
 constexpr int kRounds = 9;
 
-// Median seconds of kRounds runs of `work`, after one that is not counted.
-double time_work(const Queue& queue, const std::function<void()>& work) {
+// Median seconds of kRounds runs of `work`, after a warm-up.
+double time_work(const LaunchContext& context, const std::function<void()>& work) {
   cudaEvent_t begin, end;
   check(cudaEventCreate(&begin), "timing");
   check(cudaEventCreate(&end), "timing");
   std::vector<float> times;
   for (int round = 0; round <= kRounds; ++round) {
-    check(cudaEventRecord(begin, queue.stream), "timing");
+    check(cudaEventRecord(begin, context.stream), "timing");
     work();
-    check(cudaEventRecord(end, queue.stream), "timing");
+    check(cudaEventRecord(end, context.stream), "timing");
     check(cudaEventSynchronize(end), "timing");
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, begin, end), "timing");
@@ -40,26 +40,26 @@ double time_work(const Queue& queue, const std::function<void()>& work) {
   return times[kRounds / 2] * 1e-3;
 }
 
-// The same of launches that are recorded once.
-double time_graph(const Queue& queue, const std::function<void()>& launches) {
-  check(cudaStreamBeginCapture(queue.stream, cudaStreamCaptureModeThreadLocal), "timing");
+// The same for launches that are captured once.
+double time_graph(const LaunchContext& context, const std::function<void()>& launches) {
+  check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "timing");
   launches();
-  cudaGraph_t recorded = nullptr;
-  check(cudaStreamEndCapture(queue.stream, &recorded), "timing");
+  cudaGraph_t captured = nullptr;
+  check(cudaStreamEndCapture(context.stream, &captured), "timing");
   cudaGraphExec_t executable = nullptr;
-  check(cudaGraphInstantiateWithFlags(&executable, recorded, 0), "timing");
+  check(cudaGraphInstantiateWithFlags(&executable, captured, 0), "timing");
   const Graph graph(executable, FreeGraph{device_resets()});
-  cudaGraphDestroy(recorded);
-  return time_work(queue, [&] { check(cudaGraphLaunch(graph.get(), queue.stream), "timing"); });
+  cudaGraphDestroy(captured);
+  return time_work(context, [&] { check(cudaGraphLaunch(graph.get(), context.stream), "timing"); });
 }
 
-Queue queue_of(const Stream& stream) {
+LaunchContext context_of(const Stream& stream) {
   CudaDevice device;
   tinychat_cuda_probe(&device);
-  return {stream.get(), can_overlap(device), device.multiprocessors};
+  return {stream.get(), supports_pdl(device), device.multiprocessors};
 }
 
-// Random bytes: with zeros the device would draw less power and run faster.
+// Random bytes: with zeros the device draws less power and runs faster.
 void fill(uint8_t* memory, size_t bytes, cudaStream_t stream) {
   std::mt19937 random(0);
   std::vector<uint32_t> noise(1 << 20);
@@ -84,20 +84,21 @@ __attribute__((visibility("default"))) double tinychat_cuda_copy_bandwidth() {
   const size_t bytes = std::min(size_t{1} << 30, free / 4);
   const auto from = device_array<uint8_t>(bytes, "timing"), to = device_array<uint8_t>(bytes, "timing");
   fill(from.get(), bytes, stream.get());
-  // Not recorded: in a graph a copy takes another way, a slower one.
-  const double seconds = time_work(queue_of(stream), [&] {
+  // Not captured: in a graph a copy is slower.
+  const double seconds = time_work(context_of(stream), [&] {
     check(cudaMemcpyAsync(to.get(), from.get(), bytes, cudaMemcpyDeviceToDevice, stream.get()), "timing");
   });
   return 2.0 * static_cast<double>(bytes) / seconds;
 }
 
-__attribute__((visibility("default"))) tinychat::ProductTime tinychat_cuda_time_product(const tinychat::Linear& shape,
-                                                                                        int tokens, bool bytes) {
+__attribute__((visibility("default"))) tinychat::GemmTime tinychat_cuda_time_gemm(const tinychat::Linear& shape,
+                                                                                  int num_tokens,
+                                                                                  bool int8_activations) {
   using namespace tinychat::cuda;
   const Stream stream = new_stream();
-  const Queue queue = queue_of(stream);
+  const LaunchContext context = context_of(stream);
   tinychat::Linear w = shape;
-  // As in a checkpoint: which arrays there are, the format says. The pointers only tell LinearBytes that they are there.
+  // The format decides which arrays exist, as in a checkpoint. The pointers only tell LinearBytes that they do.
   const bool four = w.format == tinychat::WeightFormat::kW4Zero || w.format == tinychat::WeightFormat::kW4Min;
   const auto* there = reinterpret_cast<const uint16_t*>(&shape);
   if (four || w.format == tinychat::WeightFormat::kW8Group) w.scales = there;
@@ -112,19 +113,19 @@ __attribute__((visibility("default"))) tinychat::ProductTime tinychat_cuda_time_
   check(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, 0), "timing");
   const int copies = static_cast<int>(std::max<size_t>(4, 4 * static_cast<size_t>(l2) / copy + 1));
   const auto weights = device_array<uint8_t>(copy * copies, "timing");
-  const auto x = device_array<uint8_t>(size_t{2} * tokens * w.cols, "timing");
-  const size_t x_groups = bytes ? static_cast<size_t>(tokens) * (w.cols / w.group) : 1;
+  const auto x = device_array<uint8_t>(size_t{2} * num_tokens * w.cols, "timing");
+  const size_t x_groups = int8_activations ? static_cast<size_t>(num_tokens) * (w.cols / w.group) : 1;
   const auto x_scales = device_array<float>(x_groups, "timing");
-  const auto out = device_array<float>(static_cast<size_t>(tokens) * w.rows, "timing");
+  const auto out = device_array<float>(static_cast<size_t>(num_tokens) * w.rows, "timing");
   fill(weights.get(), copy * copies, stream.get());
-  fill(x.get(), size_t{2} * tokens * w.cols, stream.get());
+  fill(x.get(), size_t{2} * num_tokens * w.cols, stream.get());
   fill(reinterpret_cast<uint8_t*>(x_scales.get()), x_groups * sizeof(float), stream.get());
 
   const int launches = std::max(copies, 32);
-  const auto number = bytes                                       ? Number::kBytes
-                      : w.format == tinychat::WeightFormat::kBf16 ? Number::kBf16
-                                                                  : Number::kHalf;
-  const double seconds = time_graph(queue, [&] {
+  const auto dtype = int8_activations                            ? DType::kInt8
+                     : w.format == tinychat::WeightFormat::kBf16 ? DType::kBf16
+                                                                 : DType::kFp16;
+  const double seconds = time_graph(context, [&] {
     for (int i = 0; i < launches; ++i) {
       const uint8_t* memory = weights.get() + copy * (i % copies);
       const auto next = [&](size_t bytes) {
@@ -137,11 +138,11 @@ __attribute__((visibility("default"))) tinychat::ProductTime tinychat_cuda_time_
       w.mins = reinterpret_cast<const uint16_t*>(next(part.mins));
       w.zeros = next(part.zeros);
       w.channel_scales = reinterpret_cast<const float*>(next(part.channel_scales));
-      multiply(queue, {w, x.get(), number, tokens, out.get(), false, {}, {}, x_scales.get()});
+      gemm(context, {w, x.get(), dtype, num_tokens, out.get(), false, {}, {}, x_scales.get()});
     }
   });
   const size_t read = part.weight + part.scales + part.mins + part.zeros + part.channel_scales;
-  return {seconds / launches,
-          static_cast<double>(read + (bytes ? 1 : size_t{2}) * tokens * w.cols + size_t{4} * tokens * w.rows)};
+  return {seconds / launches, static_cast<double>(read + (int8_activations ? 1 : size_t{2}) * num_tokens * w.cols +
+                                                  size_t{4} * num_tokens * w.rows)};
 }
 }

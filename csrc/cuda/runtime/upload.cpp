@@ -33,7 +33,7 @@ Upload::Upload(cudaStream_t stream) : stream_(stream), resets_(device_resets()) 
 
 Upload::~Upload() {
   if (resets_ != device_resets()) return;
-  cudaStreamSynchronize(stream_); // the buffers end now
+  cudaStreamSynchronize(stream_); // the buffers are freed now
   for (cudaEvent_t event : copied_) cudaEventDestroy(event);
 }
 
@@ -44,7 +44,7 @@ uint8_t* Upload::buffer(size_t size) {
 
 uint8_t* Upload::allocate(const void* host, size_t size) {
   memory_.push_back(device_array<uint8_t>(size, "the weights"));
-  places_[static_cast<const uint8_t*>(host)] = {size, memory_.back().get()};
+  regions_[static_cast<const uint8_t*>(host)] = {size, memory_.back().get()};
   return memory_.back().get();
 }
 
@@ -54,12 +54,12 @@ void Upload::copy(uint8_t* to, const void* from, size_t size) {
 
 void Upload::synchronize() { check(cudaStreamSynchronize(stream_), "copying the weights"); }
 
-const uint8_t* Upload::placed(const uint8_t* host, size_t size) const {
-  const auto next = places_.upper_bound(host);
-  if (next == places_.begin()) return nullptr;
-  const auto& [begin, place] = *std::prev(next);
+const uint8_t* Upload::on_device(const uint8_t* host, size_t size) const {
+  const auto next = regions_.upper_bound(host);
+  if (next == regions_.begin()) return nullptr;
+  const auto& [begin, region] = *std::prev(next);
   const auto offset = static_cast<size_t>(host - begin);
-  return offset + size <= place.size ? place.device + offset : nullptr;
+  return offset + size <= region.size ? region.device + offset : nullptr;
 }
 
 template <typename T>
@@ -67,7 +67,7 @@ void Upload::move(const T*& pointer, size_t count) {
   if (pointer == nullptr) return;
   const auto* host = reinterpret_cast<const uint8_t*>(pointer);
   const size_t bytes = count * sizeof(T);
-  if (placed(host, bytes) == nullptr) {
+  if (on_device(host, bytes) == nullptr) {
     uint8_t* device = allocate(host, bytes);
     for (size_t done = 0; done < bytes; done += kChunk, next_ = 1 - next_) {
       const size_t size = std::min(kChunk, bytes - done);
@@ -78,7 +78,7 @@ void Upload::move(const T*& pointer, size_t count) {
       check(cudaEventRecord(copied_[next_], stream_), "copying the weights");
     }
   }
-  pointer = reinterpret_cast<const T*>(placed(host, bytes));
+  pointer = reinterpret_cast<const T*>(on_device(host, bytes));
 }
 
 void Upload::move(Linear& w) {
@@ -112,7 +112,7 @@ Model Upload::model(const Model& host) {
     move(layer.k_norm, head);
     for (Linear* w : {&layer.qkv, &layer.o, &layer.up, &layer.down}) move(*w);
     for (std::vector<Linear>* blocks : {&layer.qkv_blocks, &layer.up_blocks})
-      for (Linear& w : *blocks) move(w); // they lie in what is there already
+      for (Linear& w : *blocks) move(w); // they point into matrices that are already there
   }
   return model;
 }

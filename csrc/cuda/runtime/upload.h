@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A model's weights on the device. Whole files are copied there by whoever reads them (WeightMemory); what lies in other
-// memory goes in chunks through two buffers, so that the processor fills one while the other is on its way.
+// Copies a model's weights to the device. Whole files are copied by the code that reads them (WeightMemory); other memory is
+// copied in chunks through two pinned buffers, so that the CPU fills one while the other is being copied.
 #pragma once
 
 #include <map>
@@ -24,16 +24,16 @@ class Upload : public WeightMemory {
   void copy(uint8_t* to, const void* from, size_t size) override;
   void synchronize() override;
 
-  // The same model with device pointers; what two names share in memory is shared on the device.
+  // The same model with device pointers; memory that two tensors share stays shared.
   Model model(const Model& host);
 
-  // Waits for the last copy, and hands over the memory that the model's pointers point into.
+  // Waits for the last copy and returns the memory that the model points into.
   std::vector<DeviceArray<uint8_t>> finish();
 
  private:
   static constexpr size_t kChunk = size_t{16} << 20;
 
-  struct Place {
+  struct Region {
     size_t size;
     const uint8_t* device;
   };
@@ -42,19 +42,19 @@ class Upload : public WeightMemory {
   void move(const T*& pointer, size_t count);
   void move(Linear& w);
   void move(NormVectors& norm, size_t count);
-  const uint8_t* placed(const uint8_t* host, size_t size) const; // null: not all of it is
+  const uint8_t* on_device(const uint8_t* host, size_t size) const; // null: not all of it is
 
   const cudaStream_t stream_;
   const int resets_;
   cudaEvent_t copied_[2] = {};
   uint8_t* ring_[2] = {};
   int next_ = 0;
-  std::map<const uint8_t*, Place> places_; // by where they begin on the host
+  std::map<const uint8_t*, Region> regions_; // by their begin on the host
   std::vector<DeviceArray<uint8_t>> memory_;
   std::vector<std::unique_ptr<HostBuffer>> buffers_;
 };
 
-// Bytes of each part of a matrix in the layout that the kernels read.
+// Bytes of each array of a matrix, in the layout that the kernels read.
 struct LinearBytes {
   explicit LinearBytes(const Linear& w);
   size_t weight, scales = 0, mins = 0, zeros = 0, channel_scales = 0;

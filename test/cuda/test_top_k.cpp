@@ -20,24 +20,31 @@ struct Logits {
 
   std::vector<Candidate> choose(int count) const {
     const int vocab = static_cast<int>(values.size());
-    std::vector<Candidate> shares(static_cast<size_t>(choice_shares(vocab)) * kMostCandidates), chosen(kMostCandidates);
-    Step step = {};
-    step.candidates = count;
-    step.penalty = penalty;
-    step.seen = !seen.empty();
-    step.allowed = !allowed.empty();
-    tinychat::cuda::choose({},
-                           {&step, values.data(), seen.data(), allowed.data(), vocab, shares.data(), chosen.data()});
-    return chosen;
+    // As the second of two outputs, the first of which asks for nothing and has no numbers.
+    const auto second = [](const auto& row, auto filler, size_t size) {
+      auto rows = row;
+      rows.insert(rows.begin(), size, filler);
+      return rows;
+    };
+    const std::vector<float> logits = second(values, NAN, vocab);
+    const auto seen_rows = second(seen, 0u, (vocab + 31) / 32), allowed_rows = second(allowed, 0u, (vocab + 31) / 32);
+    std::vector<Candidate> partial_top_k(2 * static_cast<size_t>(top_k_partials(vocab)) * kMaxTopK);
+    std::vector<Candidate> found(2 * kMaxTopK, Candidate{5, 7});
+    const OutputParams outputs[2] = {{0, 0, 1, false, false}, {1, count, penalty, !seen.empty(), !allowed.empty()}};
+    tinychat::cuda::top_k(
+        {}, {outputs, logits.data(), seen_rows.data(), allowed_rows.data(), vocab, partial_top_k.data(), found.data()},
+        2);
+    for (int i = 0; i < kMaxTopK; ++i) CHECK(found[i].token == 7, "an output that asks for nothing");
+    return {found.begin() + kMaxTopK, found.end()};
   }
 };
 
-void test_against_a_sort(int vocab, int count, bool adjusted) {
+void test_against_a_sort(int vocab, int count, bool apply_penalty_and_mask) {
   std::mt19937 random(5);
   Logits logits;
   logits.values = random_floats(random, vocab, 3);
   for (int i = 0; i < 50; ++i) logits.values[random() % vocab] = 7.5f; // equals: the lowest id comes first
-  if (adjusted) {
+  if (apply_penalty_and_mask) {
     logits.penalty = 1.3f;
     for (int i = 0; i < (vocab + 31) / 32; ++i) {
       logits.seen.push_back(random());
@@ -47,24 +54,25 @@ void test_against_a_sort(int vocab, int count, bool adjusted) {
   std::vector<Candidate> all;
   for (int i = 0; i < vocab; ++i) {
     float value = logits.values[i];
-    if (adjusted && (logits.seen[i / 32] >> (i % 32) & 1)) value = value > 0 ? value / 1.3f : value * 1.3f;
-    if (!adjusted || (logits.allowed[i / 32] >> (i % 32) & 1)) all.push_back({value, i});
+    if (apply_penalty_and_mask && (logits.seen[i / 32] >> (i % 32) & 1))
+      value = value > 0 ? value / 1.3f : value * 1.3f;
+    if (!apply_penalty_and_mask || (logits.allowed[i / 32] >> (i % 32) & 1)) all.push_back({value, i});
   }
   std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
   });
-  const auto chosen = logits.choose(count);
+  const auto found = logits.choose(count);
   for (int i = 0; i < count; ++i)
-    CHECK(chosen[i].token == all[i].token && chosen[i].logit == all[i].logit,
+    CHECK(found[i].token == all[i].token && found[i].logit == all[i].logit,
           std::to_string(vocab) + " tokens, candidate " + std::to_string(i));
 }
 
 void test_few_allowed() {
   Logits logits{std::vector<float>(10000, 1.0f), {}, std::vector<uint32_t>(313), 1};
   logits.allowed[200] = 1 << 5;
-  const auto chosen = logits.choose(2);
-  CHECK(chosen[0].token == 6405 && chosen[0].logit == 1, "the only one");
-  CHECK(chosen[1].logit == -INFINITY, "no second one");
+  const auto found = logits.choose(2);
+  CHECK(found[0].token == 6405 && found[0].logit == 1, "the only one");
+  CHECK(found[1].logit == -INFINITY, "no second one");
 }
 
 void test_not_a_number() {
@@ -81,8 +89,8 @@ void test_not_a_number() {
 int main() {
   for (int vocab : {32, 4096, 32003})
     for (int count : {1, 8})
-      for (bool adjusted : {false, true}) test_against_a_sort(vocab, count, adjusted);
-  test_against_a_sort(50000, kMostCandidates, true);
+      for (bool apply_penalty_and_mask : {false, true}) test_against_a_sort(vocab, count, apply_penalty_and_mask);
+  test_against_a_sort(50000, kMaxTopK, true);
   test_few_allowed();
   test_not_a_number();
 }

@@ -14,33 +14,31 @@ using namespace tinychat::cuda;
 
 namespace {
 
-float to_float(uint16_t bits, Number number) {
-  return number == Number::kHalf ? half_to_float(bits) : bf16_to_float(bits);
-}
+float to_float(uint16_t bits, DType dtype) { return dtype == DType::kFp16 ? half_to_float(bits) : bf16_to_float(bits); }
 
-std::vector<uint16_t> random_tokens(std::mt19937& random, size_t count, Number number) {
+std::vector<uint16_t> random_tokens(std::mt19937& random, size_t count, DType dtype) {
   std::vector<uint16_t> x;
   for (float value : random_floats(random, count)) {
     uint32_t bits;
     std::memcpy(&bits, &value, 4);
-    x.push_back(number == Number::kHalf ? float_to_half(value) : static_cast<uint16_t>(bits >> 16));
+    x.push_back(dtype == DType::kFp16 ? float_to_half(value) : static_cast<uint16_t>(bits >> 16));
   }
   return x;
 }
 
 // Whether weights become fp16 numbers: else a group's sums are scaled, or a channel's.
-bool rounds(const Linear& w, Number number, int tokens) {
-  return number == Number::kHalf && w.format != WeightFormat::kW8Channel &&
+bool rounds(const Linear& w, DType dtype, int tokens) {
+  return dtype == DType::kFp16 && w.format != WeightFormat::kW8Channel &&
          (tokens > 24 || w.group % (w.format == WeightFormat::kW4Zero ? 64 : 128) != 0);
 }
 
 // What a row of W and a token make, in double precision.
-double dot(const Matrix& matrix, int row, const uint16_t* token, Number number, bool rounds) {
+double dot(const Matrix& matrix, int row, const uint16_t* token, DType dtype, bool rounds) {
   std::vector<float> w(matrix.w.cols);
   read_row(matrix.w, row, w.data());
   double sum = matrix.bias[row];
   for (int k = 0; k < matrix.w.cols; ++k) {
-    sum += static_cast<double>(rounds ? half_to_float(float_to_half(w[k])) : w[k]) * to_float(token[k], number);
+    sum += static_cast<double>(rounds ? half_to_float(float_to_half(w[k])) : w[k]) * to_float(token[k], dtype);
   }
   return sum;
 }
@@ -60,51 +58,51 @@ struct Error {
 };
 
 // In a bf16 model weights and scales of other formats are rounded to it.
-double bound_of(const Case& c, Number number) {
+double bound_of(const Case& c, DType dtype) {
   const bool exact = c.format == WeightFormat::kBf16 || c.format == WeightFormat::kW8Channel;
-  return number == Number::kBf16 && !exact ? 5e-3 : 1e-5;
+  return dtype == DType::kBf16 && !exact ? 5e-3 : 1e-5;
 }
 
-void test(const Case& c, Number number, int tokens, bool add) {
+void test(const Case& c, DType dtype, int tokens, bool add) {
   std::mt19937 random(6);
   const Matrix matrix(c, random);
-  const auto x = random_tokens(random, static_cast<size_t>(tokens) * c.cols, number);
+  const auto x = random_tokens(random, static_cast<size_t>(tokens) * c.cols, dtype);
   std::vector<float> out = random_floats(random, static_cast<size_t>(tokens) * c.rows), before = out;
-  multiply({}, {matrix.w, x.data(), number, tokens, out.data(), add});
+  gemm({}, {matrix.w, x.data(), dtype, tokens, out.data(), add});
   Error error;
   for (int n = 0; n < c.rows; ++n)
     for (int token = 0; token < tokens; ++token) {
       const size_t at = static_cast<size_t>(token) * c.rows + n;
       error.add(out[at],
-                dot(matrix, n, &x[static_cast<size_t>(token) * c.cols], number, rounds(matrix.w, number, tokens)) +
+                dot(matrix, n, &x[static_cast<size_t>(token) * c.cols], dtype, rounds(matrix.w, dtype, tokens)) +
                     (add ? before[at] : 0));
     }
-  error.stay_below(bound_of(c, number), c, tokens);
+  error.stay_below(bound_of(c, dtype), c, tokens);
 }
 
 void test_activated(const Case& c, Activation kind, bool gated, int tokens) {
   std::mt19937 random(7);
   const Matrix matrix(c, random);
   const int width = gated ? c.rows / 2 : c.rows;
-  const auto x = random_tokens(random, static_cast<size_t>(tokens) * c.cols, Number::kHalf);
+  const auto x = random_tokens(random, static_cast<size_t>(tokens) * c.cols, DType::kFp16);
   const auto scale = random_floats(random, width, 1e-3f);
   std::vector<uint16_t> out(static_cast<size_t>(tokens) * width);
-  multiply({}, {matrix.w,
-                x.data(),
-                Number::kHalf,
-                tokens,
-                nullptr,
-                false,
-                {kind, gated, scale.data(), out.data(), Number::kHalf}});
+  gemm({}, {matrix.w,
+            x.data(),
+            DType::kFp16,
+            tokens,
+            nullptr,
+            false,
+            {kind, gated, scale.data(), out.data(), DType::kFp16}});
   Error error;
   for (int n = 0; n < width; ++n)
     for (int token = 0; token < tokens; ++token) {
       const uint16_t* of = &x[static_cast<size_t>(token) * c.cols];
       // The CPU's kernels know rows of 16.
-      const float value[16] = {static_cast<float>(dot(matrix, n, of, Number::kHalf, true))};
-      const float beside[16] = {gated ? static_cast<float>(dot(matrix, width + n, of, Number::kHalf, true)) : 0.0f};
+      const float value[16] = {static_cast<float>(dot(matrix, n, of, DType::kFp16, true))};
+      const float paired_tile[16] = {gated ? static_cast<float>(dot(matrix, width + n, of, DType::kFp16, true)) : 0.0f};
       float expected[16];
-      compiled_isas().back().kernels->activate(kind, value, gated ? beside : nullptr, 1, expected, 16);
+      compiled_isas().back().kernels->activate(kind, value, gated ? paired_tile : nullptr, 1, expected, 16);
       error.add(half_to_float(out[static_cast<size_t>(token) * width + n]), expected[0] * scale[n]);
     }
   error.stay_below(1e-3, c, tokens);
@@ -120,9 +118,9 @@ void test_bytes(const Case& c, int tokens, bool activated) {
   const auto x_scales = random_floats(random, tokens * groups, activated ? 1e-4f : 1.0f); // fp16 ends at 65504
   std::vector<float> out = random_floats(random, static_cast<size_t>(tokens) * c.rows), before = out;
   std::vector<uint16_t> active(static_cast<size_t>(tokens) * c.rows / 2);
-  Product product = {matrix.w, x.data(), Number::kBytes, tokens, out.data(), true, {}, {}, x_scales.data()};
-  if (activated) product.activated = {Activation::kRelu, true, nullptr, active.data(), Number::kHalf};
-  multiply({}, product);
+  Gemm linear = {matrix.w, x.data(), DType::kInt8, tokens, out.data(), true, {}, {}, x_scales.data()};
+  if (activated) linear.activated = {Activation::kRelu, true, nullptr, active.data(), DType::kFp16};
+  gemm({}, linear);
   const auto expected = [&](int token, int row) {
     std::vector<float> w(c.cols);
     read_row(matrix.w, row, w.data());
@@ -146,20 +144,20 @@ void test_bytes(const Case& c, int tokens, bool activated) {
 }
 
 // A product that makes the norm itself, against the two one after the other.
-void test_normed(const Case& c, Norm kind, Number number) {
+void test_normed(const Case& c, Norm kind, DType dtype) {
   std::mt19937 random(8);
   const Matrix matrix(c, random);
   const auto x = random_floats(random, c.cols, 5), weight = random_floats(random, c.cols),
              bias = random_floats(random, c.cols), scale = random_floats(random, c.cols);
   const NormWeights norm_weights = {weight.data(), bias.data(), 1e-5f, kind};
   std::vector<uint16_t> normed(c.cols);
-  norm({}, {x.data(), norm_weights, scale.data()}, 1, c.cols, number, normed.data());
+  norm({}, {x.data(), norm_weights, scale.data()}, 1, c.cols, dtype, normed.data());
   std::vector<float> out(c.rows), expected(c.rows);
-  multiply({}, {matrix.w, normed.data(), number, 1, expected.data(), false});
-  multiply({}, {matrix.w, nullptr, number, 1, out.data(), false, {}, {x.data(), norm_weights, scale.data()}});
+  gemm({}, {matrix.w, normed.data(), dtype, 1, expected.data(), false});
+  gemm({}, {matrix.w, nullptr, dtype, 1, out.data(), false, {}, {x.data(), norm_weights, scale.data()}});
   Error error;
   for (int n = 0; n < c.rows; ++n) error.add(out[n], expected[n]);
-  error.stay_below(number == Number::kBf16 ? 1e-3 : 1e-4, c, 1); // a sum in another order may round a number otherwise
+  error.stay_below(dtype == DType::kBf16 ? 1e-3 : 1e-4, c, 1); // a sum in another order may round a number otherwise
 }
 
 } // namespace
@@ -174,9 +172,9 @@ int main() {
                         {W::kF16, 21, 16, 0},         {W::kBf16, 40, 1136, 0}};
   for (Case c : cases) {
     if (c.format == W::kW8Channel) c.group = c.cols;
-    for (Number number : {Number::kHalf, Number::kBf16}) {
-      if (c.format == W::kBf16 && number == Number::kHalf) continue; // a model with bf16 weights runs in bf16
-      for (int tokens : {1, 8, 20, 70}) test(c, number, tokens, tokens == 8);
+    for (DType dtype : {DType::kFp16, DType::kBf16}) {
+      if (c.format == W::kBf16 && dtype == DType::kFp16) continue; // a model with bf16 weights runs in bf16
+      for (int tokens : {1, 8, 20, 70}) test(c, dtype, tokens, tokens == 8);
     }
   }
   const Case inner[] = {{W::kW4Zero, 96, 288, 32}, {W::kW8Group, 64, 192, 32}, {W::kF16, 96, 80, 0}};
@@ -195,7 +193,7 @@ int main() {
   for (const Case& c : inner_bytes)
     for (int tokens : {1, 20, 70}) test_bytes(c, tokens, true);
   for (Norm kind : {Norm::kRms, Norm::kLayer}) {
-    test_normed({W::kW4Zero, 40, 1152, 128}, kind, Number::kHalf);
-    test_normed({W::kBf16, 40, 1152, 0}, kind, Number::kBf16);
+    test_normed({W::kW4Zero, 40, 1152, 128}, kind, DType::kFp16);
+    test_normed({W::kBf16, 40, 1152, 0}, kind, DType::kBf16);
   }
 }
