@@ -221,6 +221,6 @@ def cuda_copy_bandwidth(library: str) -> float:
     """Return the bytes that the device reads and writes a second in a large copy; DeviceError."""
 
 
-def cuda_time_product(library: str, format: str, rows: int, cols: int, group_size: int, tokens: int,
-                      bytes: bool = False) -> tuple[float, float]:
+def cuda_time_gemm(library: str, format: str, rows: int, cols: int, group_size: int, tokens: int,
+                   int8_activations: bool = False) -> tuple[float, float]:
     """Return the seconds of a GEMM with random weights, and the bytes that it reads and writes; DeviceError."""

@@ -20,6 +20,10 @@ else
 fi
 "$python" -c 'from tinychat_core.cuda import usable_library; usable_library("cuda", "W4", None)' || exit 1
 
+# The batches of test_batch.cpp: several sequences, embeddings, spans, top-k of any tokens, graphs of 1 to 8 tokens.
+batches=$TINYCHAT_BUILD_DIR/test/cuda/test_cuda_batch
+check 'batch test, build' cmake -S csrc -B "$TINYCHAT_BUILD_DIR" -DTINYCHAT_TESTS=ON
+check 'batch test, build' cmake --build "$TINYCHAT_BUILD_DIR" --parallel --target test_cuda_batch
 check 'tests' "$python" -m pytest -q -m gpu test/cuda
 if command -v compute-sanitizer > /dev/null; then
   for tool in memcheck racecheck synccheck initcheck; do
@@ -29,6 +33,8 @@ if command -v compute-sanitizer > /dev/null; then
       check "$tool, $passes" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
         "$python" test/cuda/small_passes.py $passes
     done
+    check "$tool, batches" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
+      "$batches" tinychat_core/libtinychat_cuda.so
   done
 else
   echo '-- compute-sanitizer not found: memory accesses and races are not checked'

@@ -16,7 +16,7 @@ TELLS = '#!/bin/bash\necho "$(basename "$0") $*" >> "$LOG"\ncase "$*" in $FAILS)
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
     """Return a directory of a Python and a sanitizer."""
-    for name in ('python', 'compute-sanitizer'):
+    for name in ('python', 'compute-sanitizer', 'cmake'):
         (tmp_path / name).write_text(TELLS)
         (tmp_path / name).chmod(0o755)
     return tmp_path
@@ -35,11 +35,14 @@ def test_all_is_run(commands: Path) -> None:
     code, ran = check(commands)
     assert code == 0
     assert ran[0].endswith('setup.py --quiet build_ext --inplace')
-    assert ran[2] == 'python -m pytest -q -m gpu test/cuda'
+    assert ran[3].startswith('cmake --build') and ran[3].endswith('--target test_cuda_batch')
+    assert ran[4] == 'python -m pytest -q -m gpu test/cuda'
     assert ran[-1] == 'python benchmarks/cuda_speed.py'
     sanitized = [line.split() for line in ran if line.startswith('compute-sanitizer')]
     assert {line[2] for line in sanitized} == {'memcheck', 'racecheck', 'synccheck', 'initcheck'}
-    assert {line[-3] for line in sanitized} == {'W4A16', 'W8A16', 'W8A8', 'W16A16'}
+    batches = [line for line in sanitized if line[-2].endswith('test_cuda_batch')]
+    assert {line[2] for line in batches} == {'memcheck', 'racecheck', 'synccheck', 'initcheck'}
+    assert {line[-3] for line in sanitized if line not in batches} == {'W4A16', 'W8A16', 'W8A8', 'W16A16'}
 
 
 def test_one_that_fails_leaves_the_others(commands: Path) -> None:

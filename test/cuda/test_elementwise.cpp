@@ -71,7 +71,7 @@ struct Quantized {
     std::vector<int32_t> sums(n / group);
     std::vector<float> expected(n / group), scaled(n / group);
     for (int r = 0; r < rows; ++r) {
-      cpu().quantize_bytes(&numbers[r * n], n, group, q.data(), expected.data(), sums.data(), scaled.data());
+      cpu().quantize_int8(&numbers[r * n], n, group, q.data(), expected.data(), sums.data(), scaled.data());
       for (int i = 0; i < n; ++i) CHECK(std::abs(bytes[r * n + i] - q[i]) <= tolerance, "byte " + std::to_string(i));
       for (int g = 0; g < n / group; ++g)
         CHECK(std::abs(scales[r * n / group + g] - expected[g]) <= 1e-6f * expected[g] * tolerance, "scale");

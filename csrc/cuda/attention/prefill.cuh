@@ -80,6 +80,12 @@ struct CacheTile {
   }
 };
 
+template <int kSize>
+__device__ inline int* shared_ints() {
+  __shared__ int values[kSize];
+  return values;
+}
+
 // kDim: head_dim or more. Grid: (heads, number of blocks). A lane has the queries g and g + 8 of its warp, as in mma(); the
 // registers hold their channels in an order in which those of a key are whole chunks.
 template <typename Row, int kDim>
@@ -88,7 +94,8 @@ __global__ void __launch_bounds__(kPrefillThreads, 2) attention_prefill_kernel(A
   using Tile = CacheTile<kDim>;
   constexpr int kSlots = Tile::kSlots;
   __shared__ Tile tiles[kTiles]; // keys and values in turn
-  __shared__ int begin_visible[kPrefillQueries], end_visible[kPrefillQueries];
+  // Tiles of 128 channels leave no shared memory of the 48 KiB that a kernel can declare.
+  constexpr bool kKeepsRanges = sizeof(Tile) * kTiles + 2 * sizeof(int) * kPrefillQueries <= 48 << 10;
 
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int head = blockIdx.x, dim = a.cache.head_dim;
@@ -98,19 +105,32 @@ __global__ void __launch_bounds__(kPrefillThreads, 2) attention_prefill_kernel(A
   const int earliest = params->first_visible(a.window);
   const int oldest = block.span_begin < earliest ? block.span_begin : earliest; // slot that a query of the block sees
   const CacheHead cache(a.cache, *params, a.layer, head / a.group());
-  for (int i = threadIdx.x; i < count; i += kPrefillThreads) {
-    begin_visible[i] = params[i].first_visible(a.window);
-    end_visible[i] = params[i].end_visible(a.window);
+  int* ranges = nullptr; // [kPrefillQueries] where a query's visible slots begin, and the same of their ends
+  if constexpr (kKeepsRanges) {
+    ranges = shared_ints<2 * kPrefillQueries>();
+    for (int i = threadIdx.x; i < count; i += kPrefillThreads) {
+      ranges[i] = params[i].first_visible(a.window);
+      ranges[kPrefillQueries + i] = params[i].end_visible(a.window);
+    }
+    __syncthreads();
   }
-  __syncthreads();
+  const auto begin_visible = [&](int i) {
+    if constexpr (kKeepsRanges) return ranges[i];
+    else return params[i].first_visible(a.window);
+  };
+  const auto end_visible = [&](int i) {
+    if constexpr (kKeepsRanges) return ranges[kPrefillQueries + i];
+    else return params[i].end_visible(a.window);
+  };
 
   // The warp's queries: the last slot that any sees, and the slots [all_begin, all_end) that all of them see.
   const int row = warp * 16, query[2] = {row + g, row + g + 8};
   int warp_end = 0, all_begin = 0, all_end = last + 1;
   for (int i = row; i < row + 16 && i < count; ++i) {
-    warp_end = end_visible[i] > warp_end ? end_visible[i] : warp_end;
-    all_begin = begin_visible[i] > all_begin ? begin_visible[i] : all_begin;
-    all_end = end_visible[i] < all_end ? end_visible[i] : all_end;
+    const int begin = begin_visible(i), end = end_visible(i);
+    warp_end = end > warp_end ? end : warp_end;
+    all_begin = begin > all_begin ? begin : all_begin;
+    all_end = end < all_end ? end : all_end;
   }
 
   const auto fetch_keys = [&](int tile, int start) {
@@ -183,15 +203,19 @@ __global__ void __launch_bounds__(kPrefillThreads, 2) attention_prefill_kernel(A
           for (int i = 0; i < 4; ++i)
             scores[key_tile][i] -=
                 slope * fabsf(static_cast<float>(start + 8 * key_tile + 2 * t + i % 2 - first_slot - query[i / 2]));
-      if (start < all_begin || start + kSlots > all_end)
+      if (start < all_begin || start + kSlots > all_end) {
 #pragma unroll
-        for (int key_tile = 0; key_tile < kSlots / 8; ++key_tile)
+        for (int j = 0; j < 2; ++j) {
+          const int q = query[j] < count ? query[j] : 0, begin = begin_visible(q), end = end_visible(q);
 #pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            const int at = start + 8 * key_tile + 2 * t + i % 2;
-            const int q = query[i / 2] < count ? query[i / 2] : 0;
-            if (at < begin_visible[q] || at >= end_visible[q]) scores[key_tile][i] = kLowest;
-          }
+          for (int key_tile = 0; key_tile < kSlots / 8; ++key_tile)
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+              const int at = start + 8 * key_tile + 2 * t + i;
+              if (at < begin || at >= end) scores[key_tile][2 * j + i] = kLowest;
+            }
+        }
+      }
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
         float highest = max_score[j];

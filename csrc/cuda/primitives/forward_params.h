@@ -11,8 +11,9 @@
 
 namespace tinychat::cuda {
 
-constexpr int kMaxTopK = 64;       // candidates of a token that the device finds
-constexpr int kMaxTokens = 512;    // of a pass: bounds the buffers and the time until a cancel is seen
+constexpr int kMaxTopK = 64; // candidates of a token that the device finds
+// Of a causal sequence in a pass: bounds the buffers and the time until a cancel is seen.
+constexpr int kMaxSequenceTokens = 512;
 constexpr int kMaxGraphTokens = 8; // passes with more tokens are launched kernel by kernel
 
 // A token. Slots count the tokens of its sequence in the memory of its cache; they decide which tokens it sees.

@@ -72,6 +72,9 @@ void CudaBackend::run(const ForwardBatch& pass, const std::function<void()>& ste
       reset_device();
     }
     throw;
+  } catch (...) {
+    cudaStreamSynchronize(context_.stream); // a canceled pass still reads its parameters and embeddings
+    throw;
   }
 }
 
@@ -106,8 +109,9 @@ void CudaBackend::reserve(const ForwardBatch& pass) {
     s.embeddings = device_array<float>(s.tokens.capacity * width, "embeddings");
     moved = true;
   }
-  const int host_rows = pass_shape_.wants_logits ? std::min(pass.num_outputs(), kLogitRows) : 0;
-  if (host_rows > s.num_host_logits) {
+  const int outputs = pass_shape_.wants_logits ? std::min(pass.num_outputs(), kLogitRows) : 0;
+  if (outputs > s.num_host_logits) {
+    const int host_rows = outputs == 1 ? 1 : outputs <= kMaxGraphTokens ? kMaxGraphTokens : kLogitRows;
     s.host_logits = pinned_array<float>(static_cast<size_t>(host_rows) * config_.vocab_size);
     s.num_host_logits = host_rows;
     moved = true;

@@ -5,6 +5,7 @@
 // each number of tokens and outputs and each range of context lengths; what differs between passes is read from device memory.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,6 +31,7 @@ class CudaBackend : public Backend {
 
   std::unique_ptr<KvCache> new_cache() override;
   int max_tokens() const override { return kMaxTokens; }
+  int max_sequence_tokens() const override { return kMaxSequenceTokens; }
   int max_uncut_tokens() const override { return std::max(kMaxTokens, shape_.capacity); }
   int max_top_k() const override { return kMaxTopK; }
   void run(const ForwardBatch& pass, const std::function<void()>& steps) override;
@@ -43,9 +45,12 @@ class CudaBackend : public Backend {
   // Answers top-k requests as well: logits of many tokens are computed in parts, and gone when top_k() would come.
   void norm_head(const ForwardBatch& batch) override;
 
+  // A little more than one sequence may have, so that others can decode beside one that prefills.
+  static constexpr int kMaxTokens = kMaxSequenceTokens + 32;
+
  private:
-  static constexpr int kLogitRows =
-      16; // outputs whose logits are computed together: all of a pass could take gigabytes
+  // Outputs whose logits are computed together: all of a pass could take gigabytes.
+  static constexpr int kLogitRows = 16;
 
   // Launches of a pass that is a graph depend on no more than these.
   struct PassShape {

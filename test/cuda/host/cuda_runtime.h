@@ -83,7 +83,7 @@ struct Device {
   std::string fault = std::getenv("TINYCHAT_FAKE_CUDA") ? std::getenv("TINYCHAT_FAKE_CUDA") : "";
   std::map<void*, std::unique_ptr<Memory>> memory;
   size_t used = 0;
-  long launches = 0, records = 0;
+  long launches = 0, captures = 0;
   cudaError_t sticky = cudaSuccess;
   std::vector<Work>* capture = nullptr;
 
@@ -271,7 +271,7 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
 }
 inline cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable = new Graph_(*graph);
-  ++fake::device.records;
+  ++fake::device.captures;
   return fake::device.sticky;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
