@@ -47,13 +47,14 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['tinychat_core*', 'tinychat_ros*']),
-    package_data={'tinychat_core': ['_tinychat.pyi', 'text/templates/*.jinja', 'quantize/*.txt']},
+    package_data={'tinychat_core': ['_tinychat.pyi', 'text/templates/*.jinja', 'quantize/*.txt',
+                                    'server/page/*.html']},
     ext_modules=[Extension('tinychat_core._tinychat', sources=[])],
     cmdclass={'build_ext': BuildNative},
     zip_safe=False,
     install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
     # colcon reads the test runner from here; package.xml declares it for rosdep.
-    extras_require={'structure': ['llguidance>=1.8'], 'test': ['pytest']},
+    extras_require={'structure': ['llguidance>=1.8'], 'server': ['fastapi', 'uvicorn'], 'test': ['pytest']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

@@ -24,8 +24,8 @@ if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*')]:  # a plain `colco
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
 # Of test/requirements.txt, by the names to import.
-REQUIRED = ('colcon_core', 'hypothesis', 'jsonschema', 'llguidance', 'pydantic', 'regex', 'rosdep2', 'torch',
-            'transformers')
+REQUIRED = ('colcon_core', 'fastapi', 'httpx', 'hypothesis', 'jsonschema', 'langchain_openai', 'llguidance', 'ollama',
+            'openai', 'pydantic', 'regex', 'rosdep2', 'torch', 'transformers', 'uvicorn')
 MISSING = {name for name in REQUIRED if find_spec(name) is None}
 
 
@@ -39,6 +39,7 @@ def needs_what_is_missing() -> list[str]:
         imports[path] = {part for name in names for part in name.split('.')}
     # tinychat_core imports it only when an answer is to match something.
     lacking = MISSING | ({'constraint'} if 'llguidance' in MISSING else set())
+    lacking |= {'server'} if MISSING & {'fastapi', 'uvicorn'} else set()
     while True:
         found = {path for path, names in imports.items() if names & lacking}
         grown = lacking | {path.stem for path in found}

@@ -20,6 +20,7 @@ COMMANDS = {
     'split': ('split', 'copy a checkpoint with another shard size or layout'),
     'info': ('info', 'show the model and memory of a checkpoint, and whether it fits'),
     'chat': ('chat', 'talk to a model in the terminal'),
+    'serve': ('serve', "serve a model over HTTP: OpenAI's API, Ollama's, and a web page"),
     'bench': ('bench', 'measure prefill and decode speed on this machine'),
     'eval': ('eval', 'measure the perplexity of a model on a text'),
 }

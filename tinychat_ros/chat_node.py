@@ -32,6 +32,7 @@ from tinychat_ros.diagnostics import Diagnostics
 from tinychat_ros.guard import guard_services
 from tinychat_ros.hardware_monitor import HardwareMonitor
 from tinychat_ros.heap import give_freed_memory_back
+from tinychat_ros.http_door import HttpDoor
 from tinychat_ros.interfaces import State
 from tinychat_ros.model_path import model_path
 from tinychat_ros.process import run
@@ -97,6 +98,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         if self._value('nice'):
             os.nice(self._value('nice'))
         self._server = ChatServer(self, self._status)
+        self._http = HttpDoor(self)
         self._queries = Services(self, group)
         self._diagnostics = Diagnostics(self, self._status, group, hardware or HardwareMonitor())
         parameters.warn_of_unknown(self)
@@ -172,7 +174,15 @@ class ChatNode(LifecycleNodeMixin, Node):
 
     @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Serve."""
+        """Serve; FAILURE, with the reason in ~/state, where http_port cannot be had."""
+        assert self._service is not None
+        try:
+            self._http.open(self._service)
+        except TinyChatError as error:
+            self._status.set(error=str(error))
+            self.get_logger().error(str(error))
+            return FAILURE
+        self._status.set(error='')
         self._server.open()
         start_checker()  # beside the executor: a goal callback must not wait for a process
         self.get_logger().info('ready')
@@ -182,6 +192,7 @@ class ChatNode(LifecycleNodeMixin, Node):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reject new goals, end those that wait, and end or finish the one that runs (on_deactivate)."""
         self._server.close('the node was deactivated', self._value('on_deactivate') == 'finish')
+        self._http.close()
         self._status.loaded(self._status.message.backend)
         return super().on_deactivate(state)
 
@@ -195,6 +206,7 @@ class ChatNode(LifecycleNodeMixin, Node):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End all goals and give the model's memory back."""
         self._server.close(SHUTDOWN)
+        self._http.close()
         self._unload()
         return super().on_shutdown(state)
 
@@ -202,6 +214,7 @@ class ChatNode(LifecycleNodeMixin, Node):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Recover: the node is unconfigured again."""
         self._server.close('the node has failed')
+        self._http.close()
         self._unload('a transition has failed; see the log')
         return SUCCESS
 

@@ -89,6 +89,14 @@ PARAMETERS = (
     Declared('kv_caches', 2,
              'Maximum number of KV caches, shared by all conversations and created when first needed. A conversation '
              'that loses its cache keeps its turns, and the model reads them again.', UNCONFIGURED, low=1, high=1000),
+    Declared('http_port', 0,
+             "Port of the HTTP server: OpenAI's API, Ollama's, and a page to chat, for the model of the action; 0: no "
+             'server. It needs fastapi and uvicorn.', UNCONFIGURED, low=0, high=65535),
+    Declared('http_host', '127.0.0.1',
+             'Address on which the HTTP server listens. Any but a loopback address needs an API key.', UNCONFIGURED),
+    Declared('http_api_key_file', '',
+             'File with the API key that clients of the HTTP server must know; empty: the environment variable '
+             'TINYCHAT_API_KEY, if set.', UNCONFIGURED),
     Declared('system_prompt', '', "System prompt of goals that do not set one; empty: the model's own."),
     Declared('max_new_tokens', 512, 'Maximum length of an answer, for goals that do not set it [tokens].',
              low=1, high=BIG),

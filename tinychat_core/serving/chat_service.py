@@ -79,6 +79,11 @@ class ChatService:
         """How many requests wait."""
         return self._scheduler.waiting
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are accepted, where there is room."""
+        return self._is_open
+
     def open(self) -> None:
         """Accept requests."""
         with self._changed:

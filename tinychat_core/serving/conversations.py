@@ -67,6 +67,12 @@ class Conversations:
 
         Raises like Engine.generate, and Canceled.
         """
+        raw = request.raw_prompt
+        if isinstance(raw, str) and raw:
+            check_size([raw], self._engine, cancel)
+            return Prepared(self._engine.tokenizer.encode(raw))
+        if raw:
+            return Prepared([*raw])
         if not request.conversation_id:
             dialogue = request.dialogue
             check_size((message['content'] for message in dialogue), self._engine, cancel)
@@ -86,7 +92,8 @@ class Conversations:
         """
         talk, question = prepared.talk, prepared.question
         if talk is None or question is None:
-            continues = bool(request.messages) and request.messages[-1]['role'] == 'assistant'
+            continues = bool(request.raw_prompt) or (bool(request.messages) and
+                                                     request.messages[-1]['role'] == 'assistant')
             return self._pool.generate(prepared, prepared.tokens, request.params, cancel, continues), 0
         answer = talk.start(question, request.params, cancel)
         with self._lock:

@@ -45,18 +45,20 @@ class ChatRequest:
     """
     A prompt, or a whole dialogue, and how to answer it.
 
-    Exactly one of `prompt` (the user's next turn) and `messages` ({'role', 'content'}; an assistant's message at the
-    end is continued) is given. `system_prompt`: '' where the request brings none; then `default_system_prompt` stands
-    in, but not in a conversation that has begun. `conversation_id`: the turns are kept under this name, '' for none;
-    only with `prompt`. `priority`: higher runs first. `time_limit`: from acceptance to the end, waiting included [s];
-    0 for none. `publish_period`: text is collected for so long before it becomes an event [s]. `wants_sentences`:
-    events carry whole sentences for speech, too.
+    Exactly one of `prompt` (the user's next turn), `messages` ({'role', 'content'}; an assistant's message at the end
+    is continued) and `raw_prompt` (a text, or its tokens, that is continued without the chat template) is given.
+    `system_prompt`: '' where the request brings none; then `default_system_prompt` stands in, but not in a conversation
+    that has begun. `conversation_id`: the turns are kept under this name, '' for none; only with `prompt`. `priority`:
+    higher runs first. `time_limit`: from acceptance to the end, waiting included [s]; 0 for none. `publish_period`:
+    text is collected for so long before it becomes an event [s]. `wants_sentences`: events carry whole sentences for
+    speech, too.
 
     Raises InvalidParameterError for what cannot be answered by any model.
     """
 
     prompt: str = ''
     messages: Sequence[Mapping[str, str]] = ()
+    raw_prompt: str | Sequence[int] = ''
     system_prompt: str = ''
     default_system_prompt: str = ''
     conversation_id: str = ''
@@ -73,7 +75,10 @@ class ChatRequest:
             raise InvalidParameterError('a conversation takes a prompt, not messages: it keeps the turns itself')
         if not (math.isfinite(self.time_limit) and self.time_limit >= 0):
             raise InvalidParameterError(f'time_limit must not be negative, not {self.time_limit} s')
-        if bool(self.prompt.strip()) == bool(self.messages):
+        if self.raw_prompt:
+            if self.prompt or self.messages or self.system_prompt or self.conversation_id:
+                raise InvalidParameterError('a raw prompt stands alone')
+        elif bool(self.prompt.strip()) == bool(self.messages):
             raise InvalidParameterError('give either a prompt or messages' +
                                         (', not both' if self.messages else '; both are empty'))
         for message in self.messages:
@@ -95,8 +100,8 @@ class ChatRequest:
         return bool(self.messages) and self.messages[0]['role'] == 'system'
 
     def _check_sizes(self) -> None:
-        texts = len(self.prompt) + len(self.system_prompt) + sum(len(m['role']) + len(m['content'])
-                                                                 for m in self.messages)
+        texts = len(self.prompt) + len(self.raw_prompt) + len(self.system_prompt)
+        texts += sum(len(message['role']) + len(message['content']) for message in self.messages)
         stop = self.params.stop
         for name, size, most, unit in (
                 ('messages', len(self.messages), MAX_MESSAGES, 'messages'),

@@ -34,6 +34,12 @@ def test_the_result_has_text_and_figures(talk: Talk, engine: ScriptedEngine) -> 
     assert (metrics.answers, metrics.tokens_per_second) == (1, result.tokens_per_second)
 
 
+@pytest.mark.parametrize('raw_prompt', ['Hi', [72, 105]])
+def test_a_raw_prompt_is_continued_without_the_template(talk: Talk, engine: ScriptedEngine, raw_prompt: Any) -> None:
+    assert talk.send('', raw_prompt=raw_prompt).result().text == 'Robots need maps.'
+    assert engine.prefilled == [[72, 105]] and engine.dialogues == []
+
+
 def test_events_come_in_order(talk: Talk, engine: ScriptedEngine) -> None:
     engine.prefill_delay = 60.0
     first = talk.send('first')

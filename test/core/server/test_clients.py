@@ -1,0 +1,71 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The clients that people use, as they use them."""
+
+from __future__ import annotations
+
+import ollama
+import openai
+from pydantic import BaseModel
+import pytest
+from scripted_engine import ScriptedEngine
+from serving_http import HELLO, Served
+
+
+@pytest.fixture
+def client(served: Served) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f'{served.url}/v1', api_key='none', max_retries=0)
+
+
+def test_openai_answers_and_streams(client: openai.OpenAI) -> None:
+    model = client.models.list().data[0].id
+    answer = client.chat.completions.create(model=model, messages=HELLO, max_tokens=10)  # type: ignore[call-overload]
+    assert answer.choices[0].message.content == 'Robots need maps.' and answer.usage.total_tokens == 12
+    stream = client.chat.completions.create(model=model, messages=HELLO, stream=True,  # type: ignore[call-overload]
+                                            stream_options={'include_usage': True})
+    chunks = [*stream]
+    assert ''.join(chunk.choices[0].delta.content or '' for chunk in chunks[:-1]) == 'Robots need maps.'
+    assert chunks[-1].usage.completion_tokens == 4
+    assert client.completions.create(model=model, prompt='Hi').choices[0].text == 'Robots need maps.'
+
+
+def test_openai_parses_structured_outputs(client: openai.OpenAI, engine: ScriptedEngine) -> None:
+    class Move(BaseModel):
+        n: int
+
+    engine.words = [*'{"n": 1}']  # tokens are letters
+    answer = client.chat.completions.parse(model='scripted', messages=HELLO,  # type: ignore[arg-type]
+                                           response_format=Move)
+    assert answer.choices[0].message.parsed == Move(n=1)
+
+
+def test_openai_gets_typed_errors(client: openai.OpenAI, served: Served) -> None:
+    with pytest.raises(openai.NotFoundError, match="'other' is not served"):
+        client.chat.completions.create(model='other', messages=HELLO)  # type: ignore[call-overload]
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model='scripted', messages=HELLO, logprobs=True)  # type: ignore[call-overload]
+    assert refused.value.param == 'logprobs' and refused.value.code == 'unsupported_parameter'
+    served.service.stop('a break')
+    with pytest.raises(openai.InternalServerError, match='no requests are accepted'):
+        client.chat.completions.create(model='scripted', messages=HELLO)  # type: ignore[call-overload]
+
+
+def test_openai_hears_of_an_error_within_a_stream(client: openai.OpenAI, engine: ScriptedEngine) -> None:
+    engine.fails_at = 2
+    with pytest.raises(openai.APIError, match='backend failed'):
+        for _ in client.chat.completions.create(model='scripted', messages=HELLO, stream=True):  # type: ignore
+            pass
+
+
+def test_ollama_answers_and_streams(served: Served) -> None:
+    client = ollama.Client(served.url)
+    assert client.list().models[0].model == 'scripted'
+    assert client.show('scripted').details.family == 'llama'
+    assert client.chat('scripted', HELLO).message.content == 'Robots need maps.'
+    pieces = [*client.chat('scripted', HELLO, stream=True)]
+    assert ''.join(piece.message.content or '' for piece in pieces) == 'Robots need maps.' and pieces[-1].done
+    assert client.generate('scripted', 'Hi').response == 'Robots need maps.'
+    assert client.generate('scripted', '').done_reason == 'load'
+    with pytest.raises(ollama.ResponseError, match='is not served') as refused:
+        client.chat('other', HELLO)
+    assert refused.value.status_code == 404

@@ -1,0 +1,68 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""`tinychat serve`: a model behind OpenAI's HTTP API, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+import signal
+from threading import Event
+
+from tinychat_core.commands.model_options import add_model_options, open_model, show_loading
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.sampling import SamplingParams
+from tinychat_core.server.opening import KEY_VARIABLE, LOOPBACK, open_server
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.description = ("Serve a model over HTTP: OpenAI's API, Ollama's, and a page to chat at /. Ctrl-C or SIGTERM "
+                          'ends it.')
+    add_model_options(parser)
+    parser.add_argument('--kv-caches', type=int, default=2, metavar='N',
+                        help='dialogues whose prompts need not be read again (default: %(default)s)')
+    server = parser.add_argument_group('server')
+    server.add_argument('--port', type=int, default=8000, metavar='N', help='0: a free one (default: %(default)s)')
+    server.add_argument('--host', default=LOOPBACK, metavar='ADDRESS',
+                        help='address to listen on; any but a loopback address needs an API key (default: %(default)s)')
+    server.add_argument('--api-key-file', default='', metavar='FILE',
+                        help=f'clients must know the key in this file (default: the variable {KEY_VARIABLE}, if set)')
+    server.add_argument('--cors-origin', action='append', default=[], metavar='ORIGIN',
+                        help='let web pages of this origin in, such as http://robot.local:3000; may be given several '
+                             'times (default: none)')
+    server.add_argument('--queue-depth', type=int, default=8, metavar='N',
+                        help='most requests that wait; further ones get 429 (default: %(default)s)')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal ends it."""
+    if not 0 <= args.port <= 65535:
+        raise InvalidParameterError(f'--port must be 0 .. 65535, not {args.port}')
+    if args.queue_depth < 0:
+        raise InvalidParameterError(f'--queue-depth must not be negative, not {args.queue_depth}')
+    # Loading may take minutes: what is wrong with the address is told before.
+    server = open_server(args.port, args.host, args.api_key_file, args.cors_origin)
+
+    from tinychat_core.server.served_model import Defaults
+    from tinychat_core.serving.chat_service import ChatService
+    from tinychat_core.serving.request_queue import Admission
+
+    engine = open_model(args, progress=show_loading, caches=args.kv_caches)
+    service = ChatService(engine, args.kv_caches, lambda: Admission('queue', args.queue_depth))
+    # Where a request says nothing, an answer is sampled as the node would, and as long as the context lasts.
+    defaults = Defaults(SamplingParams(max_new_tokens=engine.context_length, temperature=0.7, top_k=40, top_p=0.95))
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    service.open()
+    server.start(service, lambda: defaults)
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    print(f'{server.url}/v1 serves {Path(args.model).name}, and {server.url} is a page to chat; Ctrl-C ends it',
+          flush=True)
+    ended.wait()
+    service.stop('the server was ended')
+    server.stop()
+    service.close()
+    return 0

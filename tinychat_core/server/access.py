@@ -1,0 +1,85 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Who may ask: around the application, before it sees a request.
+
+Without an API key only this machine can connect. A browser on it still runs pages of others, so requests are refused
+that a page of another origin makes, or that came by a foreign host name (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import hmac
+import ipaddress
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi.responses import JSONResponse
+
+from tinychat_core.errors import one_line, shown
+from tinychat_core.server.errors import ApiError
+
+# The page asks for the key itself; what watches a robot needs none to see whether it lives.
+_OPEN = ('/', '/health')
+
+_LOG = logging.getLogger(__name__)
+
+
+class Access:
+    """An ASGI application around another one: checks each request, and lets no exception out."""
+
+    def __init__(self, app: Any, api_key: str, origins: Sequence[str]) -> None:
+        """Ask for this key, '' for none, and let pages of these origins in."""
+        self._app = app
+        self._key = api_key.encode()
+        self._origins = frozenset(origins)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope['type'] != 'http':
+            return
+        headers = {name: value.decode('latin-1') for name, value in scope['headers']}
+        error = self._refusal(scope['path'], headers)
+        if error is not None:
+            content = error.ollama() if scope['path'].startswith('/api/') else error.openai()
+            await JSONResponse(content, error.status, error.headers)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except Exception as defect:  # it has been answered with a 500
+            _LOG.error(one_line(f'{scope["method"]} {scope["path"]} has failed: {type(defect).__name__}'))
+            _LOG.debug('a request has failed', exc_info=True)
+
+    def _refusal(self, path: str, headers: dict[bytes, str]) -> ApiError | None:
+        origin, host = headers.get(b'origin'), headers.get(b'host', '')
+        if origin is not None and origin not in self._origins and urlsplit(origin).netloc != host:
+            return ApiError(403, f'pages of the origin {shown(origin)} may not ask here')
+        if not self._key:
+            if is_loopback(_name(host)):
+                return None
+            return ApiError(403, f'the host {shown(host)} is not this machine; ask localhost, or use an API key')
+        scheme, _, given = headers.get(b'authorization', '').partition(' ')
+        if path in _OPEN or (scheme.lower() == 'bearer' and
+                             hmac.compare_digest(given.strip().encode('latin-1'), self._key)):
+            return None
+        return ApiError(401, 'give the API key in the header Authorization: Bearer KEY', code='invalid_api_key')
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or an address is always this machine."""
+    if host == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _name(host: str) -> str:
+    """Return the host of a Host header, without the port."""
+    try:
+        return urlsplit(f'//{host}').hostname or ''
+    except ValueError:
+        return ''

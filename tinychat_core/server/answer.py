@@ -1,0 +1,139 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The answer to one HTTP request: submitted, followed, sent whole or piece by piece, and canceled with its client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+import logging
+from time import monotonic
+from typing import Any, Protocol
+
+from fastapi import Response
+import msgspec
+
+from tinychat_core.server.errors import ApiError, of_refusal, of_result
+from tinychat_core.serving.chat_handle import ChatHandle
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_core.serving.requests import ChatRequest, Refusal
+from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, TextDelta
+
+# A client, or something on the way to it, may give up a connection on which nothing comes for half a minute.
+KEEP_ALIVE = 10.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class Form(Protocol):
+    """How an API tells an answer; each piece of a stream is sent as it is."""
+
+    media_type: str  # of a stream
+    keep_alive: bytes  # a piece that says nothing, where there is such a thing
+
+    def begin(self) -> Iterable[bytes]:
+        """Return what comes before the text."""
+
+    def delta(self, delta: TextDelta) -> Iterable[bytes]:
+        """Return a piece of the answer."""
+
+    def end(self, result: ChatResult) -> Iterable[bytes]:
+        """Return what comes after the text."""
+
+    def error(self, error: ApiError) -> Iterable[bytes]:
+        """Return the end of a stream that has failed."""
+
+    def whole(self, result: ChatResult) -> dict[str, Any]:
+        """Return the whole answer."""
+
+
+class AnswerResponse(Response):
+    """Answers a request while it is sent: a client that disconnects ends it, even while its prompt is read."""
+
+    def __init__(self, service: ChatService, request: ChatRequest, form: Form, is_streamed: bool) -> None:
+        """Take what to answer; nothing happens before the response is sent."""
+        super().__init__()
+        self._service = service
+        self._request = request
+        self._form = form
+        self._is_streamed = is_streamed
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send the answer; ApiError where there is none, before anything is sent."""
+        events = _Events()
+        try:
+            handle = self._service.submit(self._request, events.put)
+        except Refusal as refusal:
+            raise of_refusal(refusal) from None
+        watcher = asyncio.ensure_future(_cancel_on_disconnect(receive, handle))
+        try:
+            if self._is_streamed:
+                result = await self._stream(events, send)
+            else:
+                result = await self._whole(events, scope, receive, send)
+        finally:
+            watcher.cancel()
+            handle.cancel()  # where the server does not wait for the end
+        _LOG.info('%s: %s, %d + %d tokens, %.2f s', scope['path'], result.error_code.name.lower()
+                  if result.error_code else result.finish_reason.value, result.prompt_tokens, result.new_tokens,
+                  monotonic() - handle.accepted_at)
+
+    async def _whole(self, events: _Events, scope: Any, receive: Any, send: Any) -> ChatResult:
+        while not isinstance(event := await events.next(), Finished):
+            pass
+        error = of_result(event.result)
+        if error is not None:
+            raise error
+        content = msgspec.json.encode(self._form.whole(event.result))
+        await Response(content, media_type='application/json')(scope, receive, send)
+        return event.result
+
+    async def _stream(self, events: _Events, send: Any) -> ChatResult:
+        event = await events.next(KEEP_ALIVE)
+        if isinstance(event, Finished):  # there is still time to tell an error by its status
+            error = of_result(event.result)
+            if error is not None:
+                raise error
+        headers = [(b'content-type', self._form.media_type.encode()), (b'cache-control', b'no-cache'),
+                   (b'x-accel-buffering', b'no')]
+        await send({'type': 'http.response.start', 'status': 200, 'headers': headers})
+
+        async def put(pieces: Iterable[bytes], more: bool = True) -> None:
+            body = b''.join(pieces)
+            if body or not more:
+                await send({'type': 'http.response.body', 'body': body, 'more_body': more})
+
+        await put(self._form.begin())
+        while not isinstance(event, Finished):
+            await put([self._form.keep_alive] if event is None else self._form.delta(event))
+            event = await events.next(KEEP_ALIVE)
+        if event.delta.text:
+            await put(self._form.delta(event.delta))
+        error = of_result(event.result)
+        await put(self._form.end(event.result) if error is None else self._form.error(error), more=False)
+        return event.result
+
+
+class _Events:
+    """Events of a request on their way from the service's threads to the event loop: text, and the end."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[TextDelta | Finished] = asyncio.Queue()
+
+    def put(self, event: ChatEvent) -> None:
+        if isinstance(event, (TextDelta, Finished)):
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
+
+    async def next(self, timeout: float | None = None) -> TextDelta | Finished | None:
+        """Return the next event, None after so many seconds."""
+        try:
+            return await asyncio.wait_for(self._queue.get(), timeout)
+        except asyncio.TimeoutError:
+            return None
+
+
+async def _cancel_on_disconnect(receive: Any, handle: ChatHandle) -> None:
+    while (await receive())['type'] != 'http.disconnect':
+        pass
+    handle.cancel()

@@ -1,0 +1,83 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""A server in a thread of its own, from a bound socket to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import socket
+from threading import Thread
+
+import uvicorn
+
+from tinychat_core.errors import TinyChatError
+from tinychat_core.server.app import create_app
+from tinychat_core.server.served_model import Defaults, ServedModel
+from tinychat_core.server.timed_protocol import TimedProtocol
+from tinychat_core.serving.chat_service import ChatService
+
+MAX_CONNECTIONS = 64
+_IDLE_SECONDS = 15  # of a connection between two requests
+_STOP_SECONDS = 1.0  # for clients to take what is on its way
+# A peer that has vanished without a word is noticed so many seconds after it has been silent, or has not acknowledged.
+_SILENT_SECONDS = 30
+
+
+class HttpServer:
+    """Holds its address from the beginning; serves from `start` to `stop`, once."""
+
+    def __init__(self, host: str, port: int, api_key: str = '', origins: Sequence[str] = ()) -> None:
+        """
+        Bind; port 0 takes a free one. TinyChatError where the address is not to be had.
+
+        `api_key`: what clients must know, '' for nothing; `origins`: web pages of these may ask.
+        """
+        self._socket = _bound(host, port)
+        self._api_key = api_key
+        self._origins = origins
+        name = f'[{host}]' if ':' in host else host
+        self.url = f'http://{name}:{self._socket.getsockname()[1]}'
+        self._server: uvicorn.Server | None = None
+
+    def start(self, service: ChatService, defaults: Callable[[], Defaults]) -> None:
+        """Serve this model; `defaults` is called for each request, from any thread."""
+        app = create_app(ServedModel(service, defaults), self._api_key, self._origins)
+        self._server = uvicorn.Server(uvicorn.Config(
+            app, http=TimedProtocol, loop='asyncio', ws='none', lifespan='off', log_config=None, log_level='critical',
+            access_log=False, limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=_IDLE_SECONDS, proxy_headers=False,
+            server_header=False))
+        self._thread = Thread(target=self._server.run, kwargs={'sockets': [self._socket]}, name='http', daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the socket, and each connection once its answer is sent, but no later than after a moment."""
+        if self._server is None:
+            self._socket.close()
+            return
+        self._server.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+        self._server.force_exit = True
+        self._thread.join(_STOP_SECONDS)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise TinyChatError(f'cannot listen on {host}: {error.strerror}; give an address of this machine') from None
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit these.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_SECONDS // 3)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_SECONDS // 3)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT_SECONDS * 1000)
+        bound.bind(address)
+        bound.listen()  # of two that have bound, as SO_REUSEADDR lets them, only one can
+    except OSError as error:
+        bound.close()
+        raise TinyChatError(f'cannot listen on {host}, port {port}: {error.strerror}; choose another port or '
+                            'address') from None
+    return bound

@@ -1,0 +1,159 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ollama's API, as its clients use it to ask a model that is there; nothing here loads, pulls or removes one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+import msgspec
+
+from tinychat_core import __version__
+from tinychat_core.errors import shown
+from tinychat_core.server import body
+from tinychat_core.server.answer import AnswerResponse
+from tinychat_core.server.dialogue import dialogue
+from tinychat_core.server.errors import ApiError, not_served
+from tinychat_core.server.ollama_forms import now, OllamaChatForm, OllamaForm, OllamaGenerateForm
+from tinychat_core.server.ollama_schema import (
+    OllamaChatRequest,
+    OllamaGenerateRequest,
+    OllamaRequest,
+    OllamaShowRequest,
+    Options,
+)
+from tinychat_core.server.openai_schema import Message
+from tinychat_core.server.served_model import ServedModel
+from tinychat_core.server.unserved import refuse_unserved
+from tinychat_core.serving.requests import ChatRequest
+
+# Field -> values that ask for nothing.
+_UNSERVED: dict[str, Sequence[Any]] = {
+    'tools': ([],), 'think': (False,), 'logprobs': (False,), 'images': ([],), 'suffix': ('',), 'template': ('',),
+    'context': ([],),
+}
+_UNSERVED_OPTIONS: dict[str, Sequence[Any]] = {
+    'frequency_penalty': (0.0,), 'presence_penalty': (0.0,), 'typical_p': (1.0,), 'tfs_z': (1.0,), 'mirostat': (0,),
+}
+_CHAT = msgspec.json.Decoder(OllamaChatRequest)
+_GENERATE = msgspec.json.Decoder(OllamaGenerateRequest)
+_SHOW = msgspec.json.Decoder(OllamaShowRequest)
+
+
+def ollama_router(served: ServedModel) -> APIRouter:
+    """Return the routes under /api."""
+    router = APIRouter(prefix='/api')
+
+    @router.get('/version')
+    async def version() -> dict[str, Any]:
+        """Tell the version."""
+        return {'version': __version__}
+
+    @router.get('/tags')
+    async def tags() -> dict[str, Any]:
+        """List the one model that is served."""
+        loaded = datetime.fromtimestamp(served.created, timezone.utc).isoformat()
+        return {'models': [{'name': served.name, 'model': served.name, 'modified_at': loaded,
+                            'size': served.service.engine.weights_bytes, 'digest': '', 'details': _details(served)}]}
+
+    @router.post('/show')
+    async def show(request: Request) -> dict[str, Any]:
+        """Describe the model."""
+        asked = await body.read(request, _SHOW)
+        served.check_name(asked.model or asked.name)
+        engine = served.service.engine
+        return {'details': _details(served), 'capabilities': ['completion'],
+                'model_info': {'general.architecture': engine.family,
+                               f'{engine.family}.context_length': engine.context_length}}
+
+    @router.post('/chat')
+    async def chat(request: Request) -> Response:
+        """Answer a dialogue."""
+        asked = await body.read(request, _CHAT)
+        _check(served, asked)
+        form = OllamaChatForm(served.name)
+        if not asked.messages:
+            return _loaded(form)
+        return await _answer(served, asked, form, 'messages', messages=_dialogue(asked))
+
+    @router.post('/generate')
+    async def generate(request: Request) -> Response:
+        """Answer a prompt, or continue it as it is (raw)."""
+        asked = await body.read(request, _GENERATE)
+        _check(served, asked)
+        form = OllamaGenerateForm(served.name)
+        if not asked.prompt:
+            return _loaded(form)
+        prompt = {'raw_prompt': asked.prompt} if asked.raw else {'prompt': asked.prompt,
+                                                                 'system_prompt': asked.system or ''}
+        return await _answer(served, asked, form, 'prompt', **prompt)
+
+    @router.post('/embed')
+    @router.post('/embeddings')
+    async def embed() -> None:
+        """Refuse: there are none yet."""
+        raise not_served('input', 'embeddings are not served by this version')
+
+    return router
+
+
+def _details(served: ServedModel) -> dict[str, Any]:
+    engine = served.service.engine
+    return {'parent_model': '', 'format': 'tinychat', 'family': engine.family, 'families': [engine.family],
+            'parameter_size': '', 'quantization_level': engine.precision}
+
+
+async def _answer(served: ServedModel, asked: OllamaRequest, form: OllamaForm, prompt_field: str,
+                  **prompt: Any) -> Response:
+    def request() -> ChatRequest:
+        given = [*_sampling(asked.options or Options()), ('format', 'json_schema', _json_schema(asked.format))]
+        return served.request(given, prompt_field, **prompt)
+
+    chat_request = await asyncio.to_thread(request)
+    return AnswerResponse(served.service, chat_request, form, asked.stream is not False)
+
+
+def _loaded(form: OllamaForm) -> Response:
+    """Answer a request that asks for nothing but a model in memory, where it is anyway."""
+    loaded = {'model': form.model, 'created_at': now(), **form.content(''), 'done': True, 'done_reason': 'load'}
+    return Response(msgspec.json.encode(loaded), media_type='application/json')
+
+
+def _check(served: ServedModel, asked: OllamaRequest) -> None:
+    """Raise ApiError for another model, and for a field that asks for what is not served."""
+    served.check_name(asked.model)
+    refuse_unserved(asked, _UNSERVED)
+    refuse_unserved(asked.options, _UNSERVED_OPTIONS, 'options.')
+
+
+def _dialogue(asked: OllamaChatRequest) -> Any:
+    for i, message in enumerate(asked.messages or ()):
+        if message.images:
+            raise not_served(f'messages[{i}].images', f'messages[{i}].images: images are not served')
+    return dialogue([Message(message.role, message.content, message.tool_calls) for message in asked.messages or ()])
+
+
+def _sampling(options: Options) -> Iterator[tuple[str, str, Any]]:
+    # -1 and -2: as long as the model likes, or as the context lasts.
+    limit = None if options.num_predict is not None and options.num_predict < 0 else options.num_predict
+    yield 'options.num_predict', 'max_new_tokens', limit
+    for name in ('temperature', 'top_k', 'top_p', 'min_p'):
+        yield f'options.{name}', name, getattr(options, name)
+    yield 'options.repeat_penalty', 'repetition_penalty', options.repeat_penalty
+    yield 'options.seed', 'seed', options.seed
+    yield 'options.stop', 'stop', (options.stop,) if isinstance(options.stop, str) else options.stop
+
+
+def _json_schema(asked: str | dict[str, Any] | None) -> str | None:
+    """Return the schema that the answer has to match, as text; None for any text."""
+    if not asked:
+        return None
+    if isinstance(asked, dict):
+        return msgspec.json.encode(asked).decode()
+    if asked != 'json':
+        raise ApiError(400, f"format: must be 'json' or a JSON schema, not {shown(asked)}", 'format', 'invalid_value')
+    return '{"type": "object"}'

@@ -1,0 +1,84 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Answers in the words of Ollama's API: whole, and as lines of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+
+from tinychat_core.server.errors import ApiError
+from tinychat_core.server.openai_forms import finish_reason
+from tinychat_core.serving.results import ChatResult, TextDelta
+
+
+def now() -> str:
+    """Return the time as Ollama writes it."""
+    return datetime.now(timezone.utc).isoformat().replace('+00:00', 'Z')
+
+
+class OllamaForm:
+    """What the answers of both kinds of requests have in common."""
+
+    media_type = 'application/x-ndjson'
+    keep_alive = b''  # every line would be a piece of the answer
+
+    def __init__(self, model: str) -> None:
+        """Begin an answer of this model."""
+        self.model = model
+
+    def begin(self) -> Iterable[bytes]:
+        """Return what comes before the text."""
+        return ()
+
+    def delta(self, delta: TextDelta) -> Iterator[bytes]:
+        """Return a piece of the text."""
+        if delta.text:
+            yield self._line({**self.content(delta.text), 'done': False})
+
+    def end(self, result: ChatResult) -> Iterator[bytes]:
+        """Return the reason for the end, and figures."""
+        yield self._line({**self.content(''), **_figures(result)})
+
+    def error(self, error: ApiError) -> Iterator[bytes]:
+        """Return the end of a stream that has failed."""
+        yield msgspec.json.encode(error.ollama()) + b'\n'
+
+    def whole(self, result: ChatResult) -> dict[str, Any]:
+        """Return the whole answer."""
+        return {'model': self.model, 'created_at': now(), **self.content(result.text), **_figures(result)}
+
+    def content(self, text: str) -> dict[str, Any]:
+        """Return the field that has the text."""
+        raise NotImplementedError
+
+    def _line(self, more: dict[str, Any]) -> bytes:
+        return msgspec.json.encode({'model': self.model, 'created_at': now(), **more}) + b'\n'
+
+
+class OllamaChatForm(OllamaForm):
+    """POST /api/chat."""
+
+    def content(self, text: str) -> dict[str, Any]:
+        """Return the message."""
+        return {'message': {'role': 'assistant', 'content': text}}
+
+
+class OllamaGenerateForm(OllamaForm):
+    """POST /api/generate."""
+
+    def content(self, text: str) -> dict[str, Any]:
+        """Return the text."""
+        return {'response': text}
+
+
+def _figures(result: ChatResult) -> dict[str, Any]:
+    """Return the end of an answer; durations in nanoseconds."""
+    decoding = (result.new_tokens - 1) / result.tokens_per_second if result.tokens_per_second else 0.0
+    seconds = {'total_duration': result.queue_time + result.time_to_first_token + decoding, 'load_duration': 0.0,
+               'prompt_eval_duration': result.time_to_first_token, 'eval_duration': decoding}
+    return {'done': True, 'done_reason': finish_reason(result), 'prompt_eval_count': result.prompt_tokens,
+            'eval_count': result.new_tokens, **{name: round(value * 1e9) for name, value in seconds.items()}}

@@ -1,0 +1,138 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""OpenAI's API, as far as the core serves it; every other field is refused by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+import msgspec
+
+from tinychat_core.errors import shown
+from tinychat_core.server import body
+from tinychat_core.server.answer import AnswerResponse
+from tinychat_core.server.dialogue import dialogue
+from tinychat_core.server.errors import ApiError, not_served
+from tinychat_core.server.openai_forms import ChatForm, CompletionForm
+from tinychat_core.server.openai_schema import ChatCompletionRequest, CompletionRequest, ResponseFormat, Sampling
+from tinychat_core.server.served_model import ServedModel
+from tinychat_core.server.unserved import refuse_unserved
+from tinychat_core.serving.requests import ChatRequest
+
+# Field -> values that ask for nothing.
+_UNSERVED: dict[str, Sequence[Any]] = {
+    'n': (1,), 'best_of': (1,), 'logprobs': (False,), 'top_logprobs': (0,), 'frequency_penalty': (0.0,),
+    'presence_penalty': (0.0,), 'logit_bias': ({},), 'tools': ([],), 'tool_choice': ('none', 'auto'),
+    'functions': ([],), 'function_call': ('none', 'auto'), 'modalities': (['text'],), 'audio': (), 'echo': (False,),
+    'suffix': ('',),
+}
+_CHAT = msgspec.json.Decoder(ChatCompletionRequest)
+_COMPLETION = msgspec.json.Decoder(CompletionRequest)
+_COMPLETION_TOKENS = 16  # OpenAI's default length of a completion
+
+
+def openai_router(served: ServedModel) -> APIRouter:
+    """Return the routes under /v1."""
+    router = APIRouter(prefix='/v1')
+
+    @router.get('/models')
+    async def models() -> dict[str, Any]:
+        """List the one model that is served."""
+        return {'object': 'list', 'data': [_model(served)]}
+
+    @router.get('/models/{model:path}')
+    async def model(model: str) -> dict[str, Any]:
+        """Describe the model."""
+        served.check_name(model)
+        return _model(served)
+
+    @router.post('/chat/completions')
+    async def chat_completions(request: Request) -> Response:
+        """Answer a dialogue."""
+        asked = await body.read(request, _CHAT)
+        chat_request = await asyncio.to_thread(_chat_request, served, asked)
+        return AnswerResponse(served.service, chat_request, ChatForm(served.name, _wants_usage(asked)),
+                              bool(asked.stream))
+
+    @router.post('/completions')
+    async def completions(request: Request) -> Response:
+        """Continue a text, without the chat template."""
+        asked = await body.read(request, _COMPLETION)
+        chat_request = await asyncio.to_thread(_completion_request, served, asked)
+        return AnswerResponse(served.service, chat_request, CompletionForm(served.name, _wants_usage(asked)),
+                              bool(asked.stream))
+
+    @router.post('/embeddings')
+    async def embeddings() -> None:
+        """Refuse: there are none yet."""
+        raise not_served('input', 'embeddings are not served by this version')
+
+    @router.post('/decisions')
+    async def decisions() -> None:
+        """Refuse: there are none yet."""
+        raise not_served('options', 'decisions are not served by this version')
+
+    return router
+
+
+def _model(served: ServedModel) -> dict[str, Any]:
+    return {'id': served.name, 'object': 'model', 'created': served.created, 'owned_by': 'tinychat',
+            'max_model_len': served.service.engine.context_length}
+
+
+def _wants_usage(asked: Sampling) -> bool:
+    return bool(asked.stream_options and asked.stream_options.include_usage)
+
+
+def _chat_request(served: ServedModel, asked: ChatCompletionRequest) -> ChatRequest:
+    served.check_name(asked.model)
+    refuse_unserved(asked, _UNSERVED)
+    field = 'max_tokens' if asked.max_completion_tokens is None else 'max_completion_tokens'
+    schema = _json_schema(asked.response_format)
+    return served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(asked),
+                           ('response_format', 'json_schema', schema)],
+                          'messages', messages=dialogue(asked.messages))
+
+
+def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRequest:
+    served.check_name(asked.model)
+    refuse_unserved(asked, _UNSERVED)
+    limit = _COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
+    return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(asked)], 'prompt',
+                          raw_prompt=_raw_prompt(asked.prompt))
+
+
+def _sampling(asked: Sampling) -> Iterator[tuple[str, str, Any]]:
+    for name in ('temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'seed'):
+        yield name, name, getattr(asked, name)
+    stop = asked.stop
+    yield 'stop', 'stop', (stop,) if isinstance(stop, str) else stop
+
+
+def _json_schema(asked: ResponseFormat | None) -> str | None:
+    """Return the schema that the answer has to match, as text; None for any text."""
+    if asked is None or asked.type == 'text':
+        return None
+    if asked.type == 'json_object':
+        return '{"type": "object"}'
+    if asked.type != 'json_schema':
+        raise ApiError(400, f'response_format.type: must be text, json_object or json_schema, not {shown(asked.type)}',
+                       'response_format.type', 'invalid_value')
+    if asked.json_schema is None:
+        raise ApiError(400, 'response_format.json_schema: this field is required', 'response_format.json_schema',
+                       'missing_required_parameter')
+    return msgspec.json.encode(asked.json_schema.schema).decode()
+
+
+def _raw_prompt(prompt: str | Sequence[Any]) -> str | Sequence[int]:
+    """Return the one text, or the tokens of the one text, that is to be continued."""
+    if not isinstance(prompt, str) and len(prompt) == 1 and not isinstance(prompt[0], int):
+        prompt = prompt[0]
+    if not prompt:
+        raise ApiError(400, 'prompt: must not be empty', 'prompt', 'invalid_value')
+    if isinstance(prompt, str) or all(isinstance(token, int) for token in prompt):
+        return prompt
+    raise not_served('prompt', 'prompt: one text is continued at a time; give one text, or a list of tokens')

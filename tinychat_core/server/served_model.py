@@ -1,0 +1,74 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""The model that the server answers with, and what requests leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from time import time
+from typing import Any
+
+from tinychat_core.errors import InvalidParameterError, shown
+from tinychat_core.sampling import SamplingParams
+from tinychat_core.server.errors import ApiError
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_core.serving.requests import ChatRequest
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """
+    What applies where a request says nothing.
+
+    `time_limit`: from acceptance to the end [s], 0 for none; `publish_period`: text is collected for so long before it
+    is sent [s]. Neither can be set by a request.
+    """
+
+    params: SamplingParams
+    system_prompt: str = ''
+    time_limit: float = 0.0
+    publish_period: float = 0.02
+
+
+class ServedModel:
+    """A service and the name that clients know its model by: that of its directory, and no more of the path."""
+
+    def __init__(self, service: ChatService, defaults: Callable[[], Defaults]) -> None:
+        """Take the service; `defaults` is called for each request, from any thread."""
+        self.service = service
+        self.name = PurePath(str(service.engine.path)).name or 'tinychat'
+        self.created = int(time())
+        self._defaults = defaults
+
+    def check_name(self, model: str | None) -> None:
+        """Raise ApiError for the name of another model; '' and None are this one."""
+        if model and model.removesuffix(':latest') != self.name:
+            raise ApiError(404, f'model: {shown(model)} is not served here; {shown(self.name)} is', 'model',
+                           'model_not_found')
+
+    def request(self, given: Iterable[tuple[str, str, Any]], prompt_field: str, **prompt: Any) -> ChatRequest:
+        """
+        Return a request of the core.
+
+        `given`: (field of the API, field of SamplingParams, value), None for a value that is left open. `prompt`:
+        what to answer, as fields of ChatRequest; errors in it belong to `prompt_field`. Raises ApiError.
+        """
+        defaults = self._defaults()
+        params = defaults.params
+        for field, name, value in given:
+            if value is None:
+                continue
+            try:
+                params = replace(params, **{name: value})
+            except InvalidParameterError as error:
+                reason = str(error).replace(name, field, 1)
+                raise ApiError(400, reason if field in reason else f'{field}: {reason}', field,
+                               'invalid_value') from None
+        try:
+            return ChatRequest(params=params, default_system_prompt=defaults.system_prompt,
+                               time_limit=defaults.time_limit, publish_period=defaults.publish_period, **prompt)
+        except InvalidParameterError as error:
+            field = 'stop' if 'stop' in str(error) else prompt_field
+            raise ApiError(400, f'{field}: {error}', field, 'invalid_value') from None

@@ -1,0 +1,64 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that end when their client is too slow: to ask, or to read its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0  # from the connection, or the first byte of a request, to the end of its headers
+STALLED_SECONDS = 30.0  # without room for more of an answer
+
+
+class TimedProtocol(H11Protocol):
+    """
+    uvicorn's HTTP/1.1 with the two time limits that it lacks.
+
+    A connection that is cut off ends the request: its answer is canceled as with any client that disconnects. The body
+    of a request has a time limit of its own (`body`).
+    """
+
+    _head: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the headers."""
+        super().connection_made(transport)
+        self._head = self.loop.call_later(HEAD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting for headers where these bytes have not completed them."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_head()
+        elif self._head is None:
+            self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Wait for room."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: there is room again."""
+        super().resume_writing()
+        self._stop_stalled()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Stop waiting."""
+        super().connection_lost(error)
+        self._stop_head()
+        self._stop_stalled()
+
+    def _stop_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+    def _stop_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
