@@ -34,12 +34,12 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::unique_ptr<KvCache> new_cache() = 0;
 
-  virtual int max_tokens() const = 0;                              // of a pass
-  virtual int max_sequence_tokens() const { return max_tokens(); } // of a causal sequence in a pass
-  virtual int max_uncut_tokens() const {
-    return max_sequence_tokens();
-  }                                           // that must stand in one pass: they may be more
-  virtual int max_top_k() const { return 0; } // that top_k() finds; the decoder finds more among the logits
+  // Tokens of a pass; of a causal sequence in a pass; and of a span or a sequence that must not be cut, which may be more.
+  virtual int max_tokens() const = 0;
+  virtual int max_sequence_tokens() const { return max_tokens(); }
+  virtual int max_uncut_tokens() const { return max_sequence_tokens(); }
+  // The largest k that top_k() finds; for a larger one the decoder looks at the logits.
+  virtual int max_top_k() const { return 0; }
 
   // Throws InvalidBatch for a pass that this backend does not serve. Called for all passes before any of them
   // runs.

@@ -168,7 +168,7 @@ CASES: dict[str, list[Case]] = {
         directory(shards=3, change=lambda made: (made / 'model-00002-of-00003.safetensors').write_text(POINTER)),
         pointer_for_gguf],
     'a broken link': [directory(change=link('model.safetensors', '../blobs/0123')),
-                                  directory(change=link('tokenizer_config.json', '../blobs/0123'))],
+                      directory(change=link('tokenizer_config.json', '../blobs/0123'))],
     'an index that names a file outside the directory': [directory(change=outside)],
     'two files with different values of the same tensor': [two_files],
     "the directory above or below the model's (`original/`), or that of a hub cache": [

@@ -168,7 +168,7 @@ def template_file(files: dict[str, Any], tokenizer: Json) -> None:
 
 def template_list(files: dict[str, Any], tokenizer: Json) -> None:
     files['tokenizer_config.json']['chat_template'] = [{'name': 'tool_use', 'template': 'not this one'},
-                                                      {'name': 'default', 'template': CHATML}]
+                                                       {'name': 'default', 'template': CHATML}]
 
 
 def template_folder(files: dict[str, Any], tokenizer: Json) -> None:

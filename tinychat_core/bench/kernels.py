@@ -51,7 +51,7 @@ def measure_gemms(library: Path, tokens: int = 1) -> Iterator[GemmTime]:
             whole = times['f16', 0, False][0]
             for (format_, group_size, byte_tokens), (seconds, nbytes) in times.items():
                 yield GemmTime(model, name, format_, byte_tokens, group_size, rows, cols, tokens, 1e6 * seconds,
-                                  nbytes / seconds / 1e9, nbytes / seconds / bandwidth, whole / seconds)
+                               nbytes / seconds / 1e9, nbytes / seconds / bandwidth, whole / seconds)
 
 
 def table(times: Iterator[GemmTime]) -> Iterator[str]:

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     facts = {'path': str(args.model), 'family': manifest.family, 'weights': manifest.weights,
              'group_size': manifest.group_size,
              **{name: getattr(model, name) for name in ('layers', 'hidden_size', 'heads', 'kv_heads', 'vocab_size',
-                                               'context_length')},
+                                                        'context_length')},
              'max_seq_len': needs.max_seq_len,
              'weights_bytes': needs.weights_bytes, 'kv_cache_bytes': needs.kv_cache_bytes,
              'buffers_bytes': needs.buffers_bytes, 'total_bytes': needs.total_bytes, 'memory_bytes': memory,

@@ -106,7 +106,7 @@ class CompressedTensors:
 
     marker = 'weight_scale'
     suffixes = ('weight', 'weight_packed', 'weight_scale', 'weight_zero_point', 'weight_shape', 'weight_g_idx',
-             'input_scale', 'input_zero_point', 'output_scale', 'output_zero_point')
+                'input_scale', 'input_zero_point', 'output_scale', 'output_zero_point')
 
     def __init__(self, bits: set[int], group_sizes: set[int] | None, symmetric: set[bool | None],
                  ordered: bool = False) -> None:
@@ -145,7 +145,7 @@ class CompressedTensors:
         bits = tensors.shape('weight_packed')[1] * 32 // cols
         if bits not in self._bits:
             raise tensors.error(f'weight_packed has {bits} bits, and the configuration says num_bits = '
-                              f'{" or ".join(map(str, sorted(self._bits)))}')
+                                f'{" or ".join(map(str, sorted(self._bits)))}')
         q, middle = unpacked(tensors.integers('weight_packed', 'I32'), bits), 1 << (bits - 1)
         zeros = _zeros(tensors, rows, count, bits, middle)
         self._check_zeros(tensors, zeros, middle)
@@ -156,7 +156,7 @@ class CompressedTensors:
     def _check_zeros(self, tensors: QuantizedTensors, zeros: npt.NDArray[Any] | None, middle: int) -> None:
         if zeros is None and self._symmetric == {False}:
             raise tensors.error('weight_zero_point is missing, which symmetric = false needs; '
-                              'the checkpoint is incomplete')
+                                'the checkpoint is incomplete')
         if zeros is not None and self._symmetric == {True} and (zeros != middle).any():
             tensors.say('symmetric is true, but its zero points are not all 0; they are read as they are stored')
 

@@ -135,7 +135,7 @@ class Gptq:
             raise tensors.error(f'qzeros has {words} columns for {rows} rows; numbers of 4 and 8 bits are supported')
         if fitting[0] not in self._settings.bits:
             raise tensors.error(f'qweight has {fitting[0]} bits, and the configuration says bits = '
-                              f'{" or ".join(map(str, sorted(set(self._settings.bits))))}')
+                                f'{" or ".join(map(str, sorted(set(self._settings.bits))))}')
         return fitting[0]
 
     def _word(self, tensors: QuantizedTensors) -> int:

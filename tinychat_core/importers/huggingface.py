@@ -166,7 +166,7 @@ class HuggingFaceSource:
         return self.files[name].shapes[name]
 
     def matrix(self, name: str) -> Linear:
-        """Return an F16, BF16, F32 or F64 matrix (F64 as f32); UnsupportedModelError for any other type."""
+        """Return a matrix of F16, BF16, F32 or F64 (F64 as f32). Raises UnsupportedModelError for any other type."""
         array, format_ = self._array(name)
         rows, cols = array.shape
         return Linear(format_, rows, cols, 0, None, array)

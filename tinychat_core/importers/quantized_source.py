@@ -156,7 +156,7 @@ class QuantizedSource:
         self._plain, self._format, said = plain, quant_format, set[str]()
         ending = f'.{quant_format.marker}'
         self._quantized = {f'{base}.weight': QuantizedTensors(plain.files, plain.label, base, said)
-                        for base in (name.removesuffix(ending) for name in plain.files if name.endswith(ending))}
+                           for base in (name.removesuffix(ending) for name in plain.files if name.endswith(ending))}
         stored = {f'{matrix.name}.{suffix}' for matrix in self._quantized.values() for suffix in quant_format.suffixes}
         self._names = [*self._quantized, *(name for name in plain.files if name not in stored)]
 

@@ -89,7 +89,7 @@ def result_of(named: Mapping[str, Tensor], method: Method) -> SearchResult:
             scales, zeros = tensor.float(), named.get(f'{matrix}.zeros')
             mins = -zeros.float() * scales if zeros is not None else named.get(f'{matrix}.mins', scales * 0).float()
             result.grids[matrix] = Grid(method.format, method.group_size, scales, mins,
-                                       None if zeros is None else zeros.float())
+                                        None if zeros is None else zeros.float())
         elif suffix not in ('mins', 'zeros'):
             raise KeyError(name)
     return result

@@ -148,7 +148,7 @@ GEMMA = {**SMOLLM2, 'model_type': 'gemma3_text', 'hidden_act': None, 'head_dim':
 def test_what_the_other_families_do_not_serve_is_named(config: dict[str, Any], changes: dict[str, Any],
                                                        reason: str) -> None:
     assert (model_config({name: value for name, value in config.items() if value is not None})
-                      if changes else model_config(SMOLLM2))
+            if changes else model_config(SMOLLM2))
     with pytest.raises(UnsupportedModelError) as caught:
         model_config({name: value for name, value in {**config, **changes}.items() if value is not None})
     assert reason in str(caught.value) and '\n' not in str(caught.value)
