@@ -13,12 +13,10 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tinychat_core.commands.model_options import add_model_options, open_model, show_loading
 from tinychat_core.commands.terminal import figures, prompts
 from tinychat_core.errors import TinyChatError
-from tinychat_core.loading.memory_plan import KV_CACHES
-from tinychat_core.loading.verification import VERIFY
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.sizes import parse_size
 
 if TYPE_CHECKING:
     from tinychat_core.serving.chat_service import ChatService
@@ -31,23 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = ('Talk to a model. Answers go to stdout as they arrive, statistics to stderr. Ctrl-C '
                           'stops an answer, a second Ctrl-C or Ctrl-D exits. From a pipe, every line is a turn. In a '
                           'terminal, pasted text is one turn, until Enter.')
-    parser.add_argument('model', help='directory of a split checkpoint')
+    add_model_options(parser)
     parser.add_argument('--prompt', metavar='TEXT', help='answer this prompt and exit; - reads it from stdin')
     parser.add_argument('--system', default='', metavar='TEXT',
                         help="system prompt (default: the model's own, if any)")
-    parser.add_argument('--precision',
-                        help="W4, W4A16, W4A8, … (default: the backend's default for the stored weights)")
-    parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
-    parser.add_argument('--threads', type=int, metavar='N',
-                        help='CPU threads (default: one for each physical core that the process may use)')
-    parser.add_argument('--max-seq-len', type=int, metavar='N',
-                        help="context length (default: the model's, or what fits)")
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
-    parser.add_argument('--memory', metavar='SIZE',
-                        help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
-    parser.add_argument('--verify', choices=VERIFY, default='full',
-                        help='size: check only file sizes, not checksums (default: %(default)s)')
-    parser.add_argument('--lock', action='store_true', help='lock the weights in memory (mlock)')
     sampling = parser.add_argument_group('sampling')
     default = SamplingParams()
     sampling.add_argument('--max-new-tokens', type=int, default=default.max_new_tokens, metavar='N',
@@ -88,15 +73,11 @@ def run(args: argparse.Namespace) -> int:
     """Answer one prompt, or every turn from stdin."""
     params = SamplingParams(**{field.name: getattr(args, field.name) for field in fields(SamplingParams)})
 
-    from tinychat_core.engine import Engine
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.requests import ChatRequest
 
     early = args.prompt is not None  # read the prompt while files are still being verified
-    engine = Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
-                         None if early else _show_loading, kv_cache=args.kv_cache,
-                         memory=parse_size(args.memory, '--memory') if args.memory else None, verify=args.verify,
-                         early=early, lock=args.lock)
+    engine = open_model(args, progress=None if early else show_loading, early=early)
     service = ChatService(engine)
     service.open()
     dropped = 0
@@ -161,9 +142,3 @@ def _interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _show_loading(fraction: float) -> None:
-    if sys.stderr.isatty():
-        end = '' if fraction < 1 else '\r\033[K'
-        print(f'\rloading {fraction:4.0%}', end=end, file=sys.stderr, flush=True)

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Declare the model and how to load it."""
     parser.add_argument('model', help='directory of a split checkpoint')
-    parser.add_argument('--precision', help='W4, W4A16, W4A8, … (default: as the weights are stored)')
+    parser.add_argument('--precision',
+                        help="W4, W4A16, W4A8, … (default: the backend's default for the stored weights)")
     parser.add_argument('--backend', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--threads', type=int, metavar='N',
-                        help='default: every physical core that the process may use')
+                        help='CPU threads (default: one for each physical core that the process may use)')
     parser.add_argument('--max-seq-len', type=int, metavar='N',
-                        help="context to keep (default: the model's, or what fits)")
-    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half of the memory of 16 bits')
+                        help="context length (default: the model's, or what fits)")
+    parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
-                        help='what the model may take, e.g. 8GiB (default: what is left now, without swap)')
+                        help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
     parser.add_argument('--verify', choices=VERIFY, default='full',
-                        help='size: do not compare the checksums of the weights (default: %(default)s)')
-    parser.add_argument('--lock', action='store_true', help='keep the weights in memory (mlock)')
+                        help='size: check only file sizes, not checksums (default: %(default)s)')
+    parser.add_argument('--lock', action='store_true', help='lock the weights in memory (mlock)')
 
 
 def open_model(args: argparse.Namespace, **options: Any) -> Engine:

@@ -62,18 +62,17 @@ def test_a_body_that_does_not_come(served: Served, monkeypatch: pytest.MonkeyPat
 def test_a_reader_that_stalls_ends_its_request(served: Served, engine: ScriptedEngine,
                                                monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timed_protocol, 'STALLED_SECONDS', 0.1)
-    engine.words = ['x' * 100_000] * 2000  # more than the kernel's buffers take
-    question = b'{"messages": [{"role": "user", "content": "x"}], "stream": true, "max_tokens": 2000}'
+    engine.words, engine.stands_at = ['x' * 200_000] * 100, 90  # more than the kernel's buffers take
+    question = b'{"messages": [{"role": "user", "content": "x"}], "stream": true}'
     with connected(served, 4096) as client:
         client.sendall(b'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n' %
                        len(question) + question)
         served.await_running()
         served.await_idle()
-    assert engine.calls < 2000
 
 
 def test_invalid_http_is_refused(served: Served) -> None:
     with connected(served) as client:
         client.sendall(b'\x16\x03\x01\x02\x00\x01\x00\r\n\r\n')
-        assert b'400' in client.recv(1000)
+        assert client.recv(1000).partition(b'\r\n')[0] in (b'HTTP/1.1 400 Bad Request', b'')  # '': old uvicorn
     assert error(served.client.get('/v1/nothing'))
