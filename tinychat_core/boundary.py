@@ -40,5 +40,5 @@ def foreseen(doing: str, source: object) -> Iterator[None]:
         if not is_defect(error):
             raise
         _log.debug('%s', source, exc_info=True)
-        raise TinyChatError(f'cannot {doing} {source}: the files are damaged, or of a kind that is not known here '
+        raise TinyChatError(f'cannot {doing} {source}: the files are damaged or have an unknown format '
                             f'({type(error).__name__}: {error})') from None

@@ -136,7 +136,7 @@ class OutputConstraint:
         try:
             return _MATCHER.ask({**request, 'ended': ended}, SECONDS, cancel, answer=self._encode)
         except WorkerFailedError as error:
-            raise InvalidParameterError(f'the {self._name} is too complex: to follow it {error}') from None
+            raise InvalidParameterError(f'the {self._name} is too complex: following it {error}') from None
 
     def _encode(self, question: Mapping[str, str]) -> list[int]:
         return self._vocabulary.encode_within(question['encode'])
@@ -161,9 +161,9 @@ def check(json_schema: str, regex: str) -> None:
         raise InvalidParameterError('give json_schema or regex, not both')
     name, text = ('json_schema', json_schema) if json_schema else ('regex', regex)
     if not isinstance(text, str):
-        raise InvalidParameterError(f'{name} must be a text, not a {type(text).__name__}')
+        raise InvalidParameterError(f'{name} must be a string, not a {type(text).__name__}')
     if len(text) > MAX_CHARACTERS:
-        raise InvalidParameterError(f'{name} has {len(text)} characters, and may have {MAX_CHARACTERS}')
+        raise InvalidParameterError(f'{name} has {len(text)} characters; the limit is {MAX_CHARACTERS}')
     if find_spec('llguidance') is None:
         raise InvalidParameterError(f'{name} needs llguidance: pip install llguidance')
     installed = version('llguidance')
@@ -217,7 +217,7 @@ def _description(vocabulary: Vocabulary) -> dict[str, Any]:
     """Return llguidance's view of a vocabulary, with the bytes that our detokenizer gives a token."""
     ends = sorted(vocabulary.stop_ids)
     if not ends:
-        raise InvalidParameterError('this model has no token that ends an answer; a structured one needs it')
+        raise InvalidParameterError('structured answers need a token that ends the answer, and this model has none')
     # A control token has no text, but must not be empty there: what its bytes are does not matter.
     tokens = [vocabulary.bytes_of(id_) or (b'<%d>' % id_ if id_ in vocabulary.control_ids else b'')
               for id_ in range(vocabulary.vocab_size)]

@@ -70,7 +70,7 @@ def check_prompt(engine: Decoder, tokens: Sequence[int], held: int = 0) -> None:
     if not 0 <= min(tokens) <= max(tokens) < engine.vocab_size:
         raise InvalidParameterError(f'a token of the prompt is outside the vocabulary of {engine.vocab_size}')
     if held + len(tokens) > engine.context_length:
-        raise PromptTooLongError(f'the prompt has {held + len(tokens)} tokens, and the context only '
+        raise PromptTooLongError(f'the prompt has {held + len(tokens)} tokens, but the context has only '
                                  f'{engine.context_length}; shorten it')
 
 

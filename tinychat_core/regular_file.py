@@ -18,11 +18,11 @@ def check_regular(path: Path) -> None:
         _check_pointer(path)
         return
     if path.is_dir():
-        raise TinyChatError(f'{path} is a directory; a file should be there')
+        raise TinyChatError(f'{path} is a directory instead of a file')
     if path.exists():
         raise TinyChatError(f'{path} is a pipe or a device; only regular files are read')
     if path.is_symlink():
-        raise TinyChatError(f'{path} is a link to {path.readlink()}, which is not there')
+        raise TinyChatError(f'{path} is a link to {path.readlink()}, which does not exist')
     raise TinyChatError(f'{path} is missing; get the file again')
 
 
@@ -34,7 +34,7 @@ def _check_pointer(path: Path) -> None:
     except OSError:
         return  # reading it reports the error
     if begin == _POINTER:
-        raise TinyChatError(f'{path} is a pointer of Git LFS and not the file itself; run `git lfs pull` in the clone')
+        raise TinyChatError(f'{path} is a Git LFS pointer, not the file itself; run `git lfs pull` in the clone')
 
 
 def read_file(path: Path) -> bytes:
@@ -46,5 +46,5 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         raise TinyChatError(f'cannot read {path}: {error.strerror}') from None
     if len(content) > _LARGEST:
-        raise TinyChatError(f'{path} has more than {_LARGEST >> 20} MiB, and is no such file')
+        raise TinyChatError(f'{path} has more than {_LARGEST >> 20} MiB, which is too much for such a file')
     return content

@@ -75,9 +75,9 @@ class SamplingParams:
         if self.seed is not None:
             self._put('seed', _integer('seed', self.seed, 0, MAX_SEED))
         if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
-            raise InvalidParameterError(f'stop must be a sequence of texts, not {shown(self.stop)}')
+            raise InvalidParameterError(f'stop must be a sequence of strings, not {shown(self.stop)}')
         if not all(isinstance(text, str) and text for text in self.stop):
-            raise InvalidParameterError('a stop text must be a string that is not empty')
+            raise InvalidParameterError('a stop text must be a non-empty string')
         self._put('stop', tuple(self.stop))
         constraint.check(self.json_schema, self.regex)
 

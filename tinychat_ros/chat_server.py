@@ -153,9 +153,9 @@ class ChatServer:
         if self._watcher:
             present = self._node.get_subscriptions_info_by_topic(self._feedback_topic)
             for goal in self._watcher.look({bytes(subscription.endpoint_gid) for subscription in present}):
-                self._node.get_logger().warning('a goal is ended: its client is gone')
+                self._node.get_logger().warning('a goal was ended because its client has gone')
                 if goal.chat is not None:
-                    goal.chat.abort(ErrorCode.CLIENT_LOST, 'its client is gone')
+                    goal.chat.abort(ErrorCode.CLIENT_LOST, 'its client has gone')
 
     def _on_ended(self, goal: ActionGoal, result: ChatResult) -> None:
         self._node.get_logger().info(summary(goal.id, result, monotonic() - goal.accepted_at))

@@ -81,7 +81,7 @@ class Diagnostics:
     def _unreachable(self) -> list[str]:
         users = other_users(self._node.context.get_domain_id())
         warnings = [f'ROS processes of {", ".join(users)} run on this machine and cannot exchange messages with this '
-                    'node through shared memory: start both as one user, or the node with '
+                    'node through shared memory: run both as the same user, or start the node with '
                     'FASTDDS_BUILTIN_TRANSPORTS=UDPv4'] * bool(users)
         if users != self._told and users:
             self._node.get_logger().warning(warnings[0])

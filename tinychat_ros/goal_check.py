@@ -57,7 +57,7 @@ def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> An
     if value == -1:
         return parameter(f'sampling.{name}')
     if not math.isfinite(value) or value < 0:
-        raise InvalidParameterError(f'sampling.{name} must be a number from 0, or -1 for the parameter, '
+        raise InvalidParameterError(f'sampling.{name} must be a number of at least 0, or -1 for the parameter, '
                                     f'not {value}')
     # What was written as 0.01 comes as the float32 below it.
     return float(f'{value:.7g}') if isinstance(value, float) else value

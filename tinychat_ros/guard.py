@@ -67,7 +67,7 @@ def spin(executor: Any, node: Node, is_over: Callable[[], bool]) -> BaseExceptio
                 raise
             if is_over():  # rclpy destroys what the executor waits for without waiting for it
                 return None
-            log.error(f'a callback has failed: {error!r}')
+            log.error(f'a callback failed: {error!r}')
             errors.append(monotonic())
             if len(errors) == MOST_ERRORS and errors[-1] - errors[0] < ERRORS_PERIOD:
                 return error

@@ -23,8 +23,8 @@ def model_path(parameter: str) -> str:
         return str(default_model())
     path = os.path.expanduser(parameter)
     if '$' in path and not os.path.isdir(path):
-        raise TinyChatError(f'{path} is not a directory; the node replaces ~, but a shell $HOME and a launch '
-                            'file $(env HOME) or $(find-pkg-share PACKAGE)')
+        raise TinyChatError(f'{path} is not a directory; the node replaces ~, but not $HOME (a shell does) or $(env '
+                            'HOME) and $(find-pkg-share PACKAGE) (ros2 launch does)')
     return path
 
 
@@ -40,6 +40,6 @@ def default_model() -> Path:
         if (root / NAME / 'tinychat.json').is_file():
             return root / NAME
     raise TinyChatError(
-        'no model: give a directory that `tinychat import FILE.gguf DIRECTORY` has made, by `ros2 launch tinychat_ros '
-        'chat.launch.py model:=DIRECTORY` or `ros2 run tinychat_ros chat_node --ros-args -p model:=DIRECTORY`; the '
-        'default one comes with `make model` in the source tree')
+        'no model: import one with `tinychat import FILE.gguf DIRECTORY` and pass it with `ros2 launch tinychat_ros '
+        'chat.launch.py model:=DIRECTORY` or `ros2 run tinychat_ros chat_node --ros-args -p model:=DIRECTORY`; `make '
+        'model` in the source tree downloads the default model')

@@ -40,21 +40,22 @@ def convert(name: str, value: Any, kind: type[Value], warn: Callable[[str], obje
 
 def _text(name: str, value: Any, warn: Callable[[str], object]) -> str:
     if value in NOTHING:
-        warn(f"{name}: {value} is YAML's word for nothing and is taken for an empty text; '' says so")
+        warn(f"{name}: {value} is YAML's null and is used as an empty string; write '' instead")
         return ''
     if isinstance(value, str):
         return value
     # It may have been written as 007 or 0x7. Of a truth value or a real number, more than that is lost.
     if isinstance(value, int) and not isinstance(value, bool):
-        warn(f"{name}: the number {value} is taken for the text '{value}'; to give a text, {_quote(name, str(value))}")
+        warn(f"{name}: the number {value} is used as the string '{value}'; to pass a string, "
+             f'{_quote(name, str(value))}')
         return str(value)
     example = 'yes' if isinstance(value, bool) else str(value) if isinstance(value, float) else 'a text'
-    raise ValueError(f'{name} must be a text, not {_shown(value)}; to give a text, {_quote(name, example)}')
+    raise ValueError(f'{name} must be a string, not {_shown(value)}; to pass a string, {_quote(name, example)}')
 
 
 def _quote(name: str, text: str) -> str:
     key = name.rpartition('.')[2]
-    return f"""write quotes that the shell leaves: -p "{name}:='{text}'", in a file {key}: '{text}'"""
+    return f"""write quotes that the shell does not remove: -p "{name}:='{text}'", in a file {key}: '{text}'"""
 
 
 def _truth(value: Any) -> bool | None:
@@ -91,7 +92,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return 'nothing'
     if isinstance(value, bool):
-        return f'the truth value {str(value).lower()}'
+        return f'the boolean {str(value).lower()}'
     if isinstance(value, (list, tuple)) or not isinstance(value, (int, float, str)):
         return 'a list'
     return shown(value) if isinstance(value, str) else f'the number {shown(value)}'

@@ -29,7 +29,8 @@ LONGEST_END = 4.0  # [s] from a signal to the end of the process
 
 def _exit_now() -> None:
     """End the process: something that cannot be interrupted does not end by itself."""
-    print(f'tinychat_ros: what runs has not ended within {LONGEST_END:g} s of the signal; the process ends without it',
+    print(f'tinychat_ros: the running goal or transition has not ended within {LONGEST_END:g} s of the signal; the '
+          'process exits anyway',
           file=sys.stderr, flush=True)
     os._exit(1)
 
@@ -80,7 +81,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
     def spin_on() -> None:
         error = spin(executor, node, over.is_set)
         if error is not None:  # a launch file may start the process again
-            node.get_logger().fatal(f'the executor has failed: {error!r}')
+            node.get_logger().fatal(f'the executor failed: {error!r}')
             end(1)
 
     spinning = Thread(target=spin_on, name='executor', daemon=True)
@@ -103,9 +104,9 @@ def _explained(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return 'the arguments must be UTF-8'
     if 'parameter override rule' in line:
-        return f'{line}; the value is YAML and needs quotes that the shell leaves, as in {QUOTED}'
+        return f'{line}; the value is YAML and needs quotes that the shell does not remove, as in {QUOTED}'
     if 'No value at line' in line:
-        return f"{line}; an empty text is ''"
+        return f"{line}; an empty string is ''"
     return line
 
 
@@ -115,5 +116,5 @@ def _refuse_others(arguments: Sequence[str]) -> None:
     # Those that rcl has always taken begin with underscores: __ns:=, __node:=.
     unknown = [text for text in own if ':=' in text and not text.startswith('_')] or remove_ros_args([*arguments])[1:]
     if unknown:
-        raise RuntimeError(f"unknown argument '{unknown[0]}'; a parameter is given by --ros-args -p NAME:=VALUE, and "
-                           'another name by --ros-args -r OLD:=NEW')
+        raise RuntimeError(f"unknown argument '{unknown[0]}'; pass a parameter as --ros-args -p NAME:=VALUE, and a "
+                           'remapping as --ros-args -r OLD:=NEW')

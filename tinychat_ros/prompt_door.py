@@ -82,8 +82,8 @@ class PromptDoor:
         conversation_id = self._value('prompt_conversation_id')
         service = self._door.service
         if not conversation_id:
-            self._node.get_logger().warning('~/prompt/reset: prompts have no conversation; prompt_conversation_id '
-                                            'gives them one')
+            self._node.get_logger().warning('~/prompt/reset: prompts do not belong to a conversation; set '
+                                            'prompt_conversation_id')
         elif service is not None:
             service.conversations.reset_when_free(conversation_id)
 

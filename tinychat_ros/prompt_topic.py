@@ -51,7 +51,8 @@ class PromptTopic:
             self._node.executor.create_task(self._hear_best_effort)
 
     def _hear_best_effort(self) -> None:
-        self._node.get_logger().info(f'a publisher of {self._name} is best-effort: from now on it is heard best-effort')
+        self._node.get_logger().info(f'a publisher of {self._name} is best-effort, so the subscription is best-effort '
+                                     'from now on')
         before = self._subscription
         self._qos.reliability = ReliabilityPolicy.BEST_EFFORT
         self._subscription = self._node.create_subscription(

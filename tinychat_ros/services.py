@@ -43,7 +43,7 @@ class Services:
                 raise TinyChatError(reason)
             characters = len(request.text) + sum(len(m.role) + len(m.content) for m in request.messages)
             if characters > MOST_CHARACTERS:
-                raise TinyChatError(f'{characters} characters are more than the {MOST_CHARACTERS} that are taken')
+                raise TinyChatError(f'{characters} characters exceed the limit of {MOST_CHARACTERS}')
             messages = [{'role': m.role, 'content': m.content} for m in request.messages]
             tokenizer = service.engine.tokenizer
             response.tokens = tokenizer.encode_chat(messages) if messages else tokenizer.encode(request.text)

@@ -36,7 +36,7 @@ def _in_goal(goal: Chat.Goal) -> Iterator[str]:
         if len(getattr(goal, name)):
             yield _not_yet(name)
     if goal.tool_choice not in WITHOUT_TOOLS:
-        yield f'tool_choice is {shown(goal.tool_choice)}, and there are no tools to choose from'
+        yield f'tool_choice is {shown(goal.tool_choice)}, but there are no tools'
     if goal.thinking not in THINKING:
         yield f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}'
     if goal.thinking != Chat.Goal.THINKING_DEFAULT:

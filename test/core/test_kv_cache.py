@@ -120,7 +120,7 @@ def test_the_memory_is_what_the_plan_says(directory: Path) -> None:
 
 
 def test_what_there_is_not(directory: Path) -> None:
-    with pytest.raises(InvalidParameterError, match="there is no kv_cache 'fp8'; use auto or int8"):
+    with pytest.raises(InvalidParameterError, match="unknown kv_cache 'fp8'; use auto or int8"):
         Engine.open(directory, kv_cache='fp8')
 
 

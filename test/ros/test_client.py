@@ -62,7 +62,7 @@ def test_an_output_that_takes_nothing_is_no_traceback(robot: Robot, output: str,
 def test_a_closed_stdin_is_said(robot: Robot) -> None:
     asking = [str(BIN / 'chat_client'), '--ros-args', '-r', f'__ns:={robot.node.get_namespace()}']
     done = subprocess.run(['sh', '-c', 'exec "$0" "$@" <&-', *asking], stderr=subprocess.PIPE, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (1, 'chat_client: stdin is closed, and no prompt is given\n')
+    assert (done.returncode, done.stderr) == (1, 'chat_client: stdin is closed, and no prompt was given\n')
 
 
 @pytest.fixture

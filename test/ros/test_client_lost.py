@@ -64,4 +64,4 @@ def test_a_client_that_is_killed_is_missed(start_node: Any) -> None:
     asking.says(' the ')
     asking.process.kill()
     asking.ends()
-    node.says('its client is gone')
+    node.says('its client has gone')

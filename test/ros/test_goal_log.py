@@ -38,10 +38,10 @@ def test_every_end_is_one_line(robot: Robot, engine: ScriptedEngine, capfd: pyte
     wait_for(lambda: found.extend(lines(capfd)) or len(found) == 4)
     ids = [str(UUID(bytes=bytes(goal.handle.goal_id.uuid))) for goal in (answered, invalid, waiting, running)]
     assert [line.split(':')[0] for line in found] == [f'goal {each}' for each in ids]
-    assert re.fullmatch(r'goal \S+: stop, \d+ tokens of prompt \(0 reused\), 4 new, \d\.\d\d s \(\d\.\d\d s waiting\)',
+    assert re.fullmatch(r'goal \S+: stop, \d+ prompt tokens \(0 reused\), 4 new, \d\.\d\d s \(\d\.\d\d s waiting\)',
                         found[0])
     assert ': aborted (PROMPT_TOO_LONG), ' in found[1]
-    assert ': canceled, 0 tokens of prompt' in found[2] and ' 0 new, ' in found[2]
+    assert ': canceled, 0 prompt tokens' in found[2] and ' 0 new, ' in found[2]
     assert ': canceled, ' in found[3] and ' 3 new, ' in found[3]
     assert 'secret' not in ''.join(found) and 'word' not in ''.join(found)
 

@@ -34,7 +34,7 @@ def test_what_is_assumed_of_a_text_is_told(given: Any, meant: str) -> None:
 
 
 @pytest.mark.parametrize(('given', 'kind', 'reason'), [
-    (True, float, 'x must be a number, not the truth value true'),
+    (True, float, 'x must be a number, not the boolean true'),
     ('warm', float, "x must be a number, not 'warm'"),
     (math.nan, float, 'x must be a number, not the number nan'),
     ('inf', float, "x must be a number, not 'inf'"),
@@ -42,14 +42,14 @@ def test_what_is_assumed_of_a_text_is_told(given: Any, meant: str) -> None:
     (10**400, float, 'x must be a number'),
     (1.5, int, 'x must be a whole number, not the number 1.5'),
     (2.0**60, int, 'x must be a whole number'),
-    (False, int, 'x must be a whole number, not the truth value false'),
+    (False, int, 'x must be a whole number, not the boolean false'),
     ([1], int, 'x must be a whole number, not a list'),
     (2, bool, 'x must be true or false, not the number 2'),
     (1.0, bool, 'x must be true or false, not the number 1.0'),
     ('maybe', bool, "x must be true or false, not 'maybe'"),
     (True, str, """-p "x:='yes'", in a file x: 'yes'"""),
-    (1.1, str, """not the number 1.1; to give a text, write quotes that the shell leaves: -p "x:='1.1'\""""),
-    (['a'], str, 'x must be a text, not a list'),
+    (1.1, str, """not the number 1.1; to pass a string, write quotes that the shell does not remove: -p "x:='1.1'\""""),
+    (['a'], str, 'x must be a string, not a list'),
 ])
 def test_what_may_mean_several_things_is_refused_in_one_line(given: Any, kind: Any, reason: str) -> None:
     with pytest.raises(ValueError) as caught:

@@ -85,7 +85,7 @@ def test_ros2_param_set(robot: Robot, name: str, text: str, value: Any) -> None:
 
 @pytest.mark.parametrize(('name', 'text', 'reason'), [
     ('sampling.temperature', 'yes', 'must be a number'), ('sampling.temperature', '101', 'out of range'),
-    ('system_prompt', 'off', 'must be a text, not the truth value false'), ('nobody', '1', 'undeclared parameter')])
+    ('system_prompt', 'off', 'must be a string, not the boolean false'), ('nobody', '1', 'undeclared parameter')])
 def test_ros2_param_set_says_why_not(robot: Robot, name: str, text: str, reason: str) -> None:
     result = set_as_ros2_param_does(robot, name, text)
     assert not result.successful and reason in result.reason

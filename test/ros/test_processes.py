@@ -82,8 +82,8 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(smollm2_checkpoint: 
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
-    (['model:=/models/x'], "unknown argument 'model:=/models/x'; a parameter is given by --ros-args -p NAME:=VALUE"),
-    (['--ros-args', '-p', 'model:='], 'needs quotes that the shell leaves'),
+    (['model:=/models/x'], "unknown argument 'model:=/models/x'; pass a parameter as --ros-args -p NAME:=VALUE"),
+    (['--ros-args', '-p', 'model:='], 'needs quotes that the shell does not remove'),
     (['--ros-args', '-p', b'model:=/models/\xff'], 'the arguments must be UTF-8'),
 ])
 def test_arguments_that_ros_would_not_read_as_they_are_meant(arguments: list[Any], reason: str) -> None:

@@ -20,7 +20,7 @@ BAD = {
     'prompt and messages': ({'messages': [Message(role='user', content='a')]}, 'not both'),
     'role that forges a log line': (
         {'prompt': '', 'messages': [Message(role='x\n[ERROR] fire' * 10**5, content='a')]}, "'x\\n[ERROR] firex"),
-    'too many characters': ({'prompt': 'x' * (2**23 + 1)}, 'more than the 8388608 that are taken'),
+    'too many characters': ({'prompt': 'x' * (2**23 + 1)}, 'more than the limit of 8388608'),
     'too many messages': ({'prompt': '', 'messages': [Message(role='user', content='a')] * 10_001},
                           'messages: 10001 messages'),
     'long conversation id': ({'conversation_id': 'x' * 257}, 'conversation_id: 257 characters'),

@@ -70,4 +70,4 @@ def test_a_prompt_of_megabytes_is_aborted_as_too_long(robot: Robot) -> None:
 def test_tokenize_takes_no_megabytes(robot: Robot) -> None:
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(text='7' * (2**18 + 1)))
     assert not answer.success
-    assert 'more than the 262144 that are taken' in answer.message
+    assert 'exceed the limit of 262144' in answer.message

@@ -102,7 +102,7 @@ class Manifest:
             if not directory.is_dir():
                 raise CheckpointError(f'{directory} is not a directory; give the path of a split checkpoint')
             if not os.path.lexists(path):
-                raise CheckpointError(f'{directory} is no split checkpoint ({NAME} is missing); make one with '
+                raise CheckpointError(f'{directory} is not a split checkpoint ({NAME} is missing); make one with '
                                       f'`tinychat import SOURCE OUT`')
             text = read_file(path)
         except OSError as error:
@@ -136,7 +136,7 @@ class Manifest:
             _check_names(Shard, shard)
         for name, entry in manifest.tensors.items():
             if not 0 <= entry.shard < len(manifest.shards):
-                raise ValueError(f'{name} lies in a shard that is not listed')
+                raise ValueError(f'{name} is in a shard that is not listed')
             if not entry.nbytes:
                 raise ValueError(f'{name} is empty')
             if entry.nbytes > manifest.shards[entry.shard].bytes:

@@ -192,7 +192,8 @@ class CheckpointWriter:
         for path in found:
             is_ours = _OURS.fullmatch(path.name) or path.name in notes['files']
             if not is_ours or path.is_symlink() or not path.is_file():
-                raise TinyChatError(f'{path} is not ours; remove {self._partial} or choose another name')
+                raise TinyChatError(f'{path} was not written by tinychat; remove {self._partial} or choose another '
+                                    'name')
         done: list[dict[str, Any]] = []
         try:
             for note in notes['done'] if notes['identity'] == self._identity else ():

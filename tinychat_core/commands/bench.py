@@ -133,7 +133,7 @@ def _fits(listed: Manifest, positions: int, args: argparse.Namespace, library: P
         print(f'{args.shape}: {layers} of {listed.model.hidden_size} take {total:.2f} GiB: '
               f'weights {weights:.2f}, KV cache of {positions} positions {cache:.2f}, buffers {buffers:.2f}')
         if not fits:
-            print(f'it does not fit: {has / 2**30:.2f} GiB are available, and nothing was timed')
+            print(f'it does not fit: {has / 2**30:.2f} GiB are available; nothing was measured')
     elif not fits:
         print(json.dumps({'shape': args.shape, 'fits': False, 'weights_bytes': needs.weights_bytes,
                           'kv_cache_bytes': needs.kv_cache_bytes, 'total_bytes': needs.total_bytes,

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
                 result = _answer(service, ChatRequest(prompt=prompt, default_system_prompt=args.system,
                                                       conversation_id='terminal', params=params))
                 if result.dropped_turns > dropped:
-                    print(f'[the context is full: {result.dropped_turns - dropped} of the oldest turns are left out]',
+                    print(f'[the context is full: {result.dropped_turns - dropped} of the oldest turns were dropped]',
                           file=sys.stderr)
                     dropped = result.dropped_turns
             except TinyChatError as error:

@@ -87,6 +87,7 @@ def _compare(args: argparse.Namespace, engine: Engine, parts: Sequence[Sequence[
         print(json.dumps({**asdict(result), 'windows': len(parts), 'precision': engine.precision}))
     else:
         print(f'perplexity {result.perplexity:.4f}, of the reference {result.reference_perplexity:.4f}; KL divergence '
-              f'{result.kl_divergence:.5f}; the same first choice for {result.top1_agreement:.2%} of {result.tokens} '
+              f'{result.kl_divergence:.5f}; the same most likely token for {result.top1_agreement:.2%} of '
+              f'{result.tokens} '
               f'tokens, {engine.precision}')
     return 0

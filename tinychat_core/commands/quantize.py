@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     method = Method.of(args.method, args.precision, args.group_size)
     for option in () if method.calibrates else ('text', 'save_search', 'load_search'):
         if getattr(args, option) is not None:
-            raise TinyChatError(f'--method {args.method} looks at no text and searches nothing; leave out '
+            raise TinyChatError(f'--method {args.method} uses no calibration text and no search; leave out '
                                 f'--{option.replace("_", "-")}')
     try:
         from tinychat_core.quantize.run import quantize_model
@@ -54,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
                                  load_search=args.load_search, chat_template=args.chat_template,
                                  progress=ProgressBar(f'quantize {args.out.name}'))
     except KeyboardInterrupt:
-        raise TinyChatError(f'stopped before {args.out} was whole; the same command goes on where it was') from None
+        raise TinyChatError(f'stopped before {args.out} was complete; run the same command again to continue') from None
     if summary.reports:
         print(f'layer   error of RTN   of {method.name}')
         for index, report in enumerate(summary.reports):
             print(f'{index:5}   {report.before:12.3e}   {report.after:.3e}')
     if summary.perplexities:
-        print('perplexity of text that did not calibrate: ' + ', '.join(
+        print('perplexity on held-out text: ' + ', '.join(
             f'{name} {value:.3f}' for name, value in summary.perplexities.items()))
     print(f'{args.out}: ready; try `tinychat chat {args.out}`')
     return 0

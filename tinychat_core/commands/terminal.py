@@ -48,7 +48,7 @@ def turns() -> Iterator[str]:
     GNU readline then ends the entry only at the next Enter. Raises TinyChatError where stdin is closed.
     """
     if sys.stdin is None:
-        raise TinyChatError('stdin is closed, and no prompt is given')
+        raise TinyChatError('stdin is closed, and no prompt was given')
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         _edit_lines()

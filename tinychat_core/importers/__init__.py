@@ -76,7 +76,7 @@ def open_source(source: str, packed: Path | None = None, chat_template: str | No
     else:
         raise TinyChatError(f'{source} does not exist; give a GGUF file, a Hugging Face directory or a hub id')
     if packed is not None and module == 'gguf':
-        raise TinyChatError(f'{packed} goes with a Hugging Face directory, and {source} is a file')
+        raise TinyChatError(f'{packed} needs a Hugging Face directory, but {source} is a file')
     options: dict[str, Any] = {} if packed is None else {'packed': packed}
     if chat_template is not None:
         text = chosen_template(chat_template)

@@ -78,7 +78,7 @@ class Awq:
         scales = tensors.numbers('scales', (rows, padded))
         count, groups = self._padded_groups(tensors, scales, cols)
         if padded % 8:
-            raise tensors.error(f'scales have {padded} columns, which 8 does not divide')
+            raise tensors.error(f'scales have {padded} columns, which is not a multiple of 8')
         zeros = unpacked(tensors.integers('qzeros', 'I32', (rows, padded // 8)), 4)[:, :count]
         self._check_zeros(tensors, zeros)
         return four_bits(tensors, unpacked(tensors.integers('qweight', 'I32'), 4), scales[:, :count], zeros, groups)
@@ -86,7 +86,7 @@ class Awq:
     def _fast(self, tensors: QuantizedTensors, rows: int, cols: int) -> Linear:
         padded = tensors.shape('scales')[0]
         if cols % 64:
-            raise tensors.error(f'qweight has {cols} columns, which 64 does not divide')
+            raise tensors.error(f'qweight has {cols} columns, which is not a multiple of 64')
         scales = tensors.numbers('scales', (padded, rows)).T
         mins = tensors.numbers('scaled_zeros', (padded, rows)).T
         count, groups = self._padded_groups(tensors, scales, cols)

@@ -65,20 +65,20 @@ def _size(tensors: QuantizedTensors, cols: int, groups: int, allowed: Collection
             return int(np.count_nonzero(group_of == 0))
         size = cols // groups
         if groups > 1 and (cols % groups or size & (size - 1)):
-            raise tensors.error(f'scales are {groups} for {cols} columns, and the configuration has no group_size that '
-                                'says which columns share one; add it')
+            raise tensors.error(f'scales are {groups} for {cols} columns, but the configuration has no group_size; '
+                                'add it')
         return size
     sizes = {min(size or cols, cols) for size in allowed}
     fitting = sorted(size for size in sizes if -(-cols // size) == groups)
     if not fitting:
         named = ' or '.join(str(size or -1) for size in sorted(allowed))
-        raise tensors.error(f'scales are {groups} for {cols} columns, and group_size = {named} does not give as many; '
-                            'configuration and weights do not belong together')
+        raise tensors.error(f'scales are {groups} for {cols} columns, and group_size = {named} gives another number; '
+                            'configuration and weights do not match')
     if len(fitting) > 1 and group_of is not None:
         fitting = [size for size in fitting if size == np.count_nonzero(group_of == 0)] or fitting[:1]
     if len(fitting) > 1:
         raise tensors.error(f'scales are {groups} for {cols} columns, which groups of {fitting[0]} and of {fitting[1]} '
-                            'both give; the configuration names both')
+                            'both give; the configuration has both sizes')
     return fitting[0]
 
 
@@ -90,4 +90,4 @@ def _blocks(tensors: QuantizedTensors, group_of: Indices, size: int) -> tuple[in
             return ours, group_of[::ours].astype(np.intp)
     if cols % 32:
         raise tensors.unsupported(f'has {cols} columns; integers are supported for multiples of 32')
-    raise tensors.unsupported(f'has groups of {size} columns; supported are 32, 64, 128 and what these divide')
+    raise tensors.unsupported(f'has groups of {size} columns; supported are 32, 64, 128 and their multiples')

@@ -97,7 +97,7 @@ def _check_activations(config: Options, group: Options) -> None:
             _log.warning('%s: its activations are not rounded to floats of %s bits', config.label,
                          activations.whole('num_bits', 8))
         elif activations.of('dynamic', str) or not activations.flag('dynamic', False):
-            _log.warning('%s: its fixed scales of activations are not used; W8A8 finds one for each token',
+            _log.warning('%s: its static activation scales are not used; W8A8 computes one for each token',
                          config.label)
 
 

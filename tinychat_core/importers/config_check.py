@@ -33,7 +33,7 @@ def check_config(directory: Path, config: Mapping[str, Any]) -> None:
     """Warn about models that were not trained to generate text, and about contradictory options."""
     older, newer = config.get('rope_scaling'), config.get('rope_parameters')
     if older and newer and older != newer and config.get('model_type') != 'gemma3_text':
-        _log.warning('%s: its config.json has rope_scaling and rope_parameters; rope_scaling is taken', directory)
+        _log.warning('%s: its config.json has rope_scaling and rope_parameters; rope_scaling is used', directory)
     scaling = older or newer
     if isinstance(scaling, dict) and kind_of(scaling) == 'dynamic':
         _log.warning('%s: its rotary positions are scaled by how long the text is; here their base is that of a full '
@@ -65,7 +65,7 @@ def as_read_by_transformers(directory: Path, config: Mapping[str, Any]) -> dict[
         del made['layer_types']
         if made.get('sliding_window') is not None and not (
                 isinstance(types, list) and set(types) <= {'sliding_attention'}):
-            _log.warning('%s: layer_types is not read for the model type %s, as in transformers: all layers have the '
+            _log.warning('%s: layer_types is ignored for the model type %s, as in transformers: all layers have the '
                          'sliding_window', directory, model_type)
     return made
 
@@ -85,7 +85,7 @@ def _leave_out_share(directory: Path, config: dict[str, Any]) -> None:
     if any(kind_of(options) != 'default' for options in found[1:]):
         raise UnsupportedModelError(f'{directory}: partial_rotary_factor = {shown(share)} beside scaled rotary '
                                     f"positions is not supported for the model type '{config['model_type']}'")
-    _log.warning('%s: partial_rotary_factor = %s is not read for the model type %s, as in transformers: whole heads '
+    _log.warning('%s: partial_rotary_factor = %s is ignored for the model type %s, as in transformers: whole heads '
                  'are rotated', directory, shown(share), config['model_type'])
 
 
@@ -98,14 +98,15 @@ def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool
     if f'{head}.weight' not in source.names:
         return False
     if isinstance(source, QuantizedSource) and source.is_quantized(f'{head}.weight'):
-        _log.warning('%s: tie_word_embeddings is true, but its head is quantized by itself; it is used', directory)
+        _log.warning('%s: tie_word_embeddings is true, but the model has its own quantized head, which is '
+                     'used', directory)
         return True
     if isinstance(source, QuantizedSource) and source.is_quantized(f'{embedding}.weight'):
         return False
     first, second = source.matrix(f'{embedding}.weight'), source.matrix(f'{head}.weight')
     if first.format == second.format and np.array_equal(first.weight, second.weight):
         return False
-    _log.warning('%s: tie_word_embeddings is true, but its head is not the embedding; it is used', directory)
+    _log.warning('%s: tie_word_embeddings is true, but the model has its own head, which is used', directory)
     return True
 
 
@@ -120,6 +121,6 @@ def check_biases(directory: Path, source: Source, config: Mapping[str, Any]) -> 
         matrix, _, part = name.rpartition('.')
         if part == 'bias' and not matrix.endswith(expected) and f'{matrix}.weight' in names and (
                 len(source.shape(f'{matrix}.weight')) == 2) and source.vector(name).any():
-            _log.warning('%s has biases (%s), which its config.json does not tell (attention_bias, mlp_bias); they are '
-                         'used', directory, name)
+            _log.warning('%s has biases (%s), which its config.json does not mention (attention_bias, mlp_bias); they '
+                         'are used', directory, name)
             return

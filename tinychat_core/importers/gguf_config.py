@@ -58,7 +58,7 @@ def read_config(file: GgufModel) -> tuple[Family, dict[str, Any], ModelConfig]:
         raise UnsupportedModelError(f"{file.path}: the architecture '{architecture}' is not supported"
                                     f'{nearest(architecture, known)}')
     if meta.get('general.type', 'model') != 'model':
-        raise UnsupportedModelError(f"{file.path} is of the type '{meta['general.type']}', not a model; give the file "
+        raise UnsupportedModelError(f"{file.path} has the type '{meta['general.type']}', not a model; give the file "
                                     'of the model')
     family, prefix = known[architecture], architecture + '.'
     found = {key[len(prefix):]: value for key, value in meta.items() if key.startswith(prefix)}

@@ -96,7 +96,7 @@ class GgufFile:
         self._position = 4
         version = self._scalar('I')
         if version and not version & 0xffff:
-            raise TinyChatError(f'{self.path} is for big-endian machines; get the file for little-endian ones')
+            raise TinyChatError(f'{self.path} is for big-endian machines; get the little-endian file')
         if version not in (2, 3):
             raise TinyChatError(f'{self.path} has GGUF version {version}; only 2 and 3 can be read')
         tensors, keys = self._scalar('Q'), self._scalar('Q')
@@ -147,7 +147,7 @@ class GgufFile:
         """Return a one-dimensional tensor of F32, F16, BF16 or F64 as float32."""
         info = self._infos[name]
         if len(info.shape) != 1 or info.kind not in _PLAIN:
-            raise UnsupportedModelError(f'{self.path}: {name} is no vector of F32, F16 or BF16')
+            raise UnsupportedModelError(f'{self.path}: {name} is not a vector of F32, F16 or BF16')
         vector = self._plain(info)
         if info.kind == 'BF16':
             vector = (vector.astype(np.uint32) << 16).view(np.float32)
@@ -211,7 +211,7 @@ class GgufFile:
     def _must_hold(self, count: int) -> None:
         """Raise ValueError where the rest of the file has fewer than `count` bytes."""
         if self._position + count > len(self._data):
-            raise ValueError('a count says more than the file holds')
+            raise ValueError('a count is larger than the file')
 
     def _raw(self, info: _Info) -> npt.NDArray[np.uint8]:
         return np.frombuffer(self._data, dtype=np.uint8, offset=info.offset, count=info.length)
@@ -225,7 +225,7 @@ class GgufFile:
         length = self._scalar('Q')
         self._must_hold(length)
         if length > _LONGEST_TEXT:
-            raise ValueError('a text is longer than any')
+            raise ValueError('a string is too long')
         text = self._data[self._position:self._position + length].decode('utf-8', errors='surrogateescape')
         self._position += length
         return text
@@ -241,7 +241,7 @@ class GgufFile:
         size = struct.calcsize(_SCALARS[item]) if item in _SCALARS else _SMALLEST_ITEM
         self._must_hold(size * count)
         if count > _LONGEST_ARRAY:
-            raise ValueError('an array is longer than any')
+            raise ValueError('an array is too long')
         if item in _SCALARS:
             values = struct.unpack_from(f'<{count}{_SCALARS[item]}', self._data, self._position)
             self._position += size * count

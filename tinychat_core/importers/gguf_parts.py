@@ -39,8 +39,8 @@ class GgufModel:
         """
         self.path = path
         if _PIECE.fullmatch(path.name):
-            raise TinyChatError(f'{path} is a piece of a file; join the pieces in their order (`cat`) into one that '
-                                'ends in .gguf, and give that')
+            raise TinyChatError(f'{path} is a piece of a file; join the pieces in order (`cat`) into one that ends in '
+                                '.gguf, and give that file')
         said: set[str] = set()
         file = GgufFile(path, said)
         count = _whole(file, _COUNT, 1)
@@ -87,7 +87,7 @@ class GgufModel:
     def _add(self, part: GgufFile, number: int, count: int) -> None:
         found = _whole(part, _NUMBER, 0), _whole(part, _COUNT, 1)
         if found != (number, count):
-            raise TinyChatError(f'{part.path} is part {found[0] + 1} of {found[1]} by its metadata, and {number + 1} '
+            raise TinyChatError(f'{part.path} is part {found[0] + 1} of {found[1]} by its metadata, but {number + 1} '
                                 f'of {count} by its name; get it again')
         for key, value in part.metadata.items():
             if key != _NUMBER and value != self.metadata.get(key, value):
@@ -108,10 +108,10 @@ def _part_paths(file: GgufFile, count: int) -> list[Path]:
             break
     else:
         number = _whole(file, _NUMBER, 0) + 1
-        raise TinyChatError(f'{file.path} is part {number} of {count}, and its name does not tell where the others '
-                            f'are; call them NAME-00001-of-{count:05}.gguf to NAME-{count:05}-of-{count:05}.gguf')
+        raise TinyChatError(f'{file.path} is part {number} of {count}, but its name does not say where the others '
+                            f'are; name them NAME-00001-of-{count:05}.gguf to NAME-{count:05}-of-{count:05}.gguf')
     if int(named['count']) != count:
-        raise TinyChatError(f'{path} is one of {count} parts by its metadata, and of {int(named["count"])} by its '
+        raise TinyChatError(f'{path} is one of {count} parts by its metadata, but of {int(named["count"])} by its '
                             'name; get it again')
     paths = [path.with_name(f'{named["prefix"]}-{i:05}-of-{count:05}.gguf') for i in range(1, count + 1)]
     missing = [part for part in paths if not part.exists()]

@@ -70,7 +70,7 @@ def special_tokens(metadata: Mapping[str, Any], tokens: Sequence[str]) -> Specia
             wrong.append(token)
     if wrong:
         more = f' and {len(wrong) - 10} more' if len(wrong) > 10 else ''
-        _log.warning('the GGUF file calls %s%s text; they are taken for the special tokens that they are',
+        _log.warning('the GGUF file calls %s%s text; they are used as special tokens',
                      ', '.join(ascii(token)[1:-1] for token in wrong[:10]), more)
     return SpecialTokens(tokens, kinds, named, _absorbing(metadata, tokens, kinds))
 
@@ -88,7 +88,8 @@ def with_known_ids(metadata: Mapping[str, Any], label: str) -> dict[str, Any]:
         if type(index) is int and isinstance(tokens, list) and not 0 <= index < len(tokens):
             del known[f'{PREFIX}{key}_token_id']
             if index not in (-1, _NO_TOKEN):
-                _log.warning('%s: %s%s_token_id = %d is no token of its %d, and is left out', label, PREFIX, key, index,
+                _log.warning('%s: %s%s_token_id = %d is not one of its %d tokens, and is '
+                             'ignored', label, PREFIX, key, index,
                              len(tokens))
     return known
 
@@ -98,7 +99,7 @@ def _token(metadata: Mapping[str, Any], key: str, tokens: Sequence[str], default
     if index is None:
         return None if default is None or default >= len(tokens) else tokens[default]
     if type(index) is not int or not 0 <= index < len(tokens):
-        raise ValueError(f'{PREFIX}{key}_token_id is {index!r}, which is no token')
+        raise ValueError(f'{PREFIX}{key}_token_id is {index!r}, which is not a token')
     return tokens[index]
 
 

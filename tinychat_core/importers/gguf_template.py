@@ -33,6 +33,6 @@ def with_one_template(metadata: Mapping[str, Any], choice: str | None, label: st
         name = next((name for name in _INSTEAD if name in found), None)
         template = None if name is None else found[name]
         if name not in (None, 'default'):
-            _log.warning("%s has no chat template but the one named '%s', which is taken: --chat-template sets another",
+            _log.warning("%s has only a chat template named '%s', which is used; --chat-template sets another",
                          label, name)
     return others if template is None else {**others, _KEY: template}

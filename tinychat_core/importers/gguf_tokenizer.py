@@ -42,7 +42,7 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
             raise UnsupportedModelError(f'the metadata lacks {PREFIX}{name}')
     for name in _LEFT_OUT:
         if metadata.get(PREFIX + name):
-            _log.warning('the GGUF file has %s%s = %s, which is left out', PREFIX, name, shown(metadata[PREFIX + name]))
+            _log.warning('the GGUF file has %s%s = %s, which is ignored', PREFIX, name, shown(metadata[PREFIX + name]))
     words = _words(metadata) if kind == 'gpt2' else None
     # llama.cpp gives empty tokens the same name.
     tokens = [f'[EMPTY_{i}]' if token == '' else token for i, token in enumerate(metadata[f'{PREFIX}tokens'])]
@@ -70,8 +70,8 @@ def tokenizer_files(metadata: Mapping[str, Any]) -> dict[str, str]:
 def _words(metadata: Mapping[str, Any]) -> Words:
     name = metadata.get(f'{PREFIX}pre')
     if not name:
-        _log.warning("the GGUF file does not say how its tokenizer cuts words: 'default' is taken, as llama.cpp does, "
-                     'and answers may be worse; a newer GGUF file of the model says it')
+        _log.warning("the GGUF file does not name its pre-tokenizer: 'default' is used, as in llama.cpp, and answers "
+                     'may be worse; a newer GGUF file of the model names it')
     return words_of(str(name or 'default'))
 
 
@@ -79,7 +79,7 @@ def _vocabulary(tokens: Sequence[str]) -> dict[str, int]:
     vocabulary: dict[str, int] = {}
     for i, token in enumerate(tokens):
         if not isinstance(token, str) or not _is_unicode(token):
-            raise ValueError(f'the token {i} is no text in UTF-8')
+            raise ValueError(f'the token {i} is not valid UTF-8')
         if vocabulary.setdefault(token, i) != i:
             raise ValueError(f'the tokens {vocabulary[token]} and {i} are both {token!a}')
     return vocabulary
@@ -98,7 +98,7 @@ def _byte_level(metadata: Mapping[str, Any], vocabulary: dict[str, int], words: 
     for merge in metadata[f'{PREFIX}merges']:
         first, space, second = str(merge).partition(' ')
         if not space:
-            raise ValueError(f'the merge {merge!a} is no pair of tokens')
+            raise ValueError(f'the merge {merge!a} is not a pair of tokens')
         pairs.append((first, second))
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=words.whole))
     words.apply(tokenizer)
@@ -119,7 +119,7 @@ def _sentencepiece(metadata: Mapping[str, Any], vocabulary: dict[str, int], spec
     merges = list(_ways(ranked, vocabulary))
     joined = {first + second for first, second in merges}
     if len({score for score, token in ranked if token in joined}) < len(joined):
-        _log.warning('the GGUF file gives several tokens the same score: which of them comes first is not certain')
+        _log.warning('the GGUF file gives several tokens the same score: their order is uncertain')
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=special.named.get('unk_token'),
                                      fuse_unk=True, byte_fallback=True))
     prefix = metadata.get(f'{PREFIX}add_space_prefix', True)
@@ -143,7 +143,7 @@ def _ways(ranked: Sequence[tuple[float, str]], vocabulary: Mapping[str, int]) ->
             if first is not None and second is not None:
                 left -= 1
                 if left < 0:
-                    raise ValueError(f'its {len(vocabulary)} tokens are made of each other in too many ways')
+                    raise ValueError(f'its {len(vocabulary)} tokens can be merged in too many ways')
                 yield first, second
 
 
@@ -152,7 +152,7 @@ def _frame(metadata: Mapping[str, Any], named: Mapping[str, str], bos: bool) -> 
     def token(name: str, default: bool) -> list[str]:
         text, wanted = named.get(f'{name}_token'), metadata.get(f'{PREFIX}add_{name}_token', default)
         if wanted and text is None:
-            _log.warning('the GGUF file wants a %s token around a text and has none: it is left out', name)
+            _log.warning('the GGUF file asks for a %s token but does not define one: it is left out', name)
         return [text] if text is not None and wanted else []
 
     return [*token('bos', bos), '$A', *token('eos', False)]

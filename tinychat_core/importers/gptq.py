@@ -88,7 +88,7 @@ def check_bits(config: Options, tool: str) -> int:
     if bits not in _BITS:
         where = '' if config.name == 'quantization_config' else f' in {config.name}'
         raise UnsupportedModelError(f'{config.label}: {tool} with bits = {bits}{where} is not supported; 4 and 8 are '
-                                    '(import the model as it was before with --weights W4)')
+                                    '(import the unquantized model with --weights W4)')
     return bits
 
 
@@ -117,7 +117,7 @@ class Gptq:
             raise tensors.error('g_idx is missing, which desc_act = true needs; the checkpoint is incomplete')
         groups = column_groups(tensors, cols, count, settings.group_sizes, group_of)
         if groups.order is not None and not settings.ordered:
-            tensors.say('desc_act is false, but g_idx orders the columns; g_idx is followed')
+            tensors.say('desc_act is false, but g_idx orders the columns; g_idx is used')
         scales = np.ascontiguousarray(tensors.numbers('scales', (count, rows)).T)
         zeros = unpacked(tensors.integers('qzeros', kind, (count, rows * bits // word)), bits).T
         q = unpacked(tensors.integers('qweight', kind).T, bits)

@@ -50,7 +50,7 @@ def _download(model: str, wanted: list[str], not_wanted: list[str] | None = None
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise TinyChatError(f'{model} is no file here, and ids of the hub need `pip install huggingface_hub`') from None
+        raise TinyChatError(f'{model} is not a file, and hub ids need `pip install huggingface_hub`') from None
     try:
         return Path(snapshot_download(model, allow_patterns=wanted, ignore_patterns=not_wanted))
     except Exception as error:  # the client raises many kinds, from several packages

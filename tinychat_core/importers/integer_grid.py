@@ -62,7 +62,7 @@ def _signed(tensors: QuantizedTensors, q: Array, zeros: Array, groups: ColumnGro
         spread = spread[:, np.argsort(groups.order)]
     difference = q.astype(np.int16) - spread
     if difference.min() < -128 or difference.max() > 127:
-        raise tensors.unsupported('has 8 bits with zero points; 8 bits are supported where they are symmetric')
+        raise tensors.unsupported('has 8-bit integers with zero points; only symmetric 8-bit integers are supported')
     return difference.astype(np.int8)
 
 
@@ -86,5 +86,5 @@ def _halves(tensors: QuantizedTensors, values: Values) -> npt.NDArray[np.float16
     if not np.isfinite(halves).all():
         raise tensors.unsupported('has scales or minima beyond the range of fp16')
     if not np.array_equal(halves.astype(np.float32), values):
-        tensors.say('its scales are finer than fp16, and rounded to it')
+        tensors.say('its scales are more precise than fp16, and are rounded to fp16')
     return halves

@@ -33,13 +33,13 @@ class PtFile:
         try:
             content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
         except pickle.UnpicklingError:
-            raise TinyChatError(f'{path} wants to run code when it is opened, or is damaged; only tensors are '
-                                f'read; {_ADVICE}') from None
+            raise TinyChatError(f'{path} would run code when opened, or is damaged; only tensors are read; '
+                                f'{_ADVICE}') from None
         except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
             raise TinyChatError(f'cannot read {path}: {str(error).strip().partition(chr(10))[0]}; {_ADVICE}') from None
         if not isinstance(content, dict) or not all(
                 isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in content.items()):
-            raise TinyChatError(f'{path} holds something else than named tensors; {_ADVICE}')
+            raise TinyChatError(f'{path} contains something other than named tensors; {_ADVICE}')
         self.path = path
         self._torch = torch
         self._types = {torch.float16: 'F16', torch.bfloat16: 'BF16', torch.float32: 'F32', torch.int32: 'I32',

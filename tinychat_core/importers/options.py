@@ -16,7 +16,7 @@ class Options:
     def __init__(self, values: Any, label: str, name: str) -> None:
         """Wrap `values`; `label` and `name` locate them in messages."""
         if not isinstance(values, dict):
-            raise TinyChatError(f'{label}: {name} is {bare(values)} instead of options')
+            raise TinyChatError(f'{label}: {name} is {bare(values)} instead of a JSON object')
         self.label, self.name = label, name
         self._values: Mapping[str, Any] = values
 

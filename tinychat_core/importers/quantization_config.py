@@ -35,9 +35,8 @@ def quant_format_of(config: Any, label: str) -> QuantFormat:
     method = options.text('quant_method', 'None')
     method = _OTHER_NAMES.get(method, method)
     if method not in _METHODS:
-        raise UnsupportedModelError(f'{label}: quant_method = {bare(method)} is not supported; '
-                                    f'{", ".join(_METHODS)} are (or give the model as it was before, and use '
-                                    '`tinychat quantize`)')
+        raise UnsupportedModelError(f'{label}: quant_method = {bare(method)} is not supported; {", ".join(_METHODS)} '
+                                    'are (or use `tinychat quantize` on the unquantized model)')
     return _METHODS[method](options)
 
 
@@ -56,10 +55,11 @@ def beside(found: Any, older: Mapping[str, Any], label: str) -> Any:
     if format_ is None or format_ == found.get('checkpoint_format'):
         return found
     if found.get('checkpoint_format') is None and found.get('format') is None:
-        _log.warning('%s says checkpoint_format = %s, and config.json does not say it; it is taken', label,
+        _log.warning('%s says checkpoint_format = %s, but config.json does not say it; it is used', label,
                      bare(format_))
         return {**found, 'checkpoint_format': format_}
-    _log.warning('%s says checkpoint_format = %s, and config.json another one, which is taken', label, bare(format_))
+    _log.warning('%s says checkpoint_format = %s, but config.json says another one, which is '
+                 'used', label, bare(format_))
     return found
 
 
@@ -67,5 +67,5 @@ def check_packed(directory: Path, names: Iterable[str]) -> None:
     """Raise TinyChatError where tensors are quantized but the configuration does not say how."""
     name = next((name for name in names if name.endswith(('.qweight', '.weight_packed'))), None)
     if name is not None:
-        raise TinyChatError(f'{directory} has packed weights ({name}), and no quantization_config in its config.json '
-                            f'that says how; get config.json or {" or ".join(OLD_FILES)} again')
+        raise TinyChatError(f'{directory} has packed weights ({name}), but no quantization_config in its config.json; '
+                            f'get config.json or {" or ".join(OLD_FILES)} again')

@@ -20,5 +20,5 @@ def read_json(directory: Path, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise TinyChatError(f'{path} is damaged ({error}); get the file again') from None
     if not isinstance(content, dict):
-        raise TinyChatError(f'{path} is damaged (it holds no options); get the file again')
+        raise TinyChatError(f'{path} is damaged (it is not a JSON object); get the file again')
     return content

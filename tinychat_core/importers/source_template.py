@@ -32,7 +32,7 @@ def chosen_template(choice: str) -> str:
     try:
         source = read_file(path).decode()
     except UnicodeDecodeError:
-        raise TinyChatError(f'{path} is no text in UTF-8, and no chat template') from None
+        raise TinyChatError(f'{path} is not a UTF-8 text file, and not a chat template') from None
     if _options(source.encode()):
         raise TinyChatError(f'{path} is JSON; give a file with the template alone')
     try:
@@ -41,7 +41,7 @@ def chosen_template(choice: str) -> str:
     except TinyChatError as error:
         raise InvalidParameterError(f'{path}: {error}') from None
     if _QUESTION not in text:
-        raise InvalidParameterError(f'{path} is no chat template: it does not write what the user says')
+        raise InvalidParameterError(f"{path} is not a chat template: it does not write the user's message")
     return source
 
 
@@ -59,12 +59,12 @@ def with_template(files: Mapping[str, bytes], choice: str | None, label: str, mo
             _log.warning('%s has no chat template: to chat with it, set one with --chat-template (a file, or %s); a '
                          'base model needs none', label, ', '.join(template_names()))
             return dict(files)
-        _log.warning("%s has no chat template; that of %s is taken, after the model's name: --chat-template sets "
-                     'another', label, choice)
+        _log.warning("%s has no chat template; the one of %s is used because of the model's name; --chat-template "
+                     'sets another', label, choice)
     source = chosen_template(choice)
     missing = [token for token in CONTROL_TOKENS.get(choice, ()) if json.dumps(token).encode() not in _tokens(files)]
     if missing:
-        _log.warning('%s does not know the tokens %s of the chat template %s, and will read them as text', label,
+        _log.warning('%s does not have the tokens %s of the chat template %s, and reads them as text', label,
                      ', '.join(missing), choice)
     return {**{name: content for name, content in files.items() if name != _OLD_FILE}, _FILE: source.encode()}
 

@@ -29,5 +29,5 @@ def check_tokenizer(files: Mapping[str, bytes], source: str, vocab_size: int) ->
         except TinyChatError as error:
             raise type(error)(str(error).replace(directory, source)) from None
     if tokenizer.vocab_size > vocab_size:
-        _log.warning('%s: its tokenizer has %d tokens, and its embedding only %d rows: a text with one of the others '
-                     'is refused', source, tokenizer.vocab_size, vocab_size)
+        _log.warning('%s: its tokenizer has %d tokens, but its embedding has only %d: text with one of the other '
+                     'tokens is refused', source, tokenizer.vocab_size, vocab_size)

@@ -41,14 +41,15 @@ def weight_files(directory: Path, config: Mapping[str, Any]) -> list[Path]:
     named = config.get('transformers_weights')
     if named is not None:
         if not isinstance(named, str):
-            raise TinyChatError(f'{directory}/config.json: transformers_weights = {named!r} is no name of a file')
+            raise TinyChatError(f'{directory}/config.json: transformers_weights = {named!r} is not a file name')
         return _indexed(directory, named) if named.endswith(_INDEX) else [_inside(directory, named)]
     if (directory / _SINGLE).is_file():
         return [_inside(directory, _SINGLE)]
     if (directory / f'model{_INDEX}').is_file():
         return _indexed(directory, f'model{_INDEX}')
     if any((directory / name).is_file() for name in _PICKLES):
-        raise TinyChatError(f'{directory} has its weights in .bin files, which can hold code; save them as safetensors'
+        raise TinyChatError(f'{directory} has its weights in .bin files, which can contain code; save them as '
+                            'safetensors'
                             f'{_TOOLS}')
     for name in (_SINGLE, f'model{_INDEX}'):
         if lexists(directory / name):
@@ -70,7 +71,7 @@ def _otherwise_named(directory: Path, config: Mapping[str, Any]) -> list[Path]:
     single = [name for name in names if name not in indices and not _NUMBERED.fullmatch(name)]
     if len(indices) + len(single) > 1 or (not indices and len(series) + len(single) > 1):
         found = ', '.join(names[:5])
-        raise TinyChatError(f'{directory} has several files of weights ({found}); give a directory with one of them, '
+        raise TinyChatError(f'{directory} has several weight files ({found}); give a directory with one of them, '
                             f'named {_SINGLE}')
     if indices:
         paths = _indexed(directory, indices[0])
@@ -81,7 +82,7 @@ def _otherwise_named(directory: Path, config: Mapping[str, Any]) -> list[Path]:
         paths = [_inside(directory, single[0])]
     else:
         raise TinyChatError(_none(directory))
-    _log.warning('%s: there is no %s; its weights are taken from %s', directory, _SINGLE,
+    _log.warning('%s: there is no %s; its weights are read from %s', directory, _SINGLE,
                  indices[0] if indices else paths[0].name)
     return paths
 
@@ -108,9 +109,10 @@ def _inside(directory: Path, name: str) -> Path:
     """Return the path of a weight file; TinyChatError where it is not one, or not in the directory."""
     relative = PurePosixPath(name)
     if relative.is_absolute() or '..' in relative.parts or '\0' in name:
-        raise TinyChatError(f'{directory} names the file {name!r}, which is outside of it')
+        raise TinyChatError(f'{directory} names the file {name!r}, which is outside this directory')
     if not name.endswith(('.safetensors', _INDEX)):
-        raise TinyChatError(f'{directory} names the file {name!r}, which is no safetensors file; save the weights as '
+        raise TinyChatError(f'{directory} names the file {name!r}, which is not a safetensors file; save the weights '
+                            'as '
                             f'safetensors{_TOOLS}')
     check_regular(directory / name)
     return directory / name
@@ -125,8 +127,8 @@ def _none(directory: Path) -> str:
     makers = [name for name in names if name.startswith('consolidated') or name.endswith('.pth')]
     others = [name for name in names if name.endswith(('.h5', '.msgpack', '.ckpt'))]
     if makers or others:
-        return (f'{directory} has its weights in {(makers + others)[0]}, which is not read; get the model in the '
-                f'format of transformers, with {_SINGLE}')
+        return (f'{directory} has its weights in {(makers + others)[0]}, which is not supported; get the model in '
+                f"transformers' format, with {_SINGLE}")
     return f'{directory} has no weights: neither {_SINGLE} nor model{_INDEX}; get the model again'
 
 
@@ -136,7 +138,7 @@ def check_directory(directory: Path) -> None:
         raise TinyChatError(f"{directory} is an adapter (adapter_config.json); merge it into its model with peft's "
                             'merge_and_unload, save that, and give its directory')
     if (directory / 'tinychat.json').exists():
-        raise TinyChatError(f'{directory} is imported already; use it as it is, or `tinychat split` for another layout')
+        raise TinyChatError(f'{directory} is already imported; use it directly, or `tinychat split` for another layout')
     if lexists(directory / 'config.json'):
         return
     found = sorted(path.name for path in directory.glob('*.gguf'))
@@ -144,7 +146,7 @@ def check_directory(directory: Path) -> None:
         raise TinyChatError(f'{directory} has no config.json; give one of its GGUF files: {directory / found[0]}'
                             f'{" or " if found[1:] else ""}{", ".join(found[1:5])}')
     if list(directory.glob('*.safetensors')):
-        raise TinyChatError(f'{directory} has no config.json; get that of the model as well')
+        raise TinyChatError(f"{directory} has no config.json; get the model's config.json too")
     near = [path.parent for pattern in ('config.json', '*/config.json', 'snapshots/*/config.json')
             for path in sorted((directory if '/' in pattern else directory.parent).glob(pattern))]
     if near:

@@ -73,19 +73,19 @@ def check_keywords(schema: dict[str, Any], path: str) -> None:
             if declared and not declared & _KEPT[keyword]:
                 refuse(path, f"'{keyword}' has no effect on type {' or '.join(sorted(declared))}; leave it out")
         elif keyword in _INSTEAD:
-            refuse(path, f"'{keyword}' cannot be kept; {_INSTEAD[keyword]}")
+            refuse(path, f"'{keyword}' cannot be enforced; {_INSTEAD[keyword]}")
         elif keyword == '$schema':
             if not isinstance(value, str) or value.rstrip('#').partition('://')[2] not in _DRAFTS:
                 refuse(path, f'the draft {shown(value)} is unknown')
         elif keyword in ('$id', 'id', '$anchor'):
             if path != '#':
-                refuse(path, f"'{keyword}' within a schema cannot be followed; use $ref with #/$defs/…")
+                refuse(path, f"'{keyword}' inside a schema is not supported; use $ref with #/$defs/…")
         elif keyword not in ANNOTATIONS and not keyword.startswith('x-'):
             refuse(path, f'the keyword {shown(keyword)} is unknown{_meant(keyword)}')
 
 
 def _no_number(name: str) -> NoReturn:
-    raise InvalidParameterError(f'json_schema is refused: {name} is no number in JSON')
+    raise InvalidParameterError(f'json_schema is refused: {name} is not a JSON number')
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidParameterError(f'json_schema is refused: {shown(twice)} stands twice in one object')
+        raise InvalidParameterError(f'json_schema is refused: {shown(twice)} occurs twice in one object')
     return found
 
 

@@ -99,7 +99,7 @@ class _Rewriter:
             if keyword in schema:
                 values = schema[keyword] if keyword == 'enum' else [schema[keyword]]
                 if not isinstance(values, list) or not values:
-                    refuse(path, f'{keyword} must be a list that is not empty')
+                    refuse(path, f'{keyword} must be a non-empty list')
                 check_values(values, path)
                 new[keyword] = schema[keyword]
         if '$ref' in schema:
@@ -151,7 +151,8 @@ class _Rewriter:
             name = a_text(schema['format'], 'format', path)
             known = format_schema(name)
             if known is None:
-                refuse(path, f'format {shown(name)} cannot be kept; write a pattern, or leave it out for any text')
+                refuse(path, f'format {shown(name)} cannot be enforced; write a pattern, or leave it out for any '
+                             'string')
             wanted = {'integer', 'number'} if name in NUMBERS else {'string'}
             types = schema.get('type', [*wanted])
             if not wanted & {*(types if isinstance(types, list) else [types])}:
@@ -191,8 +192,9 @@ class _Rewriter:
                 self._written += 2 ** len(values)
                 subsets = [subset for count in range(low, high + 1) for subset in combinations(values, count)]
                 return {'anyOf': [{'const': [*subset]} for subset in subsets] or [False]}
-        refuse(path, "'uniqueItems' is kept only for items of few choices (enum, at most eight); write an array (in "
-                     'pydantic a list instead of a set) with maxItems, and drop what is repeated')
+        refuse(path, "'uniqueItems' is enforced only for items with few choices (an enum of at most eight); write an "
+                     'array (in '
+                     'pydantic a list instead of a set) with maxItems, and remove duplicates yourself')
 
     def _objects(self, schema: dict[str, Any], path: str, new: dict[str, Any], must: Iterable[str]) -> None:
         put_counts(schema, ('minProperties', 'maxProperties'), path, new)
@@ -212,7 +214,7 @@ class _Rewriter:
             self._names_of_properties(schema['propertyNames'], path, new)
         is_open = new.get('additionalProperties', True) is not False or bool(new.get('patternProperties'))
         if is_open and new.get('minProperties', 0) > len({*required}) + 1:
-            refuse(path, "'minProperties' cannot be kept where names are free, because one may come twice; write "
+            refuse(path, "'minProperties' cannot be enforced if names are free, because one may come twice; write "
                          'required, or list the names')
 
     def _names_of_properties(self, names: Any, path: str, new: dict[str, Any]) -> None:
@@ -221,7 +223,7 @@ class _Rewriter:
         rest = new.get('additionalProperties', True)
         if values is not None:
             if new.get('patternProperties'):
-                refuse(path, "'propertyNames' cannot be kept beside patternProperties; list the properties")
+                refuse(path, "'propertyNames' cannot be enforced with patternProperties; list the properties")
             own = new.get('properties', {})
             if not isinstance(rest, bool):
                 self._shared[f's{len(self._shared)}'] = rest
@@ -233,7 +235,7 @@ class _Rewriter:
         if pattern == '':
             return
         if pattern is None or 'properties' in new or 'patternProperties' in new or new.get('required'):
-            refuse(path, "'propertyNames' cannot be kept so; write properties, or patternProperties with "
+            refuse(path, "'propertyNames' cannot be enforced in this form; write properties, or patternProperties with "
                          'additionalProperties false')
         new['patternProperties'] = {pattern: rest}
         new['additionalProperties'] = False
@@ -255,7 +257,7 @@ class _Rewriter:
         key = (id(target), must)
         if key not in self._names:
             if len(self._names) == _MOST_DEFINITIONS:
-                refuse(path, f'it has more than {_MOST_DEFINITIONS} places that $ref names')
+                refuse(path, f'it has more than {_MOST_DEFINITIONS} targets of $ref')
             self._names[key] = f'd{len(self._names) + 1}'
             self._pending.append((self._names[key], target, str(reference), must))
         return f'#/$defs/{self._names[key]}'
@@ -265,9 +267,9 @@ class _Rewriter:
         seen = []
         while True:
             if not isinstance(reference, str) or not (reference == '#' or reference.startswith('#/')):
-                refuse(path, f'$ref {shown(reference)} is not present in the schema; only #/… can be followed')
+                refuse(path, f'$ref {shown(reference)} is not present in the schema; only #/… is supported')
             if reference in seen:
-                refuse(path, f'$ref {shown(reference)} leads only to itself')
+                refuse(path, f'$ref {shown(reference)} refers only to itself')
             seen.append(reference)
             target = self._root
             for step in reference.split('/')[1:]:
@@ -294,8 +296,8 @@ class _Rewriter:
         if keyword == 'oneOf' and len(schemas) > 1:
             tags = None if len(schemas) > _MOST_CHOICES else self._choices.tags(schemas)
             if tags is None:
-                refuse(path, "'oneOf' is kept only where no answer can match two of its schemas, by their types or by "
-                             'a property with a fixed value (const) of its own in each; write anyOf')
+                refuse(path, "'oneOf' is enforced only if no answer can match two of its schemas: they must differ in "
+                             'type, or in a property with a distinct const in each; write anyOf')
             must = (*must, *(tag for tag in tags if tag not in must))
         choices = [self._schema(schema, place, self._needed(schema, must))
                    for schema, place in zip(schemas, places, strict=True)]

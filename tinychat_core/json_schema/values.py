@@ -18,9 +18,9 @@ def check_values(values: Iterable[Any], path: str) -> None:
     """Refuse values that an answer could not be held to."""
     for value in values:
         if isinstance(value, (int, float)) and not abs(value) <= _EXACT:
-            refuse(path, f'the number {shown(value)} is beyond {_EXACT}, which cannot be kept exactly')
+            refuse(path, f'the number {shown(value)} is beyond {_EXACT}, which cannot be represented exactly')
         if isinstance(value, str) and any(ord(c) < 32 and c not in '\b\f\n\r\t' for c in value):
-            refuse(path, f'the text {shown(value)} has control characters')
+            refuse(path, f'the string {shown(value)} has control characters')
         if isinstance(value, (list, dict)):
             check_values([*value, *value.values()] if isinstance(value, dict) else value, path)
 
@@ -37,7 +37,7 @@ def check_multiples(multiples: Sequence[float]) -> None:
         least = prod(int(value * scale) for value in values)
         again = int(max(values) * scale) if len(values) < len(multiples) else 1
         if scale > 10**9 or least * again >= 2**32:
-            refuse('#', "several 'multipleOf' are too large to be kept together; write their common multiple")
+            refuse('#', "several 'multipleOf' are too large to be enforced together; write their common multiple")
 
 
 def put_counts(schema: dict[str, Any], keywords: Iterable[str], path: str, new: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ def put_counts(schema: dict[str, Any], keywords: Iterable[str], path: str, new: 
         if keyword in schema:
             value = schema[keyword]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
-                refuse(path, f'{keyword} must be a whole number from 0, not {shown(value)}')
+                refuse(path, f'{keyword} must be an integer of at least 0, not {shown(value)}')
             new[keyword] = int(value)
 
 
@@ -60,5 +60,5 @@ def a_list(value: Any, keyword: str, path: str) -> list[Any]:
 def a_text(value: Any, keyword: str, path: str) -> str:
     """Return a value that has to be a text."""
     if not isinstance(value, str):
-        refuse(path, f'{keyword} must be a text, not {shown(value)}')
+        refuse(path, f'{keyword} must be a string, not {shown(value)}')
     return value

@@ -135,7 +135,7 @@ def _requested_cache_type(manifest: Manifest, request: Request) -> str:
 def kv_cache_type(kv_cache: str, float_activations: bool, backend: str) -> str:
     """Return the element type of a KV cache: fp32, bf16, fp16 or int8. InvalidParameterError for an unknown option."""
     if kv_cache not in KV_CACHES:
-        raise InvalidParameterError(f"there is no kv_cache '{kv_cache}'; use {' or '.join(KV_CACHES)}")
+        raise InvalidParameterError(f"unknown kv_cache '{kv_cache}'; use {' or '.join(KV_CACHES)}")
     if kv_cache == 'int8':
         return 'int8'
     if backend != 'cpu':

@@ -28,8 +28,8 @@ def load_llm_awq(path: Path, model: ModelConfig, names: Names) -> dict[int, Sear
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError:
-        raise TinyChatError(f'{path} wants to run code when it is opened, or is damaged; only tensors, lists and '
-                            'names are read') from None
+        raise TinyChatError(f'{path} would run code when opened, or is damaged; only tensors, lists and names are '
+                            'read') from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise TinyChatError(f'{path} is damaged ({str(error).partition(chr(10))[0]}); get the file again') from None
     positions = _positions(model, names)

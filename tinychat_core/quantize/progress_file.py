@@ -41,7 +41,7 @@ class Progress:
         self.streams: dict[str, list[Tensor]] | None = None
         for path in directory.iterdir() if directory.is_dir() else ():
             if not _OURS.fullmatch(path.name):
-                raise TinyChatError(f'{path} is not ours; move it, or choose another name than '
+                raise TinyChatError(f'{path} was not written by tinychat; move it, or choose another name than '
                                     f'{directory.with_suffix("").name}')
         try:
             self._read()

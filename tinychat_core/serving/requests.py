@@ -110,4 +110,4 @@ class ChatRequest:
                 ('stop', len(stop), MAX_STOPS, 'texts'),
                 ('a text of stop', max(map(len, stop), default=0), MAX_STOP_CHARACTERS, 'characters')):
             if size > most:
-                raise InvalidParameterError(f'{name}: {size} {unit}, more than the {most} that are taken')
+                raise InvalidParameterError(f'{name}: {size} {unit}, more than the limit of {most}')

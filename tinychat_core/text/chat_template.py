@@ -62,7 +62,7 @@ class ChatTemplate:
         try:
             error = _WORKER.ask({'source': source}, SECONDS)[0]['error']
         except WorkerFailedError as failure:
-            raise CheckpointError(f'the chat template is too complex: to compile it {failure}') from None
+            raise CheckpointError(f'the chat template is too complex: compiling it {failure}') from None
         if error:
             raise CheckpointError(f'the chat template is not valid jinja: {error}')
         # Some templates, of models that see images, take what a message says in parts.
@@ -82,7 +82,7 @@ class ChatTemplate:
             self._left_out.clear()
         self._shows_messages = question == _NONE or self._takes_parts
         if question == 0 and not self._takes_parts:
-            _LOG.warning('the chat template does not show what a user says; the model reads nothing of it')
+            _LOG.warning("the chat template does not write the user's message; the model cannot read it")
         self.folds_system = self._shows_messages and self._first_left_out(('system', 'user')) != _NONE
         if self.folds_system:
             _LOG.warning('the chat template has no place for a system prompt: it goes before the first question')
@@ -123,8 +123,8 @@ class ChatTemplate:
         has_calls = any(message['role'] == 'tool' or 'tool_calls' in message for message in dialogue)
         left_out = self._first_left_out(roles) if self._shows_messages and not has_calls else _NONE
         if left_out is not None and left_out != _NONE:
-            raise InvalidParameterError(f"the chat template leaves out the message of role '{roles[left_out]}' in a "
-                                        f"dialogue of {', '.join(roles)}; write the dialogue in another way")
+            raise InvalidParameterError(f"the chat template drops the message of role '{roles[left_out]}' in a "
+                                        f"dialogue of {', '.join(roles)}; change the dialogue")
         if add_generation_prompt and dialogue and dialogue[-1]['role'] == 'assistant':
             if dialogue[-1]['content'].strip():
                 return self._continued(dialogue, tools, variables)
@@ -134,8 +134,8 @@ class ChatTemplate:
         if missing == ['system']:  # Mistral Nemo has it only where a question is last
             return self._whole(_folded(dialogue), add_generation_prompt, tools, variables)
         if missing:
-            raise InvalidParameterError(f"the chat template leaves out the message of role '{missing[0]}' in a "
-                                        'dialogue with tool calls; write the dialogue in another way')
+            raise InvalidParameterError(f"the chat template drops the message of role '{missing[0]}' in a "
+                                        'dialogue with tool calls; change the dialogue')
         return text
 
     def _continued(self, dialogue: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]] | None,

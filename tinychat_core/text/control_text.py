@@ -61,8 +61,8 @@ class ControlText:
     def _next(self) -> str:
         mark = next(self._free, None)
         if mark is None:
-            raise InvalidParameterError('the messages have nearly all private-use characters of Unicode (U+F0000 to '
-                                        'U+10FFFD), and none is left to mark control tokens with: leave some out')
+            raise InvalidParameterError('the messages contain nearly all private-use characters of Unicode (U+F0000 '
+                                        'to U+10FFFD), so that none is left to mark control tokens: remove some')
         return mark
 
 

@@ -17,7 +17,7 @@ def checked_message(message: Mapping[str, Any], place: str) -> dict[str, Any]:
     if role not in ROLES:
         raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, not {role!r}")
     if not isinstance(content, str):
-        raise InvalidParameterError(f"a message's content must be text, not {content!r}")
+        raise InvalidParameterError(f"a message's content must be a string, not {content!r}")
     checked: dict[str, Any] = {'role': role, 'content': content}
     for name, owner in (('thoughts', 'assistant'), ('tool_calls', 'assistant'), ('tool_call_id', 'tool')):
         if not message.get(name):

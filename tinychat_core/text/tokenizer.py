@@ -86,7 +86,7 @@ class Tokenizer:
             eos = source.get('eos_token_id')
             eos_ids += eos if isinstance(eos, list) else [] if eos is None else [eos]
         if not all(isinstance(id_, int) for id_ in eos_ids):
-            raise CheckpointError(f'{directory}: eos_token_id is {eos_ids}, which are no tokens')
+            raise CheckpointError(f'{directory}: eos_token_id is {eos_ids}, which are not tokens')
         # The name that a model was published under, or that of its directory.
         name = f'{model.get("_name_or_path", "")} {directory.resolve().name}'
         jinja = load_template(directory, files.config, name)
@@ -198,7 +198,7 @@ class Tokenizer:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InvalidParameterError('the text is not valid Unicode: half of a surrogate pair') from None
+            raise InvalidParameterError('the text is not valid Unicode: it has half of a surrogate pair') from None
         with self._lock:
             self._library.encode_special_tokens = not parse_special
             # A batch, because only that releases the GIL; without offsets it takes a fifth of the time.
@@ -206,7 +206,7 @@ class Tokenizer:
             try:
                 return encode([text], add_special_tokens=add_bos)[0]
             except Exception as error:  # The library raises nothing narrower.
-                raise CheckpointError(f'tokenizer.json is damaged, it does not take this text: {error}') from None
+                raise CheckpointError(f'tokenizer.json is damaged: it cannot encode this text: {error}') from None
 
     def _restore(self, text: str, encoding: Any, guard: ControlText) -> list[int]:
         """

@@ -55,7 +55,7 @@ def class_of(tokenizer_config: Mapping[str, Any], model: Mapping[str, Any], is_b
         # transformers looks only at LlamaTokenizer; of other classes it would make a tokenizer that knows nothing.
         return name if (name not in _SENTENCEPIECE) == is_byte_level else ''
     if name is not None and name not in _PLAIN:
-        _log.warning('tokenizer_config.json names the unknown class %a: tokenizer.json is taken as it is', name)
+        _log.warning('tokenizer_config.json names the unknown class %a: tokenizer.json is used as it is', name)
     return ''
 
 
@@ -75,8 +75,8 @@ def rebuilt(name: str, tokenizer: Json, tokenizer_config: Mapping[str, Any]) -> 
     if name == 'GPTNeoXTokenizer':
         made['post_processor'] = None
     if _cuts(made) != _cuts(tokenizer) and not (name == 'LlamaTokenizer' and _is_old_llama(tokenizer)):
-        _log.warning('tokenizer_config.json names the class %s, which cuts text another way than tokenizer.json: it '
-                     'decides, as in transformers ("tokenizer_json": "complete" lets the file decide)', name)
+        _log.warning('tokenizer_config.json names the class %s, which splits text differently from tokenizer.json: '
+                     'the class is used, as in transformers ("tokenizer_json": "complete" uses the file)', name)
     return made
 
 

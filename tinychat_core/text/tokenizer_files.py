@@ -59,9 +59,9 @@ def read_tokenizer(directory: Path) -> TokenizerFiles:
     except BaseException as error:  # The library raises nothing narrower; its PanicException is no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != 'PanicException':
             raise
-        raise CheckpointError(f'{file} is not a tokenizer, or does not go with the files beside it: {error}') from None
+        raise CheckpointError(f'{file} is not a tokenizer, or does not match the other files: {error}') from None
     if config.get('split_special_tokens'):
-        _log.warning('tokenizer_config.json: split_special_tokens is left out; chat templates write special tokens')
+        _log.warning('tokenizer_config.json: split_special_tokens is ignored; chat templates write special tokens')
     # A prompt is neither cut nor filled up.
     library.no_truncation()
     library.no_padding()
@@ -87,7 +87,7 @@ def tokenizer_name(config: Mapping[str, Any], directory: Path) -> str:
     for version in sorted(versions):  # as texts, like transformers
         if not re.match(r'\d+(\.|$)', version) or '/' in versions[version]:
             raise CheckpointError(f'{directory}/tokenizer_config.json: fast_tokenizer_files has '
-                                  f'{shown(versions[version])}, which is no file of a version')
+                                  f"{shown(versions[version])}, which is not the name of a version's file")
         if int(version.split('.')[0]) > _TRANSFORMERS:
             break
         found = versions[version]
@@ -140,7 +140,7 @@ def _built(directory: Path, file: Path, config: Mapping[str, Any],
     pad = named.get('pad_token')
     if pad is not None and not is_mark(pad) and library.token_to_id(pad) is not None and not any(
             token.content == pad for token in (*added.values(), *library.get_added_tokens_decoder().values())):
-        _log.warning('the pad_token %a of tokenizer_config.json is an ordinary token, and stays text', pad)
+        _log.warning('the pad_token %a of tokenizer_config.json is an ordinary token, and is treated as text', pad)
         del named['pad_token']
     extra = _extra(options)
     _add(library, [token for _, token in sorted(added.items())], named, options)
@@ -250,8 +250,8 @@ def _compare(library: Any, added: Mapping[int, Any]) -> None:
     """Say where a token has another id than its entry gives it: transformers counts on, too."""
     wrong = [token.content for id_, token in added.items() if library.token_to_id(token.content) != id_]
     if wrong:
-        _log.warning('%d special tokens have other ids than tokenizer_config.json gives them, %a first: the next free '
-                     'ones, as in transformers', len(wrong), wrong[0])
+        _log.warning('%d special tokens have other ids than in tokenizer_config.json, first %a: they get the next '
+                     'free ids, as in transformers', len(wrong), wrong[0])
 
 
 def without_tokenizer(directory: Path, instead: str, name: str = 'tokenizer.json') -> str:

@@ -123,6 +123,6 @@ def test_one_that_does_not_fit_gets_its_plan_and_nothing_more(capsys: pytest.Cap
     assert main(['bench', '--shape', 'llama-2-70b']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == ['llama-2-70b: 80 layers of 8192 take 33.83 GiB: weights 33.64, KV cache of 204 positions 0.06, '
-                     'buffers 0.12', 'it does not fit: 24.00 GiB are available, and nothing was timed']
+                     'buffers 0.12', 'it does not fit: 24.00 GiB are available; nothing was measured']
     assert main(['bench', '--shape', 'llama-2-70b', '--json']) == 0
     assert json.loads(capsys.readouterr().out)['fits'] is False

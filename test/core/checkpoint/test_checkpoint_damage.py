@@ -53,7 +53,7 @@ def test_a_file_instead_of_a_directory(directory: Path) -> None:
 
 
 def test_an_empty_directory(tmp_path: Path) -> None:
-    assert 'is no split checkpoint (tinychat.json is missing)' in refused(tmp_path)
+    assert 'is not a split checkpoint (tinychat.json is missing)' in refused(tmp_path)
 
 
 @pytest.mark.parametrize('verify', ['full', 'size'])
@@ -167,7 +167,7 @@ def test_an_edited_manifest(directory: Path) -> None:
     (lambda c: c.update(format_version=0), 'format version is 0'),
     (lambda c: c.update(weights='W3'), 'at `$.weights`'),
     (lambda c: c.update(extra=1), 'extra'),
-    (lambda c: c['tensors']['head'].update(shard=4), 'head lies in a shard that is not listed'),
+    (lambda c: c['tensors']['head'].update(shard=4), 'head is in a shard that is not listed'),
     (lambda c: c['tensors']['head'].update(shard=-1), '.shard'),
     (lambda c: c['tensors']['head'].update(format='w5'), 'the weight format w5 is unknown'),
     (lambda c: c['tensors']['head'].update(layout='r8'), 'the layout r8 is unknown'),
@@ -196,7 +196,7 @@ def test_a_manifest_that_is_none(directory: Path, text: bytes) -> None:
 def test_a_manifest_that_cannot_be_read(directory: Path) -> None:
     (directory / 'tinychat.json').unlink()
     (directory / 'tinychat.json').mkdir()
-    assert 'is a directory; a file should be there' in refused(directory)
+    assert 'is a directory instead of a file' in refused(directory)
 
 
 def test_tensors_that_are_not_what_the_manifest_says(directory: Path) -> None:

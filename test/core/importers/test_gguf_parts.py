@@ -86,9 +86,9 @@ def rewritten(path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], 
 
 
 @pytest.mark.parametrize(('change', 'reason'), [
-    (lambda meta, _: meta.update({'split.no': 2}), 'is part 3 of 3 by its metadata, and 2 of 3 by its name'),
-    (lambda meta, _: meta.update({'split.count': 4}), 'is part 2 of 4 by its metadata, and 2 of 3 by its name'),
-    (lambda meta, _: meta.pop('split.count'), 'is part 2 of 1 by its metadata, and 2 of 3 by its name'),
+    (lambda meta, _: meta.update({'split.no': 2}), 'is part 3 of 3 by its metadata, but 2 of 3 by its name'),
+    (lambda meta, _: meta.update({'split.count': 4}), 'is part 2 of 4 by its metadata, but 2 of 3 by its name'),
+    (lambda meta, _: meta.pop('split.count'), 'is part 2 of 1 by its metadata, but 2 of 3 by its name'),
     (lambda meta, _: meta.update({'split.tensors.count': 19}), 'its split.tensors.count differs'),
     (lambda meta, _: meta.update({'split.no': -1.0}), 'is damaged: split.no = -1.0'),
     (lambda meta, _: meta.update({'general.architecture': 'qwen2'}), 'its general.architecture differs'),
@@ -107,9 +107,9 @@ def test_parts_that_contradict_each_other(tmp_path: Path, change: Callable[..., 
 def test_a_part_whose_name_was_changed(tmp_path: Path) -> None:
     paths, _ = parts(tmp_path)
     path = paths[1].rename(tmp_path / 'model.gguf')
-    assert 'is part 2 of 3, and its name does not tell where the others are' in refused(path, tmp_path)
+    assert 'is part 2 of 3, but its name does not say where the others are' in refused(path, tmp_path)
     path = path.rename(tmp_path / 'tiny-00002-of-00009.gguf')
-    assert 'is one of 3 parts by its metadata, and of 9 by its name' in refused(path, tmp_path)
+    assert 'is one of 3 parts by its metadata, but of 9 by its name' in refused(path, tmp_path)
 
 
 def test_a_part_of_another_model(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_part_of_another_model(tmp_path: Path) -> None:
     (tmp_path / 'other').mkdir()
     other, _ = parts(tmp_path / 'other', count=4)
     other[1].replace(paths[1])
-    assert 'is part 2 of 4 by its metadata, and 2 of 3 by its name' in refused(paths[0], tmp_path)
+    assert 'is part 2 of 4 by its metadata, but 2 of 3 by its name' in refused(paths[0], tmp_path)
 
 
 @pytest.mark.parametrize('name', ['tiny.gguf.part1of2', 'tiny.gguf-split-a', 'tiny.gguf.001', 'tiny.gguf.aa'])

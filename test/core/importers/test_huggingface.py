@@ -72,7 +72,7 @@ def test_q_and_k_of_different_types_become_16_bits(tmp_path: Path, core_log: pyt
             made[name] = tensor.half()
     qkv = imported(tmp_path, save(tmp_path / 'theirs', made)).linear('layers.1.attn.qkv')
     assert np.array_equal(qkv.dequantized(), expected(made, 'layers.1.attn.qkv').astype(np.float16))
-    assert 'is float32, and rounded' not in core_log.text or not np.array_equal(
+    assert 'is float32 and rounded' not in core_log.text or not np.array_equal(
         qkv.dequantized(), expected(made, 'layers.1.attn.qkv'))
 
 
@@ -246,7 +246,7 @@ def test_a_truncated_shard(tmp_path: Path, length: int) -> None:
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
     directory = save(tmp_path / 'theirs', tensors())
     (directory / 'model.safetensors').rename(directory / 'pytorch_model.bin')
-    assert 'has its weights in .bin files, which can hold code' in refused(tmp_path, directory)
+    assert 'has its weights in .bin files, which can contain code' in refused(tmp_path, directory)
 
 
 @pytest.mark.parametrize(('name', 'text', 'reason'), [

@@ -195,7 +195,7 @@ def test_groups_too_small(tmp_path: Path) -> None:
 def test_eight_bits_with_zero_points_that_do_not_fit(tmp_path: Path) -> None:
     made, _ = packed.model(partial(packed.gptq, bits=8), 32, bits=8)
     message = refused(tmp_path, save(tmp_path / 'theirs', made, {'quantization_config': GPTQ8}))
-    assert 'has 8 bits with zero points' in message
+    assert 'has 8-bit integers with zero points' in message
 
 
 class _Code:
@@ -208,7 +208,7 @@ def test_a_pickle_that_wants_code(tmp_path: Path, capsys: pytest.CaptureFixture[
     torch.save({'model.norm.weight': _Code()}, tmp_path / 'evil.pt')
     assert main(['import', str(directory), str(tmp_path / 'ours'), '--load-quant', str(tmp_path / 'evil.pt')]) == 2
     streams = capsys.readouterr()
-    assert 'evil.pt wants to run code when it is opened' in streams.err and 'code ran' not in streams.out
+    assert 'evil.pt would run code when opened' in streams.err and 'code ran' not in streams.out
     assert not (tmp_path / 'ours').exists()
 
 
@@ -230,8 +230,8 @@ def test_what_float32_holds_beside_packed_matrices_is_rounded_and_said(
     for name in MATRICES:
         assert np.array_equal(checkpoint.linear(name).dequantized(), expected(means, name)), name
     said = [record.message.partition(': ')[2] for record in caplog.records]
-    assert len(said) == 2 and 'its scales are finer than fp16, and rounded to it' in said
-    assert caplog.text.count('embedding is float32, and rounded to 16 bits') == 1  # and says that of the head
+    assert len(said) == 2 and 'its scales are more precise than fp16, and are rounded to fp16' in said
+    assert caplog.text.count('embedding is float32 and rounded to 16 bits') == 1  # and says that of the head
 
 
 def test_float32_beside_packed_matrices_that_is_no_number_is_refused(tmp_path: Path) -> None:

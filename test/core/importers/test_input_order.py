@@ -97,7 +97,7 @@ def test_an_index_that_the_configuration_does_not_promise_is_followed_with_a_wor
     checkpoint = imported(tmp_path, save(tmp_path / 'theirs', made, {'quantization_config': GPTQ}))
     assert np.array_equal(checkpoint.linear('layers.1.mlp.down').dequantized(), expected(means, 'layers.1.mlp.down'))
     assert [record.message.partition(': ')[2] for record in core_log.records] == [
-        'desc_act is false, but g_idx orders the columns; g_idx is followed']
+        'desc_act is false, but g_idx orders the columns; g_idx is used']
 
 
 def test_static_groups_need_no_order(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:

@@ -254,8 +254,8 @@ def test_layers_may_have_different_schemes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('activations', 'word'), [
-    ({'num_bits': 8, 'type': 'int', 'dynamic': False, 'strategy': 'tensor'}, 'its fixed scales of activations are not'),
-    ({'num_bits': 8, 'type': 'int'}, 'its fixed scales of activations are not used'),
+    ({'num_bits': 8, 'type': 'int', 'dynamic': False, 'strategy': 'tensor'}, 'its static activation scales are not'),
+    ({'num_bits': 8, 'type': 'int'}, 'its static activation scales are not used'),
     ({'num_bits': 8, 'type': 'float', 'dynamic': True}, 'its activations are not rounded to floats of 8 bits'),
     ({'num_bits': 8, 'type': 'int', 'dynamic': True, 'strategy': 'token'}, None), (None, None)])
 def test_activations(tmp_path: Path, core_log: pytest.LogCaptureFixture, activations: Any, word: str | None) -> None:
@@ -334,7 +334,7 @@ def test_a_head_that_was_quantized_by_itself_is_not_the_embedding(
     checkpoint = imported(tmp_path, save(tmp_path / 'theirs', made, {
         'vocab_size': 272, 'tie_word_embeddings': True, 'quantization_config': {**SYM, 'lm_head': True}}))
     assert np.array_equal(checkpoint.linear('head').dequantized(), g.values)
-    assert said(core_log) == ['tie_word_embeddings is true, but its head is quantized by itself; it is used']
+    assert said(core_log) == ['tie_word_embeddings is true, but the model has its own quantized head, which is used']
 
 
 def test_an_order_that_is_promised_and_missing_is_named(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_eight_bits_whose_zero_points_need_nine_are_refused(tmp_path: Path) -> N
     config = {**INT, 'config_groups': schemes(strategy='channel', symmetric=False)}
     directory, _ = saved(tmp_path, config, lambda g: {
         **packed.compressed_int(g), 'weight_zero_point': np.full(g.scales.shape, 3, np.int8)}, **ROW)
-    assert 'has 8 bits with zero points' in refused(tmp_path, directory)
+    assert 'has 8-bit integers with zero points' in refused(tmp_path, directory)
 
 
 @pytest.mark.parametrize('zeros', [8, 5])

@@ -68,19 +68,19 @@ def test_a_name(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
 
 def test_tokens_that_the_vocabulary_lacks_are_said(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     import_model(str(directory(tmp_path)), tmp_path / 'out', chat_template='gemma')
-    assert 'does not know the tokens <start_of_turn>, <end_of_turn> of the chat template gemma' in core_log.text
+    assert 'does not have the tokens <start_of_turn>, <end_of_turn> of the chat template gemma' in core_log.text
 
 
 def test_a_name_that_tells_the_template(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     import_model(gguf(tmp_path, name='vicuna-7b-v1.5'), tmp_path / 'out')
-    assert "has no chat template; that of vicuna is taken, after the model's name" in core_log.text
+    assert "has no chat template; the one of vicuna is used because of the model's name" in core_log.text
     assert (tmp_path / 'out' / 'chat_template.jinja').read_text() == named_template('vicuna')
 
 
 @pytest.mark.parametrize(('content', 'reason'), [
     (b'{% for', 'is not valid jinja'), (b'{{ raise_exception("no") }}', 'refuses these messages'),
     (b'{"chat_template": "{{ messages }}"}', 'is JSON; give a file with the template alone'),
-    (b'', 'it does not write what the user says'), (b'\xff\xfe', 'is no text in UTF-8'),
+    (b'', "it does not write the user's message"), (b'\xff\xfe', 'is not a UTF-8 text file'),
     (None, 'is neither a file nor the name of a chat template; the names are alpaca, chatml')])
 def test_what_is_no_template(tmp_path: Path, content: bytes | None, reason: str) -> None:
     if content is not None:

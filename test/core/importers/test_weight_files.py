@@ -77,11 +77,11 @@ def test_a_file_that_the_configuration_names(tmp_path: Path, name: str) -> None:
                                   'x\0'])
 def test_a_name_that_leads_elsewhere(tmp_path: Path, name: Any) -> None:
     put(tmp_path, ('model.safetensors', 'a.bin'))
-    with pytest.raises(TinyChatError, match=r'outside of it|no safetensors file|no name of a file'):
+    with pytest.raises(TinyChatError, match=r'outside this directory|not a safetensors file|not a file name'):
         weight_files(tmp_path, {'transformers_weights': name})
     (tmp_path / 'model.safetensors').unlink()
     (tmp_path / 'model.safetensors.index.json').write_text(json.dumps({'weight_map': {'a': name}}))
-    with pytest.raises(TinyChatError, match=r'outside of it|no safetensors file|no weight_map'):
+    with pytest.raises(TinyChatError, match=r'outside this directory|not a safetensors file|no weight_map'):
         weight_files(tmp_path, {})
 
 
@@ -96,18 +96,18 @@ def test_a_name_of_no_convention_is_said(tmp_path: Path, names: tuple[str, ...],
     assert weight_files(tmp_path, GPTQ)
     said = [record.getMessage() for record in core_log.records]
     assert said == ([] if chosen is None else [
-        f'{tmp_path}: there is no model.safetensors; its weights are taken from {chosen}'])
+        f'{tmp_path}: there is no model.safetensors; its weights are read from {chosen}'])
 
 
 @pytest.mark.parametrize(('names', 'reason'), [
     ((), 'has no weights: neither model.safetensors nor model.safetensors.index.json'),
     (('training_args.bin', 'optimizer.pt'), 'has no weights: neither'),
-    (('pytorch_model.bin',), 'has its weights in .bin files, which can hold code; save them as safetensors with'),
-    (('consolidated.00.pth', 'params.json'), 'in consolidated.00.pth, which is not read; get the model in the'),
-    (('flax_model.msgpack',), 'has its weights in flax_model.msgpack, which is not read'),
+    (('pytorch_model.bin',), 'has its weights in .bin files, which can contain code; save them as safetensors with'),
+    (('consolidated.00.pth', 'params.json'), 'in consolidated.00.pth, which is not supported; get the model in'),
+    (('flax_model.msgpack',), 'has its weights in flax_model.msgpack, which is not supported'),
     (('tiny.gguf',), 'give one of its GGUF files: '),
     (('adapter_model.safetensors',), 'has no weights: neither'),
-    (('a.safetensors', 'b.safetensors'), 'has several files of weights (a.safetensors, b.safetensors); give a'),
+    (('a.safetensors', 'b.safetensors'), 'has several weight files (a.safetensors, b.safetensors); give a'),
     ((SHARDS[1],), f'{SHARDS[0]} is missing; get the file again'),
     (('model.safetensors.index.json', SHARDS[0]), f'{SHARDS[1]} is missing; get the file again'),
 ])
@@ -120,7 +120,7 @@ def test_what_is_said_of_other_directories(tmp_path: Path, names: tuple[str, ...
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / 'model.safetensors').symlink_to('../blobs/0123')
-    with pytest.raises(TinyChatError, match=r'model.safetensors is a link to ../blobs/0123, which is not there'):
+    with pytest.raises(TinyChatError, match=r'model.safetensors is a link to ../blobs/0123, which does not exist'):
         weight_files(tmp_path, {})
 
 
@@ -188,14 +188,14 @@ def test_one_file_of_a_directory(tmp_path: Path, name: str) -> None:
 
 def test_what_was_imported_is_not_imported_again(tmp_path: Path) -> None:
     import_model(str(save(tmp_path / 'theirs', tensors(torch.float16))), tmp_path / 'ours')
-    with pytest.raises(TinyChatError, match='ours is imported already; use it as it is'):
+    with pytest.raises(TinyChatError, match='ours is already imported; use it directly'):
         import_model(str(tmp_path / 'ours'), tmp_path / 'again')
 
 
 @pytest.mark.parametrize(('name', 'reason'), [
     ('adapter_config.json', "is an adapter .*; merge it into its model with peft's merge_and_unload"),
     ('tiny.gguf', r'has no config.json; give one of its GGUF files: .*/tiny.gguf$'),
-    ('model.safetensors', 'has no config.json; get that of the model as well')])
+    ('model.safetensors', "has no config.json; get the model's config.json too")])
 def test_a_directory_that_is_no_model(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / 'theirs').mkdir()
     (tmp_path / 'theirs' / name).write_text('{}')

@@ -172,7 +172,7 @@ LOOSE: dict[str, Any] = {
 REFUSED: dict[str, tuple[Any, str]] = {
     'set of texts': (set[str], 'a list instead of a set'),
     'set of numbers': (set[int], 'a list instead of a set'),
-    'regular expression': (re.Pattern, "format 'regex' cannot be kept"),
+    'regular expression': (re.Pattern, "format 'regex' cannot be enforced"),
 }
 
 

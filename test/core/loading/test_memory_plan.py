@@ -100,7 +100,7 @@ def test_a_cache_of_bytes_takes_at_most_0_54_of_fp16(dim: int) -> None:
 
 
 def test_what_there_is_not() -> None:
-    with pytest.raises(InvalidParameterError, match="there is no kv_cache 'int4'; use auto or int8"):
+    with pytest.raises(InvalidParameterError, match="unknown kv_cache 'int4'; use auto or int8"):
         plan(SEVEN, None, Request(kv_cache='int4'))
 
 

@@ -52,7 +52,7 @@ def test_a_missing_shard(tmp_path: Path, text: Path, capsys: pytest.CaptureFixtu
 def test_weights_that_can_hold_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = save(tmp_path / 'theirs', tensors())
     (directory / 'model.safetensors').rename(directory / 'pytorch_model.bin')
-    assert 'has its weights in .bin files, which can hold code; save them as safetensors' in refused(capsys, directory)
+    assert 'weights in .bin files, which can contain code; save them as safetensors' in refused(capsys, directory)
 
 
 @pytest.mark.parametrize('number', [torch.nan, torch.inf])
@@ -130,7 +130,7 @@ def test_a_pickle_that_wants_code(tmp_path: Path, text: Path, capsys: pytest.Cap
     monkeypatch.chdir(tmp_path)
     torch.save({'scale': [], 'clip': Code()}, tmp_path / 'search.pt')
     line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text), '--load-search', 'search.pt')
-    assert 'search.pt wants to run code when it is opened' in line
+    assert 'search.pt would run code when opened' in line
     assert not (tmp_path / 'pickle-has-run').exists()
 
 
@@ -197,7 +197,7 @@ def test_ctrl_c(tmp_path: Path, text: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch.setattr(writer, 'write_shard', interrupted)
     for options in (['--text', str(text)], ['--method', 'rtn']):
         line = refused(capsys, save(tmp_path / 'theirs', tensors()), *options)
-        assert 'was whole; the same command goes on where it was' in line
+        assert 'was complete; run the same command again to continue' in line
 
 
 def test_a_method_that_does_not_make_a_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

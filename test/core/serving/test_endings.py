@@ -60,7 +60,7 @@ def stop(talk: Talk, _: Asked) -> None:
 
 
 def lose(_: Talk, asked: Asked) -> None:
-    asked.handle.abort(ErrorCode.CLIENT_LOST, 'its client is gone')
+    asked.handle.abort(ErrorCode.CLIENT_LOST, 'its client has gone')
 
 
 TABLE: dict[str, tuple[Act, FinishReason, ErrorCode]] = {
@@ -122,7 +122,7 @@ def test_after_any_end_the_next_request_is_served(talk: Talk, engine: ScriptedEn
 def test_the_first_reason_counts(talk: Talk) -> None:
     asked = talk.endless()
     with asked.handle.events_held():  # it cannot end meanwhile
-        asked.handle.abort(ErrorCode.CLIENT_LOST, 'its client is gone')
+        asked.handle.abort(ErrorCode.CLIENT_LOST, 'its client has gone')
         asked.handle.cancel()
     assert asked.result().error_code is ErrorCode.CLIENT_LOST
 

@@ -87,7 +87,7 @@ def test_a_template_that_demands_alternation_says_so(name: str, messages: list[d
 ])
 def test_what_a_template_leaves_out_without_a_word_is_an_error(name: str, messages: list[dict[str, str]],
                                                                role: str) -> None:
-    with pytest.raises(InvalidParameterError, match=f"leaves out the message of role '{role}' in a dialogue of user, "):
+    with pytest.raises(InvalidParameterError, match=f"drops the message of role '{role}' in a dialogue of user, "):
         template(name).render(messages, True)
 
 
@@ -137,4 +137,4 @@ def test_a_template_that_shows_nothing_of_a_question_is_said_once(caplog: pytest
     with caplog.at_level(logging.WARNING):
         assert ChatTemplate('Hello', {}).render([QUESTION], True) == 'Hello'
     assert [record.message for record in caplog.records] == [
-        'the chat template does not show what a user says; the model reads nothing of it']
+        "the chat template does not write the user's message; the model cannot read it"]

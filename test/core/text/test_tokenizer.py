@@ -99,7 +99,7 @@ def test_the_frame_of_a_text_can_be_left_out(make: Make) -> None:
 def test_a_vocabulary_that_does_not_take_a_text_says_so(make: Make) -> None:
     library = Library(models.Unigram([('▁', -1.0), ('a', -2.0)], unk_id=None))
     library.decoder = decoders.Metaspace('▁')
-    with pytest.raises(CheckpointError, match='does not take this text'):
+    with pytest.raises(CheckpointError, match='cannot encode this text'):
         make(library).encode('b')
 
 

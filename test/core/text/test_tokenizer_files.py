@@ -36,7 +36,7 @@ def said(log: pytest.LogCaptureFixture) -> list[str]:
 def test_a_class_that_cuts_another_way_is_said(tmp_path: Path, core_log: pytest.LogCaptureFixture, vocabulary: str,
                                                name: str, warns: bool) -> None:
     Tokenizer.open(directory(tmp_path, vocabulary, tokenizer_class=name))
-    assert ['cuts text another way than tokenizer.json' in line for line in said(core_log)] == [True] * warns
+    assert ['splits text differently from tokenizer.json' in line for line in said(core_log)] == [True] * warns
 
 
 def test_the_file_can_be_taken_as_it_is(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
@@ -49,22 +49,22 @@ def test_the_file_can_be_taken_as_it_is(tmp_path: Path, core_log: pytest.LogCapt
 def test_an_unknown_class_is_said(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     Tokenizer.open(directory(tmp_path, 'llama 2', tokenizer_class='CodeLlamaTokenizer'))
     assert said(core_log) == [
-        "tokenizer_config.json names the unknown class 'CodeLlamaTokenizer': tokenizer.json is taken as it is"]
+        "tokenizer_config.json names the unknown class 'CodeLlamaTokenizer': tokenizer.json is used as it is"]
 
 
 def test_tokens_with_other_ids_are_said(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     Tokenizer.open(directory(tmp_path, 'llama 3', added_tokens_decoder={'9999': {'content': '<|far|>'}}))
-    assert ["'<|far|>' first: the next free ones" in line for line in said(core_log)] == [True]
+    assert ["first '<|far|>': they get the next free ids" in line for line in said(core_log)] == [True]
 
 
 def test_an_ordinary_pad_token_stays_text(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     tokenizer = Tokenizer.open(directory(tmp_path, 'llama 3', pad_token='!'))
-    assert tokenizer.decode(tokenizer.encode('Hi!')) == 'Hi!' and 'stays text' in said(core_log)[0]
+    assert tokenizer.decode(tokenizer.encode('Hi!')) == 'Hi!' and 'is treated as text' in said(core_log)[0]
 
 
 def test_special_tokens_that_are_to_be_spelt_are_said(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
     Tokenizer.open(directory(tmp_path, 'llama 3', split_special_tokens=True))
-    assert 'split_special_tokens is left out' in said(core_log)[0]
+    assert 'split_special_tokens is ignored' in said(core_log)[0]
 
 
 @pytest.mark.parametrize(('old', 'named'), [
@@ -82,7 +82,7 @@ def test_older_files_are_named_with_what_to_do(tmp_path: Path, old: list[str], n
     {'added_tokens_decoder': {'1': '<a>'}}, {'added_tokens_decoder': {'1': {}}},
     {'added_tokens_decoder': {'1': {'content': 5}}}])
 def test_damaged_entries_are_one_line(tmp_path: Path, config: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match='does not go with the files beside it'):
+    with pytest.raises(CheckpointError, match='does not match the other files'):
         Tokenizer.open(directory(tmp_path, 'llama 3', **config))
 
 

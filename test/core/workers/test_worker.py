@@ -145,7 +145,7 @@ def test_it_ends_with_its_parent_even_in_the_middle_of_a_request(tmp_path: Path)
 def test_a_schema_that_takes_hours_is_refused_and_others_go_on() -> None:
     other = OutputConstraint('', '[ab]+c', VOCABULARY, VOCABULARY.vocab_size)
     other.accept(ord('a'))
-    with pytest.raises(InvalidParameterError, match='json_schema is too complex: to follow it takes more than'):
+    with pytest.raises(InvalidParameterError, match='json_schema is too complex: following it takes more than'):
         OutputConstraint(HOURS, '', VOCABULARY, VOCABULARY.vocab_size)
     assert not other.accept(ord('b'))  # in a new process, which has been told what came before
     assert other.accept(ord('c'))

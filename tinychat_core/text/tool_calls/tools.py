@@ -109,7 +109,7 @@ def check_arguments(arguments: str, place: str) -> dict[str, Any]:
 def _items(tools: str | Sequence[Any]) -> Sequence[Any]:
     if isinstance(tools, str):
         if len(tools) > MAX_CHARACTERS:
-            _refuse('tools', f'has {len(tools)} characters, and may have {MAX_CHARACTERS}')
+            _refuse('tools', f'has {len(tools)} characters; the limit is {MAX_CHARACTERS}')
         try:
             tools = json.loads(tools) if tools.strip() else []
         except (ValueError, RecursionError) as error:

@@ -131,7 +131,7 @@ def test_a_result_without_an_id_answers_the_one_call() -> None:
 
 def test_a_result_that_the_template_leaves_out_is_an_error() -> None:
     template = OBJECT.replace("(m.content or '')", "('' if m.tool_call_id == 'call_1' else m.content or '')")
-    with pytest.raises(InvalidParameterError, match="leaves out the message of role 'tool'"):
+    with pytest.raises(InvalidParameterError, match="drops the message of role 'tool'"):
         render(template)
 
 

@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         tool(parameters={'type': 'object', 'properties': {'a': {'type': 'objekt'}}}),
         r'^tools\[0\].function.parameters: .*objekt'),
     'too many': (tool() * 129, '^tools: has 129 items, and may have 128'),
-    'too large': (json.dumps(tool(description='x' * 200_000)), '^tools: has 200.* characters, and may have 200000'),
+    'too large': (json.dumps(tool(description='x' * 200_000)), '^tools: has 200.* characters; the limit is 200000'),
 }
 
 
