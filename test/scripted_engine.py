@@ -12,13 +12,17 @@ import numpy as np
 from tinychat_core._tinychat import Canceled, CancelFlag
 from tinychat_core.generation import Generation
 from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
+from tinychat_core.text.thoughts import ThoughtMarks
+from tinychat_core.text.tool_calls.formats import FORMATS
+from tinychat_core.text.tool_calls.grammar import AnswerParts
+from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
 
 # Ids are bytes; 256 ends a turn; from FIRST_WORD on they are the engine's words.
 EOS = 256
 BYTES_VOCAB = 257
 FIRST_WORD = 300
 WORDS_VOCAB = 3000
-ROLES = {'system': 1, 'user': 2, 'assistant': 3}
+ROLES = {'system': 1, 'user': 2, 'assistant': 3, 'tool': 4}
 DECODER = {'type': 'Sequence', 'decoders': [{'type': 'Replace', 'pattern': {'String': '▁'}, 'content': ' '},
                                             {'type': 'ByteFallback'}, {'type': 'Fuse'}]}
 
@@ -28,21 +32,33 @@ class ScriptedTokenizer:
 
     stop_ids = control_ids = frozenset({EOS})
     stop_texts: tuple[str, ...] = ()
+    knows_tools, switches_thinking = True, False
+    thought_marks: ThoughtMarks | None = None
 
     def __init__(self, vocab_size: int = BYTES_VOCAB) -> None:
         """Begin without words or dialogues."""
         self.vocab_size = vocab_size
         self.words: list[str] = []
-        self.dialogues: list[list[dict[str, str]]] = []
+        self.dialogues: list[list[dict[str, Any]]] = []
+        self.thinking: list[bool | None] = []
+        self.control_tokens: dict[str, int] = {}
 
     def encode(self, text: str, add_bos: bool = True) -> list[int]:
         """Return the bytes."""
         return [*text.encode()]
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, tools: ToolUse = NO_TOOLS,
+                    thinking: bool | None = None) -> list[int]:
         """Return role, bytes and EOS of each message, and the role of the answer."""
         self.dialogues.append([dict(message) for message in messages])
+        self.thinking.append(thinking)
         return self._ids(messages)
+
+    def answer_parts(self, prompt: Sequence[int], tools: ToolUse = NO_TOOLS, *, thinking: bool | None = None,
+                     json_schema: str = '', regex: str = '') -> AnswerParts:
+        """Return the parts of a model that calls as Hermes does, and thinks where there are marks."""
+        is_thinking = self.thought_marks is not None and bytes(token % 256 for token in prompt).endswith(b'<think>\n')
+        return AnswerParts(FORMATS['hermes'], tools, self.thought_marks, is_thinking, json_schema, regex)
 
     def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
         """Return the EOS of the last answer and what follows it."""
@@ -147,7 +163,7 @@ class ScriptedEngine:
         self.tokenizer.words = words
 
     @property
-    def dialogues(self) -> list[list[dict[str, str]]]:
+    def dialogues(self) -> list[list[dict[str, Any]]]:
         """Return the dialogues that were to be answered."""
         return list(self.tokenizer.dialogues)
 

@@ -71,12 +71,13 @@ class OutputConstraint:
     def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int,
                  cancel: Flag | None = None, grammar: str = '') -> None:
         """
-        Begin an answer; exactly one of `json_schema`, `regex` and `grammar`, of llguidance's Lark, is not empty.
+        Begin an answer; at most one of `json_schema` and `regex` is not empty.
 
+        `grammar`: of llguidance's Lark, where the answer has more parts; it stands for the other two as well.
         `vocab_size`: logits a token. Raises InvalidParameterError like `check`, and where compiling takes more than
         SECONDS or MEMORY; WorkerCanceledError once `cancel` is set, here and below.
         """
-        self._name = 'json_schema' if json_schema else 'regex' if regex else 'grammar of the answer'
+        self._name = 'json_schema' if json_schema else 'regex' if regex else 'grammar of the tools'
         self._pattern = {'lark': grammar} if grammar else _pattern(json_schema, regex)
         self._vocabulary = vocabulary
         self._cancel = cancel

@@ -21,8 +21,6 @@ from tinychat_core.workers.worker import WorkerCanceledError
 NO_TOKEN = -1
 # A prompt is read in parts, to tell how far it is; a multiple of what the decoder does at once.
 PART = 512
-# Tokens of a prompt whose text tells how it ends.
-PROMPT_END = 16
 
 
 @dataclass(frozen=True)
@@ -126,8 +124,7 @@ class Generation(Iterator[Token]):
         if is_structured:
             # One that is canceled meanwhile is not needed: the first step ends the answer.
             with suppress(WorkerCanceledError):
-                self._constraint = OutputConstraint('' if grammar else params.json_schema,
-                                                    '' if grammar else params.regex, engine.tokenizer,
+                self._constraint = OutputConstraint(params.json_schema, params.regex, engine.tokenizer,
                                                     engine.vocab_size, cancel, grammar)
         self._has_grammar = bool(grammar)
         keeps_space = continues or (self._constraint is not None and not grammar)
@@ -141,12 +138,6 @@ class Generation(Iterator[Token]):
     def text(self) -> str:
         """The answer so far."""
         return ''.join(self._texts)
-
-    @property
-    def prompt_end(self) -> str:
-        """The last characters of the prompt; control tokens have none."""
-        bytes_of = self._engine.tokenizer.bytes_of
-        return b''.join(bytes_of(token) for token in self._prompt[-PROMPT_END:]).decode(errors='replace')
 
     @property
     def is_complete(self) -> bool:

@@ -41,7 +41,7 @@ class AnswerPublishers:
         if self._tokens.get_subscription_count():  # a message without subscribers costs as much as any other
             token = Token(header=Header(stamp=self._clock.now().to_msg()), goal_id=id_message(request_id),
                           conversation_id=conversation_id, index=delta.index, new_tokens=delta.new_tokens,
-                          delta=text_for_message(delta.text))
+                          delta=text_for_message(delta.text), thought_delta=text_for_message(delta.thought))
             if isinstance(event, Finished):
                 token.last, token.served_by = True, event.result.served_by
                 token.finish_reason = event.result.finish_reason.value

@@ -13,12 +13,16 @@ import numpy as np
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.text.tool_calls.tools import tool_use
 from tinychat_ros.interfaces import Chat
+from tinychat_ros.translation import dialogue_of
 from tinychat_ros.unserved import unserved_field
 
 # Each a field of the goal's sampling and a parameter of the node.
 NAMES = ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'dry_multiplier', 'dry_base',
          'dry_allowed_length', 'dry_penalty_last_n', 'seed')
+
+THINKING = {Chat.Goal.THINKING_DEFAULT: None, Chat.Goal.THINKING_ON: True, Chat.Goal.THINKING_OFF: False}
 
 
 def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int) -> ChatRequest:
@@ -39,11 +43,14 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
     params = SamplingParams(max_new_tokens=min(limit, context_length), stop=tuple(goal.stop),
                             json_schema=goal.json_schema, regex=goal.regex, **sampling)
+    if goal.thinking not in THINKING:
+        raise InvalidParameterError(f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}')
     time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9
     return ChatRequest(
-        prompt=goal.prompt, messages=[{'role': m.role, 'content': m.content} for m in goal.messages],
+        prompt=goal.prompt, messages=dialogue_of(goal.messages),
         system_prompt=goal.system_prompt, default_system_prompt=parameter('system_prompt'),
         conversation_id=goal.conversation_id, params=params, priority=goal.priority,
+        tools=tool_use(goal.tools, goal.tool_choice, goal.parallel_tool_calls), thinking=THINKING[goal.thinking],
         time_limit=time_limit or parameter('time_limit'), publish_period=parameter('publish_period'),
         # Nobody wants to hear JSON.
         wants_sentences=bool(parameter('sentence_topic')) and not goal.json_schema)

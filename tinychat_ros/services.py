@@ -10,7 +10,9 @@ from rclpy.node import Node
 from tinychat_core.errors import one_line, TinyChatError
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.conversations import Reset
+from tinychat_core.text.messages import texts_in
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
+from tinychat_ros.translation import dialogue_of
 from tinychat_ros.unserved import unserved_in_messages
 
 MOST_CHARACTERS = 2**18  # of ~/tokenize: some tenths of a second, for which goals may have to wait
@@ -41,10 +43,10 @@ class Services:
             reason = unserved_in_messages(request.messages)
             if reason:
                 raise TinyChatError(reason)
-            characters = len(request.text) + sum(len(m.role) + len(m.content) for m in request.messages)
+            messages = dialogue_of(request.messages)
+            characters = len(request.text) + sum(map(len, texts_in([[*m.values()] for m in messages])))
             if characters > MOST_CHARACTERS:
                 raise TinyChatError(f'{characters} characters exceed the limit of {MOST_CHARACTERS}')
-            messages = [{'role': m.role, 'content': m.content} for m in request.messages]
             tokenizer = service.engine.tokenizer
             response.tokens = tokenizer.encode_chat(messages) if messages else tokenizer.encode(request.text)
             response.success = True
@@ -64,6 +66,7 @@ class Services:
         response.group_size, response.backend = engine.group_size, engine.backend
         response.context_length, response.vocabulary_size = engine.context_length, engine.vocab_size
         response.weights_bytes, response.kv_cache_bytes = engine.weights_bytes, engine.kv_cache_bytes
+        response.tools, response.thinking = engine.tokenizer.knows_tools, engine.tokenizer.switches_thinking
         return response
 
     def _on_reset(self, request: ResetConversation.Request,

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from unique_identifier_msgs.msg import UUID as UUIDMessage
 
 from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, Prefill, Queued, TextDelta
-from tinychat_ros.interfaces import Chat
+from tinychat_core.text.tool_calls import tools
+from tinychat_ros.interfaces import Chat, Message, ToolCall
 
 
 def text_for_message(text: str) -> str:
@@ -30,7 +33,19 @@ def feedback_of(event: ChatEvent) -> Chat.Feedback:
         return Chat.Feedback(stage=Chat.Feedback.PREFILL, prefill_progress=event.progress)
     delta = delta_of(event)
     return Chat.Feedback(stage=Chat.Feedback.DECODE, prefill_progress=1.0, index=delta.index,
-                         new_tokens=delta.new_tokens, delta=text_for_message(delta.text))
+                         new_tokens=delta.new_tokens, delta=text_for_message(delta.text),
+                         thought_delta=text_for_message(delta.thought), tool_calls=_calls(delta.tool_calls))
+
+
+def dialogue_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return messages as the core takes them."""
+    dialogue = []
+    for message in messages:
+        more = {'thoughts': message.thoughts, 'tool_call_id': message.tool_call_id, 'tool_calls': [
+            {'id': call.id, 'name': call.name, 'arguments': call.arguments} for call in message.tool_calls]}
+        dialogue.append({'role': message.role, 'content': message.content,
+                         **{name: value for name, value in more.items() if value}})
+    return dialogue
 
 
 def delta_of(event: TextDelta | Finished) -> TextDelta:
@@ -41,11 +56,16 @@ def delta_of(event: TextDelta | Finished) -> TextDelta:
 def result_of(result: ChatResult) -> Chat.Result:
     """Return the action's result."""
     return Chat.Result(
-        text=text_for_message(result.text), finish_reason=result.finish_reason.value,
+        text=text_for_message(result.text), thoughts=text_for_message(result.thoughts),
+        tool_calls=_calls(result.tool_calls), finish_reason=result.finish_reason.value,
         error_code=result.error_code.value, error_msg=result.error_message, prompt_tokens=result.prompt_tokens,
         reused_tokens=result.reused_tokens, dropped_turns=result.dropped_turns, new_tokens=result.new_tokens,
         seed=result.seed, served_by=result.served_by, queue_time=result.queue_time,
         time_to_first_token=result.time_to_first_token, tokens_per_second=result.tokens_per_second)
+
+
+def _calls(calls: Iterable[tools.ToolCall]) -> list[ToolCall]:
+    return [ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in calls]
 
 
 def summary(request_id: UUID, result: ChatResult, seconds: float) -> str:

@@ -7,12 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tinychat_core.errors import shown
 from tinychat_ros.interfaces import Chat, Message
 
 MOST_LOGPROBS = 20
-THINKING = (Chat.Goal.THINKING_DEFAULT, Chat.Goal.THINKING_ON, Chat.Goal.THINKING_OFF)
-WITHOUT_TOOLS = ('', 'auto', 'none')  # values of tool_choice that ask for no tool
 
 
 def unserved_field(goal: Chat.Goal) -> str:
@@ -23,24 +20,15 @@ def unserved_field(goal: Chat.Goal) -> str:
 def unserved_in_messages(messages: Sequence[Message]) -> str:
     """Return which field of a dialogue is not served yet, or ''."""
     for index, message in enumerate(messages):
-        for name in ('images', 'thoughts', 'tool_calls', 'tool_call_id'):
-            if len(getattr(message, name)):
-                return _not_yet(f'messages[{index}].{name}')
-        if message.role == Message.TOOL:
-            return f"messages[{index}]: the role 'tool' is not served by this version"
+        if len(message.images):
+            return _not_yet(f'messages[{index}].images')
     return ''
 
 
 def _in_goal(goal: Chat.Goal) -> Iterator[str]:
-    for name in ('images', 'compressed_images', 'image_topics', 'tools', 'adapter'):
+    for name in ('images', 'compressed_images', 'image_topics', 'adapter'):
         if len(getattr(goal, name)):
             yield _not_yet(name)
-    if goal.tool_choice not in WITHOUT_TOOLS:
-        yield f'tool_choice is {shown(goal.tool_choice)}, but there are no tools'
-    if goal.thinking not in THINKING:
-        yield f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}'
-    if goal.thinking != Chat.Goal.THINKING_DEFAULT:
-        yield _not_yet('thinking', 'leave it at 0')
     if goal.top_logprobs > MOST_LOGPROBS:
         yield f'top_logprobs must be 0 .. {MOST_LOGPROBS}, not {goal.top_logprobs}'
     if goal.top_logprobs:

@@ -22,14 +22,10 @@ CALL = '<tool_call>\n{"name": "go", "arguments": {"x": 1}}\n</tool_call>'
 THINK = ThoughtMarks('<think>', '</think>')
 
 
-class Vocabulary(Bytes):
-    control_tokens: dict[str, int] = {}  # noqa: RUF012
-
-
 def generate(script: str, parts: AnswerParts, **params: Any) -> Generation:
     """Return the whole answer of a model that would like to say `script`."""
     engine: Any = ScriptedEngine([*script.encode(), *[EOS] * 100])
-    engine.tokenizer = Vocabulary()
+    engine.tokenizer = Bytes()
     generation = Generation(engine, [1], SamplingParams(**{'max_new_tokens': 200, **params}), parts=parts)
     for _ in generation:
         pass

@@ -23,7 +23,7 @@ def stuck(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     """Let the tokenizer stand still at 'slow' until the test ends; return what is set once it does."""
     encode, is_stuck, free = engine.tokenizer.encode_chat, Event(), Event()
 
-    def slow(messages: Any) -> list[int]:
+    def slow(messages: Any, **_: Any) -> list[int]:
         if messages[-1]['content'] == 'slow':
             is_stuck.set()
             free.wait(60)

@@ -14,6 +14,7 @@ from scripted_engine import ScriptedEngine
 from std_msgs.msg import String
 from waiting import wait_for
 
+from tinychat_core.text.thoughts import ThoughtMarks
 from tinychat_ros.chat_client import ChatClient
 from tinychat_ros.interfaces import Chat
 
@@ -100,8 +101,8 @@ def test_markdown_and_thoughts_are_not_spoken(speaker: Robot, engine: ScriptedEn
 def test_a_thought_that_the_template_begins_is_not_spoken(speaker: Robot, engine: ScriptedEngine) -> None:
     engine.words = ['I must. Think', '</think>', 'Hello.']
     encode = engine.tokenizer.encode_chat
-    engine.tokenizer.encode_chat = lambda messages: [*encode(messages), *b'<think>\n']
-    engine.tokenizer.bytes_of = lambda token: bytes([token]) if token < 256 else b''
+    engine.tokenizer.encode_chat = lambda messages, **options: [*encode(messages, **options), *b'<think>\n']
+    engine.tokenizer.thought_marks = ThoughtMarks('<think>', '</think>')
     spoken = sentences(speaker)
     speaker.send().result()
     wait_for(lambda: spoken)

@@ -10,15 +10,13 @@ import pytest
 from robot import Robot
 from sensor_msgs.msg import CompressedImage, Image
 
-from tinychat_ros.interfaces import Chat, Message, SamplingParams, ToolCall
+from tinychat_ros.interfaces import Chat, Message, SamplingParams
 from tinychat_ros.unserved import unserved_field
 
 UNSERVED = {
     'images': {'images': [Image()]},
     'compressed_images': {'compressed_images': [CompressedImage()]},
     'image_topics': {'image_topics': ['camera/image_raw']},
-    'tools': {'tools': '[]'},
-    'thinking': {'thinking': Chat.Goal.THINKING_ON},
     'top_logprobs': {'top_logprobs': 20},
     'adapter': {'adapter': 'kitchen'},
     'sampling.typical_p': {'sampling': SamplingParams(typical_p=0.5)},
@@ -27,18 +25,12 @@ UNSERVED = {
     'sampling.bias_tokens': {'sampling': SamplingParams(bias_tokens=[1])},
     'sampling.bias_values': {'sampling': SamplingParams(bias_values=[1.0])},
     'messages[1].images': {'messages': [Message(role='user'), Message(role='user', images=[0])]},
-    'messages[0].thoughts': {'messages': [Message(role='assistant', thoughts='Hm.')]},
-    'messages[0].tool_calls': {'messages': [Message(role='assistant', tool_calls=[ToolCall()])]},
-    'messages[0].tool_call_id': {'messages': [Message(role='user', tool_call_id='1')]},
-    "messages[0]: the role 'tool'": {'messages': [Message(role='tool', content='4')]},
 }
 IMPOSSIBLE = {
-    'tool_choice is': {'tool_choice': 'required'},
-    'thinking must be one of 0, 1, 2': {'thinking': 3},
     'top_logprobs must be 0 .. 20': {'top_logprobs': 21},
 }
 SERVED: list[dict[str, Any]] = [
-    {}, {'parallel_tool_calls': False}, {'tool_choice': 'auto'}, {'tool_choice': 'none'}, {'local_only': True},
+    {}, {'tools': '[]'}, {'thinking': Chat.Goal.THINKING_ON}, {'local_only': True},
     {'sampling': SamplingParams(typical_p=1.0)}, {'messages': [Message(role='assistant', content='a')]}]
 
 

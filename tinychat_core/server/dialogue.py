@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from tinychat_core.errors import shown
 from tinychat_core.server.errors import ApiError, not_served
 from tinychat_core.server.openai_schema import Message, Part
-from tinychat_core.serving.requests import ROLES
+from tinychat_core.text.messages import ROLES
 
 _ROLES = {'developer': 'system'}  # OpenAI's newer name
 

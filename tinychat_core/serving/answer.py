@@ -16,7 +16,7 @@ from tinychat_core.serving.conversations import Conversations, Prepared
 from tinychat_core.serving.interruptible import interruptible
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, FinishReason, LOCAL, Prefill
 from tinychat_core.speech.spoken_text import SpokenText
-from tinychat_core.text.thoughts import begins_thought
+from tinychat_core.text.tool_calls.parser import AnswerParser, Delta
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Answer:
         self._prepared: Prepared | None = None
         self._generation: Generation | None = None
         self._dropped_turns = 0
-        self._texts: list[str] = []
+        self._parser: AnswerParser | None = None
         self._new_tokens = 0
         self._begun = self._first = self._last = monotonic()
         conversations.claim(handle.request.conversation_id)
@@ -60,6 +60,8 @@ class Answer:
         """Release what the answer used, and return its result."""
         has_failed = ending.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED)
         generation, self._generation = self._generation, None
+        if self._parser is not None:
+            self._push(self._parser.finish())
         try:
             self._conversations.end(self.handle.request, self._prepared, has_failed)
         except BaseException as error:  # the answer is there all the same
@@ -67,34 +69,42 @@ class Answer:
                 raise
             _LOG.error(one_line(f'the end of a request could not be noted: {error!r}'), exc_info=True)
         return ChatResult(
-            ''.join(self._texts), ending.finish_reason, ending.error_code, ending.message,
+            self._parser.text if self._parser else '', ending.finish_reason, ending.error_code, ending.message,
             prompt_tokens=generation.prompt_tokens if generation else 0,
             reused_tokens=generation.reused_tokens if generation else 0,
             dropped_turns=self._dropped_turns, new_tokens=self._new_tokens, seed=generation.seed if generation else 0,
             served_by=LOCAL if generation else '',
             queue_time=self._begun - self.handle.accepted_at,
             time_to_first_token=self._first - self._begun if self._new_tokens else 0.0,
-            tokens_per_second=(self._new_tokens - 1) / (self._last - self._first) if self._last > self._first else 0.0)
+            tokens_per_second=(self._new_tokens - 1) / (self._last - self._first) if self._last > self._first else 0.0,
+            thoughts=self._parser.thoughts if self._parser else '',
+            tool_calls=tuple(self._parser.calls) if self._parser else ())
 
     def _step(self) -> Ending | None:
         if self._generation is None:
             self._begin()
-        assert self._generation is not None
+        assert self._generation is not None and self._parser is not None
         token = next(self._generation)
-        self._texts.append(token.text)
         if token.finish_reason == 'canceled':
-            self.handle.stream.push(token.text, self._new_tokens)
+            self._push(self._parser.push(token.text))
             return self.handle.early_ending
         self._last = monotonic()
         if self._new_tokens == 0:
             self._first = self._last
         self._new_tokens += 1
-        self.handle.stream.push(token.text, self._new_tokens)
+        self._push(self._parser.push(token.text))
         if token.finish_reason is None:
             return None
-        if not self._generation.is_complete:
+        # A call that is whole needs no more of the marks around it.
+        has_whole_calls = bool(self._parser.calls) and not self._parser.is_calling
+        if not self._generation.is_complete and not has_whole_calls:
             return Ending.aborted(ErrorCode.STRUCTURE_INCOMPLETE, 'the answer was cut off before it matched')
-        return Ending(FinishReason(token.finish_reason))
+        return Ending(FinishReason.TOOL_CALLS if self._parser.calls else FinishReason(token.finish_reason))
+
+    def _push(self, delta: Delta) -> None:
+        assert self._parser is not None
+        complete = [self._parser.calls[call.index] for call in delta.calls if call.is_complete]
+        self.handle.stream.push(delta, self._new_tokens, complete)
 
     def _begin(self) -> None:
         handle, request, cancel = self.handle, self.handle.request, self.handle.cancel_flag
@@ -104,5 +114,6 @@ class Answer:
         self._prepared = interruptible(lambda: self._conversations.prepare(request, cancel), cancel)
         self._generation, self._dropped_turns = self._conversations.begin(request, self._prepared, cancel)
         self._generation.on_prefill = lambda fraction: handle.emit(Prefill(fraction))
+        self._parser = AnswerParser(self._prepared.parts)
         if request.wants_sentences:
-            handle.stream.speech = SpokenText(begins_thought(self._generation.prompt_end))
+            handle.stream.speech = SpokenText()

@@ -12,6 +12,8 @@ from tinychat_core.generation import Decoder, Generation
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.kv_cache_pool import KVCachePool
 from tinychat_core.text.prompt_size import check_size
+from tinychat_core.text.tool_calls.grammar import AnswerParts
+from tinychat_core.text.tool_calls.parser import AnswerParser
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,15 @@ class Turn:
     A question and what was answered.
 
     `ids` are the tokens of `text` as they were drawn, `lead` those between the answer before and this one; None where
-    the template writes the answer before in another way once it is past.
+    the template writes the answer before in another way once it is past. `is_rewritten`: it was drawn with a
+    thought, or where the prompt switched thinking, and the template may write it without.
     """
 
     question: str
     text: str
     lead: array[int] | None
     ids: array[int]  # 4 bytes each, where Python's own numbers take 36
+    is_rewritten: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Question:
     tokens: Sequence[int]
     lead: array[int] | None  # as a Turn's
     dropped: int = 0
+    thinking: bool | None = None
 
 
 class Conversation:
@@ -66,35 +71,42 @@ class Conversation:
         self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: to be made again
         self._asked: Question | None = None
         self._answer: Generation | None = None
+        self._parts: AnswerParts | None = None
         self.dropped_turns = 0
 
     def prepare(self, text: str, params: SamplingParams, system_prompt: str | None = None,
-                cancel: CancelFlag | None = None) -> Question:
+                cancel: CancelFlag | None = None, thinking: bool | None = None) -> Question:
         """
         Return the next question, ready to be asked; nothing of the conversation is changed.
 
-        `system_prompt` None: as before. Raises like `ask`, and Canceled.
+        `system_prompt` None: as before. `thinking`: as Tokenizer.encode_chat's. Raises like `ask`, and Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
         check_size((system, text), self._engine, cancel)
         turns, context = self._turns, self._engine.context_length
         ids = self._ids if system == self._system_prompt else None
-        question = self._following(self._joined(turns, system) if ids is None else ids, turns, system, text)
+        question = self._following(self._joined(turns, system) if ids is None else ids, turns, system, text, thinking)
         if len(question.tokens) + min(params.max_new_tokens, context // 4) > context:
             dropped = self._needless(system, text, context // 2)
             turns = turns[dropped:]
-            question = replace(self._following(self._joined(turns, system), turns, system, text), dropped=dropped)
+            question = replace(self._following(self._joined(turns, system), turns, system, text, thinking),
+                               dropped=dropped)
         return question
 
-    def start(self, question: Question, params: SamplingParams, cancel: CancelFlag | None = None) -> Generation:
-        """Return the answer to a question that `prepare` returned, nothing having been asked in between."""
-        answer = self._pool.generate(self, question.tokens, params, cancel)
+    def start(self, question: Question, params: SamplingParams, cancel: CancelFlag | None = None,
+              parts: AnswerParts | None = None) -> Generation:
+        """
+        Return the answer to a question that `prepare` returned, nothing having been asked in between.
+
+        `parts`: as Generation's; of the answer only its text is kept.
+        """
+        answer = self._pool.generate(self, question.tokens, params, cancel, parts=parts)
         if question.dropped or question.system_prompt != self._system_prompt:
             self._ids = None
         self._system_prompt = question.system_prompt
         self._turns = self._turns[question.dropped:]
         self.dropped_turns += question.dropped
-        self._asked, self._answer = question, answer
+        self._asked, self._answer, self._parts = question, answer, parts
         return answer
 
     def ask(self, text: str, params: SamplingParams, cancel: CancelFlag | None = None,
@@ -118,11 +130,17 @@ class Conversation:
         self._pool.settle(self)
         answer, self._answer = self._answer, None
         asked, self._asked = self._asked, None
-        if answer is None or asked is None or not answer.text:
+        if answer is None or asked is None:
             return
-        turn = Turn(asked.text, answer.text, asked.lead, _ids_of_text(answer, self._engine))
+        parser = AnswerParser(self._parts or AnswerParts())
+        parser.push(answer.text)
+        parser.finish()
+        if not parser.text:
+            return
+        is_rewritten = bool(parser.thoughts) or asked.thinking is not None
+        turn = Turn(asked.text, parser.text, asked.lead, _ids_of_text(answer, self._engine), is_rewritten)
         self._turns = [*self._turns, turn]
-        self._ids = array('i', [*asked.tokens, *turn.ids])
+        self._ids = None if is_rewritten else array('i', [*asked.tokens, *turn.ids])
 
     @property
     def nbytes(self) -> int:
@@ -146,6 +164,8 @@ class Conversation:
         """Return the tokens up to the end of these turns, answers as drawn; None where the template forbids."""
         if not turns:
             return ()
+        if any(turn.is_rewritten for turn in turns):
+            return None
         ids = array('i', self._engine.tokenizer.encode_chat(_messages(system, (), turns[0].question)))
         ids += turns[0].ids
         for turn in turns[1:]:
@@ -155,13 +175,14 @@ class Conversation:
             ids += turn.ids
         return ids
 
-    def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], system: str, text: str) -> Question:
+    def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], system: str, text: str,
+                   thinking: bool | None) -> Question:
         """Return a question after these turns, where `ids` are the tokens up to their end."""
         messages = _messages(system, turns, text)
         tokenizer = self._engine.tokenizer
-        lead = tokenizer.encode_after_answer(messages) if turns and ids is not None else None
+        lead = tokenizer.encode_after_answer(messages) if turns and ids is not None and thinking is None else None
         if lead is None or ids is None:
-            return Question(text, system, tokenizer.encode_chat(messages), None)
+            return Question(text, system, tokenizer.encode_chat(messages, thinking=thinking), None, thinking=thinking)
         return Question(text, system, [*ids, *lead], array('i', lead))
 
 

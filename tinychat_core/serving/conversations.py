@@ -15,7 +15,9 @@ from tinychat_core.generation import Generation
 from tinychat_core.serving.conversation import Conversation, Question
 from tinychat_core.serving.kv_cache_pool import KVCachePool
 from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.text.messages import texts_in
 from tinychat_core.text.prompt_size import check_size
+from tinychat_core.text.tool_calls.grammar import AnswerParts
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
 MAX_CONVERSATIONS = 1000
@@ -32,9 +34,10 @@ class Reset(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The tokens of a request; of one in a conversation also the question and who asks it."""
+    """The tokens of a request, the parts of its answer, and in a conversation the question and who asks it."""
 
     tokens: Sequence[int]
+    parts: AnswerParts
     talk: Conversation | None = None
     question: Question | None = None
 
@@ -67,22 +70,25 @@ class Conversations:
 
         Raises like Engine.generate, and Canceled.
         """
-        raw = request.raw_prompt
-        if isinstance(raw, str) and raw:
-            check_size([raw], self._engine, cancel)
-            return Prepared(self._engine.tokenizer.encode(raw))
+        tokenizer, raw = self._engine.tokenizer, request.raw_prompt
+        tokens: Sequence[int]
         if raw:
-            return Prepared([*raw])
+            if isinstance(raw, str):
+                check_size([raw], self._engine, cancel)
+            tokens = tokenizer.encode(raw) if isinstance(raw, str) else [*raw]
+            return Prepared(tokens, AnswerParts(json_schema=request.params.json_schema, regex=request.params.regex))
         if not request.conversation_id:
             dialogue = request.dialogue
-            check_size((message['content'] for message in dialogue), self._engine, cancel)
-            return Prepared(self._engine.tokenizer.encode_chat(dialogue))
+            check_size(texts_in([[*message.values()] for message in dialogue]), self._engine, cancel)
+            tokens = tokenizer.encode_chat(dialogue, tools=request.tools, thinking=request.thinking)
+            return Prepared(tokens, self._parts(request, tokens))
         with self._lock:
             talk = self._talks.get(request.conversation_id)
         if talk is None:
             talk = Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
-        question = talk.prepare(request.prompt, request.params, request.system_prompt or None, cancel)
-        return Prepared(question.tokens, talk, question)
+        question = talk.prepare(request.prompt, request.params, request.system_prompt or None, cancel,
+                                request.thinking)
+        return Prepared(question.tokens, self._parts(request, question.tokens), talk, question)
 
     def begin(self, request: ChatRequest, prepared: Prepared, cancel: CancelFlag) -> tuple[Generation, int]:
         """
@@ -94,8 +100,8 @@ class Conversations:
         if talk is None or question is None:
             continues = bool(request.raw_prompt) or (bool(request.messages) and
                                                      request.messages[-1]['role'] == 'assistant')
-            return self._pool.generate(prepared, prepared.tokens, request.params, cancel, continues), 0
-        answer = talk.start(question, request.params, cancel)
+            return self._pool.generate(prepared, prepared.tokens, request.params, cancel, continues, prepared.parts), 0
+        answer = talk.start(question, request.params, cancel, prepared.parts)
         with self._lock:
             self._talks[request.conversation_id] = talk
             self._talks.move_to_end(request.conversation_id)
@@ -142,6 +148,10 @@ class Conversations:
                 self._to_forget.add(conversation_id)
             else:
                 self._forget(conversation_id)
+
+    def _parts(self, request: ChatRequest, tokens: Sequence[int]) -> AnswerParts:
+        return self._engine.tokenizer.answer_parts(tokens, request.tools, thinking=request.thinking,
+                                                   json_schema=request.params.json_schema, regex=request.params.regex)
 
     def _settle(self, request: ChatRequest, prepared: Prepared | None) -> None:
         """Keep of an answer no more than its turn."""

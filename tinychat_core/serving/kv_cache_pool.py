@@ -12,6 +12,7 @@ from tinychat_core._tinychat import Cache, CancelFlag
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.generation import check_prompt, Decoder, Generation
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.text.tool_calls.grammar import AnswerParts
 
 
 @dataclass
@@ -54,12 +55,13 @@ class KVCachePool:
         self._free: list[CachedPrefix] = []
 
     def generate(self, owner: Hashable, tokens: Sequence[int], params: SamplingParams,
-                 cancel: CancelFlag | None = None, continues: bool = False) -> Generation:
+                 cancel: CancelFlag | None = None, continues: bool = False,
+                 parts: AnswerParts | None = None) -> Generation:
         """
         Return the answer to a whole prompt; the owner's answer before must not be asked for more tokens.
 
         Only the tokens behind the longest prefix that the prompt shares with the owner's cache are computed, at least
-        the last one. `continues`: as Generation's. Raises like Engine.generate, before a cache changes hands.
+        the last one. `continues`, `parts`: as Generation's. Raises like Engine.generate, before a cache changes hands.
         """
         check_prompt(self._engine, tokens)
         lent = self.take(owner)
@@ -68,7 +70,7 @@ class KVCachePool:
         lent.cache.truncate(kept)
         lent.tokens = list(tokens[:kept])
         lent.generation = Generation(self._engine, tokens[kept:], params, lent.cache, cancel, earlier=lent.tokens,
-                                     continues=continues)
+                                     continues=continues, parts=parts)
         lent.tokens = list(tokens)
         return lent.generation
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 import math
+from typing import Any
 
-from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
+from tinychat_core.errors import InvalidParameterError, TinyChatError
 from tinychat_core.sampling import SamplingParams
-
-ROLES = ('system', 'user', 'assistant')
+from tinychat_core.text.messages import checked_message, texts_in
+from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
 
 # A prompt that exceeds the context is accepted and then aborted with an error code. These limits keep what no model
 # could ever read out of the queue.
@@ -45,24 +46,27 @@ class ChatRequest:
     """
     A prompt, or a whole dialogue, and how to answer it.
 
-    Exactly one of `prompt` (the user's next turn), `messages` ({'role', 'content'}; an assistant's message at the end
-    is continued) and `raw_prompt` (a text, or its tokens, that is continued without the chat template) is given.
-    `system_prompt`: '' where the request brings none; then `default_system_prompt` stands in, but not in a conversation
-    that has begun. `conversation_id`: the turns are kept under this name, '' for none; only with `prompt`. `priority`:
-    higher runs first. `time_limit`: from acceptance to the end, waiting included [s]; 0 for none. `publish_period`:
-    text is collected for so long before it becomes an event [s]. `wants_sentences`: events carry whole sentences for
-    speech, too.
+    Exactly one of `prompt` (the user's next turn), `messages` (as Tokenizer.encode_chat takes them; an assistant's
+    message at the end is continued) and `raw_prompt` (a text, or its tokens, that is continued without the chat
+    template) is given. `system_prompt`: '' where the request brings none; then `default_system_prompt` stands in, but
+    not in a conversation that has begun. `conversation_id`: the turns are kept under this name, '' for none; only with
+    `prompt`. `tools`: what the answer may call; not in a conversation, which keeps texts alone. `thinking`: whether the
+    model shall think first; None: as its chat template has it. `priority`: higher runs first. `time_limit`: from
+    acceptance to the end, waiting included [s]; 0 for none. `publish_period`: what is generated is collected for so
+    long before it becomes an event [s]. `wants_sentences`: events carry whole sentences for speech, too.
 
     Raises InvalidParameterError for what cannot be answered by any model.
     """
 
     prompt: str = ''
-    messages: Sequence[Mapping[str, str]] = ()
+    messages: Sequence[Mapping[str, Any]] = ()
     raw_prompt: str | Sequence[int] = ''
     system_prompt: str = ''
     default_system_prompt: str = ''
     conversation_id: str = ''
     params: SamplingParams = field(default_factory=SamplingParams)
+    tools: ToolUse = NO_TOOLS
+    thinking: bool | None = None
     priority: int = 0
     time_limit: float = 0.0
     publish_period: float = 0.0
@@ -76,20 +80,22 @@ class ChatRequest:
         if not (math.isfinite(self.time_limit) and self.time_limit >= 0):
             raise InvalidParameterError(f'time_limit must not be negative, not {self.time_limit} s')
         if self.raw_prompt:
-            if self.prompt or self.messages or self.system_prompt or self.conversation_id:
+            if (self.prompt or self.messages or self.system_prompt or self.conversation_id or self.tools.tools or
+                    self.thinking is not None):
                 raise InvalidParameterError('a raw prompt stands alone')
         elif bool(self.prompt.strip()) == bool(self.messages):
             raise InvalidParameterError('give either a prompt or messages' +
                                         (', not both' if self.messages else '; both are empty'))
-        for message in self.messages:
-            if message['role'] not in ROLES:
-                raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, "
-                                            f"not {shown(message['role'])}")
+        if self.conversation_id and self.tools.tools:
+            raise InvalidParameterError('tools: a conversation keeps texts alone; give the dialogue as messages, with '
+                                        'the calls and their results')
+        for i, message in enumerate(self.messages):
+            checked_message(message, f'messages[{i}]')
         if self._has_system_message and self.system_prompt:
             raise InvalidParameterError('give system_prompt or a system message, not both')
 
     @property
-    def dialogue(self) -> list[Mapping[str, str]]:
+    def dialogue(self) -> list[Mapping[str, Any]]:
         """The messages of a request that is no conversation's, the system prompt included."""
         messages = [*self.messages] or [{'role': 'user', 'content': self.prompt}]
         system = '' if self._has_system_message else self.system_prompt or self.default_system_prompt
@@ -101,7 +107,7 @@ class ChatRequest:
 
     def _check_sizes(self) -> None:
         texts = len(self.prompt) + len(self.raw_prompt) + len(self.system_prompt)
-        texts += sum(len(message['role']) + len(message['content']) for message in self.messages)
+        texts += sum(len(text) for message in self.messages for text in texts_in([*message.values()]))
         stop = self.params.stop
         for name, size, most, unit in (
                 ('messages', len(self.messages), MAX_MESSAGES, 'messages'),

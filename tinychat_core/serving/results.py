@@ -7,6 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from tinychat_core.text.tool_calls.parser import CallDelta
+from tinychat_core.text.tool_calls.tools import ToolCall
+
 LOCAL = 'local'  # the name of this machine among the backends that answer
 
 
@@ -57,7 +60,8 @@ class ChatResult:
     """
     The end of a request, and its figures; all times are in seconds.
 
-    `text` is the whole answer, or the part that was there when the request ended. `reused_tokens` of `prompt_tokens`
+    `text` is the whole answer, or the part that was there when the request ended, without `thoughts` and `tool_calls`,
+    of which each is whole. `reused_tokens` of `prompt_tokens`
     were found in a KV cache. `dropped_turns`: how many of the conversation's oldest turns no longer fit the context.
     `time_to_first_token` counts from the start of the computation, `queue_time` from acceptance until then.
     `tokens_per_second` is the rate of decoding, without the prompt. `served_by`: the backend that answered. Each is 0
@@ -77,6 +81,8 @@ class ChatResult:
     queue_time: float = 0.0
     time_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
+    thoughts: str = ''
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,10 @@ class Prefill:
 @dataclass(frozen=True)
 class TextDelta:
     """
-    The next piece of the answer's text.
+    The next piece of the answer.
 
-    `index` counts the pieces from 0, `new_tokens` all tokens so far. `sentences` are those that this piece makes
+    `index` counts the pieces from 0, `new_tokens` all tokens so far. `thought` and `calls` are what the piece adds to
+    the thoughts and to tool calls; `tool_calls` are those that it makes complete. `sentences` are those that it makes
     complete, as they would be spoken; empty where the request does not want any.
     """
 
@@ -106,6 +113,9 @@ class TextDelta:
     new_tokens: int
     text: str
     sentences: tuple[str, ...] = ()
+    thought: str = ''
+    calls: tuple[CallDelta, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,20 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The text of one answer on its way out: joined into pieces, numbered, and closed exactly once."""
+"""One answer on its way out: joined into pieces, numbered, and closed exactly once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 
 from tinychat_core.serving.results import FinishReason, TextDelta
 from tinychat_core.speech.spoken_text import SpokenText
+from tinychat_core.text.tool_calls.parser import Delta
+from tinychat_core.text.tool_calls.tools import ToolCall
+
+_NOTHING = Delta()
+_WHOLE = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS)
 
 
 class TokenStream:
@@ -25,33 +31,36 @@ class TokenStream:
         self._emit = emit
         self._period = period
         self._index = 0
-        self._held = ''
+        self._held: list[tuple[Delta, Sequence[ToolCall]]] = []
         self._sent_at = -float('inf')
 
-    def push(self, text: str, new_tokens: int) -> None:
-        """Take the text of a token; `new_tokens` counts all so far."""
-        self._held += text
+    def push(self, delta: Delta, new_tokens: int, tool_calls: Sequence[ToolCall] = ()) -> None:
+        """Take what a token adds, and the calls that it completes; `new_tokens` counts all so far."""
+        if delta != _NOTHING:
+            self._held.append((delta, tool_calls))
         if not self._held:
             return
         now = monotonic()
         if now - self._sent_at >= self._period:
-            self._emit(self._next(new_tokens, self._spoken()))
+            self._emit(self._next(new_tokens))
             self._sent_at = now
 
     def close(self, new_tokens: int, finish_reason: FinishReason) -> TextDelta:
         """Return what is held back, as the last piece; call it once."""
-        sentences = self._spoken()
-        # Someone who has interrupted the robot does not want to hear half a sentence more.
-        if self.speech is not None and finish_reason in (FinishReason.STOP, FinishReason.LENGTH):
-            sentences += self.speech.finish()
         del self._emit  # the receiver holds this, and both would wait for the garbage collector
-        return self._next(new_tokens, sentences)
-
-    def _spoken(self) -> list[str]:
-        return [] if self.speech is None else self.speech.push(self._held)
-
-    def _next(self, new_tokens: int, sentences: list[str]) -> TextDelta:
-        delta = TextDelta(self._index, new_tokens, self._held, tuple(sentences))
-        self._index += 1
-        self._held = ''
+        delta = self._next(new_tokens)
+        # Someone who has interrupted the robot does not want to hear half a sentence more.
+        if self.speech is not None and finish_reason in _WHOLE:
+            return replace(delta, sentences=(*delta.sentences, *self.speech.finish()))
         return delta
+
+    def _next(self, new_tokens: int) -> TextDelta:
+        deltas = [delta for delta, _ in self._held]
+        text = ''.join(delta.text for delta in deltas)
+        sentences = () if self.speech is None else tuple(self.speech.push(text))
+        piece = TextDelta(self._index, new_tokens, text, sentences, ''.join(delta.thought for delta in deltas),
+                          tuple(call for delta in deltas for call in delta.calls),
+                          tuple(call for _, calls in self._held for call in calls))
+        self._index += 1
+        self._held = []
+        return piece

@@ -8,9 +8,7 @@ The marks are those of `tinychat_core.text.thoughts`, and those of gpt-oss (harm
 
 from __future__ import annotations
 
-from tinychat_core.text.thoughts import begins_thought, THOUGHT_PAIRS, TOOL_PAIRS
-
-__all__ = ['Thoughts', 'begins_thought']
+from tinychat_core.text.thoughts import THOUGHT_PAIRS, TOOL_PAIRS
 
 _PAIRS = {**THOUGHT_PAIRS, **TOOL_PAIRS}
 # Harmony: a header names the role or the channel; what follows <|message|> is for the user in the channel `final`.

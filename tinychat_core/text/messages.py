@@ -15,9 +15,9 @@ def checked_message(message: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return a message with the fields that its role has; InvalidParameterError, with `place`, for what is none."""
     role, content = message.get('role'), message.get('content')
     if role not in ROLES:
-        raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, not {role!r}")
+        raise InvalidParameterError(f"a message's role must be one of {', '.join(ROLES)}, not {shown(role)}")
     if not isinstance(content, str):
-        raise InvalidParameterError(f"a message's content must be a string, not {content!r}")
+        raise InvalidParameterError(f"a message's content must be a string, not {shown(content)}")
     checked: dict[str, Any] = {'role': role, 'content': content}
     for name, owner in (('thoughts', 'assistant'), ('tool_calls', 'assistant'), ('tool_call_id', 'tool')):
         if not message.get(name):

@@ -138,6 +138,16 @@ class Tokenizer:
         form = self._template_or_error().tools.form if tools.tools else None
         return AnswerParts(form, tools, marks, is_thinking and marks is not None, json_schema, regex)
 
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the chat template knows tools; calls are possible with every template."""
+        return self._template is not None and self._template.tools.writes_tools
+
+    @property
+    def switches_thinking(self) -> bool:
+        """Whether the chat template can switch thinking on and off."""
+        return self._template is not None and self._template.switches_thinking
+
     def encode_after_answer(self, messages: Sequence[Mapping[str, str]]) -> list[int] | None:
         """
         Return the ids of what follows the last answer of a dialogue, up to the beginning of the next answer.

@@ -104,7 +104,7 @@ def test_what_the_core_does_not_serve_says_so(served: Served, path: str) -> None
 def test_a_model_without_a_template(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     from tinychat_core.errors import TinyChatError
 
-    def refuse(messages: Any) -> None:
+    def refuse(messages: Any, **_: Any) -> None:
         raise TinyChatError('the model has no chat template')
 
     monkeypatch.setattr(served.engine.tokenizer, 'encode_chat', refuse)

@@ -147,7 +147,7 @@ def test_a_running_request_may_finish_when_the_service_stops(talk: Talk, engine:
 def test_a_cancel_does_not_wait_for_the_tokenizer(talk: Talk, engine: ScriptedEngine) -> None:
     is_stuck, free = Event(), Event()
 
-    def slow(_: Any) -> list[int]:
+    def slow(_: Any, **__: Any) -> list[int]:
         is_stuck.set()
         free.wait(60)
         return [1]

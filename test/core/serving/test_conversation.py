@@ -142,10 +142,10 @@ def test_a_long_dialogue_that_meets_the_end_of_the_context_is_not_tokenized_agai
     calls = 0
     encode = engine.tokenizer.encode_chat
 
-    def counted(messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def counted(messages: Sequence[Mapping[str, str]], **options: Any) -> list[int]:
         nonlocal calls
         calls += 1
-        return encode(messages)
+        return encode(messages, **options)
 
     engine.tokenizer.encode_chat = counted
     while talk.dropped_turns == 0:

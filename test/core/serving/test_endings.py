@@ -37,7 +37,7 @@ def then(act: Callable[[Talk, Asked], Any], begin: Act) -> Act:
     return both
 
 
-def refuse(*_: Any) -> None:
+def refuse(*_: Any, **__: Any) -> None:
     raise InvalidParameterError('the template refuses these messages')
 
 

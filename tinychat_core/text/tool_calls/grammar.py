@@ -80,8 +80,11 @@ class _Grammar:
         self._until('thought_end', marks.closing)
         if self._answer.is_thinking:
             return 'thought_end AFTER'
-        self._until('thought_begin', marks.opening, r'/[ \n]{0,2}/')
-        return '(thought_begin thought_end AFTER)?'
+        # As lazy as what it stands beside: free text may begin in the same way.
+        self._rules.append(f'thought_begin[lazy]: {json.dumps(marks.opening)}')
+        is_token = marks.opening in self._control
+        begin = f'thought_begin | {self._literal(marks.opening)}' if is_token else 'thought_begin'
+        return f'(({begin}) thought_end AFTER)?'
 
     def _text(self) -> str:
         answer, form = self._answer, self._form
@@ -123,13 +126,12 @@ class _Grammar:
             more = f'({self._literal(form.between)} call){{0,{MAX_CALLS - 1}}}'
         self._rules.append(f'calls: {self._literal(form.begin.strip())} call {more} {self._literal(form.closing)}')
 
-    def _until(self, rule: str, mark: str, before: str = 'TEXT') -> None:
+    def _until(self, rule: str, mark: str) -> None:
         """Add a rule for a text up to the end of a mark, the first one."""
-        self._rules.append(f'{rule}_spelt[lazy]: {before} {json.dumps(mark)}')
+        self._rules.append(f'{rule}_spelt[lazy]: TEXT {json.dumps(mark)}')
         ways = f'{rule}_spelt'
         if mark in self._control:
-            self._rules.append(f'{rule.upper()}_BEFORE: {before}')
-            ways += f' | {rule.upper()}_BEFORE <[{self._control[mark]}]>'
+            ways += f' | TEXT <[{self._control[mark]}]>'
         self._rules.append(f'{rule}: {ways}')
 
     def _literal(self, text: str) -> str:
