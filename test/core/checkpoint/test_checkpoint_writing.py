@@ -172,7 +172,7 @@ def test_what_exists_is_not_overwritten(tmp_path: Path, whole: dict[str, bytes])
 def test_foreign_files_beside_it_are_left_alone(tmp_path: Path) -> None:
     partial = tmp_path / 'small.partial'
     (partial / 'photos').mkdir(parents=True)
-    with pytest.raises(TinyChatError, match='photos is not ours'):
+    with pytest.raises(TinyChatError, match='photos was not written by tinychat'):
         small.write(tmp_path / 'small')
     assert (partial / 'photos').exists()
 
@@ -183,7 +183,7 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, name: str) -
     partial = tmp_path / 'small.partial'
     partial.mkdir()
     (partial / name).write_text('{"years": 4}')
-    with pytest.raises(TinyChatError, match=f'{name} is not ours'):
+    with pytest.raises(TinyChatError, match=f'{name} was not written by tinychat'):
         small.write(tmp_path / 'small')
     assert [path.read_text() for path in partial.iterdir()] == ['{"years": 4}']
 
@@ -200,7 +200,7 @@ def test_a_linked_part_is_not_followed(tmp_path: Path) -> None:
     partial = interrupted(tmp_path / 'small')
     elsewhere = (partial / 'part-00001.safetensors').rename(tmp_path / 'elsewhere')
     (partial / 'part-00001.safetensors').symlink_to(elsewhere)
-    with pytest.raises(TinyChatError, match=r'part-00001\.safetensors is not ours'):
+    with pytest.raises(TinyChatError, match=r'part-00001\.safetensors was not written by tinychat'):
         small.write(tmp_path / 'small')
     assert elsewhere.exists()
 

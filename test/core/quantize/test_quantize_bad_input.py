@@ -220,7 +220,8 @@ def test_files_of_somebody_else_where_progress_is_kept(tmp_path: Path, text: Pat
     theirs = tmp_path / name
     theirs.parent.mkdir()
     theirs.write_text('mine')
-    assert f'{theirs} is not ours' in refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text))
+    line = refused(capsys, save(tmp_path / 'theirs', tensors()), '--text', str(text))
+    assert f'{theirs} was not written by tinychat' in line
     assert theirs.read_text() == 'mine'
 
 
