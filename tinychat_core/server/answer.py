@@ -107,8 +107,7 @@ class AnswerResponse(Response):
         while not isinstance(event, Finished):
             await put([self._form.keep_alive] if event is None else self._form.delta(event))
             event = await events.next(KEEP_ALIVE)
-        if event.delta.text:
-            await put(self._form.delta(event.delta))
+        await put(self._form.delta(event.delta))
         error = of_result(event.result)
         await put(self._form.end(event.result) if error is None else self._form.error(error), more=False)
         return event.result

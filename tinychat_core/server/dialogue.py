@@ -1,35 +1,48 @@
-# Copyright 2026 The TinyChat for ROS 2 authors
-# SPDX-License-Identifier: Apache-2.0
+
 """The messages of a dialogue, from a client's words to those of the core."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from tinychat_core.errors import shown
 from tinychat_core.server.errors import ApiError, not_served
 from tinychat_core.server.openai_schema import Message, Part
-from tinychat_core.text.messages import ROLES
 
+ROLES = ('system', 'user', 'assistant', 'tool')
 _ROLES = {'developer': 'system'}  # OpenAI's newer name
 
 
-def dialogue(messages: Sequence[Message]) -> list[Mapping[str, str]]:
-    """Return {'role', 'content'} of each message; ApiError with the place of what is wrong."""
+def dialogue(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return the messages as ChatRequest takes them; ApiError with the place of what is wrong."""
     if not messages:
         raise ApiError(400, 'messages: there must be at least one', 'messages', 'invalid_value')
-    return [_message(message, f'messages[{i}]') for i, message in enumerate(messages)]
+    told, called = [], set()
+    for i, message in enumerate(messages):
+        place = f'messages[{i}]'
+        told.append(_message(message, place))
+        called |= {call.id for call in message.tool_calls or ()}
+        if message.role == 'tool' and message.tool_call_id not in called:
+            _refuse(f'{place}.tool_call_id', f'no call before has the id {shown(message.tool_call_id or "")}')
+    return told
 
 
-def _message(message: Message, place: str) -> Mapping[str, str]:
+def _message(message: Message, place: str) -> dict[str, Any]:
     role = _ROLES.get(message.role, message.role)
-    if role in ('tool', 'function') or message.tool_calls or message.function_call or message.tool_call_id:
-        field = f'{place}.role' if role in ('tool', 'function') else f'{place}.tool_calls'
-        raise not_served(field, f'{field}: tool calls are not served')
+    if role == 'function' or message.function_call:
+        raise not_served(f'{place}.role', f'{place}.role: functions are not served; use tools')
     if role not in ROLES:
-        raise ApiError(400, f'{place}.role: must be {", ".join(ROLES)} or developer, not {shown(message.role)}',
-                       f'{place}.role', 'invalid_value')
-    return {'role': role, 'content': _text(message.content, f'{place}.content')}
+        _refuse(f'{place}.role', f'must be {", ".join(ROLES)} or developer, not {shown(message.role)}')
+    told: dict[str, Any] = {'role': role, 'content': _text(message.content, f'{place}.content')}
+    if message.reasoning_content:
+        told['thoughts'] = message.reasoning_content
+    if message.tool_call_id:
+        told['tool_call_id'] = message.tool_call_id
+    if message.tool_calls:
+        told['tool_calls'] = [{'id': call.id, 'name': call.function.name, 'arguments': call.function.arguments}
+                              for call in message.tool_calls]
+    return told
 
 
 def _text(content: str | Sequence[Part] | None, place: str) -> str:
@@ -41,3 +54,7 @@ def _text(content: str | Sequence[Part] | None, place: str) -> str:
             field = f'{place}[{i}].type'
             raise not_served(field, f'{field}: only text is served, not {shown(part.type)}')
     return '\n'.join(part.text or '' for part in content)
+
+
+def _refuse(field: str, reason: str) -> None:
+    raise ApiError(400, f'{field}: {reason}', field, 'invalid_value')

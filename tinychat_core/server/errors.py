@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from tinychat_core.errors import InvalidParameterError
 from tinychat_core.serving.requests import Refusal, RefusalReason
 from tinychat_core.serving.results import ChatResult, ErrorCode
 
 RETRY_AFTER = 1  # [s], for what may be accepted a moment later
 
+_PLACE = re.compile(r'((?:messages\[|tools|tool_choice)[^ :]*): ')
 _TYPES = {401: 'authentication_error', 403: 'permission_error', 404: 'not_found_error', 429: 'rate_limit_error'}
 # error code of a result -> (status, code); STRUCTURE_INCOMPLETE is an answer that the length cut off
 _RESULTS = {
@@ -57,6 +60,13 @@ class ApiError(Exception):
 def not_served(param: str, message: str) -> ApiError:
     """Return the error for a field that is known and not served."""
     return ApiError(400, message, param, 'unsupported_parameter')
+
+
+def of_invalid(error: InvalidParameterError, field: str) -> ApiError:
+    """Return the error for a value that the core refuses; its message may begin with the place, else with `field`."""
+    message = str(error)
+    place = _PLACE.match(message)
+    return ApiError(400, message if place else f'{field}: {message}', place[1] if place else field, 'invalid_value')
 
 
 def of_refusal(refusal: Refusal) -> ApiError:

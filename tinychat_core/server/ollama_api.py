@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request, Response
 import msgspec
 
 from tinychat_core import __version__
-from tinychat_core.errors import shown
+from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.server import body
 from tinychat_core.server.answer import AnswerResponse
 from tinychat_core.server.dialogue import dialogue
-from tinychat_core.server.errors import ApiError, not_served
+from tinychat_core.server.errors import ApiError, not_served, of_invalid
 from tinychat_core.server.ollama_forms import now, OllamaChatForm, OllamaForm, OllamaGenerateForm
 from tinychat_core.server.ollama_schema import (
     OllamaChatRequest,
@@ -26,15 +26,14 @@ from tinychat_core.server.ollama_schema import (
     OllamaShowRequest,
     Options,
 )
-from tinychat_core.server.openai_schema import Message
+from tinychat_core.server.openai_schema import CalledFunction, Message, MessageToolCall
 from tinychat_core.server.served_model import ServedModel
 from tinychat_core.server.unserved import refuse_unserved
-from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.serving.requests import ChatRequest, tool_use, ToolUse
 
 # Field -> values that ask for nothing.
 _UNSERVED: dict[str, Sequence[Any]] = {
-    'tools': ([],), 'think': (False,), 'logprobs': (False,), 'images': ([],), 'suffix': ('',), 'template': ('',),
-    'context': ([],),
+    'logprobs': (False,), 'images': ([],), 'suffix': ('',), 'template': ('',), 'context': ([],),
 }
 _UNSERVED_OPTIONS: dict[str, Sequence[Any]] = {
     'frequency_penalty': (0.0,), 'presence_penalty': (0.0,), 'typical_p': (1.0,), 'tfs_z': (1.0,), 'mirostat': (0,),
@@ -66,7 +65,9 @@ def ollama_router(served: ServedModel) -> APIRouter:
         asked = await body.read(request, _SHOW)
         served.check_name(asked.model or asked.name)
         engine = served.service.engine
-        return {'details': _details(served), 'capabilities': ['completion'],
+        capabilities = ['completion', *['tools'] * engine.tokenizer.knows_tools,
+                        *['thinking'] * engine.tokenizer.switches_thinking]
+        return {'details': _details(served), 'capabilities': capabilities,
                 'model_info': {'general.architecture': engine.family,
                                f'{engine.family}.context_length': engine.context_length}}
 
@@ -78,7 +79,8 @@ def ollama_router(served: ServedModel) -> APIRouter:
         form = OllamaChatForm(served.name)
         if not asked.messages:
             return _loaded(form)
-        return await _answer(served, asked, form, 'messages', messages=_dialogue(asked))
+        return await _answer(served, asked, form, 'messages', lambda: {
+            'messages': _dialogue(asked), 'tools': _tools(asked)})
 
     @router.post('/generate')
     async def generate(request: Request) -> Response:
@@ -90,7 +92,7 @@ def ollama_router(served: ServedModel) -> APIRouter:
             return _loaded(form)
         prompt = {'raw_prompt': asked.prompt} if asked.raw else {'prompt': asked.prompt,
                                                                  'system_prompt': asked.system or ''}
-        return await _answer(served, asked, form, 'prompt', **prompt)
+        return await _answer(served, asked, form, 'prompt', lambda: prompt)
 
     @router.post('/embed')
     @router.post('/embeddings')
@@ -108,10 +110,11 @@ def _details(served: ServedModel) -> dict[str, Any]:
 
 
 async def _answer(served: ServedModel, asked: OllamaRequest, form: OllamaForm, prompt_field: str,
-                  **prompt: Any) -> Response:
+                  prompt: Callable[[], dict[str, Any]]) -> Response:
     def request() -> ChatRequest:
         given = [*_sampling(asked.options or Options()), ('format', 'json_schema', _json_schema(asked.format))]
-        return served.request(given, prompt_field, **prompt)
+        thinking = None if asked.think is None else bool(asked.think)
+        return served.request(given, prompt_field, thinking=thinking, **prompt())
 
     chat_request = await asyncio.to_thread(request)
     return AnswerResponse(served.service, chat_request, form, asked.stream is not False)
@@ -134,7 +137,27 @@ def _dialogue(asked: OllamaChatRequest) -> Any:
     for i, message in enumerate(asked.messages or ()):
         if message.images:
             raise not_served(f'messages[{i}].images', f'messages[{i}].images: images are not served')
-    return dialogue([Message(message.role, message.content, message.tool_calls) for message in asked.messages or ()])
+    # Ollama's calls have no ids: a tool's message answers the first call of its name that has no answer yet.
+    messages: list[Message] = []
+    open_calls: list[MessageToolCall] = []
+    for message in asked.messages or ():
+        calls = [MessageToolCall(CalledFunction(call.function.name, _json(call.function.arguments)),
+                                 f'{len(messages):05d}{i:04d}') for i, call in enumerate(message.tool_calls or ())]
+        open_calls += calls
+        answered = next((call for call in open_calls if message.role == 'tool' and
+                         message.tool_name in (None, '', call.function.name)), None)
+        if answered is not None:
+            open_calls.remove(answered)
+        messages.append(Message(message.role, message.content, message.thinking, calls or None,
+                                answered.id if answered else None))
+    return dialogue(messages)
+
+
+def _tools(asked: OllamaChatRequest) -> ToolUse:
+    try:
+        return tool_use(asked.tools or ())
+    except InvalidParameterError as error:
+        raise of_invalid(error, 'tools') from None
 
 
 def _sampling(options: Options) -> Iterator[tuple[str, str, Any]]:
@@ -153,7 +176,11 @@ def _json_schema(asked: str | dict[str, Any] | None) -> str | None:
     if not asked:
         return None
     if isinstance(asked, dict):
-        return msgspec.json.encode(asked).decode()
+        return _json(asked)
     if asked != 'json':
         raise ApiError(400, f"format: must be 'json' or a JSON schema, not {shown(asked)}", 'format', 'invalid_value')
     return '{"type": "object"}'
+
+
+def _json(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()

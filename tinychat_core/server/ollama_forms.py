@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from tinychat_core.server.errors import ApiError
 from tinychat_core.server.openai_forms import finish_reason
-from tinychat_core.serving.results import ChatResult, TextDelta
+from tinychat_core.serving.results import ChatResult, FinishReason, TextDelta, ToolCall
 
 
 def now() -> str:
@@ -36,8 +36,8 @@ class OllamaForm:
 
     def delta(self, delta: TextDelta) -> Iterator[bytes]:
         """Return a piece of the text."""
-        if delta.text:
-            yield self._line({**self.content(delta.text), 'done': False})
+        if delta.text or delta.thought or delta.tool_calls:
+            yield self._line({**self.content(delta.text, delta.thought, delta.tool_calls), 'done': False})
 
     def end(self, result: ChatResult) -> Iterator[bytes]:
         """Return the reason for the end, and figures."""
@@ -49,10 +49,11 @@ class OllamaForm:
 
     def whole(self, result: ChatResult) -> dict[str, Any]:
         """Return the whole answer."""
-        return {'model': self.model, 'created_at': now(), **self.content(result.text), **_figures(result)}
+        return {'model': self.model, 'created_at': now(),
+                **self.content(result.text, result.thoughts, result.tool_calls), **_figures(result)}
 
-    def content(self, text: str) -> dict[str, Any]:
-        """Return the field that has the text."""
+    def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
+        """Return the fields that have these parts of the answer."""
         raise NotImplementedError
 
     def _line(self, more: dict[str, Any]) -> bytes:
@@ -62,17 +63,23 @@ class OllamaForm:
 class OllamaChatForm(OllamaForm):
     """POST /api/chat."""
 
-    def content(self, text: str) -> dict[str, Any]:
+    def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """Return the message."""
-        return {'message': {'role': 'assistant', 'content': text}}
+        message: dict[str, Any] = {'role': 'assistant', 'content': text}
+        if thoughts:
+            message['thinking'] = thoughts
+        if calls:
+            message['tool_calls'] = [{'function': {
+                'name': call.name, 'arguments': msgspec.Raw(call.arguments.encode())}} for call in calls]
+        return {'message': message}
 
 
 class OllamaGenerateForm(OllamaForm):
     """POST /api/generate."""
 
-    def content(self, text: str) -> dict[str, Any]:
-        """Return the text."""
-        return {'response': text}
+    def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
+        """Return the text and the thoughts."""
+        return {'response': text, **({'thinking': thoughts} if thoughts else {})}
 
 
 def _figures(result: ChatResult) -> dict[str, Any]:
@@ -80,5 +87,7 @@ def _figures(result: ChatResult) -> dict[str, Any]:
     decoding = (result.new_tokens - 1) / result.tokens_per_second if result.tokens_per_second else 0.0
     seconds = {'total_duration': result.queue_time + result.time_to_first_token + decoding, 'load_duration': 0.0,
                'prompt_eval_duration': result.time_to_first_token, 'eval_duration': decoding}
-    return {'done': True, 'done_reason': finish_reason(result), 'prompt_eval_count': result.prompt_tokens,
+    # Ollama has no reason of its own for calls.
+    reason = 'stop' if result.finish_reason is FinishReason.TOOL_CALLS else finish_reason(result)
+    return {'done': True, 'done_reason': reason, 'prompt_eval_count': result.prompt_tokens,
             'eval_count': result.new_tokens, **{name: round(value * 1e9) for name, value in seconds.items()}}

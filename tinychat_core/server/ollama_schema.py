@@ -9,13 +9,28 @@ from typing import Any
 import msgspec
 
 
+class OllamaFunction(msgspec.Struct):
+    """What was called."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class OllamaToolCall(msgspec.Struct):
+    """A call in a message of the assistant."""
+
+    function: OllamaFunction
+
+
 class OllamaMessage(msgspec.Struct):
     """A message of a dialogue."""
 
     role: str
     content: str = ''
+    thinking: str | None = None
     images: list[Any] | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[OllamaToolCall] | None = None
+    tool_name: str | None = None
 
 
 class Options(msgspec.Struct):

@@ -11,23 +11,22 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 import msgspec
 
-from tinychat_core.errors import shown
+from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.server import body
 from tinychat_core.server.answer import AnswerResponse
 from tinychat_core.server.dialogue import dialogue
-from tinychat_core.server.errors import ApiError, not_served
+from tinychat_core.server.errors import ApiError, not_served, of_invalid
 from tinychat_core.server.openai_forms import ChatForm, CompletionForm
 from tinychat_core.server.openai_schema import ChatCompletionRequest, CompletionRequest, ResponseFormat, Sampling
 from tinychat_core.server.served_model import ServedModel
 from tinychat_core.server.unserved import refuse_unserved
-from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.serving.requests import ChatRequest, tool_use, ToolUse
 
 # Field -> values that ask for nothing.
 _UNSERVED: dict[str, Sequence[Any]] = {
     'n': (1,), 'best_of': (1,), 'logprobs': (False,), 'top_logprobs': (0,), 'frequency_penalty': (0.0,),
-    'presence_penalty': (0.0,), 'logit_bias': ({},), 'tools': ([],), 'tool_choice': ('none', 'auto'),
-    'functions': ([],), 'function_call': ('none', 'auto'), 'modalities': (['text'],), 'audio': (), 'echo': (False,),
-    'suffix': ('',),
+    'presence_penalty': (0.0,), 'logit_bias': ({},), 'functions': ([],), 'function_call': ('none', 'auto'),
+    'modalities': (['text'],), 'audio': (), 'echo': (False,), 'suffix': ('',),
 }
 _CHAT = msgspec.json.Decoder(ChatCompletionRequest)
 _COMPLETION = msgspec.json.Decoder(CompletionRequest)
@@ -94,7 +93,8 @@ def _chat_request(served: ServedModel, asked: ChatCompletionRequest) -> ChatRequ
     schema = _json_schema(asked.response_format)
     return served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(asked),
                            ('response_format', 'json_schema', schema)],
-                          'messages', messages=dialogue(asked.messages))
+                          'messages', messages=dialogue(asked.messages), tools=_tools(asked),
+                          thinking=_thinking(asked))
 
 
 def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRequest:
@@ -103,6 +103,29 @@ def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRe
     limit = _COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
     return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(asked)], 'prompt',
                           raw_prompt=_raw_prompt(asked.prompt))
+
+
+def _tools(asked: ChatCompletionRequest) -> ToolUse:
+    """Return what the answer may call; ApiError with the place of what is wrong."""
+    choice = asked.tool_choice or ''
+    if isinstance(choice, dict):
+        function = choice.get('function')
+        name = function.get('name') if isinstance(function, dict) else None
+        if not isinstance(name, str) or name in ('', 'auto', 'none', 'required'):
+            raise ApiError(400, 'tool_choice: must be auto, none, required, or {"type": "function", "function": '
+                           '{"name": "…"}}', 'tool_choice', 'invalid_value')
+        choice = name
+    try:
+        return tool_use(asked.tools or (), choice, asked.parallel_tool_calls is not False)
+    except InvalidParameterError as error:
+        raise of_invalid(error, 'tools') from None
+
+
+def _thinking(asked: ChatCompletionRequest) -> bool | None:
+    """Return whether the model shall think first; None: as its template has it."""
+    if asked.chat_template_kwargs is not None:
+        return asked.chat_template_kwargs.enable_thinking
+    return False if asked.reasoning_effort == 'none' else None
 
 
 def _sampling(asked: Sampling) -> Iterator[tuple[str, str, Any]]:

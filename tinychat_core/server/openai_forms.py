@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from time import time
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import msgspec
 
 from tinychat_core.server.errors import ApiError
-from tinychat_core.serving.results import ChatResult, ErrorCode, TextDelta
+from tinychat_core.serving.results import CallDelta, ChatResult, ErrorCode, TextDelta
 
 DONE = b'data: [DONE]\n\n'
 
@@ -35,6 +35,7 @@ class _Form:
     media_type = 'text/event-stream'
     keep_alive = b': still working\n\n'
     prefix = object = chunk_object = ''
+    _nothing: ClassVar[dict[str, Any]] = {}  # what the last piece has
 
     def __init__(self, model: str, include_usage: bool) -> None:
         """Begin an answer of this model; `include_usage`: a stream ends with the tokens of the request."""
@@ -47,15 +48,15 @@ class _Form:
 
     def end(self, result: ChatResult) -> Iterator[bytes]:
         """Return the reason for the end, the tokens where they are wanted, and the mark of the end."""
-        yield self._event([self._piece('', finish_reason(result))])
+        yield self._event([self._piece(self._nothing, finish_reason(result))])
         if self._include_usage:
             yield self._event([], usage=usage(result))
         yield DONE
 
     def delta(self, delta: TextDelta) -> Iterator[bytes]:
-        """Return a piece of the text."""
+        """Return a piece of the answer."""
         if delta.text:
-            yield self._event([self._piece(delta.text, None)])
+            yield self._event([self._piece({'text': delta.text}, None)])
 
     def error(self, error: ApiError) -> Iterator[bytes]:
         """Return the end of a stream that has failed."""
@@ -70,8 +71,8 @@ class _Form:
     def _content(self, result: ChatResult) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _piece(self, text: str, reason: str | None) -> dict[str, Any]:
-        raise NotImplementedError
+    def _piece(self, piece: dict[str, Any], reason: str | None) -> dict[str, Any]:
+        return {'index': 0, **piece, 'logprobs': None, 'finish_reason': reason}
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         if self._include_usage and not more:
@@ -83,29 +84,52 @@ class ChatForm(_Form):
     """POST /v1/chat/completions."""
 
     prefix, object, chunk_object = 'chatcmpl', 'chat.completion', 'chat.completion.chunk'
+    _nothing: ClassVar[dict[str, Any]] = {'delta': {}}
 
     def begin(self) -> Iterator[bytes]:
         """Return who speaks."""
-        yield self._event([{'index': 0, 'delta': {'role': 'assistant', 'content': ''}, 'logprobs': None,
-                            'finish_reason': None}])
+        yield self._event([self._piece({'delta': {'role': 'assistant', 'content': ''}}, None)])
+
+    def delta(self, delta: TextDelta) -> Iterator[bytes]:
+        """Return a piece of thoughts, of the text, and of calls."""
+        piece: dict[str, Any] = {}
+        if delta.thought:
+            piece['reasoning_content'] = delta.thought
+        if delta.text:
+            piece['content'] = delta.text
+        calls = [_call_delta(call) for call in delta.calls if call.id or call.arguments]
+        if calls:
+            piece['tool_calls'] = calls
+        if piece:
+            yield self._event([self._piece({'delta': piece}, None)])
 
     def _content(self, result: ChatResult) -> dict[str, Any]:
-        return {'message': {'role': 'assistant', 'content': result.text, 'refusal': None}}
-
-    def _piece(self, text: str, reason: str | None) -> dict[str, Any]:
-        return {'index': 0, 'delta': {'content': text} if text else {}, 'logprobs': None, 'finish_reason': reason}
+        message: dict[str, Any] = {'role': 'assistant', 'content': result.text, 'refusal': None}
+        if result.thoughts:
+            message['reasoning_content'] = result.thoughts
+        if result.tool_calls:
+            message['content'] = result.text or None
+            message['tool_calls'] = [{'id': call.id, 'type': 'function', 'function': {
+                'name': call.name, 'arguments': call.arguments}} for call in result.tool_calls]
+        return {'message': message}
 
 
 class CompletionForm(_Form):
     """POST /v1/completions."""
 
     prefix, object, chunk_object = 'cmpl', 'text_completion', 'text_completion'
+    _nothing: ClassVar[dict[str, Any]] = {'text': ''}
 
     def _content(self, result: ChatResult) -> dict[str, Any]:
         return {'text': result.text}
 
-    def _piece(self, text: str, reason: str | None) -> dict[str, Any]:
-        return {'index': 0, 'text': text, 'logprobs': None, 'finish_reason': reason}
+
+def _call_delta(call: CallDelta) -> dict[str, Any]:
+    """Return a piece of a call; the first one has the id and the name."""
+    if call.id:
+        return {'index': call.index, 'id': call.id, 'type': 'function',
+                'function': {'name': call.name, 'arguments': call.arguments}}
+    return {'index': call.index, 'function': {'arguments': call.arguments}}
 
 
 def _data(value: dict[str, Any]) -> bytes:

@@ -21,12 +21,27 @@ class Part(msgspec.Struct):
     text: str | None = None
 
 
+class CalledFunction(msgspec.Struct):
+    """What was called; `arguments` is JSON as text."""
+
+    name: str
+    arguments: str = '{}'
+
+
+class MessageToolCall(msgspec.Struct):
+    """A call in a message of the assistant."""
+
+    function: CalledFunction
+    id: str = ''
+
+
 class Message(msgspec.Struct):
     """A message of a dialogue."""
 
     role: str
     content: str | list[Part] | None = None
-    tool_calls: list[Any] | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[MessageToolCall] | None = None
     tool_call_id: str | None = None
     function_call: Any = None
 
@@ -50,6 +65,12 @@ class ResponseFormat(msgspec.Struct):
 
     type: str
     json_schema: JsonSchema | None = None
+
+
+class TemplateVariables(msgspec.Struct):
+    """What other local servers let into the chat template, as far as the core knows it."""
+
+    enable_thinking: bool | None = None
 
 
 class Sampling(msgspec.Struct, kw_only=True):
@@ -83,6 +104,8 @@ class ChatCompletionRequest(Sampling, kw_only=True):
     tools: list[Any] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    chat_template_kwargs: TemplateVariables | None = None
     functions: list[Any] | None = None
     function_call: str | dict[str, Any] | None = None
     modalities: list[str] | None = None

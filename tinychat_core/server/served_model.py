@@ -12,7 +12,7 @@ from typing import Any
 
 from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.server.errors import ApiError
+from tinychat_core.server.errors import ApiError, of_invalid
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest
 
@@ -48,7 +48,8 @@ class ServedModel:
             raise ApiError(404, f'model: {shown(model)} is not served here; {shown(self.name)} is', 'model',
                            'model_not_found')
 
-    def request(self, given: Iterable[tuple[str, str, Any]], prompt_field: str, **prompt: Any) -> ChatRequest:
+    def request(self, given: Iterable[tuple[str, str, Any]], prompt_field: str, thinking: bool | None = None,
+                **prompt: Any) -> ChatRequest:
         """
         Return a request of the core.
 
@@ -66,9 +67,11 @@ class ServedModel:
                 reason = str(error).replace(name, field, 1)
                 raise ApiError(400, reason if field in reason else f'{field}: {reason}', field,
                                'invalid_value') from None
+        if thinking is False and self.service.engine.tokenizer.thought_marks is None:
+            thinking = None  # such a model never thinks
         try:
-            return ChatRequest(params=params, default_system_prompt=defaults.system_prompt,
+            return ChatRequest(params=params, thinking=thinking, default_system_prompt=defaults.system_prompt,
                                time_limit=defaults.time_limit, publish_period=defaults.publish_period, **prompt)
         except InvalidParameterError as error:
-            field = 'stop' if 'stop' in str(error) else prompt_field
-            raise ApiError(400, f'{field}: {error}', field, 'invalid_value') from None
+            is_stop = str(error).startswith(('stop', 'a text of stop'))
+            raise of_invalid(error, 'stop' if is_stop else prompt_field) from None

@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from tinychat_core.text.tool_calls.parser import CallDelta
-from tinychat_core.text.tool_calls.tools import ToolCall
+from tinychat_core.text.tool_calls.parser import CallDelta as CallDelta
+from tinychat_core.text.tool_calls.tools import ToolCall as ToolCall
 
 LOCAL = 'local'  # the name of this machine among the backends that answer
 

@@ -69,7 +69,7 @@ def test_what_there_is(served: Served) -> None:
     (model,) = served.client.get('/api/tags').json()['models']
     assert model['name'] == model['model'] == 'scripted' and model['details']['family'] == 'llama'
     shown = served.client.post('/api/show', json={'model': 'scripted'}).json()
-    assert shown['model_info']['llama.context_length'] == 4000 and shown['capabilities'] == ['completion']
+    assert shown['model_info']['llama.context_length'] == 4000 and shown['capabilities'] == ['completion', 'tools']
     assert served.client.get('/').text == 'Ollama is running'
     assert served.client.head('/').status_code == 200
 
@@ -78,7 +78,6 @@ def test_what_there_is(served: Served) -> None:
     ('/api/chat', {'model': 'other', 'messages': HELLO}, 404),
     ('/api/show', {'model': 'other'}, 404),
     ('/api/chat', {'messages': HELLO, 'tools': [{}]}, 400),
-    ('/api/chat', {'messages': HELLO, 'think': True}, 400),
     ('/api/chat', {'messages': [{'role': 'user', 'content': 'x', 'images': ['aGk=']}]}, 400),
     ('/api/chat', {'messages': HELLO, 'format': 'xml'}, 400),
     ('/api/chat', {'messages': HELLO, 'options': {'temperature': 'hot'}}, 400),
