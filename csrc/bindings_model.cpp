@@ -7,6 +7,8 @@
 #include <pybind11/stl.h>
 
 #include <map>
+#include <set>
+#include <string>
 
 namespace py = pybind11;
 
@@ -15,15 +17,17 @@ namespace {
 
 ModelConfig config_from(const py::dict& d) {
   ModelConfig c;
+  std::set<std::string> known;
   const auto read = [&](const char* name, auto& field, bool required = false) {
+    known.insert(name);
     if (!d.contains(name)) {
-      if (required) throw py::value_error(std::string("the model's description lacks ") + name);
+      if (required) throw py::value_error(std::string("the model configuration lacks ") + name);
       return;
     }
     try {
       field = d[name].cast<std::decay_t<decltype(field)>>();
     } catch (const py::cast_error&) {
-      throw py::value_error(std::string(name) + " of the model's description has the wrong type or is out of range");
+      throw py::value_error(std::string(name) + " of the model configuration has the wrong type or is out of range");
     }
   };
   read("vocab_size", c.vocab_size, true);
@@ -58,6 +62,9 @@ ModelConfig config_from(const py::dict& d) {
                                      {"gelu", Activation::kGelu},
                                      {"gelu_tanh", Activation::kGeluTanh},
                                      {"relu", Activation::kRelu}});
+  for (const auto& [key, value] : d)
+    if (const auto name = key.cast<std::string>(); known.count(name) == 0)
+      throw py::value_error("the model configuration has an unknown field: " + name);
   return c;
 }
 

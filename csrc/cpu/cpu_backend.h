@@ -40,9 +40,10 @@ class CpuBackend : public Backend {
  private:
   // Of a sequence in a pass: bounds the buffers and the time until a cancel is seen.
   static constexpr int kMaxSequenceTokens = 256;
-  static constexpr int kMaxTokens = kMaxSequenceTokens +
-                                    32; // so that sequences which decode go beside one that prefills
-  static constexpr int kFewTokens = 8;  // of a sequence: they are multiplied as digits where there are panels for more
+  static constexpr int kDecodeTokens = 32; // of sequences that decode beside one that prefills
+  static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
+  // A sequence with more is multiplied as bf16 panels where the CPU has those, one with fewer as digits.
+  static constexpr int kFewTokens = 8;
   static constexpr int kPrefillQueries = 32; // that share a look at the cache
 
   // A matrix's input, as floats or bytes. One for all tokens of a GEMM; one a thread where there is a single token:

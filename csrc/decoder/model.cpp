@@ -64,7 +64,7 @@ class Lookup {
   void check_all_read() const {
     for (const auto& [name, tensor] : tensors_)
       if (read_.count(name) == 0)
-        throw std::invalid_argument("tensor " + name + " belongs to no layer that the model's description has");
+        throw std::invalid_argument("tensor " + name + " belongs to no layer that the model configuration has");
   }
 
  private:

@@ -122,8 +122,9 @@ def build(changes: dict[str, Any], tensors: dict[str, Any] | None = None) -> Eng
     ({'layers': '2'}, 'layers of the model'),
     ({'layers': 2**40}, 'layers of the model'),
     ({'activation': 'swish'}, "unknown activation 'swish'"),
+    ({'rope_theta': 1e4}, 'unknown field: rope_theta'),
 ])
-def test_a_description_that_contradicts_itself_builds_nothing(changes: dict[str, Any], reason: str) -> None:
+def test_a_configuration_that_contradicts_itself_builds_nothing(changes: dict[str, Any], reason: str) -> None:
     build({})
     with pytest.raises(ValueError, match=reason):
         build(changes)

@@ -13,7 +13,8 @@ from tinychat_core.precision import choose_precision
 
 KV_CACHES = ('auto', 'int8')  # auto: 16 bits, or fp32 where the precision promises the results of fp32 on the CPU
 KEY_GROUP = 32                # channels of an int8 key that share a scale: kKeyGroup in csrc
-_PASS_TOKENS = {'cpu': 256, 'cuda': 512}  # tokens of one sequence in a forward pass of csrc
+# Tokens of a forward pass that csrc has buffers for. On the CPU they grow when sequences decode beside a prefill.
+_PASS_TOKENS = {'cpu': 256, 'cuda': 512 + 32}
 _CUDA_LOGIT_TOKENS = 16       # tokens whose logits the CUDA backend computes at a time: its kLogitRows
 _SHORTEST = 128               # positions; a context that nobody asked for is not cut below this
 

@@ -36,4 +36,4 @@ def describe_bodies(app: FastAPI) -> None:
             app.openapi_schema = whole
         return app.openapi_schema
 
-    app.openapi = description  # type: ignore[method-assign]
+    app.openapi = description  # type: ignore[method-assign, unused-ignore]

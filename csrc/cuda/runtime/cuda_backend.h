@@ -45,8 +45,8 @@ class CudaBackend : public Backend {
   // Answers top-k requests as well: logits of many tokens are computed in parts, and gone when top_k() would come.
   void norm_head(const ForwardBatch& batch) override;
 
-  // A little more than one sequence may have, so that others can decode beside one that prefills.
-  static constexpr int kMaxTokens = kMaxSequenceTokens + 32;
+  static constexpr int kDecodeTokens = 32; // of sequences that decode beside one that prefills
+  static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
 
  private:
   // Outputs whose logits are computed together: all of a pass could take gigabytes.

@@ -35,11 +35,13 @@ def test_a_file_cut_short_fails_what_is_asked_next(directory: Path) -> None:
 
 
 @pytest.mark.parametrize('threads', [1, 2])
-def test_a_file_cut_short_in_the_middle_of_an_answer(directory: Path, threads: int) -> None:
-    """Read beyond its end, a mapping sends SIGBUS, to whichever thread reads."""
+def test_a_file_cut_short_in_the_middle_of_an_answer(directory: Path, threads: int,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading beyond the end of a mapped file sends SIGBUS to the thread that reads."""
     engine = Engine.open(directory, threads=min(threads, os.cpu_count() or 1))
     cache = engine.new_cache()
     engine.prefill(cache, TOKENS)
+    monkeypatch.setattr(engine, 'check_files', lambda: '')  # the file is cut after that look at it
     os.truncate(directory / LAYER, 0)
     with pytest.raises(CheckpointError, match='has been cut short while it was in use'):
         engine.decode(cache, 6)

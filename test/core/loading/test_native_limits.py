@@ -27,7 +27,7 @@ def constant(name: str, folder: str = '') -> int:
     (LARGEST_HEAD, constant('kMaxHeadDim')),
     (memory_plan.KEY_GROUP, constant('kKeyGroup')),
     (memory_plan._PASS_TOKENS['cpu'], constant('kMaxSequenceTokens', 'cpu')),
-    (memory_plan._PASS_TOKENS['cuda'], constant('kMaxSequenceTokens', 'cuda')),
+    (memory_plan._PASS_TOKENS['cuda'], constant('kMaxSequenceTokens', 'cuda') + constant('kDecodeTokens', 'cuda')),
     (memory_plan._CUDA_LOGIT_TOKENS, constant('kLogitRows', 'cuda')),
 ], ids=['head', 'key group', 'pass on the CPU', 'pass on CUDA', 'logits on CUDA'])
 def test_python_plans_with_the_limits_of_csrc(ours: int, theirs: int) -> None:
