@@ -82,7 +82,7 @@ def test_a_template_that_demands_alternation_says_so(name: str, messages: list[d
 
 
 @pytest.mark.parametrize('name, messages, role', [
-    ('silent', [QUESTION, {'role': 'tool', 'content': '21 degrees'}], 'tool'),
+    ('silent', [QUESTION, {'role': 'developer', 'content': 'Be brief.'}], 'developer'),
     ('pairs', [QUESTION, NEXT], 'user'),
 ])
 def test_what_a_template_leaves_out_without_a_word_is_an_error(name: str, messages: list[dict[str, str]],
