@@ -63,7 +63,11 @@ def node_process(namespace: str, checkpoint: Path, *arguments: str, **options: A
     # Arguments first: of two values of a parameter the later one counts, as in the launch file.
     node = Process(str(BIN / 'chat_node'), '--ros-args', *arguments, '-r', f'__ns:={namespace}',
                    '-p', f'model:={checkpoint}', '-p', 'sampling.temperature:=0.0', **options)
-    node.says('ready')
+    try:
+        node.says('ready')
+    except BaseException:
+        node.process.kill()  # nobody else knows it
+        raise
     return node
 
 
