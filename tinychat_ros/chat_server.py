@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from threading import Condition, Lock
-from time import monotonic
 from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -23,10 +22,11 @@ from tinychat_ros.answer_publishers import AnswerPublishers, TOKEN_QOS
 from tinychat_ros.client_watcher import ClientWatcher
 from tinychat_ros.distribution import result_timeout
 from tinychat_ros.goal_check import check_goal
+from tinychat_ros.goal_log import log_end
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.prompt_door import PromptDoor
 from tinychat_ros.status import Status
-from tinychat_ros.translation import id_message, summary
+from tinychat_ros.translation import id_message
 
 # A thousand goals may come at once, and each client must be answered: with the default depth most never are.
 SERVICE_QOS = QoSProfile(depth=2000)
@@ -158,7 +158,7 @@ class ChatServer:
                     goal.chat.abort(ErrorCode.CLIENT_LOST, 'its client has gone')
 
     def _on_ended(self, goal: ActionGoal, result: ChatResult) -> None:
-        self._node.get_logger().info(summary(goal.id, result, monotonic() - goal.accepted_at))
+        log_end(self._node.get_logger(), goal.id, result, goal.accepted_at)
         with self._changed:
             del self._goals[goal.id.bytes]
             self._changed.notify_all()

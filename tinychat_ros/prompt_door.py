@@ -18,9 +18,9 @@ from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.serving.results import ChatEvent, Finished
 from tinychat_ros.answer_publishers import AnswerPublishers
+from tinychat_ros.goal_log import log_end
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.prompt_topic import PromptTopic
-from tinychat_ros.translation import summary
 
 
 class Door(Protocol):
@@ -64,7 +64,7 @@ class PromptDoor:
                     with self._lock:
                         ended = True
                         self._handles.pop(request_id, None)
-                    self._node.get_logger().info(summary(request_id, event.result, monotonic() - accepted_at))
+                    log_end(self._node.get_logger(), request_id, event.result, accepted_at)
 
         handle = service.submit(request, on_event, request_id, is_accepted=True)
         with self._lock:

@@ -66,11 +66,3 @@ def result_of(result: ChatResult) -> Chat.Result:
 
 def _calls(calls: Iterable[tools.ToolCall]) -> list[ToolCall]:
     return [ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in calls]
-
-
-def summary(request_id: UUID, result: ChatResult, seconds: float) -> str:
-    """Return one line about the end of a goal that was accepted so many seconds ago, without any of its text."""
-    reason = f' ({result.error_code.name})' if result.error_code else ''
-    return (f'goal {request_id}: {result.finish_reason.value}{reason}, {result.prompt_tokens} prompt tokens '
-            f'({result.reused_tokens} reused), {result.new_tokens} new, {seconds:.2f} s ({result.queue_time:.2f} s '
-            'waiting)')

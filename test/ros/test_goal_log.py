@@ -46,6 +46,22 @@ def test_every_end_is_one_line(robot: Robot, engine: ScriptedEngine, capfd: pyte
     assert 'secret' not in ''.join(found) and 'word' not in ''.join(found)
 
 
+def test_a_backend_that_fails_is_an_error_in_the_log(robot: Robot, engine: ScriptedEngine,
+                                                     capfd: pytest.CaptureFixture[str]) -> None:
+    engine.fails_at = 1
+    robot.send('secret').result()
+    log = ''
+
+    def heard() -> bool:
+        nonlocal log
+        log += capfd.readouterr().err
+        return 'goal ' in log
+
+    wait_for(heard)
+    errors = re.findall(r'\[ERROR\].*?: (.*)', log)
+    assert errors == ["the backend failed: RuntimeError('the decoder broke')"]
+
+
 def test_a_prompt_is_one_too(robot: Robot, capfd: pytest.CaptureFixture[str]) -> None:
     prompts = robot.client_node.create_publisher(String, 'tinychat/prompt', 10)
     wait_for(prompts.get_subscription_count)

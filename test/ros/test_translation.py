@@ -8,6 +8,7 @@ from dataclasses import fields
 from uuid import uuid4
 
 from tinychat_core.serving.results import ChatResult, ErrorCode, Finished, FinishReason, Prefill, Queued, TextDelta
+from tinychat_core.text.tool_calls.tools import ToolCall
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.translation import feedback_of, id_message, result_of, text_for_message
 
@@ -27,11 +28,13 @@ def test_error_codes_are_those_of_the_action() -> None:
 def test_every_field_of_a_result_reaches_the_message() -> None:
     result = ChatResult('a\0b', FinishReason.ABORTED, ErrorCode.TIME_LIMIT, 'over', prompt_tokens=1, reused_tokens=2,
                         dropped_turns=3, new_tokens=4, seed=5, served_by='local', queue_time=6.0,
-                        time_to_first_token=7.0, tokens_per_second=8.0)
+                        time_to_first_token=7.0, tokens_per_second=8.0, thoughts='hm',
+                        tool_calls=(ToolCall('1', 'go', '{}'),))
     message = result_of(result)
     assert (message.text, message.finish_reason, message.error_code, message.error_msg) == (
         'a\N{REPLACEMENT CHARACTER}b', 'aborted', 4, 'over')
-    others = [field.name for field in fields(ChatResult)][4:]
+    assert [(call.id, call.name, call.arguments) for call in message.tool_calls] == [('1', 'go', '{}')]
+    others = [field.name for field in fields(ChatResult) if field.name != 'tool_calls'][4:]
     assert [getattr(message, name) for name in others] == [getattr(result, name) for name in others]
 
 
