@@ -29,7 +29,8 @@ from tinychat_core.server.ollama_schema import (
 from tinychat_core.server.openai_schema import CalledFunction, Message, MessageToolCall
 from tinychat_core.server.served_model import ServedModel
 from tinychat_core.server.unserved import refuse_unserved
-from tinychat_core.serving.requests import ChatRequest, tool_use, ToolUse
+from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
 # Field -> values that ask for nothing.
 _UNSERVED: dict[str, Sequence[Any]] = {

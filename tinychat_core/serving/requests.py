@@ -13,7 +13,7 @@ from typing import Any
 from tinychat_core.errors import InvalidParameterError, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.messages import checked_message, texts_in
-from tinychat_core.text.tool_calls.tools import NO_TOOLS, tool_use as tool_use, ToolUse
+from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
 
 # A prompt that exceeds the context is accepted and then aborted with an error code. These limits keep what no model
 # could ever read out of the queue.
