@@ -58,7 +58,7 @@ def with_engine(prompt: str = 'Hello', goal: dict[str, Any] | None = None, **att
     return send
 
 
-def refuse(*_: Any) -> None:
+def refuse(*_: Any, **__: Any) -> None:
     raise InvalidParameterError('the template refuses these messages')
 
 
