@@ -25,7 +25,7 @@ import sys
 from typing import Any
 
 TEST = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TEST), str(TEST / 'core')]
+sys.path[:0] = [str(TEST), str(TEST / 'core'), str(TEST / 'core' / 'importers')]
 
 import mutations  # noqa: E402
 import small_checkpoint as small  # noqa: E402

@@ -50,7 +50,7 @@ def generate(script: bytes, max_new_tokens: int = 50, **params: Any) -> tuple[st
     ('{"not": {"type": "string"}}', 'not'),
     ('{"type": "array", "items": false, "minItems": 1}', 'unsatisfiable'),
     ('{"a":' * 3000, 'recursion limit'),
-    ('{"enum": ["' + 'x' * MAX_CHARACTERS + '"]}', 'may have 20000'),
+    ('{"enum": ["' + 'x' * MAX_CHARACTERS + '"]}', 'limit is 20000'),
 ])
 def test_a_schema_that_nothing_can_match_is_refused_in_one_line(json_schema: str, reason: str) -> None:
     with pytest.raises(InvalidParameterError, match=f'(?i)^json_schema [^\n]*{reason}') as refusal:
@@ -60,7 +60,7 @@ def test_a_schema_that_nothing_can_match_is_refused_in_one_line(json_schema: str
 
 @pytest.mark.parametrize('regex, reason', [
     ('(', 'unclosed group'), ('a{2,1}', 'repetition'), ('(?=a)b', 'look-ahead'), (r'\bword', 'lookarounds'),
-    ('a' * (MAX_CHARACTERS + 1), 'may have 20000'),
+    ('a' * (MAX_CHARACTERS + 1), 'limit is 20000'),
 ])
 def test_an_expression_that_cannot_be_followed_is_refused_in_one_line(regex: str, reason: str) -> None:
     with pytest.raises(InvalidParameterError, match=f'^regex [^\n]*{reason}') as refusal:

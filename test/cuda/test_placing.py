@@ -53,8 +53,8 @@ def shards(checkpoint: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(('fault', 'reads', 'reason'), [
-    ('integrated', 'direct', 'CPU and GPU share one DRAM: reads go past the page cache, so that no second copy stays'),
-    ('integrated', 'buffered', 'CPU and GPU share one DRAM: the page cache is dropped behind the reader, so that no '
+    ('integrated', 'direct', 'CPU and GPU share one DRAM: reads bypass the page cache, so that no second copy stays'),
+    ('integrated', 'buffered', 'CPU and GPU share one DRAM: the page cache is dropped after each read, so that no '
                                'second copy stays')])
 @pytest.mark.parametrize('cached', [True, False], ids=['files cached before', 'files on the disk'])
 def test_shared_memory_keeps_no_second_copy(fault: str, reads: str, reason: str, cached: bool, checkpoint: Path,
@@ -72,7 +72,7 @@ def test_shared_memory_keeps_no_second_copy(fault: str, reads: str, reason: str,
 def test_a_device_with_memory_of_its_own_leaves_the_files_cached(checkpoint: Path, expected: str) -> None:
     drop(*shards(checkpoint))
     lines = run(ANSWER, checkpoint, 'direct').stdout.splitlines()
-    assert ('weights are staged: the GPU has memory of its own: reads overlap copies; the page cache keeps the files '
+    assert ('weights are staged: the GPU has its own memory: reads overlap copies; the page cache keeps the files '
             'for the next start') in lines
     assert lines[-2] == expected
     assert cached_bytes(*shards(checkpoint)) >= sum(shard.stat().st_size for shard in shards(checkpoint))
@@ -81,7 +81,7 @@ def test_a_device_with_memory_of_its_own_leaves_the_files_cached(checkpoint: Pat
 def test_weights_in_another_layout_are_copied_from_the_mapping(checkpoint: Path, expected: str, tmp_path: Path) -> None:
     split(checkpoint, tmp_path / 'rows', layout='rows')
     lines = run(ANSWER, tmp_path / 'rows', 'direct').stdout.splitlines()
-    assert 'weights are mapped: they are put in another order on the way to the GPU' in lines
+    assert 'weights are mapped: they are converted to another layout on the way to the GPU' in lines
     assert lines[-2:] == [expected, 'True']
 
 

@@ -69,7 +69,7 @@ def test_importing_holds_one_shard_in_memory_at_a_time(smollm2_gguf: Path, tmp_p
     """The largest is the embedding, 30 MB; twice that is the bound, for a file of 98 MB."""
     code = ('import sys; from pathlib import Path\n'
             'from tinychat_core.importers import import_model\n'
-            'import tinychat_core.importers.gguf\n'
+            'import tinychat_core.importers.gguf, tinychat_core.text.tokenizer\n'
             'def anonymous():\n'
             '    lines = Path("/proc/self/status").read_text().splitlines()\n'
             '    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024\n'

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import tracemalloc
 from typing import Any
 
+from msgspec.structs import replace
 import numpy as np
 import pytest
+from small_checkpoint import MODEL
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.errors import InvalidParameterError
@@ -53,7 +55,6 @@ def test_16_bits_are_taken_as_they_are(matrix: Linear) -> None:
 
 
 def test_groups_divide_an_embedding_of_another_width() -> None:
-    model = {'hidden_size': 64, 'heads': 2, 'head_dim': 32, 'intermediate_size': 64}
-    Recipe('W4', 32).check({**model, 'embedding_size': 32})
+    Recipe('W4', 32).check(replace(MODEL, embedding_size=32))
     with pytest.raises(InvalidParameterError, match='a group size of 32 does not divide an embedding of 48 numbers'):
-        Recipe('W4', 32).check({**model, 'embedding_size': 48})
+        Recipe('W4', 32).check(replace(MODEL, embedding_size=48))
