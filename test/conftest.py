@@ -20,7 +20,7 @@ import pytest
 import smollm2
 
 HERE = Path(__file__).resolve().parent
-if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]:  # a plain `colcon build` leaves the extension elsewhere
+if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]:  # `colcon build` leaves the extension elsewhere
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
 # Of test/requirements.txt, by the names to import.
