@@ -131,7 +131,9 @@ def test_another_layout_is_reordered_and_the_log_says_so_once(tmp_path: Path, di
         logits.append(engine.score(tokens))
         engine.close()
     assert np.array_equal(*logits)
-    (message,) = [record.getMessage() for record in core_log.records if record.levelname == 'WARNING']
+    # A build with CUDA also tells that there is no driver.
+    (message,) = [record.getMessage() for record in core_log.records
+                  if record.levelname == 'WARNING' and record.name == 'tinychat_core.loading.reader']
     assert 'rows has the layout rows; its weights are converted' in message
 
 
