@@ -150,7 +150,7 @@ class Decoder:
     """A model's layers over mapped tensors, which stay alive with it."""
 
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, Any], *, activations: str, isa: str,
-                 threads: int, max_seq_len: int, cuda_library: str = '', byte_cache: bool = False,
+                 threads: int, max_seq_len: int, cuda_library: str = '', int8_kv_cache: bool = False,
                  place_files: Callable[[WeightMemory], None] | None = None) -> None:
         """
         Check the model and allocate the buffers.

@@ -99,7 +99,7 @@ class Engine:
             self._decoder = _tinychat.Decoder(
                 model.to_native(self.context_length), dict(tensors), activations=activations, isa=isa,
                 threads=self.threads, max_seq_len=self.context_length,
-                cuda_library='' if library is None else str(library), byte_cache=self.kv_cache == 'int8',
+                cuda_library='' if library is None else str(library), int8_kv_cache=self.kv_cache == 'int8',
                 place_files=copy_files)
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None

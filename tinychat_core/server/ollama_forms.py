@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -20,7 +21,7 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat().replace('+00:00', 'Z')
 
 
-class OllamaForm:
+class OllamaForm(ABC):
     """What the answers of both kinds of requests have in common."""
 
     media_type = 'application/x-ndjson'
@@ -52,9 +53,9 @@ class OllamaForm:
         return {'model': self.model, 'created_at': now(),
                 **self.content(result.text, result.thoughts, result.tool_calls), **_figures(result)}
 
+    @abstractmethod
     def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """Return the fields that have these parts of the answer."""
-        raise NotImplementedError
 
     def _line(self, more: dict[str, Any]) -> bytes:
         return msgspec.json.encode({'model': self.model, 'created_at': now(), **more}) + b'\n'

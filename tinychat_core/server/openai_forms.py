@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from time import time
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ def usage(result: ChatResult) -> dict[str, Any]:
             'prompt_tokens_details': {'cached_tokens': result.reused_tokens}}
 
 
-class _Form:
+class _Form(ABC):
     """What the answers of both kinds of completions have in common."""
 
     media_type = 'text/event-stream'
@@ -68,8 +69,9 @@ class _Form:
         choice = {'index': 0, **self._content(result), 'logprobs': None, 'finish_reason': finish_reason(result)}
         return {**self._head, 'object': self.object, 'choices': [choice], 'usage': usage(result)}
 
+    @abstractmethod
     def _content(self, result: ChatResult) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the fields of a choice that hold the whole answer."""
 
     def _piece(self, piece: dict[str, Any], reason: str | None) -> dict[str, Any]:
         return {'index': 0, **piece, 'logprobs': None, 'finish_reason': reason}
