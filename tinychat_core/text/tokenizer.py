@@ -35,7 +35,7 @@ class Tokenizer:
 
     def __init__(self, files: TokenizerFiles, *, template: ChatTemplate | None, eos_ids: Iterable[int]) -> None:
         """Take what the files of a checkpoint say; use `Tokenizer.open`."""
-        self._library = library = files.library
+        self._library = library = files.backend
         # `encode_special_tokens` is a switch of the library's tokenizer, not of a call.
         self._lock = threading.Lock()
         self._template = template

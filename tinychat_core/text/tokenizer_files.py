@@ -34,11 +34,11 @@ class TokenizerFiles:
     """
     What the files say.
 
-    `library`: a `tokenizers.Tokenizer`. `named`: special tokens as templates call them (`bos_token`, …). `extra`: other
+    `backend`: a `tokenizers.Tokenizer`. `named`: special tokens as templates call them (`bos_token`, …). `extra`: other
     special tokens. `config`: tokenizer_config.json, with chat_template.json. `model`: config.json.
     """
 
-    library: Any
+    backend: Any
     named: Mapping[str, str]
     extra: frozenset[str]
     config: Mapping[str, Any]
