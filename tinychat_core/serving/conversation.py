@@ -11,7 +11,7 @@ from tinychat_core._tinychat import CancelFlag
 from tinychat_core.generation import Decoder, Generation
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.kv_cache_pool import KVCachePool
-from tinychat_core.text.prompt_size import check_size
+from tinychat_core.serving.prompt_size import check_size
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.parser import AnswerParser
 

@@ -14,9 +14,9 @@ from tinychat_core.engine import CancelFlag, Engine
 from tinychat_core.generation import Generation
 from tinychat_core.serving.conversation import Conversation, Question
 from tinychat_core.serving.kv_cache_pool import KVCachePool
+from tinychat_core.serving.prompt_size import check_size
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.messages import texts_in
-from tinychat_core.text.prompt_size import check_size
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.

@@ -10,7 +10,7 @@ from scripted_engine import ScriptedEngine
 
 from tinychat_core._tinychat import Canceled, CancelFlag
 from tinychat_core.errors import PromptTooLongError
-from tinychat_core.text.prompt_size import check_size, PIECE
+from tinychat_core.serving.prompt_size import check_size, PIECE
 
 
 @pytest.fixture
