@@ -105,7 +105,7 @@ CASES: dict[str, list[Case]] = {
     'an unknown `tokenizer_class`': [edited('tokenizer_config.json', tokenizer_class='CodeLlamaTokenizer')],
     'special tokens with other ids than in tokenizer_config.json': [
         edited('tokenizer_config.json', added_tokens_decoder={'9999': {'content': '<|far|>', 'special': True}})],
-    'a vocabulary without its own unknown token, which stands only in `added_tokens_decoder`': [
+    'a vocabulary without its own unknown token, which is only in `added_tokens_decoder`': [
         directory(without_unknown)],
     'an ordinary word as `pad_token`': [edited('tokenizer_config.json', pad_token='a')],
     "a decoder that is neither byte level nor SentencePiece's": [
