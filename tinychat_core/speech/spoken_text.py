@@ -20,9 +20,9 @@ class SpokenText:
     the work is linear in the text.
     """
 
-    def __init__(self, is_thinking: bool = False) -> None:
-        """Start an answer; `is_thinking`: the prompt has opened a thought."""
-        self._thoughts = Thoughts(is_thinking)
+    def __init__(self) -> None:
+        """Start an answer."""
+        self._thoughts = Thoughts()
         self._sentences = Sentences()
         self._markdown = Markdown(Inline(self._sentences))
 

@@ -24,11 +24,11 @@ _LONGEST_HEADER = 200
 class Thoughts:
     """Lets through what is said to the user; `push` takes one character."""
 
-    def __init__(self, is_thinking: bool = False) -> None:
-        """Begin an answer; `is_thinking`: the prompt ended with an opening mark, so that any closing one ends it."""
+    def __init__(self) -> None:
+        """Begin an answer."""
         self._held = ''  # what may become a mark
-        self._marks: tuple[str, ...] = _CLOSING if is_thinking else _VISIBLE
-        self._is_hidden = is_thinking
+        self._marks: tuple[str, ...] = _VISIBLE
+        self._is_hidden = False
         self._header: list[str] | None = None
         self._before = '\n'
         self.is_stray_end = False

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from tinychat_core.speech.spoken_text import SpokenText
 
 
-def spoken(pieces: Iterable[str], is_thinking: bool = False) -> list[str]:
+def spoken(pieces: Iterable[str]) -> list[str]:
     """Return the sentences of a text that comes in pieces; a str comes character by character."""
-    text = SpokenText(is_thinking)
+    text = SpokenText()
     return [sentence for piece in pieces for sentence in text.push(piece)] + text.finish()

@@ -7,8 +7,6 @@ from __future__ import annotations
 from core.speech.speaking import spoken
 import pytest
 
-from tinychat_core.text.thoughts import begins_thought
-
 CASES = {
     '<think>': '<think>\nI must. Think.\n</think>\n\nHello.',
     'in capitals': '<THINK>x</Think>Hello.',
@@ -45,12 +43,6 @@ def test_what_only_begins_like_a_mark_is_said(text: str) -> None:
 
 def test_a_mark_that_is_explained_is_said() -> None:
     assert spoken('The `<think>` tag and `</think>`. Yes') == ['The <think> tag and </think>.', 'Yes']
-
-
-def test_a_thought_that_the_prompt_has_begun_is_not_said() -> None:
-    assert begins_thought('…assistant\n<think>\n') and not begins_thought('<think></think>\n')
-    assert spoken('I must. Think.\n</think>\nHello.', is_thinking=True) == ['Hello.']
-    assert spoken('I must. Think.', is_thinking=True) == []
 
 
 def test_before_a_mark_that_closes_nothing_nothing_more_is_said() -> None:
