@@ -16,8 +16,6 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi.responses import JSONResponse
-
 from tinychat_core.errors import one_line, shown
 from tinychat_core.server.errors import ApiError
 
@@ -43,8 +41,7 @@ class Access:
         headers = {name: value.decode('latin-1') for name, value in scope['headers']}
         error = self._refusal(scope['path'], headers)
         if error is not None:
-            content = error.ollama() if scope['path'].startswith('/api/') else error.openai()
-            await JSONResponse(content, error.status, error.headers)(scope, receive, send)
+            await error.response(scope['path'])(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)

@@ -69,8 +69,8 @@ def _add_general_routes(app: FastAPI, served: ServedModel) -> None:
 
 
 async def _on_api_error(request: Request, error: Any) -> Response:
-    content = error.ollama() if request.url.path.startswith('/api/') else error.openai()
-    return JSONResponse(content, error.status, error.headers)
+    response: Response = error.response(request.url.path)
+    return response
 
 
 async def _on_http_error(request: Request, error: Any) -> Response:

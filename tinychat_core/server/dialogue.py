@@ -1,16 +1,17 @@
-
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
 """The messages of a dialogue, from a client's words to those of the core."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from tinychat_core.errors import shown
 from tinychat_core.server.errors import ApiError, not_served
 from tinychat_core.server.openai_schema import Message, Part
+from tinychat_core.text.messages import ROLES
 
-ROLES = ('system', 'user', 'assistant', 'tool')
 _ROLES = {'developer': 'system'}  # OpenAI's newer name
 
 
@@ -56,5 +57,5 @@ def _text(content: str | Sequence[Part] | None, place: str) -> str:
     return '\n'.join(part.text or '' for part in content)
 
 
-def _refuse(field: str, reason: str) -> None:
+def _refuse(field: str, reason: str) -> NoReturn:
     raise ApiError(400, f'{field}: {reason}', field, 'invalid_value')

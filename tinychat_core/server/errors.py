@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fastapi.responses import JSONResponse
+
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.serving.requests import Refusal, RefusalReason
 from tinychat_core.serving.results import ChatResult, ErrorCode
@@ -55,6 +57,10 @@ class ApiError(Exception):
     def ollama(self) -> dict[str, Any]:
         """Return Ollama's error object."""
         return {'error': self.message}
+
+    def response(self, path: str) -> JSONResponse:
+        """Return the answer to a request of this path, in the form of its API."""
+        return JSONResponse(self.ollama() if path.startswith('/api/') else self.openai(), self.status, self.headers)
 
 
 def not_served(param: str, message: str) -> ApiError:
