@@ -14,6 +14,18 @@ import torch
 
 Array = npt.NDArray[Any]
 
+# Quantization configurations of the tools.
+AWQ = {'quant_method': 'awq', 'bits': 4, 'group_size': 32, 'version': 'gemm', 'zero_point': True}
+GPTQ = {'quant_method': 'gptq', 'bits': 4, 'group_size': 32, 'desc_act': False, 'sym': False}
+GPTQ8 = {**GPTQ, 'bits': 8, 'sym': True}
+W4A16 = {'quant_method': 'compressed-tensors', 'format': 'pack-quantized', 'ignore': ['lm_head'],
+         'config_groups': {'group_0': {'targets': ['Linear'], 'weights': {'num_bits': 4, 'type': 'int'}}}}
+W8A16 = {**W4A16, 'config_groups': {'group_0': {'weights': {'num_bits': 8, 'type': 'int'}}}}
+W8A8 = {**W4A16, 'format': 'int-quantized', 'config_groups': {'group_0': {
+    'weights': {'num_bits': 8, 'type': 'int', 'strategy': 'channel', 'symmetric': True},
+    'input_activations': {'num_bits': 8, 'dynamic': True, 'strategy': 'token'}}}}
+MATRICES = ('layers.1.attn.qkv', 'layers.1.mlp.gate_up', 'layers.1.mlp.down', 'embedding', 'head')
+
 
 @dataclass
 class Grid:

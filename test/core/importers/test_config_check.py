@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from importing import imported
 import numpy as np
 import pytest
 import small_huggingface as small
-from test_huggingface import imported
 import torch
 
 from tinychat_core.errors import UnsupportedModelError

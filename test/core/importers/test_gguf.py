@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import importing
 import numpy as np
 from plain_gguf import random_tensor, Tensor
 import pytest
@@ -28,18 +29,13 @@ def values(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def imported(tmp_path: Path, made: dict[str, Tensor], **changes: Any) -> Checkpoint:
     source = tiny_llama.save(tmp_path / 'tiny.gguf', tiny_llama.interleaved(made), **changes)
-    import_model(str(source), tmp_path / 'tiny')
-    return Checkpoint.open(tmp_path / 'tiny')
+    return importing.imported(tmp_path, source)
 
 
 def refused(tmp_path: Path, made: dict[str, Tensor] | None = None, **changes: Any) -> str:
     """Import what must be refused; return the message; nothing is left that loads."""
     source = tiny_llama.save(tmp_path / 'tiny.gguf', made or tiny_llama.tensors(), **changes)
-    with pytest.raises(TinyChatError) as caught:
-        import_model(str(source), tmp_path / 'tiny')
-    assert not (tmp_path / 'tiny').exists()
-    assert '\n' not in str(caught.value)
-    return str(caught.value)
+    return importing.refused(tmp_path, source)
 
 
 @pytest.mark.parametrize(('kind', 'format_'), [('Q4_0', 'w4z'), ('Q4_1', 'w4m'), ('Q8_0', 'w8g'),

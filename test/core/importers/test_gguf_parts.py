@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from importing import refused
 import numpy as np
 from plain_gguf import read, Tensor, write, write_parts
 import pytest
 import tiny_llama
 
-from tinychat_core.errors import TinyChatError
 from tinychat_core.importers import import_model
 from tinychat_core.loading.reader import Checkpoint
 
@@ -20,13 +20,6 @@ from tinychat_core.loading.reader import Checkpoint
 def parts(tmp_path: Path, count: int = 3) -> tuple[list[Path], dict[str, Tensor]]:
     made = tiny_llama.tensors()
     return write_parts(tmp_path, tiny_llama.metadata(), tiny_llama.interleaved(made), count), made
-
-
-def refused(source: Path, tmp_path: Path) -> str:
-    with pytest.raises(TinyChatError) as caught:
-        import_model(str(source), tmp_path / 'out')
-    assert not (tmp_path / 'out').exists() and '\n' not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize('count', [1, 2, 3, 7])
@@ -51,7 +44,7 @@ def test_the_name_of_the_model_has_no_number(tmp_path: Path) -> None:
 def test_a_missing_part_is_named(tmp_path: Path, missing: int) -> None:
     paths, _ = parts(tmp_path)
     paths[missing].unlink()
-    said = refused(paths[missing - 1], tmp_path)
+    said = refused(tmp_path, paths[missing - 1])
     assert f'{paths[missing]} is missing: the model has 3 parts' in said
 
 
@@ -59,7 +52,7 @@ def test_of_several_missing_parts_the_first_is_named(tmp_path: Path) -> None:
     paths, _ = parts(tmp_path)
     paths[0].unlink()
     paths[2].unlink()
-    assert f'{paths[0]} is missing, and 1 more: the model has 3 parts' in refused(paths[1], tmp_path)
+    assert f'{paths[0]} is missing, and 1 more: the model has 3 parts' in refused(tmp_path, paths[1])
 
 
 def test_a_link_to_a_part_leads_to_all(tmp_path: Path) -> None:
@@ -100,16 +93,16 @@ def rewritten(path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], 
 def test_parts_that_contradict_each_other(tmp_path: Path, change: Callable[..., object], reason: str) -> None:
     paths, _ = parts(tmp_path)
     rewritten(paths[1], change)
-    said = refused(paths[0], tmp_path)
+    said = refused(tmp_path, paths[0])
     assert reason in said
 
 
 def test_a_part_whose_name_was_changed(tmp_path: Path) -> None:
     paths, _ = parts(tmp_path)
     path = paths[1].rename(tmp_path / 'model.gguf')
-    assert 'is part 2 of 3, but its name does not say where the others are' in refused(path, tmp_path)
+    assert 'is part 2 of 3, but its name does not say where the others are' in refused(tmp_path, path)
     path = path.rename(tmp_path / 'tiny-00002-of-00009.gguf')
-    assert 'is one of 3 parts by its metadata, but of 9 by its name' in refused(path, tmp_path)
+    assert 'is one of 3 parts by its metadata, but of 9 by its name' in refused(tmp_path, path)
 
 
 def test_a_part_of_another_model(tmp_path: Path) -> None:
@@ -117,14 +110,14 @@ def test_a_part_of_another_model(tmp_path: Path) -> None:
     (tmp_path / 'other').mkdir()
     other, _ = parts(tmp_path / 'other', count=4)
     other[1].replace(paths[1])
-    assert 'is part 2 of 4 by its metadata, but 2 of 3 by its name' in refused(paths[0], tmp_path)
+    assert 'is part 2 of 4 by its metadata, but 2 of 3 by its name' in refused(tmp_path, paths[0])
 
 
 @pytest.mark.parametrize('name', ['tiny.gguf.part1of2', 'tiny.gguf-split-a', 'tiny.gguf.001', 'tiny.gguf.aa'])
 def test_pieces_of_a_file_are_to_be_joined(tmp_path: Path, name: str) -> None:
     whole = tiny_llama.save(tmp_path / 'tiny.gguf', tiny_llama.tensors()).read_bytes()
     (tmp_path / name).write_bytes(whole[:len(whole) // 2])
-    assert 'is a piece of a file; join the pieces' in refused(tmp_path / name, tmp_path)
+    assert 'is a piece of a file; join the pieces' in refused(tmp_path, tmp_path / name)
 
 
 def test_a_type_that_is_rounded_in_two_parts_is_told_once(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from importing import imported, refused
 import numpy as np
 import pytest
 from small_huggingface import changed, expected, save, tensors
@@ -17,18 +18,6 @@ from tinychat_core.cli import main
 from tinychat_core.errors import TinyChatError
 from tinychat_core.importers import import_model, rtn
 from tinychat_core.loading.reader import Checkpoint
-
-
-def imported(tmp_path: Path, directory: Path, **options: Any) -> Checkpoint:
-    import_model(str(directory), tmp_path / 'ours', **options)
-    return Checkpoint.open(tmp_path / 'ours')
-
-
-def refused(tmp_path: Path, directory: Path, **options: Any) -> str:
-    with pytest.raises(TinyChatError) as caught:
-        import_model(str(directory), tmp_path / 'ours', **options)
-    assert not (tmp_path / 'ours').exists() and '\n' not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize('shards', [1, 3])

@@ -7,30 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from importing import imported, refused
 import numpy as np
 import packed_formats as packed
+from packed_formats import AWQ, GPTQ, GPTQ8, MATRICES, W4A16, W8A8, W8A16
 import pytest
 from small_huggingface import CONFIG, expected, save, SHAPES
 import torch
 
 from tinychat_core.cli import main
 from tinychat_core.engine import Engine
-from tinychat_core.errors import TinyChatError
-from tinychat_core.importers import import_model
-from tinychat_core.loading.reader import Checkpoint
 
-AWQ = {'quant_method': 'awq', 'bits': 4, 'group_size': 32, 'version': 'gemm', 'zero_point': True}
-GPTQ = {'quant_method': 'gptq', 'bits': 4, 'group_size': 32, 'desc_act': False, 'sym': False}
-GPTQ8 = {**GPTQ, 'bits': 8, 'sym': True}
-W4A16 = {'quant_method': 'compressed-tensors', 'format': 'pack-quantized', 'ignore': ['lm_head'],
-         'config_groups': {'group_0': {'targets': ['Linear'], 'weights': {'num_bits': 4, 'type': 'int'}}}}
-W8A16 = {**W4A16, 'config_groups': {'group_0': {'weights': {'num_bits': 8, 'type': 'int'}}}}
-W8A8 = {**W4A16, 'format': 'int-quantized', 'config_groups': {'group_0': {
-    'weights': {'num_bits': 8, 'type': 'int', 'strategy': 'channel', 'symmetric': True},
-    'input_activations': {'num_bits': 8, 'dynamic': True, 'strategy': 'token'}}}}
 # Widths that 64 divides, for layouts that need it.
 WIDE: dict[str, tuple[int, ...]] = {name: tuple({96: 128}.get(n, n) for n in shape) for name, shape in SHAPES.items()}
-MATRICES = ('layers.1.attn.qkv', 'layers.1.mlp.gate_up', 'layers.1.mlp.down', 'embedding', 'head')
 
 # The quantization_config, how a matrix is packed, the options of the grid, and our format.
 EXACT: dict[str, tuple[dict[str, Any], Any, dict[str, Any], str]] = {
@@ -54,18 +43,6 @@ EXACT: dict[str, tuple[dict[str, Any], Any, dict[str, Any], str]] = {
               {'group_size': 32, 'bits': 8, 'symmetric': True}, 'w8g'),
     'W8A8': (W8A8, packed.compressed_int, {'group_size': -1, 'bits': 8, 'symmetric': True}, 'w8c'),
 }
-
-
-def imported(tmp_path: Path, directory: Path, **options: Any) -> Checkpoint:
-    import_model(str(directory), tmp_path / 'ours', **options)
-    return Checkpoint.open(tmp_path / 'ours')
-
-
-def refused(tmp_path: Path, directory: Path, **options: Any) -> str:
-    with pytest.raises(TinyChatError) as caught:
-        import_model(str(directory), tmp_path / 'ours', **options)
-    assert not (tmp_path / 'ours').exists() and '\n' not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize('kind', EXACT)

@@ -11,9 +11,9 @@ from typing import Any
 
 import mutations
 import packed_formats as packed
+from packed_formats import AWQ, GPTQ, W4A16
 import pytest
 from small_huggingface import save, tensors
-from test_import_packed import AWQ, GPTQ, W4A16
 import tiny_llama
 import torch
 

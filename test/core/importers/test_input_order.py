@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from importing import imported, refused
 import numpy as np
 import packed_formats as packed
+from packed_formats import GPTQ, GPTQ8, MATRICES, W4A16
 import pytest
 from small_huggingface import CONFIG, expected, save
-from test_import_packed import GPTQ, GPTQ8, imported, MATRICES, refused, W4A16
 import torch
 
 from tinychat_core.checkpoint.input_order import InputOrder

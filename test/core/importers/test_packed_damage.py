@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import packed_formats as packed
+from packed_formats import AWQ, GPTQ, GPTQ8, W4A16, W8A8
 import pytest
 from small_huggingface import CONFIG, SHAPES
-from test_import_packed import AWQ, GPTQ, GPTQ8, W4A16, W8A8
 
 from tinychat_core.errors import TinyChatError
 from tinychat_core.families import family_of, model_config

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from importing import imported, refused
 import numpy as np
 import packed_formats as packed
+from packed_formats import AWQ, GPTQ, GPTQ8, W4A16, W8A16
 import pytest
 from small_huggingface import expected, save, SHAPES
-from test_import_packed import AWQ, GPTQ, GPTQ8, imported, refused, W4A16, W8A16
 import torch
 
 AUTO_ROUND = {'quant_method': 'auto-round', 'bits': 4, 'sym': True, 'packing_format': 'auto_round:auto_gptq'}

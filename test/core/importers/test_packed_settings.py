@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from accepted_quantized import rounded
+from importing import imported, refused
 import numpy as np
 import packed_formats as packed
+from packed_formats import AWQ, GPTQ, GPTQ8, MATRICES, W4A16, W8A8, W8A16
 import pytest
 from small_huggingface import expected, save
-from test_import_packed import AWQ, GPTQ, GPTQ8, imported, MATRICES, refused, W4A16, W8A8, W8A16
 import torch
 
 SYM = {**GPTQ, 'sym': True}
