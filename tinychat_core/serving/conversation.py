@@ -57,15 +57,14 @@ class Conversation:
     answer is kept free: max_new_tokens, but no more than a quarter of the context.
     """
 
-    def __init__(self, engine: Decoder, system_prompt: str = '', pool: KVCachePool | None = None) -> None:
+    def __init__(self, engine: Decoder, system_prompt: str, pool: KVCachePool) -> None:
         """
         Begin without turns; '' is the template's own system prompt, if it has one.
 
-        Without a `pool` to share with other conversations it has a cache of its own. One that loses its cache to
-        another conversation keeps its turns.
+        A conversation that loses its cache to another owner in the `pool` keeps its turns.
         """
         self._engine = engine
-        self._pool = pool or KVCachePool(engine, 1)
+        self._pool = pool
         self._system_prompt = system_prompt
         self._turns: list[Turn] = []
         self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: to be made again
@@ -79,7 +78,8 @@ class Conversation:
         """
         Return the next question, ready to be asked; nothing of the conversation is changed.
 
-        `system_prompt` None: as before. `thinking`: as Tokenizer.encode_chat's. Raises like `ask`, and Canceled.
+        `system_prompt` None: as before; another one holds for all turns from now on, once the question is asked.
+        `thinking`: as Tokenizer.encode_chat's. Raises like Engine.generate, and Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
         check_size((system, text), self._engine, cancel)
@@ -98,7 +98,9 @@ class Conversation:
         """
         Return the answer to a question that `prepare` returned, nothing having been asked in between.
 
-        `parts`: as Generation's; of the answer only its text is kept.
+        The answer before must be settled. `parts`: as Generation's; of the answer only its text is kept.
+        `dropped_turns` then tells how many turns have been left out so far. Raises like Engine.generate, and then the
+        question leaves no trace.
         """
         answer = self._pool.generate(self, question.tokens, params, cancel, parts=parts)
         if question.dropped or question.system_prompt != self._system_prompt:
@@ -109,24 +111,16 @@ class Conversation:
         self._asked, self._answer, self._parts = question, answer, parts
         return answer
 
-    def ask(self, text: str, params: SamplingParams, cancel: CancelFlag | None = None,
-            system_prompt: str | None = None) -> Generation:
-        """
-        Return the answer to the next question; the one before must not be asked for more tokens.
-
-        What that one has given until now is its turn, however it ended; where it gave nothing, it leaves none.
-        `dropped_turns` then tells how many have been left out so far. Another `system_prompt` holds for all turns from
-        now on. Raises like Engine.generate, and then the question leaves no trace.
-        """
-        self.settle()
-        return self.start(self.prepare(text, params, system_prompt), params, cancel)
-
     def close(self) -> None:
         """Give the cache back to the pool; nothing can be asked any more."""
         self._pool.release(self)
 
     def settle(self) -> None:
-        """Make a turn of the last answer, which must not be asked for more tokens, and let go of what it keeps."""
+        """
+        Make a turn of the last answer, which must not be asked for more tokens, and let go of what it keeps.
+
+        What it has given until now is its turn, however it ended; where it gave nothing, it leaves none.
+        """
         self._pool.settle(self)
         answer, self._answer = self._answer, None
         asked, self._asked = self._asked, None

@@ -10,11 +10,20 @@ from typing import Any
 from scripted_engine import ScriptedEngine
 from waiting import wait_for
 
+from tinychat_core.generation import Generation
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.chat_service import ChatService
+from tinychat_core.serving.conversation import Conversation
 from tinychat_core.serving.request_queue import Admission
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, TextDelta
+
+
+def answer_to(talk: Conversation, question: str, params: SamplingParams,
+              system_prompt: str | None = None) -> Generation:
+    """Return the answer to the next question of a conversation, once the answer before is a turn."""
+    talk.settle()
+    return talk.start(talk.prepare(question, params, system_prompt), params)
 
 
 class Asked:

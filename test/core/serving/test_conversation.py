@@ -10,21 +10,23 @@ import weakref
 
 import pytest
 from scripted_engine import EOS, ScriptedEngine
+from talking import answer_to
 
 from tinychat_core.errors import PromptTooLongError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.conversation import Conversation
+from tinychat_core.serving.kv_cache_pool import KVCachePool
 
 SYSTEM, USER, ASSISTANT = 1, 2, 3
 
 
 def conversation(script: Any, system_prompt: str = '', **engine: Any) -> tuple[Conversation, ScriptedEngine]:
     scripted: Any = ScriptedEngine(script, **engine)
-    return Conversation(scripted, system_prompt), scripted
+    return Conversation(scripted, system_prompt, KVCachePool(scripted, 1)), scripted
 
 
 def ask(conversation: Conversation, question: str, max_new_tokens: int = 8) -> str:
-    return ''.join(token.text for token in conversation.ask(question, SamplingParams(max_new_tokens)))
+    return ''.join(token.text for token in answer_to(conversation, question, SamplingParams(max_new_tokens)))
 
 
 def test_a_follow_up_prefills_only_what_is_new() -> None:
@@ -37,7 +39,7 @@ def test_a_follow_up_prefills_only_what_is_new() -> None:
 def test_the_reused_tokens_are_told() -> None:
     talk, _ = conversation([*b'yes', EOS, EOS])
     ask(talk, 'first')
-    answer = talk.ask('second', SamplingParams())
+    answer = answer_to(talk, 'second', SamplingParams())
     assert (answer.reused_tokens, answer.prompt_tokens) == (11, 21)
 
 
@@ -51,14 +53,14 @@ def test_an_answer_that_would_read_back_as_other_tokens_is_kept_as_it_was_drawn(
 
 def test_an_answer_that_a_stop_text_ended_goes_on_behind_its_text() -> None:
     talk, engine = conversation([*b'yes. Well', EOS])
-    text = ''.join(token.text for token in talk.ask('q', SamplingParams(stop=('. W',))))
+    text = ''.join(token.text for token in answer_to(talk, 'q', SamplingParams(stop=('. W',))))
     ask(talk, 'r', 1)
     assert (text, engine.prefilled[1]) == ('yes', [EOS, USER, *b'r', EOS, ASSISTANT])
 
 
 def test_an_answer_left_in_the_middle_is_its_turn() -> None:
     talk, engine = conversation([*b'abc', EOS])
-    answer = talk.ask('q', SamplingParams())
+    answer = answer_to(talk, 'q', SamplingParams())
     next(answer), next(answer)
     ask(talk, 'r', 1)
     assert engine.prefilled[1] == [ord('b'), EOS, USER, *b'r', EOS, ASSISTANT]
@@ -83,13 +85,13 @@ def test_the_oldest_turns_go_until_half_the_context_is_free_and_the_system_promp
     for question in ('one', 'two', 'six', 'ten'):  # a system prompt of 5 tokens, turns of 8
         ask(talk, question)
     assert talk.dropped_turns == 0
-    answer = talk.ask('xxxxxxxxxxx', SamplingParams(16))
+    answer = answer_to(talk, 'xxxxxxxxxxx', SamplingParams(16))
     system_prompt = [SYSTEM, *b'sys', EOS]
     assert (talk.dropped_turns, answer.reused_tokens) == (3, len(system_prompt) + 1)
     next(answer)
     assert system_prompt + engine.prefilled[4][-24:] == [
         *system_prompt, *b'ten', EOS, ASSISTANT, ord('a'), EOS, USER, *b'xxxxxxxxxxx', EOS, ASSISTANT]
-    assert talk.ask('next', SamplingParams(8)).reused_tokens == 27
+    assert answer_to(talk, 'next', SamplingParams(8)).reused_tokens == 27
     assert talk.dropped_turns == 3
 
 
@@ -104,7 +106,7 @@ def test_answers_are_kept_as_drawn_when_turns_are_dropped() -> None:
 def test_a_new_system_prompt_is_read_before_all_turns() -> None:
     talk, engine = conversation([*b'a', EOS] * 2, 'old')
     ask(talk, 'q')
-    list(talk.ask('r', SamplingParams(8), system_prompt='new'))
+    list(answer_to(talk, 'r', SamplingParams(8), system_prompt='new'))
     assert engine.prefilled[1] == [*b'new', EOS, USER, *b'q', EOS, ASSISTANT, *b'a', EOS, USER, *b'r', EOS,
                                    ASSISTANT]
 
@@ -113,7 +115,7 @@ def test_a_question_that_never_fits_is_refused_and_leaves_no_trace() -> None:
     talk, _ = conversation([*b'a', EOS] * 2, context_length=20)
     ask(talk, 'one')
     with pytest.raises(PromptTooLongError):
-        talk.ask('x' * 30, SamplingParams())
+        answer_to(talk, 'x' * 30, SamplingParams())
     assert ask(talk, 'two', 2) == 'a'
     assert talk.dropped_turns == 0
 
@@ -121,13 +123,13 @@ def test_a_question_that_never_fits_is_refused_and_leaves_no_trace() -> None:
 def test_the_penalty_counts_the_reused_tokens() -> None:
     talk, _ = conversation([*b'a', EOS, *b'ab', EOS])
     ask(talk, 'q')
-    second = talk.ask('r', SamplingParams(max_new_tokens=1, repetition_penalty=100.0))
+    second = answer_to(talk, 'r', SamplingParams(max_new_tokens=1, repetition_penalty=100.0))
     assert next(second).id == 0  # Not `a`, which only the reused part of the prompt has.
 
 
 def test_a_turn_keeps_nothing_of_the_generation_once_it_is_settled() -> None:
     talk, _ = conversation([*b'a', EOS] * 2)
-    answer = talk.ask('one', SamplingParams(stop=('x' * 1000,)))
+    answer = answer_to(talk, 'one', SamplingParams(stop=('x' * 1000,)))
     list(answer)
     gone = weakref.ref(answer)
     del answer

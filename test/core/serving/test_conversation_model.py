@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talking import answer_to
 
 from tinychat_core.engine import Cache, Engine
 from tinychat_core.sampling import SamplingParams
@@ -27,16 +28,16 @@ def engine(smollm2_checkpoint: Path) -> Iterator[Engine]:
 
 def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
     pool = KVCachePool(engine, 1)
-    undisturbed = Conversation(engine, 'Be brief.')
+    undisturbed = Conversation(engine, 'Be brief.', KVCachePool(engine, 1))
     disturbed = Conversation(engine, 'Be brief.', pool)
     for number, question in enumerate(QUESTIONS):
         params = SamplingParams(max_new_tokens=24, temperature=1.0, seed=number)
-        one, other = undisturbed.ask(question, params), disturbed.ask(question, params)
+        one, other = answer_to(undisturbed, question, params), answer_to(disturbed, question, params)
         assert [token.id for token in one] == [token.id for token in other]
         assert one.prompt_tokens == other.prompt_tokens
         if number:
             assert one.reused_tokens > other.reused_tokens
-        list(Conversation(engine, pool=pool).ask('Something else', SamplingParams(max_new_tokens=1)))
+        list(answer_to(Conversation(engine, '', pool), 'Something else', SamplingParams(max_new_tokens=1)))
 
 
 def noting(read: list[int], compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,9 +52,9 @@ def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch:
     read: list[int] = []
     for name in ('prefill', 'sample'):
         monkeypatch.setattr(engine, name, noting(read, getattr(engine, name)))
-    talk, dialogue = Conversation(engine), []
+    talk, dialogue = Conversation(engine, '', KVCachePool(engine, 1)), []
     for number, question in enumerate(QUESTIONS):
-        answer = talk.ask(question, SamplingParams(max_new_tokens=16, temperature=2.0, seed=number))
+        answer = answer_to(talk, question, SamplingParams(max_new_tokens=16, temperature=2.0, seed=number))
         text = ''.join(token.text for token in answer)
         dialogue += [{'role': 'user', 'content': question}, {'role': 'assistant', 'content': text}]
     tokenizer = engine.tokenizer

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from scripted_engine import EOS, ScriptedEngine
+from talking import answer_to
 
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
@@ -21,7 +22,7 @@ def engine() -> Any:
 
 def ask(talk: Conversation, question: str) -> int:
     """Return how many tokens of the prompt were there already."""
-    answer = talk.ask(question, SamplingParams())
+    answer = answer_to(talk, question, SamplingParams())
     list(answer)
     return answer.reused_tokens
 
@@ -57,7 +58,7 @@ def test_a_prompt_that_is_too_long_takes_no_cache(engine: Any) -> None:
     with pytest.raises(PromptTooLongError):
         pool.generate('two', [1] * (engine.context_length + 1), SamplingParams())
     with pytest.raises(PromptTooLongError):
-        one.ask('x' * engine.context_length, SamplingParams())
+        answer_to(one, 'x' * engine.context_length, SamplingParams())
     assert ask(one, 'r') > len('system')
 
 
@@ -68,14 +69,14 @@ def test_a_pool_without_caches_is_refused(engine: Any) -> None:
 
 def test_conversations_go_on_side_by_side(engine: Any) -> None:
     pool = KVCachePool(engine, 2)
-    first, second = Conversation(engine, pool=pool), Conversation(engine, pool=pool)
+    first, second = Conversation(engine, '', pool), Conversation(engine, '', pool)
     ask(first, 'one'), ask(second, 'two')
     assert (ask(first, 'and'), ask(second, 'and')) == (7, 7)
 
 
 def test_a_conversation_that_lost_its_cache_keeps_its_turns(engine: Any) -> None:
     pool = KVCachePool(engine, 1)
-    first, second = Conversation(engine, pool=pool), Conversation(engine, pool=pool)
+    first, second = Conversation(engine, '', pool), Conversation(engine, '', pool)
     ask(first, 'one'), ask(second, 'two')
     assert ask(first, 'and') == 1  # what begins every question
     assert bytes(engine.prefilled[-1][:3]) == b'one'
