@@ -6,8 +6,8 @@
 
 namespace tinychat {
 
-// Bytes per second at which `threads` threads together read a buffer of `bytes`, each its own part, front to back: what
-// decoding a token could at most reach. The median of `rounds`, after one that is not counted.
+// Returns the bytes per second at which `threads` threads together read a buffer of `bytes` bytes; each thread reads its own
+// part sequentially. This is the upper limit for decoding. The median of `rounds` rounds, after a warm-up round.
 double read_bandwidth(size_t bytes, int threads, int rounds);
 
 } // namespace tinychat

@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The decoder's steps on the CPU: work is cut into tiles of 16 weight rows, or into KV heads and stretches of the cache,
-// and dealt to the threads in equal parts. Buffers are allocated once, and grow for a pass that cannot be cut.
+// The decoder's steps on the CPU. The work of a step is divided equally between the threads: by tiles of 16 weight rows, or
+// by KV heads and ranges of the cache. Buffers are allocated once, and grow for a pass that cannot be cut.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@
 
 namespace tinychat {
 
-// What a quantized matrix is multiplied with: floats, bytes, or 16 bits (two digits of a byte).
+// The type of the activations that quantized matrices are multiplied with: fp32, int8, or 16 bits as two int8 digits.
 enum class ActivationType { kFloat, kInt8, kTwoDigits };
 
 class CpuBackend : public Backend {
@@ -38,23 +38,23 @@ class CpuBackend : public Backend {
   void norm_head(const ForwardBatch& batch) override;
 
  private:
-  // Of a sequence in a pass: bounds the buffers and the time until a cancel is seen.
+  // Of one sequence in a pass: limits the size of the buffers and the delay of a cancel.
   static constexpr int kMaxSequenceTokens = 256;
-  static constexpr int kDecodeTokens = 32; // of sequences that decode beside one that prefills
+  static constexpr int kDecodeTokens = 32; // of sequences that decode in the same pass as a prefill
   static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
-  // A sequence with more is multiplied as bf16 panels where the CPU has those, one with fewer as digits.
+  // A sequence with more tokens is multiplied as bf16 panels if the CPU supports them, otherwise as digits.
   static constexpr int kFewTokens = 8;
-  static constexpr int kPrefillQueries = 32; // that share a look at the cache
+  static constexpr int kPrefillQueries = 32; // that share each read of the cache
 
-  // A matrix's input, as floats or bytes. One for all tokens of a GEMM; one a thread where there is a single token:
-  // computing a norm twice is cheaper than waiting for the other thread to have done it.
+  // The input of a matrix, as floats or integers. All tokens of a GEMM share one. For a single token each thread has its
+  // own, because computing a norm twice is cheaper than waiting for another thread.
   struct alignas(64) Bf16Line {
     uint16_t numbers[32];
   };
   struct Input {
     std::vector<Bf16Line> packed; // of many tokens
     std::vector<float> values, scales, scaled_sums;
-    std::vector<float> ordered; // values in the order of a matrix that has one of its own
+    std::vector<float> ordered; // the values in the input order of the matrix
     std::vector<int32_t> sums;
     std::vector<int8_t> quantized;
   };
@@ -68,18 +68,18 @@ class CpuBackend : public Backend {
   struct Tiles {
     int begin, end;
   };
-  // Tokens of one GEMM: all are multiplied in the same way.
+  // The tokens of one GEMM. All are multiplied in the same way.
   struct GemmTokens {
     int begin, end;
     bool panels;
 
     int size() const { return end - begin; }
   };
-  // Which steps of a layer may use panels. The outputs' own layers never do: an output's numbers then do not depend on how
-  // many others of its sequence are wanted, and a few tokens are faster without.
+  // Whether a step may use panels. The steps after the last attention, which compute only outputs, never do: the numbers of
+  // an output then do not depend on how many outputs its sequence has, and few tokens are faster without panels.
   enum class Panels { kWhereMany, kNever };
 
-  // Where a sequence's keys and values lie.
+  // The place of a sequence's keys and values.
   struct Store {
     CpuKvCache* cache;
     int layer; // of the cache
@@ -91,8 +91,8 @@ class CpuBackend : public Backend {
   void reserve_scratch(size_t count);
   void reserve_inputs(Input& buffer, size_t tokens) const;
 
-  // For all tokens of a batch: input row = prepare(token, room for it), which may lie elsewhere; part(Tiles, activations,
-  // GemmTokens) for each thread's share of `tiles`.
+  // For all tokens of a batch: prepare(token, buffer) returns the input row, in the buffer or elsewhere; part(Tiles,
+  // activations, GemmTokens) computes a thread's share of the `tiles`.
   template <typename Prepare, typename Part>
   void gemm(const Linear& w, const ForwardBatch& batch, Panels panels, int tiles, const Prepare& prepare,
             const Part& part);
@@ -107,9 +107,9 @@ class CpuBackend : public Backend {
   const float* norm_row(const NormVectors& vectors, int token, float* out) const;
   ActivationType activation_type(const Linear& w) const;
   Panels panels_of(int layer) const;
-  // The products of the first of the tiles go to the start of `out`.
+  // Writes the products of the first tile to the start of `out`.
   void gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out);
-  // The same of two runs of tiles, the second `apart` tiles behind the first, where a thread's part has both.
+  // The same for two ranges of tiles; the second is `apart` tiles after the first.
   void gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens, const Output& first,
                          const Output& second);
 
@@ -140,14 +140,14 @@ class CpuBackend : public Backend {
 
   // [tokens][…]
   std::vector<float> residual_, qkv_, attention_, hidden_, step_;
-  std::vector<float> up_; // where it takes its input in another order than the gate
+  std::vector<float> up_; // used if up has another input order than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
-  std::vector<Input> own_;                    // a thread
-  std::vector<std::vector<Bf16Line>> panels_; // a thread: two tiles of weights
-  std::vector<AttentionScratch> scratch_;     // a thread, or a stretch of a cache
+  std::vector<Input> own_;                    // one per thread
+  std::vector<std::vector<Bf16Line>> panels_; // one per thread: two tiles of weights
+  std::vector<AttentionScratch> scratch_;     // one per thread, or per range of a cache
   std::vector<std::unique_ptr<CpuKvCache>>
-      layer_caches_; // of sequences that are not causal: one layer, written anew by each
+      layer_caches_; // of sequences that are not causal: a single layer, which each layer overwrites
 };
 
 } // namespace tinychat

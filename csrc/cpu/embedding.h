@@ -6,7 +6,7 @@
 
 namespace tinychat {
 
-// out[cols] = row `row` of the matrix: an embedding is a matrix like any other, and a tied head reads the same bytes.
+// out[cols] = row `row` of the matrix. An embedding is an ordinary matrix, and a tied head reads the same bytes.
 void read_row(const Linear& w, int row, float* out);
 
 } // namespace tinychat

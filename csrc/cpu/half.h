@@ -16,7 +16,7 @@ static inline float bf16_to_float(uint16_t half) {
   return value;
 }
 
-// Rounds to nearest, ties to even; without branches, so that many at a time become vectors.
+// Rounds to nearest, ties to even; without branches, so that compilers can vectorize loops over it.
 static inline uint16_t float_to_bf16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);

@@ -12,13 +12,13 @@ namespace tinychat {
 struct Isa {
   const char* name;
   const Kernels* kernels;
-  bool (*supported)(); // by the CPU that this runs on
+  bool (*supported)(); // by this CPU
 };
 
-// What this library was compiled with, best first; `generic` is always the last.
+// The instruction sets that this library was compiled for, best first; `generic` is always the last.
 const std::vector<Isa>& compiled_isas();
 
-// The named set, or the best that the CPU supports where `name` is empty.
+// Returns the named set, or the best one that the CPU supports if `name` is empty.
 // Throws std::invalid_argument for an unknown name or a set that the CPU lacks.
 const Isa& choose_isa(const std::string& name);
 

@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The inner loops, as a table of functions: kernels.cpp is compiled once per instruction set over the sixteen-lane
-// vocabulary of simd/*.h, and isa.cpp picks a table at run time.
+// The inner loops, as a table of functions. kernels.cpp is compiled once per instruction set, with the sixteen-lane
+// operations of simd/*.h, and isa.cpp selects a table at run time.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace tinychat {
 
-// The input of a matrix, [tokens][cols]: as floats, or as integers with a scale for each group of columns: bytes, or 16 bits
-// in two digits, 256 * first + second.
+// The input of a matrix, [tokens][cols]: floats, or integers with a scale for each group of columns. The integers are int8, or
+// 16 bits as two int8 digits: 256 * first + second.
 struct Activations {
   const float* values = nullptr;      // [num_queries][cols], or
   const int8_t* quantized = nullptr;  // [num_queries][digits][cols]
@@ -22,17 +22,17 @@ struct Activations {
   const float* scaled_sums = nullptr; // [num_queries][groups], scale * sum
   int cols = 0;
   int groups = 0;
-  const uint16_t* packed = nullptr; // bf16 instead of all that, as pack_bf16 lays it out, and
-  uint16_t* panel = nullptr;        // a thread's room for two tiles of weights
+  const uint16_t* packed = nullptr; // instead of all fields above: bf16 in the layout of pack_bf16,
+  uint16_t* panel = nullptr;        // and the thread's buffer for two tiles of weights
 };
 
-// Where a tile's products go: those of token t to at(t), 16 numbers, or as many as the matrix has rows left. With `add` they
-// are added to what is there.
+// The destination of a tile's products: 16 numbers per token t, or fewer in the last tile, at at(t). With `add` they are added
+// to the numbers there.
 struct Output {
   float* to = nullptr; // [tokens][stride]
   size_t stride = 0;
   bool add = false;
-  float* const* rows = nullptr; // a pointer a token, instead of `to`
+  float* const* rows = nullptr; // one pointer per token, instead of `to`
   size_t column = 0;
 
   float* at(int token) const { return (rows != nullptr ? rows[token] : to + token * stride) + column; }
@@ -45,14 +45,14 @@ struct Output {
 
 constexpr int kMostHeadDim = 256;
 constexpr int kPanelColumns = 32;      // of a step of gemm_large_m
-constexpr int kChannelDigitGroup = 32; // columns of 16-bit activations that share a scale where a weight has one a row
-constexpr int kByteZero = 128;         // a cached byte is q + 128: one way to widen it serves all instruction sets
+constexpr int kChannelDigitGroup = 32; // columns of 16-bit activations that share a scale if a weight has one per row
+constexpr int kByteZero = 128;         // a cached byte is q + 128, so all instruction sets can widen it in the same way
 
-// Queries that read the same KV head, over the positions [begin, end) of the cache. Running softmax state, so that a
-// long cache can be cut into pieces and joined afterwards.
+// Queries of the same KV head, over the positions [begin, end) of the cache. The softmax state is kept, so that a long cache
+// can be processed in pieces that are merged afterwards.
 struct AttentionSpan {
-  const void* keys = nullptr;             // bf16, float or bytes, as CpuKvCache has them
-  const void* values = nullptr;           // the same; bf16: where `end` is odd, what stands at `end` is a number
+  const void* keys = nullptr;             // bf16, float or bytes, in the layout of CpuKvCache
+  const void* values = nullptr;           // the same; bf16: if `end` is odd, the number at `end` must be finite
   const uint16_t* key_scales = nullptr;   // of bytes, fp16 [capacity/16][groups of kKeyGroup channels][16]
   const uint16_t* value_scales = nullptr; // of bytes, fp16 [capacity]
   int head_dim = 0;
@@ -63,11 +63,11 @@ struct AttentionSpan {
 
   int num_queries = 0;
   const float* const* queries = nullptr; // [num_queries] -> [head_dim]
-  const int* slots = nullptr;            // [num_queries], where a query's own token stands
-  const int* first_visible = nullptr;    // [num_queries], a query sees the slots first_visible … last_visible
+  const int* slots = nullptr;            // [num_queries], the slot of a query's token
+  const int* first_visible = nullptr;    // [num_queries], a query attends to the slots first_visible … last_visible
   const int* last_visible = nullptr;
   const float* slopes = nullptr; // ALiBi [num_queries] or null
-  bool tiles = false;            // queries are multiplied as tiles of bf16, where there are such
+  bool tiles = false;            // multiply the queries as bf16 tiles, if the instruction set has them
 
   float* accumulators = nullptr; // [num_queries][head_dim]: sum of exp(score - maximum) * value
   float* maxima = nullptr;       // [num_queries]
@@ -75,16 +75,16 @@ struct AttentionSpan {
 };
 
 struct Kernels {
-  // The 16 rows of tile `tile` of w, times `num_tokens` tokens of x, plus the bias. One for float input, one for int8, one for
-  // 16 bits in two digits. kW4Zero without zeros: each is 8.
+  // The 16 rows of tile `tile` of w, times `num_tokens` tokens of x, plus the bias. One function for float input, one for
+  // int8, one for two digits. kW4Zero without zeros: all zero points are 8.
   void (*gemm_float)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
   void (*gemm_int8)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
   void (*gemm_two_digits)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
-  // The 16 rows of each of one or two tiles of w, times `num_tokens` tokens in bf16 as pack_bf16 lays them out; `panel`: room for
-  // as much of w as bf16. Null where digits are faster.
+  // The 16 rows of each of one or two tiles of w, times `num_tokens` bf16 tokens in the layout of pack_bf16; `panel`: a buffer
+  // for these tiles as bf16. Null if digits are faster.
   void (*gemm_large_m)(const Linear& w, const int* tiles, int count, const uint16_t* x, int num_tokens,
                        const Output* out, uint16_t* panel);
-  // x[cols] as row `row` of [rows/16][cols/32][16][32] in bf16.
+  // Writes x[cols] as row `row` of [rows/16][cols/32][16][32] in bf16.
   void (*pack_bf16)(const float* x, int cols, int row, uint16_t* packed);
   // x[cols] -> bytes [cols], or digits [2][cols]; per group: scale = max|x| / 127 (digits: / 127 / 256), sum of the
   // integers, scale * sum. A group with an infinity or a NaN has the scale NaN.
@@ -94,14 +94,14 @@ struct Kernels {
                               float* scaled_sums);
   // out = norm(x) * weight + bias; bias may be null; n a multiple of 16; out may be x.
   void (*norm)(Norm kind, const float* x, const float* weight, const float* bias, float eps, int n, float* out);
-  // out = act(gate) * up, or act(gate) where up is null; `rows` rows of 16 numbers, in `out` a `stride` apart.
+  // out = act(gate) * up, or act(gate) if up is null; `rows` rows of 16 numbers, `stride` numbers apart in `out`.
   void (*activate)(Activation kind, const float* gate, const float* up, int rows, float* out, size_t stride);
   // x *= factor, element by element.
   void (*scale)(float* x, const float* factors, int n);
   void (*attention_bf16)(const AttentionSpan& span);
   void (*attention_float)(const AttentionSpan& span);
   void (*attention_int8)(const AttentionSpan& span);
-  // Reads `lines` lines of 64 bytes and returns something that depends on all of them.
+  // Reads `lines` lines of 64 bytes and returns a number that depends on all of them.
   int32_t (*read)(const uint8_t* memory, size_t lines);
 };
 

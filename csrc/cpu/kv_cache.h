@@ -14,11 +14,11 @@ namespace tinychat {
 
 enum class CacheKind { kInt8, kBf16, kFloat };
 
-// Keys and values. Keys lie in tiles of 16 positions, [layer][kv_head][capacity/16][head_dim][16], values as
-// [layer][kv_head][capacity][head_dim]; numbers of bf16 that are multiplied at once lie side by side, [capacity/16][head_dim/2][16][2]
-// and [capacity/2][head_dim][2]: see attention.inl. Bytes have fp16 scales behind them: a position's keys one for each
-// kKeyGroup channels, its values one. The memory is reserved at once and zero; the system provides a page when it is first
-// written.
+// Keys and values. Keys are stored in tiles of 16 positions, [layer][kv_head][capacity/16][head_dim][16], values as
+// [layer][kv_head][capacity][head_dim]. In bf16, two numbers that are multiplied together are adjacent:
+// [capacity/16][head_dim/2][16][2] and [capacity/2][head_dim][2] (see attention.inl). Bytes are followed by fp16 scales: for
+// each position, one per kKeyGroup channels of the key and one for the value. All memory is reserved at once and reads as
+// zero; the system provides a page when it is first written.
 class CpuKvCache : public KvCache {
  public:
   CpuKvCache(int layers, int kv_heads, int head_dim, int capacity, CacheKind kind)

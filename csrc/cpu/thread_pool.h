@@ -1,10 +1,10 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pool that runs one small job on all threads at once, hundreds of times a token: it spins briefly for the next job,
-// because waking a sleeping thread costs more than a whole step, and then sleeps, because an idle robot must not burn a core.
-// A job has as many parts as there are threads, and whoever is there takes the next: on a machine whose cores are taken the
-// caller does not wait for a worker that has yet to be scheduled, it does that part as well.
+// A pool that runs one small job on all threads at once, hundreds of times per token. A worker spins briefly for the next job,
+// because waking a sleeping thread takes longer than a whole step. It then sleeps, because an idle robot must not use a core.
+// A job has as many parts as there are threads, and any free thread takes the next part. If the cores are busy, the caller
+// computes a part itself instead of waiting for a worker that is not scheduled yet.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ namespace tinychat {
 
 class ThreadPool {
  public:
-  // `threads` counts the caller, which works too as thread 0.
+  // `threads` includes the caller, which also computes parts.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -38,7 +38,7 @@ class ThreadPool {
   int do_parts();
   void work();
 
-  // Parts that nobody has taken. The caller and the workers write to different cache lines.
+  // Parts that no thread has taken yet. The caller and the workers write to different cache lines.
   alignas(64) std::atomic<int> untaken_{0};
   Function function_ = nullptr;
   const void* context_ = nullptr;

@@ -9,11 +9,12 @@
 
 namespace tinychat {
 
-// Throws InvalidBatch, saying what is wrong, for a batch that ForwardBatch does not allow or that does not suit the
-// model; `decoder_id`: whose caches its sequences must have.
+// Throws InvalidBatch, with the reason, for a batch that ForwardBatch does not allow or that does not match the model.
+// `decoder_id`: the caches of its sequences must belong to this decoder.
 void check_batch(const ForwardBatch& batch, const Model& model, uint64_t decoder_id);
 
-// The same for a cache without room; the caches must not change any more.
+// Throws InvalidBatch if a cache has no room for its new tokens. The caches must not change between this check and the
+// forward pass.
 void check_room(const ForwardBatch& batch);
 
 } // namespace tinychat

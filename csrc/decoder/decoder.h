@@ -18,7 +18,7 @@
 
 namespace tinychat {
 
-// Set from any thread; looked at between decoder layers.
+// Set from any thread; checked between decoder layers.
 struct CancelFlag {
   std::atomic<bool> set{false};
 };
@@ -27,7 +27,8 @@ struct Canceled : std::runtime_error {
   Canceled() : std::runtime_error("canceled") {}
 };
 
-// A token to draw behind a token of a batch. Each draw needs a sampler of its own: it accepts nothing in between.
+// Requests that a sampler draws the token that follows a token of the batch. Each request needs its own sampler, because a
+// sampler accepts no tokens during a forward pass.
 struct DrawRequest {
   int token; // index in the batch
   Sampler* sampler;
@@ -42,19 +43,20 @@ class Decoder {
   Backend& backend() { return *backend_; }
   const ModelConfig& config() const { return model_.config; }
 
-  // Where the time of all passes so far went, in seconds, a name a fused step.
+  // Seconds that all passes so far spent in each fused step.
   static constexpr int kSteps = 7;
   static constexpr const char* kStepNames[kSteps] = {"embed",        "norm_qkv",      "attention", "attn_out_proj",
                                                      "norm_gate_up", "mlp_down_proj", "norm_head"};
   const std::array<double, kSteps>& step_seconds() const { return step_seconds_; }
 
-  // Appends the tokens of each causal sequence to its cache, and answers batch.outputs. A sequence's numbers are the same
-  // alone and beside others. Throws InvalidBatch for a batch that check_batch(), check_room() or the backend
-  // refuses, before anything is computed; Canceled where `cancel` is set: whole passes done until then stay in the caches.
+  // Appends the tokens of each causal sequence to its cache, and computes batch.outputs. The numbers of a sequence do not
+  // depend on the other sequences. Throws InvalidBatch, before anything is computed, for a batch that check_batch(),
+  // check_room() or the backend refuses. Throws Canceled if `cancel` is set; the caches then keep the passes that were
+  // complete.
   void forward(const ForwardBatch& batch, const CancelFlag* cancel);
 
-  // The same, and draws a token for each request, in their order. Where the backend finds all that a sampler looks at, no row
-  // of logits leaves it. Throws what Sampler::sample() throws, too: then the caches hold the batch.
+  // The same, and draws a token for each request, in order. If the top k tokens of the backend are enough for a sampler, no
+  // row of logits is copied. Also throws what Sampler::sample() throws; the caches then contain the batch.
   std::vector<int32_t> sample(ForwardBatch batch, const std::vector<DrawRequest>& draws, const CancelFlag* cancel);
 
  private:
@@ -63,10 +65,10 @@ class Decoder {
   template <typename Step>
   void timed(int step, const Step& run);
 
-  const uint64_t id_; // of no other decoder of this process
+  const uint64_t id_; // unique in this process
   Model model_;
   std::unique_ptr<Backend> backend_;
-  std::vector<float> logits_; // rows that candidates are found in
+  std::vector<float> logits_; // rows in which candidates are searched
   std::array<double, kSteps> step_seconds_{};
   std::mutex mutex_; // the backend's buffers serve one pass at a time
 };

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keys and values of one sequence, as the decoder sees them: how many there are, and whose they are.
+// The keys and values of one sequence, as far as the decoder knows them: their number, and their decoder.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,7 @@ class KvCache {
   int capacity() const { return capacity_; }
   void set_length(int length) { length_.store(length, std::memory_order_relaxed); }
 
-  // The decoder whose layers the memory is laid out for. A number, not a pointer: an address may be used again.
+  // The decoder that created the cache. A number, not a pointer, because an address can be reused.
   uint64_t decoder_id() const { return decoder_id_; }
   void set_decoder_id(uint64_t id) { decoder_id_ = id; }
 

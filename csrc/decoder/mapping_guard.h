@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A file that is cut short under its mapping answers reads with SIGBUS, in whichever thread, and that would end the process.
+// If a mapped file is truncated, a read of a lost page raises SIGBUS in the reading thread, which would end the process.
 #pragma once
 
 #include <cstddef>
@@ -9,17 +9,17 @@
 
 namespace tinychat {
 
-// While it lives, a page of [begin, begin + size) that the file no longer has reads as zeros, and is counted: whoever
-// computed with the range looks at lost() before it lets the result out.
+// While a guard exists, a lost page of [begin, begin + size) reads as zeros and is counted. Code that computed with the
+// range must check lost() before it returns a result.
 class MappingGuard {
  public:
-  // Throws std::runtime_error where too many ranges are guarded already.
+  // Throws std::runtime_error if too many ranges are guarded already.
   MappingGuard(const void* begin, size_t size);
   ~MappingGuard();
   MappingGuard(const MappingGuard&) = delete;
   MappingGuard& operator=(const MappingGuard&) = delete;
 
-  int64_t lost() const; // pages
+  int64_t lost() const; // number of lost pages that were read
 
  private:
   int slot_;

@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a model is: its description (config), its weights as views of the mapped shards, and how the two meet.
+// A model: its configuration, its weights as views of the mapped shards, and the function that combines them.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
 
 constexpr int kKeyGroup = 32; // channels of a cached key that share a scale: biases make some channels large (Qwen)
 
-// The family's description, as tinychat.json holds it. One decoder serves every family: nothing here names a model.
+// The configuration of a model, as in tinychat.json. One decoder serves every family, so no field names a model.
 struct ModelConfig {
   int vocab_size = 0;
   int hidden_size = 0;
@@ -36,17 +36,17 @@ struct ModelConfig {
   float attention_softcap = 0; // 0: none
   float logit_softcap = 0;     // 0: none
   int position_offset = 0;     // of learned positions (OPT: 2)
-  int embedding_size = 0;      // of a token's row where it is not `hidden_size` numbers (OPT-350M); 0: it is
+  int embedding_size = 0;      // width of a token's embedding row, if it is not hidden_size (OPT-350M); 0: hidden_size
   bool final_norm = true;      // there is a norm before the head
 
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
-  // [rotated dimensions / 2] the axis of a Position that turns each pair, 0 … 2 (M-RoPE); empty: every position is one number
+  // [rotated dimensions / 2] the axis of a Position that rotates each pair, 0 … 2 (M-RoPE); empty: axis 0 for all
   std::vector<int> rope_axes;
-  float rope_scale = 1; // of cos and sin (YaRN's attention factor)
-  std::vector<float>
-      rope_local_inv_freq;         // of layers with a sliding window where they differ (Gemma 3); empty: the same
-  std::vector<float> alibi_slopes; // [heads]; empty: no ALiBi
-  std::vector<int> windows;        // [layers] positions a token sees, itself included; 0: all; empty: all layers all
+  float rope_scale = 1;                   // of cos and sin (YaRN's attention factor)
+  std::vector<float> rope_local_inv_freq; // for layers with a sliding window (Gemma 3); empty: rope_inv_freq
+  std::vector<float> alibi_slopes;        // [heads]; empty: no ALiBi
+  std::vector<int>
+      windows; // [layers] number of positions a token attends to, itself included; 0: all; empty: 0 for all
 
   int embedding_width() const { return embedding_size > 0 ? embedding_size : hidden_size; }
   int attention_width() const { return heads * head_dim; }
@@ -54,7 +54,7 @@ struct ModelConfig {
 };
 
 // A weight matrix y = W x, [rows][cols], in the layout r16k4 (integers) or r16k1 (16-bit floats):
-// tiles of 16 rows, so that one vector register holds one value of each row and nothing is summed across lanes.
+// tiles of 16 rows. One vector register holds one value of each row, so no sum crosses lanes.
 enum class WeightFormat { kW4Zero, kW4Min, kW8Group, kW8Channel, kF16, kBf16 };
 
 struct Linear {
@@ -66,20 +66,20 @@ struct Linear {
       nullptr; // 4 bit [tiles][cols/8][16][4]; 8 bit [tiles][cols/4][16][4]; 16 bit [tiles][cols][16]
   const uint16_t* scales = nullptr; // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
   const uint16_t* mins = nullptr;   // kW4Min: fp16 [tiles][cols/group][16]
-  // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high. Null: each is 8, which only the CPU takes.
+  // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high. Null: all are 8 (only on the CPU).
   const uint8_t* zeros = nullptr;
   const float* channel_scales = nullptr; // kW8Channel: [tiles*16]
   const float* bias = nullptr;           // [rows] or null
   const float* input_scale = nullptr;    // [cols], multiplies the input; or null
-  // [cols] whole numbers: column j multiplies number input_order[j] of the (scaled) input; null: number j. (GPTQ's desc_act:
-  // columns that share a scale lie together.)
+  // [cols] whole numbers: column j multiplies number input_order[j] of the (scaled) input; null: number j. GPTQ's desc_act
+  // needs this, because columns that share a scale are stored together.
   const float* input_order = nullptr;
 
   bool present() const { return weight != nullptr; }
   int tiles() const { return (rows + 15) / 16; }
 };
 
-// The vectors of a norm, [hidden]. An absent one leaves everything as it is.
+// The vectors of a norm, [hidden]. An absent norm changes nothing.
 struct NormVectors {
   const float* weight = nullptr;
   const float* bias = nullptr; // or null
@@ -88,36 +88,37 @@ struct NormVectors {
 };
 
 struct Layer {
-  NormVectors attn_norm;      // of the residual, before the part reads it
-  NormVectors mlp_norm;       // absent: the MLP reads what the attention reads
-  NormVectors attn_post_norm; // of the part's output, before it is added to the residual (Gemma 2)
+  NormVectors attn_norm;      // of the residual, as the input of the attention
+  NormVectors mlp_norm;       // of the residual, as the input of the MLP; absent: it has the attention's input
+  NormVectors attn_post_norm; // of the attention's output, before it is added to the residual (Gemma 2)
   NormVectors mlp_post_norm;
-  NormVectors attn_sum_norm; // of the residual, after the part's output is added: it stays so (OPT-350M)
+  NormVectors
+      attn_sum_norm; // of the residual, after the attention's output was added; replaces the residual (OPT-350M)
   NormVectors mlp_sum_norm;
   const float* q_norm = nullptr; // [head_dim], per head (Qwen 3)
   const float* k_norm = nullptr;
   Linear qkv; // rows q | k | v
   Linear o;
-  Linear up; // rows gate | up where gated
+  Linear up; // rows gate | up if gated
   Linear down;
-  // Blocks of rows of qkv, and of up, that take their input in different orders, one after the other; empty where all of the
-  // matrix takes it in one. They share the memory of the matrix.
+  // Blocks of rows of qkv, and of up, whose input orders differ; empty if the whole matrix has one order. They share the
+  // memory of the matrix.
   std::vector<Linear> qkv_blocks, up_blocks;
 };
 
 struct Model {
   ModelConfig config;
-  int context_length = 0; // positions are smaller
+  int context_length = 0; // all positions are smaller
   Linear embedding;       // [vocab][embedding width]
-  Linear project_in;      // [hidden][embedding width]; absent where these are the same
+  Linear project_in;      // [hidden][embedding width]; absent if these are equal
   Linear positions;       // [positions][hidden], learned; absent otherwise
   std::vector<Layer> layers;
   NormVectors final_norm;
-  Linear project_out; // [embedding width][hidden], before the head; absent likewise
-  Linear head;        // [vocab][embedding width]; a copy of `embedding` where they are tied
+  Linear project_out; // [embedding width][hidden], before the head; absent if these are equal
+  Linear head;        // [vocab][embedding width]; a copy of `embedding` if they are tied
 };
 
-// A named tensor of the checkpoint as it lies in memory; the owner keeps the memory alive.
+// A named tensor of the checkpoint in memory; the caller keeps the memory alive.
 struct Tensor {
   Linear linear;                 // a matrix, or
   const float* vector = nullptr; // a vector of `size` floats
@@ -127,12 +128,12 @@ struct Tensor {
 // The rows [begin, begin + rows) of a matrix; `begin` is a multiple of 16.
 Linear rows_of(const Linear& w, int begin, int rows);
 
-// A model whose caches have up to `context_length` tokens. Throws std::invalid_argument, naming the field or the tensor, where a
-// field is out of range, a list has another length than the kernels rely on, or a tensor is missing, has another shape than
-// the config says, or is one that no layer of the config reads.
+// Returns a model whose caches hold up to `context_length` tokens. Throws std::invalid_argument, naming the field or the
+// tensor, if a field is out of range, a list has the wrong length, or a tensor is missing, has the wrong shape for the
+// config or is not used by it.
 Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int context_length);
 
-// Whether a matrix takes its input in an order of its own: backends have buffers for that only then.
+// Returns whether any matrix has an input order. Backends allocate buffers for the reordered input only then.
 inline bool has_input_orders(const Model& model) {
   bool found = false;
   for (const Linear* w : {&model.project_in, &model.project_out, &model.head}) found |= w->input_order != nullptr;

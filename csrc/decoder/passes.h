@@ -1,7 +1,7 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a batch of any size becomes passes that a backend can run.
+// Cuts a batch of any size into passes that a backend can run.
 #pragma once
 
 #include <vector>
@@ -11,12 +11,12 @@
 
 namespace tinychat {
 
-// Cuts a valid batch, whose caches nobody else changes, into passes as backend.h says. Where a sequence is cut depends on
-// that sequence alone, so that its numbers do not depend on the others. Throws InvalidBatch for a sequence or a
-// span that cannot be cut and is too long for the backend.
+// Cuts a valid batch into passes as described in backend.h. No other thread may change its caches meanwhile. Where a
+// sequence is cut depends on that sequence alone, so that its numbers do not depend on the other sequences. Throws
+// InvalidBatch for a sequence or a span that must not be cut and is too long for the backend.
 std::vector<ForwardBatch> cut_into_passes(const ForwardBatch& batch, const Backend& backend);
 
-// The batch that remains of a pass when its rows of `outputs` have become rows 0, 1, …
+// Returns the tokens of a pass that have outputs, as a batch: their rows are 0, 1, …
 ForwardBatch outputs_of(const ForwardBatch& pass);
 
 } // namespace tinychat

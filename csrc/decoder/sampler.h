@@ -11,7 +11,7 @@
 
 namespace tinychat {
 
-// Every "off" value leaves the distribution as it is.
+// A parameter with its "off" value does not change the distribution.
 struct SamplingParams {
   float temperature = 0;        // 0: greedy
   int top_k = 0;                // 0: off
@@ -21,43 +21,43 @@ struct SamplingParams {
   DryParams dry = {};
 };
 
-// Draws the next token. In this order, as the Hugging Face library has them: repetition penalty (Keskar et al., 2019) over
-// every accepted token, DRY, temperature, top-k, top-p (Holtzman et al., 2020: the smallest set of the likeliest tokens whose
-// mass reaches p), min-p (relative to the likeliest token), one multinomial draw. The same seed gives the same tokens.
+// Draws the next token. In this order, as in transformers: repetition penalty (Keskar et al., 2019) for every accepted token,
+// DRY, temperature, top-k, top-p (Holtzman et al., 2020: the smallest set of most likely tokens whose probabilities sum to
+// p), min-p (relative to the most likely token), one multinomial draw. The same seed gives the same tokens.
 class Sampler {
  public:
   // Throws std::invalid_argument for parameters that are not finite or out of range.
-  // `dry_breakers`: as Dry has them.
+  // `dry_breakers`: as in Dry.
   Sampler(uint64_t seed, const SamplingParams& params, std::vector<uint32_t> dry_breakers = {});
 
-  // Tells of a token of the prompt or the answer: the repetition penalty and DRY count it.
+  // Records a token of the prompt or the answer, for the repetition penalty and DRY.
   void accept(int32_t token);
 
-  // logits [vocab]; `allowed` is null or a bit for each token (bit i%32 of word i/32). Greedy takes the lowest id of equals.
-  // Throws std::invalid_argument where no token is allowed or the logits are not numbers.
+  // logits [vocab]; `allowed`: one bit per token (bit i%32 of word i/32), or null. Greedy decoding takes the lowest id of
+  // equal logits. Throws std::invalid_argument if no token is allowed or the logits are not numbers.
   int32_t sample(const float* logits, int vocab, const uint32_t* allowed);
 
-  // The same of the likeliest tokens that a backend has found, as many as candidates() tells: 0 where it takes all logits.
-  // They are so many more than are drawn from as DRY may move down: of the others none could take a place.
+  // The same from the most likely tokens, which a backend has found. candidates() returns how many are needed; 0: all
+  // logits are needed. It is larger than top_k by the number of tokens that DRY can move out of the top k.
   int32_t sample(const std::vector<Candidate>& likeliest);
   int candidates(int vocab);
-  // What a backend is asked for; it points into the sampler, which accepts no token meanwhile.
+  // The request to the backend. It points into the sampler, which must not accept tokens while the request is in use.
   TopKRequest top_k_request(int k, int vocab, const uint32_t* allowed);
 
-  // Room for logits [vocab], which sample() may be given.
+  // A buffer for logits [vocab], which may be passed to sample().
   float* row(int vocab);
 
  private:
-  // Of candidates with their logits, in an order that only depends on these.
+  // Draws from candidates_, in an order that depends only on their logits and ids.
   int32_t draw(float highest);
 
-  // Of how many candidates one is drawn; 0: of all.
+  // The number of candidates to draw from; 0: all.
   int drawn_from(int vocab) const;
 
   SamplingParams params_;
   Dry dry_;
   std::mt19937_64 random_;
-  std::vector<uint32_t> is_seen_; // a bit a token
+  std::vector<uint32_t> is_seen_; // one bit per token
   std::vector<int32_t> seen_;
   std::vector<float> row_;
   std::vector<float> logits_;

@@ -6,7 +6,7 @@
 
 namespace tinychat {
 
-// Likelier first, then the lower id: no two tokens are equal, so the order never depends on how a library sorts.
+// Orders by logit, then by the lower id. No two tokens are equal, so the order does not depend on the sorting algorithm.
 inline bool likelier(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
