@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-import os
 from pathlib import Path
 import re
 
@@ -85,12 +84,6 @@ class HardwareMonitor:
 
     def _count(self, pattern: str) -> int:
         return sum(_number(path) or 0 for path in self._sys.glob(pattern))
-
-
-def resident_bytes() -> int:
-    """Return the memory of this process that is not on disk only, mapped weights included."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
-    return pages * os.sysconf('SC_PAGE_SIZE')
 
 
 def _zone(path: Path) -> Zone | None:

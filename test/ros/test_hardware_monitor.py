@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinychat_ros.hardware_monitor import HardwareMonitor, resident_bytes, Zone
+from tinychat_ros.hardware_monitor import HardwareMonitor, Zone
 
 
 def describe(root: Path, files: dict[str, str]) -> HardwareMonitor:
@@ -107,4 +107,3 @@ def test_the_zone_nearest_to_its_limit_counts(tmp_path: Path) -> None:
 def test_memory(tmp_path: Path) -> None:
     assert describe(tmp_path / 'orin', JETSON_ORIN).available_bytes() == 2_048_000_000
     assert describe(tmp_path / 'container', {}).available_bytes() == 0
-    assert 10e6 < resident_bytes() < 10e9

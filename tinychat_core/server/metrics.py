@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from tinychat_core.loading.system_memory import resident_bytes
 from tinychat_core.serving.chat_service import ChatService
 
 MEDIA_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -23,12 +24,7 @@ def metrics(service: ChatService) -> str:
         ('context_tokens', 'gauge', 'Longest prompt and answer together.', engine.context_length),
         ('weights_bytes', 'gauge', "Size of the model's weights.", engine.weights_bytes),
         ('kv_cache_bytes', 'gauge', 'Size of one KV cache.', engine.kv_cache_bytes),
-        ('resident_bytes', 'gauge', 'Memory of the process.', _resident_bytes()),
+        ('resident_bytes', 'gauge', 'Memory of the process.', resident_bytes()),
     )
     return ''.join(f'# HELP tinychat_{name} {told}\n# TYPE tinychat_{name} {kind}\ntinychat_{name} {value}\n'
                    for name, kind, told, value in rows)
-
-
-def _resident_bytes() -> int:
-    with open('/proc/self/status') as status:
-        return next((int(line.split()[1]) * 1024 for line in status if line.startswith('VmRSS:')), 0)
