@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import math
 from typing import Any
 
@@ -40,9 +40,8 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
                                     f'not {goal.max_new_tokens}')
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
     sampling = {name: _sampling(goal, name, parameter) for name in NAMES}
-    sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
-    params = SamplingParams(max_new_tokens=min(limit, context_length), stop=tuple(goal.stop),
-                            json_schema=goal.json_schema, regex=goal.regex, **sampling)
+    params = sampling_params(sampling, limit, context_length, stop=tuple(goal.stop), json_schema=goal.json_schema,
+                             regex=goal.regex)
     if goal.thinking not in THINKING:
         raise InvalidParameterError(f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}')
     time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9
@@ -56,6 +55,13 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
         wants_sentences=bool(parameter('sentence_topic')) and not goal.json_schema)
 
 
+def sampling_params(sampling: Mapping[str, Any], max_new_tokens: int, context_length: int,
+                    **others: Any) -> SamplingParams:
+    """Return how to sample; `sampling`: a value for each of NAMES, the seed -1 for a new one each time."""
+    seed = None if sampling['seed'] == -1 else sampling['seed']
+    return SamplingParams(max_new_tokens=min(max_new_tokens, context_length), **{**sampling, 'seed': seed}, **others)
+
+
 def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> Any:
     # A message's float32 in the digits that were written: 0.01 is not a little less.
     value = getattr(goal.sampling, name)
@@ -66,5 +72,4 @@ def _sampling(goal: Chat.Goal, name: str, parameter: Callable[[str], Any]) -> An
     if not math.isfinite(value) or value < 0:
         raise InvalidParameterError(f'sampling.{name} must be a number of at least 0, or -1 for the parameter, '
                                     f'not {value}')
-    # What was written as 0.01 comes as the float32 below it.
-    return float(f'{value:.7g}') if isinstance(value, float) else value
+    return value

@@ -8,10 +8,9 @@ from typing import Any, TYPE_CHECKING
 
 from rclpy.node import Node
 
-from tinychat_core.sampling import SamplingParams
 from tinychat_core.server.opening import open_server
 from tinychat_core.serving.chat_service import ChatService
-from tinychat_ros.goal_check import NAMES
+from tinychat_ros.goal_check import NAMES, sampling_params
 
 if TYPE_CHECKING:
     from tinychat_core.server.http_server import HttpServer
@@ -46,8 +45,7 @@ class HttpDoor:
         from tinychat_core.server.served_model import Defaults
 
         sampling = {name: self._value(f'sampling.{name}') for name in NAMES}
-        sampling['seed'] = None if sampling['seed'] == -1 else sampling['seed']
-        params = SamplingParams(max_new_tokens=min(self._value('max_new_tokens'), context_length), **sampling)
+        params = sampling_params(sampling, self._value('max_new_tokens'), context_length)
         return Defaults(params, self._value('system_prompt'), self._value('time_limit'), self._value('publish_period'))
 
     def _value(self, name: str) -> Any:

@@ -62,7 +62,8 @@ def test_a_bad_goal_is_rejected_with_its_reason(robot: Robot, fields: dict[str, 
 
 
 @pytest.mark.parametrize('sampling', [
-    {'repetition_penalty': 0.01}, {'repetition_penalty': 100.0}, {'min_p': 1.0}, {'temperature': 100.0},
+    {'repetition_penalty': 0.01}, {'repetition_penalty': 100.0}, {'temperature': 100.0}, {'temperature': 1e-4},
+    {'top_p': 1.0}, {'top_p': 0.0}, {'min_p': 1.0}, {'min_p': 0.0},
     {'dry_multiplier': 100.0, 'dry_base': 1.0, 'dry_allowed_length': 1, 'dry_penalty_last_n': 0}], ids=str)
 def test_the_ends_of_each_range_are_accepted(robot: Robot, sampling: dict[str, float]) -> None:
     """Also those that no float32 of a message is equal to."""
@@ -74,10 +75,3 @@ def test_without_llguidance_a_structured_goal_is_told_how_to_get_it(
     monkeypatch.setitem(sys.modules, 'llguidance', None)
     assert not robot.send(regex='yes|no').handle.accepted
     wait_for(lambda: 'pip install llguidance' in robot.states[-1].last_rejection)
-
-
-@pytest.mark.parametrize('sampling', [
-    {'repetition_penalty': 0.01}, {'repetition_penalty': 100.0}, {'temperature': 100.0}, {'temperature': 1e-4},
-    {'top_p': 1.0}, {'top_p': 0.0}, {'min_p': 1.0}, {'min_p': 0.0}])
-def test_the_ends_of_every_range_are_in_it(robot: Robot, sampling: dict[str, float]) -> None:
-    assert robot.send(sampling=SamplingParams(**sampling)).handle.accepted
