@@ -7,12 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from action_msgs.msg import GoalStatus
-import pytest
 from robot import Robot
 from scripted_engine import ScriptedEngine
 from waiting import wait_for
 
-from tinychat_core.serving import conversations
 from tinychat_ros.interfaces import Chat, ResetConversation
 
 ANSWER = 'Robots need maps.'
@@ -57,11 +55,6 @@ def test_without_a_conversation_nothing_is_remembered(robot: Robot, engine: Scri
     assert shown(engine) == ['two']
 
 
-def test_one_shot_goals_share_their_system_prompt(robot: Robot) -> None:
-    ask(robot, 'one', '', system_prompt='system')
-    assert ask(robot, 'two', '', system_prompt='system').reused_tokens == 9  # with the role of the question
-
-
 def test_more_conversations_than_caches(start: Any, engine: ScriptedEngine) -> None:
     robot = start(kv_caches=1)
     ask(robot, 'one', 'kitchen')
@@ -96,15 +89,6 @@ def test_a_goal_that_ended_before_any_text_leaves_no_turn(robot: Robot, engine: 
     engine.fails_at = None
     ask(robot, 'two')
     assert shown(engine) == ['two']
-
-
-def test_after_a_failure_nothing_that_was_computed_is_trusted(robot: Robot, engine: ScriptedEngine) -> None:
-    ask(robot, 'one')
-    engine.fails_at = 1
-    robot.send('two', conversation_id='kitchen').result()
-    engine.fails_at = None
-    assert ask(robot, 'three').reused_tokens == 0
-    assert shown(engine) == ['one', ANSWER, 'two', 'Robots ', 'three']
 
 
 def test_a_prompt_that_is_too_long_leaves_no_trace(robot: Robot, engine: ScriptedEngine) -> None:
@@ -160,10 +144,3 @@ def test_conversations_outlive_a_pause_of_the_node(robot: Robot, engine: Scripte
     robot.node.trigger_deactivate()
     robot.node.trigger_activate()
     assert ask(robot, 'two').reused_tokens == 9
-
-
-def test_the_oldest_of_very_many_conversations_is_forgotten(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversations, 'MAX_CONVERSATIONS', 2)
-    for name in ('kitchen', 'hall', 'kitchen', 'cellar'):
-        ask(robot, 'one', name)
-    assert [reset(robot, name)[0] for name in ('hall', 'kitchen', 'cellar')] == [False, True, True]
