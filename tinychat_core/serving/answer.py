@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to one running request, a token a step."""
+"""The answer to one running request, one token per step."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Answer:
-    """From a request's prompt to its end; `close` must follow the last `step`."""
+    """The answer to a request, from its prompt to its end; call `close` after the last `step`."""
 
     def __init__(self, handle: ChatHandle, conversations: Conversations) -> None:
-        """Claim the conversation; nothing is computed yet."""
+        """Claim the conversation, without computing anything yet."""
         self.handle = handle
         self._conversations = conversations
         self._prepared: Prepared | None = None
@@ -37,7 +37,7 @@ class Answer:
         conversations.claim(handle.request.conversation_id)
 
     def step(self) -> Ending | None:
-        """Compute the next token, the first time the prompt, too; return how the answer ends with it, or None."""
+        """Compute the next token; the first call also reads the prompt. Return how the answer ends with it, or None."""
         try:
             return self._step()
         except Canceled:
@@ -57,14 +57,14 @@ class Answer:
             return Ending.aborted(ErrorCode.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
 
     def close(self, ending: Ending) -> ChatResult:
-        """Release what the answer used, and return its result."""
+        """Release the answer's resources, and return its result."""
         has_failed = ending.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED)
         generation, self._generation = self._generation, None
         if self._parser is not None:
             self._push(self._parser.finish())
         try:
             self._conversations.end(self.handle.request, self._prepared, has_failed)
-        except BaseException as error:  # the answer is there all the same
+        except BaseException as error:  # the answer itself is complete
             if not is_defect(error):
                 raise
             _LOG.error(one_line(f'the end of a request could not be noted: {error!r}'), exc_info=True)
@@ -95,7 +95,7 @@ class Answer:
         self._push(self._parser.push(token.text))
         if token.finish_reason is None:
             return None
-        # A call that is whole needs no more of the marks around it.
+        # If every call is complete, the closing marks may be missing.
         has_whole_calls = bool(self._parser.calls) and not self._parser.is_calling
         if not self._generation.is_complete and not has_whole_calls:
             return Ending.aborted(ErrorCode.STRUCTURE_INCOMPLETE, 'the answer was cut off before it matched')

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""One accepted request, from acceptance to its one end."""
+"""One accepted request, from its acceptance to its end."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Listener = Callable[[ChatEvent], None]
 
 class ChatHandle:
     """
-    What a door holds of a request that it has submitted.
+    A submitted request, as its door sees it.
 
-    Why a request ends early is decided once, by whoever comes first: its client, its time limit, a preemption, the end
-    of the service. The listener hears one event at a time, in order, `Finished` last and exactly once. It is called
-    from threads of the service, or within `submit`, `cancel` and `abort`.
+    A client, a time limit, a preemption and the end of the service can each end a request early; only the first of them
+    has an effect. The listener gets one event at a time, in order, `Finished` last and exactly once. It is called from
+    threads of the service, or within `submit`, `cancel` and `abort`.
     """
 
     def __init__(self, request: ChatRequest, request_id: UUID, listener: Listener,
                  end: Callable[[ChatHandle, Ending], bool]) -> None:
-        """Start the clock; `end` is the service's way to end a request that waits or runs."""
+        """Start the clock; `end` is the service's function that ends a waiting or running request."""
         self.request = request
         self.id = request_id
         self.accepted_at = monotonic()
@@ -52,21 +52,21 @@ class ChatHandle:
     # --- for doors ------------------------------------------------------------------------------------------
 
     def cancel(self) -> bool:
-        """Ask for the end, as the client; return False where the request has ended, or is ending by itself."""
+        """End the request for its client; return False if it has already ended or is ending by itself."""
         return self._end(self, Ending(FinishReason.CANCELED))
 
     def abort(self, error_code: ErrorCode, message: str) -> bool:
-        """Ask for the end with an error code; return as `cancel` does."""
+        """End the request with an error code; return the same as `cancel`."""
         return self._end(self, Ending.aborted(error_code, message))
 
     def wait(self, timeout: float | None = None) -> ChatResult | None:
-        """Return the result, once the listener has been told of it; None after `timeout` seconds."""
+        """Return the result after the listener has received it; None after `timeout` seconds."""
         return self.result if self._done.wait(timeout) else None
 
     # --- for the service ------------------------------------------------------------------------------------
 
     def end_early(self, ending: Ending) -> None:
-        """Decide how the request ends, unless that is decided already, and interrupt its computation."""
+        """Set how the request ends, unless that is set already, and interrupt its computation."""
         with self._deciding:
             if self._early is None:
                 self._early = ending
@@ -74,17 +74,17 @@ class ChatHandle:
 
     @property
     def early_ending(self) -> Ending:
-        """The ending that `end_early` has decided on."""
+        """The ending that the first `end_early` has set."""
         return self._early or Ending.aborted(ErrorCode.UNKNOWN, 'interrupted without a reason')
 
     @contextmanager
     def events_held(self) -> Iterator[None]:
-        """Let other threads wait that have events for the listener."""
+        """Delay the events of other threads until the end of the block."""
         with self._telling:
             yield
 
     def emit(self, event: ChatEvent) -> None:
-        """Tell the listener, unless it has heard of the end."""
+        """Send an event to the listener, unless the request has ended."""
         with self._telling:
             if self.result is None:
                 self._tell(event)
@@ -95,7 +95,7 @@ class ChatHandle:
             delta = self.stream.close(result.new_tokens, result.finish_reason)
             self.result = result
             self._tell(Finished(delta, result))
-            # Whoever keeps the handle keeps neither the model nor the listener.
+            # A door that keeps the handle must not keep the model or the listener in memory.
             self._end, self._listener = _has_ended, _nobody
         self._done.set()
 
@@ -105,7 +105,7 @@ class ChatHandle:
         except BaseException as error:
             if not is_defect(error):
                 raise
-            # The request goes on: its listener must still hear of the end.
+            # The request continues, and its listener still gets `Finished`.
             if not self._has_listener_failed:
                 self._has_listener_failed = True
                 _LOG.error(one_line(f'the listener of a request has failed: {error!r}'), exc_info=True)

@@ -31,8 +31,8 @@ class Metrics:
     """
     Figures of the last answer, and counts of all.
 
-    `failure` is the message of the last request that failed through the backend or for want of memory, until another
-    one is answered. Times are in seconds.
+    `failure` is the message of the last request that failed because of the backend or a lack of memory; it is empty
+    again after the next answer. Times are in seconds.
     """
 
     answers: int = 0
@@ -44,18 +44,18 @@ class Metrics:
 
 class ChatService:
     """
-    Accepts requests between `open` and `stop`; what it knows of conversations outlives a pause.
+    Accepts requests between `open` and `stop`. Conversations are kept when it is stopped and opened again.
 
-    All methods may be called from any thread; `stop` and `close` not from a listener.
+    All methods may be called from any thread, but `stop` and `close` not from a listener.
     """
 
     def __init__(self, engine: Engine, kv_caches: int = 1, admission: Callable[[], Admission] = Admission,
                  on_change: Callable[[], None] = lambda: None) -> None:
         """
-        Take an open engine, to be closed with this, and how many KV caches there may be.
+        Take an open engine, which `close` closes, and the maximum number of KV caches.
 
-        `admission` tells what a request meets now while others run. `on_change` is called whenever `running` or
-        `waiting` has changed, from any thread.
+        `admission` returns the current rules for requests that arrive while others run. `on_change` is called whenever
+        `running` or `waiting` has changed, from any thread.
         """
         self.engine = engine
         self.kv_caches = kv_caches
@@ -67,21 +67,21 @@ class ChatService:
         self._limits: TimeLimits[ChatHandle] = TimeLimits(self._on_time_limit)
         self._changed = Condition()  # guards the two below
         self._is_open = False
-        self._alive = 0  # requests that were accepted and have not ended
+        self._alive = 0  # accepted requests that have not ended
 
     @property
     def running(self) -> list[ChatHandle]:
-        """The requests that run."""
+        """The running requests."""
         return self._scheduler.running
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """The number of waiting requests."""
         return self._scheduler.waiting
 
     @property
     def is_open(self) -> bool:
-        """Whether requests are accepted, where there is room."""
+        """Whether requests are accepted, if there is room."""
         return self._is_open
 
     def open(self) -> None:
@@ -90,7 +90,7 @@ class ChatService:
             self._is_open = True
 
     def stop(self, why: str, finish_running: bool = False) -> None:
-        """Refuse new requests and end those that wait, and unless told otherwise those that run; wait for their end."""
+        """Refuse new requests, end the waiting ones and, without `finish_running`, the running ones; wait for them."""
         with self._changed:
             self._is_open = False
         for handle in self._scheduler.drain():
@@ -101,12 +101,12 @@ class ChatService:
             self._changed.wait_for(lambda: self._alive == 0)
 
     def end_running(self, why: str) -> None:
-        """Ask the requests that run to end, and do not wait."""
+        """Tell the running requests to end, without waiting for it."""
         for handle in self._scheduler.running:
             handle.end_early(Ending.aborted(ErrorCode.DEACTIVATED, why))
 
     def close(self) -> None:
-        """Stop, and give the memory back; the service must not be used afterwards."""
+        """Stop, and release the memory; the service must not be used afterwards."""
         self.stop('the model was unloaded')
         self._scheduler.close()
         self._limits.close()
@@ -114,7 +114,7 @@ class ChatService:
         self.engine.close()
 
     def check(self, request: ChatRequest) -> None:
-        """Raise Refusal where `submit` would. Reserves nothing."""
+        """Raise Refusal if `submit` would raise it now. Reserves nothing."""
         if not self._is_open:
             raise Refusal(RefusalReason.INACTIVE, 'no requests are accepted')
         self._scheduler.check(request.priority, self._admission())
@@ -122,19 +122,19 @@ class ChatService:
     def submit(self, request: ChatRequest, listener: Listener, request_id: UUID | None = None, *,
                is_accepted: bool = False) -> ChatHandle:
         """
-        Accept a request; its listener hears what becomes of it, as ChatHandle says.
+        Accept a request; its listener gets the events that ChatHandle describes.
 
-        `is_accepted`: the door has promised to answer it, after a `check`. Then it is never refused: it may meet a
-        queue that has filled since, and a service that has stopped ends it as DEACTIVATED. Raises Refusal.
+        `is_accepted`: the door has already accepted it, after a `check`. It is then never refused, even if the queue
+        has become full since; if the service has stopped, it ends as DEACTIVATED. Raises Refusal.
         """
         if not is_accepted:
             self.check(request)
         handle = ChatHandle(request, request_id or uuid4(), listener, self._end)
-        # Watched before it can run, and so end, which ends the watching.
+        # The time limit is set before the request can run: its end removes the limit again.
         if request.time_limit > 0:
             self._limits.watch(handle, request.time_limit)
         busy_policy = self._admission().busy_policy
-        with handle.events_held():  # it may start at once, and its listener hears first that it waits
+        with handle.events_held():  # even if the request starts at once, its listener gets `Queued` first
             with self._changed:
                 self._alive += 1
                 is_open = self._is_open
@@ -149,15 +149,15 @@ class ChatService:
         preempted = Ending.aborted(ErrorCode.PREEMPTED, 'a newer request took its place')
         for other in waiting:
             self._end_waiting(other, preempted)
-        for other in running:  # it may have ended by itself meanwhile
+        for other in running:  # one may have ended by itself meanwhile
             other.end_early(preempted)
-        if handle.cancel_flag.is_set():  # its time limit has expired before it was in the queue
+        if handle.cancel_flag.is_set():  # its time limit expired before it was in the queue
             self._end(handle, handle.early_ending)
         self._tell_of_change()
         return handle
 
     def _end(self, handle: ChatHandle, ending: Ending) -> bool:
-        """End a request that waits or runs; return False for one that has ended or is ending by itself."""
+        """End a waiting or running request; return False for one that has ended or is ending by itself."""
         if self._scheduler.take(handle):
             self._end_waiting(handle, ending)
             self._tell_of_change()
@@ -166,7 +166,7 @@ class ChatService:
         return handle in self._scheduler.running
 
     def _end_waiting(self, handle: ChatHandle, ending: Ending) -> None:
-        """End a request that is not in the queue."""
+        """End a request that has not started and is no longer in the queue."""
         handle.end_early(ending)
         ending = handle.early_ending
         self._finish(handle, ChatResult('', ending.finish_reason, ending.error_code, ending.message,
@@ -181,7 +181,7 @@ class ChatService:
         if result.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED):
             metrics.failed += 1
             metrics.failure = result.error_message
-        elif result.new_tokens:  # without any it may have ended before it met the backend
+        elif result.new_tokens:  # without any, it may have ended before it used the backend
             metrics.failure = ''
         if result.new_tokens:
             metrics.answers += 1
@@ -194,7 +194,7 @@ class ChatService:
     def _tell_of_change(self) -> None:
         try:
             self._on_change()
-        except BaseException as error:  # requests go on
+        except BaseException as error:  # requests continue
             if not is_defect(error):
                 raise
             _LOG.error(one_line(f'a change could not be told: {error!r}'), exc_info=True)

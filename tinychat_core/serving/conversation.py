@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turns of a dialogue: what the model has read and written is neither tokenized nor computed again."""
+"""The turns of a dialogue, kept as tokens: they are neither tokenized nor computed again for the next question."""
 from __future__ import annotations
 
 from array import array
@@ -19,28 +19,28 @@ from tinychat_core.text.tool_calls.parser import AnswerParser
 @dataclass(frozen=True)
 class Turn:
     """
-    A question and what was answered.
+    A question and its answer.
 
-    `ids` are the tokens of `text` as they were drawn, `lead` those between the answer before and this one; None where
-    the template writes the answer before in another way once it is past. `is_rewritten`: it was drawn with a
-    thought, or where the prompt switched thinking, and the template may write it without.
+    `ids` are the tokens of `text` as the sampler drew them, `lead` those between the previous answer and this one.
+    `lead` is None if the template rewrites the previous answer once a question follows it. `is_rewritten`: the template
+    may write this answer differently, because it began with a thought or the prompt switched thinking.
     """
 
     question: str
     text: str
     lead: array[int] | None
-    ids: array[int]  # 4 bytes each, where Python's own numbers take 36
+    ids: array[int]  # 4 bytes each; a Python int in a list takes 36
     is_rewritten: bool = False
 
 
 @dataclass(frozen=True)
 class Question:
-    """The next question, as the tokens of the whole prompt; `dropped`: how many of the oldest turns it leaves out."""
+    """The next question, as the tokens of the whole prompt, which leaves out the `dropped` oldest turns."""
 
     text: str
     system_prompt: str
     tokens: Sequence[int]
-    lead: array[int] | None  # as a Turn's
+    lead: array[int] | None  # as in Turn
     dropped: int = 0
     thinking: bool | None = None
 
@@ -49,17 +49,17 @@ class Conversation:
     """
     A system prompt and turns; one question at a time.
 
-    The chat template decides how turns follow each other, the model how its answers are spelt in tokens. Only where a
-    template rewrites an answer (some leave out a train of thought) it is tokenized anew.
+    The chat template writes the text between the turns. Answers keep the tokens that the model generated; only an
+    answer that the template rewrites (some remove thoughts) is tokenized again.
 
-    When the context is full, the oldest turns are left out until the prompt takes no more than half of it: the rest
-    must then be computed again, and should not at every question from then on. The system prompt stays. Room for the
-    answer is kept free: max_new_tokens, but no more than a quarter of the context.
+    When the context is full, the oldest turns are left out until the prompt takes at most half of it. The model must
+    then read the prompt again, and half of the context keeps this rare. The system prompt is never left out. Room for
+    the answer is reserved: max_new_tokens, but at most a quarter of the context.
     """
 
     def __init__(self, engine: Decoder, system_prompt: str, pool: KVCachePool) -> None:
         """
-        Begin without turns; '' is the template's own system prompt, if it has one.
+        Start without turns; an empty `system_prompt` means the template's own, if it has one.
 
         A conversation that loses its cache to another owner in the `pool` keeps its turns.
         """
@@ -67,7 +67,7 @@ class Conversation:
         self._pool = pool
         self._system_prompt = system_prompt
         self._turns: list[Turn] = []
-        self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: to be made again
+        self._ids: Sequence[int] | None = []  # up to the end of the last turn; None: not known, tokenize again
         self._asked: Question | None = None
         self._answer: Generation | None = None
         self._parts: AnswerParts | None = None
@@ -76,10 +76,10 @@ class Conversation:
     def prepare(self, text: str, params: SamplingParams, system_prompt: str | None = None,
                 cancel: CancelFlag | None = None, thinking: bool | None = None) -> Question:
         """
-        Return the next question, ready to be asked; nothing of the conversation is changed.
+        Return the next question for `start`, without changing the conversation.
 
-        `system_prompt` None: as before; another one holds for all turns from now on, once the question is asked.
-        `thinking`: as Tokenizer.encode_chat's. Raises like Engine.generate, and Canceled.
+        `system_prompt` None: as before; a new one applies to all turns as soon as `start` gets the question. `thinking`:
+        as in Tokenizer.encode_chat. Raises like Engine.generate, and Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
         check_size((system, text), self._engine, cancel)
@@ -96,11 +96,11 @@ class Conversation:
     def start(self, question: Question, params: SamplingParams, cancel: CancelFlag | None = None,
               parts: AnswerParts | None = None) -> Generation:
         """
-        Return the answer to a question that `prepare` returned, nothing having been asked in between.
+        Return the answer to a question from `prepare`; no other question may be started between the two calls.
 
-        The answer before must be settled. `parts`: as Generation's; of the answer only its text is kept.
-        `dropped_turns` then tells how many turns have been left out so far. Raises like Engine.generate, and then the
-        question leaves no trace.
+        Call `settle` for the previous answer first. `parts`: as in Generation; the turn keeps only the text of the
+        answer. Afterwards `dropped_turns` is the number of turns left out so far. Raises like Engine.generate; the
+        conversation is then unchanged.
         """
         answer = self._pool.generate(self, question.tokens, params, cancel, parts=parts)
         if question.dropped or question.system_prompt != self._system_prompt:
@@ -112,14 +112,14 @@ class Conversation:
         return answer
 
     def close(self) -> None:
-        """Give the cache back to the pool; nothing can be asked any more."""
+        """Return the cache to the pool; the conversation must not be used afterwards."""
         self._pool.release(self)
 
     def settle(self) -> None:
         """
-        Make a turn of the last answer, which must not be asked for more tokens, and let go of what it keeps.
+        Turn the last answer into a turn and release its memory; take no more tokens from it.
 
-        What it has given until now is its turn, however it ended; where it gave nothing, it leaves none.
+        Its text so far becomes the turn, however it ended; without any text there is no turn.
         """
         self._pool.settle(self)
         answer, self._answer = self._answer, None
@@ -138,12 +138,12 @@ class Conversation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that its turns take, by and large."""
+        """The approximate size of its turns in bytes."""
         numbers = sum(len(turn.ids) + len(turn.lead or ()) for turn in self._turns) + len(self._ids or ())
         return 4 * (numbers + sum(len(turn.question) + len(turn.text) for turn in self._turns))
 
     def _needless(self, system: str, text: str, most: int) -> int:
-        """Return how many of the oldest turns have to go for a prompt of at most `most` tokens, or all."""
+        """Return how many of the oldest turns to leave out for a prompt of at most `most` tokens; all if none fits."""
         fewest, enough = 1, len(self._turns)
         while fewest < enough:
             middle = (fewest + enough) // 2
@@ -155,7 +155,7 @@ class Conversation:
         return enough
 
     def _joined(self, turns: Sequence[Turn], system: str) -> Sequence[int] | None:
-        """Return the tokens up to the end of these turns, answers as drawn; None where the template forbids."""
+        """Return the tokens up to the end of these turns, answers as drawn; None if the template rewrites an answer."""
         if not turns:
             return ()
         if any(turn.is_rewritten for turn in turns):
@@ -171,7 +171,7 @@ class Conversation:
 
     def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], system: str, text: str,
                    thinking: bool | None) -> Question:
-        """Return a question after these turns, where `ids` are the tokens up to their end."""
+        """Return a question after these turns; `ids` are the tokens up to their end, None if not known."""
         messages = _messages(system, turns, text)
         tokenizer = self._engine.tokenizer
         lead = tokenizer.encode_after_answer(messages) if turns and ids is not None and thinking is None else None
@@ -188,7 +188,7 @@ def _messages(system: str, turns: Sequence[Turn], text: str) -> list[dict[str, s
 
 
 def _ids_of_text(answer: Generation, engine: Decoder) -> array[int]:
-    """Return the ids that an answer's text was drawn as; other ones only where a stop text cut it within a token."""
+    """Return the drawn ids of an answer's text; if a stop text cut it within a token, tokenize the text again."""
     ids = answer.ids
     if answer.finish_reason in ('length', 'canceled'):
         return array('i', ids)

@@ -25,7 +25,7 @@ MAX_BYTES = 2**26  # of all turns together
 
 
 class Reset(Enum):
-    """What became of a request to forget a conversation."""
+    """The result of a request to reset a conversation."""
 
     DONE = auto()
     IN_USE = auto()
@@ -34,7 +34,7 @@ class Reset(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The tokens of a request, the parts of its answer, and in a conversation the question and who asks it."""
+    """The tokens of a request, the parts of its answer, and, in a conversation, the conversation and the question."""
 
     tokens: Sequence[int]
     parts: AnswerParts
@@ -46,12 +46,12 @@ class Conversations:
     """
     Turns by conversation_id, and one pool of KV caches. All methods may be called from any thread.
 
-    A request without a conversation uses a cache like any other, so that its system prompt stays in there. For each
-    request that runs come `claim`, `prepare`, `begin` and `end`, in this order; the last one in any case.
+    A request without a conversation also uses a cache of the pool, so that its system prompt can be reused. For each
+    running request, call `claim`, `prepare`, `begin` and `end`, in this order; `end` in any case.
     """
 
     def __init__(self, engine: Engine, kv_caches: int) -> None:
-        """Keep no more than so many KV caches."""
+        """Use at most `kv_caches` KV caches."""
         self._engine = engine
         self._pool = KVCachePool(engine, kv_caches)
         self._lock = Lock()
@@ -60,13 +60,13 @@ class Conversations:
         self._to_forget: set[str] = set()
 
     def claim(self, conversation_id: str) -> None:
-        """Keep a conversation from being reset while a request of it runs."""
+        """Protect a conversation from `reset` while one of its requests runs."""
         with self._lock:
             self._in_use[conversation_id] += 1
 
     def prepare(self, request: ChatRequest, cancel: CancelFlag) -> Prepared:
         """
-        Return the tokens of a request; nothing is changed, so that nobody has to wait for the end of this.
+        Return the tokens of a request. This changes nothing, so a canceled request need not wait until it returns.
 
         Raises like Engine.generate, and Canceled.
         """
@@ -94,7 +94,7 @@ class Conversations:
         """
         Return the answer to a request, and how many turns of its conversation have been left out so far.
 
-        Raises like Engine.generate, and then leaves no trace.
+        Raises like Engine.generate; nothing has changed then.
         """
         talk, question = prepared.talk, prepared.question
         if talk is None or question is None:
@@ -109,10 +109,10 @@ class Conversations:
 
     def end(self, request: ChatRequest, prepared: Prepared | None, has_failed: bool) -> None:
         """
-        Note that a request runs no more; of its answer only the turn of its conversation is kept.
+        Record that a request has ended; only the turn of its conversation is kept.
 
-        The least recently used conversations are forgotten where there are too many. After a failure no cache is
-        trusted, nor its memory kept.
+        If there are too many conversations, the least recently used ones are deleted. After a failure, all caches are
+        discarded and their memory is released.
         """
         with self._lock:
             try:
@@ -126,11 +126,11 @@ class Conversations:
                 self._forget_oldest()
 
     def close(self) -> None:
-        """Give up all caches; nothing can be asked any more."""
-        self._pool.clear()  # it and those it has lent to know each other, and would wait for the garbage collector
+        """Discard all caches; no request may use this afterwards."""
+        self._pool.clear()  # breaks reference cycles with the owners, so that the memory is freed at once
 
     def reset(self, conversation_id: str) -> Reset:
-        """Forget a conversation, '' for all of them, unless a running request uses it."""
+        """Delete a conversation ('': all of them), unless a running request uses it."""
         with self._lock:
             in_use = {*self._in_use} - {''}
             if in_use and conversation_id in {'', *in_use}:
@@ -142,7 +142,7 @@ class Conversations:
             return Reset.DONE
 
     def reset_when_free(self, conversation_id: str) -> None:
-        """Forget a conversation at once, or as soon as the running request that uses it has ended."""
+        """Delete a conversation at once, or as soon as the running request that uses it has ended."""
         with self._lock:
             if conversation_id in self._in_use:
                 self._to_forget.add(conversation_id)
@@ -154,14 +154,14 @@ class Conversations:
                                                    json_schema=request.params.json_schema, regex=request.params.regex)
 
     def _settle(self, request: ChatRequest, prepared: Prepared | None) -> None:
-        """Keep of an answer no more than its turn."""
+        """Release an answer; only its turn is kept."""
         if prepared is None:
             return
         if prepared.talk is None:
             self._pool.release(prepared)
             return
         prepared.talk.settle()
-        if prepared.talk is not self._talks.get(request.conversation_id):  # it could not begin
+        if prepared.talk is not self._talks.get(request.conversation_id):  # `begin` did not succeed
             prepared.talk.close()
 
     def _forget_oldest(self) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Work that cannot be interrupted, and that nobody waits for once it is no longer wanted."""
+"""Runs work that cannot be interrupted in a thread, and stops waiting for it on a cancel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def interruptible(work: Callable[[], Result], cancel: CancelFlag) -> Result:
     """
     Return work(), or raise what it raises; Canceled as soon as `cancel` is set.
 
-    After a cancel the work goes on in its thread until it ends by itself: it must take a bounded time and change
+    After a cancel, the work continues in its thread until it ends by itself. So it must take a bounded time and change
     nothing.
     """
     future: Future[Result] = Future()

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""KV caches that know their tokens: what a prompt shares with the last one in a cache is not computed again."""
+"""KV caches that know their tokens: a prefix that a prompt shares with a cache is not computed again."""
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -25,11 +25,11 @@ class CachedPrefix:
 
     @property
     def is_busy(self) -> bool:
-        """Whether its answer may still be asked for more tokens."""
+        """Whether its answer may still generate tokens."""
         return self.generation is not None and self.generation.finish_reason is None
 
     def settle(self) -> None:
-        """Note which tokens of the last answer the cache holds, and release the answer: it keeps much memory."""
+        """Record which tokens of the last answer the cache holds, and release the answer, which uses much memory."""
         if self.generation is not None:
             self.tokens = (self.tokens + self.generation.ids)[:self.cache.length]
             self.generation = None
@@ -40,12 +40,12 @@ class KVCachePool:
     A bounded number of KV caches, each lent to one owner.
 
     When all caches are lent, the least recently used owner that is not being answered loses its cache. A cache keeps
-    its tokens when it changes hands, so a system prompt that the new owner shares with the old one is not computed
-    again. All methods may be called from any thread.
+    its tokens when its owner changes, so a system prompt that both owners share is not computed again. All methods may
+    be called from any thread.
     """
 
     def __init__(self, engine: Decoder, size: int) -> None:
-        """Lend up to `size` caches, at least one; each is made when it is first needed."""
+        """Lend up to `size` caches, at least one; each is created when it is first needed."""
         if size < 1:
             raise InvalidParameterError(f'there must be at least one KV cache, not {size}')
         self._engine = engine
@@ -58,10 +58,11 @@ class KVCachePool:
                  cancel: CancelFlag | None = None, continues: bool = False,
                  parts: AnswerParts | None = None) -> Generation:
         """
-        Return the answer to a whole prompt; the owner's answer before must not be asked for more tokens.
+        Return the answer to a whole prompt; take no more tokens from the owner's previous answer.
 
-        Only the tokens behind the longest prefix that the prompt shares with the owner's cache are computed, at least
-        the last one. `continues`, `parts`: as Generation's. Raises like Engine.generate, before a cache changes hands.
+        Only the tokens after the longest prefix that the prompt shares with the owner's cache are computed, at least
+        the last one. `continues`, `parts`: as in Generation. Raises like Engine.generate, before a cache changes its
+        owner.
         """
         check_prompt(self._engine, tokens)
         lent = self.take(owner)
@@ -75,7 +76,7 @@ class KVCachePool:
         return lent.generation
 
     def take(self, owner: Hashable) -> CachedPrefix:
-        """Return the owner's cache, or another one that is lent to it from now on."""
+        """Return the owner's cache; if it has none, lend it one."""
         with self._lock:
             lent = self._lent.pop(owner, None)
             if lent is None:
@@ -84,7 +85,7 @@ class KVCachePool:
                 elif len(self._lent) < self._size:
                     lent = CachedPrefix(self._engine.new_cache())
                 else:
-                    # Of caches that are all busy, the oldest belongs to an answer that was abandoned.
+                    # If all caches are busy, the oldest one belongs to an answer that was abandoned.
                     oldest = next(iter(self._lent))
                     lent = self._lent.pop(next((each for each, cache in self._lent.items() if not cache.is_busy),
                                                oldest))
@@ -92,13 +93,13 @@ class KVCachePool:
             return lent
 
     def settle(self, owner: Hashable) -> None:
-        """Release the owner's answer, which must not be asked for more tokens; its tokens stay in the cache."""
+        """Release the owner's answer; take no more tokens from it. Its tokens stay in the cache."""
         with self._lock:
             if owner in self._lent:
                 self._lent[owner].settle()
 
     def release(self, owner: Hashable) -> None:
-        """Take back the cache of an owner that will not come again, where it has one."""
+        """Take back the cache of an owner that needs it no longer, if it has one."""
         with self._lock:
             lent = self._lent.pop(owner, None)
             if lent is not None:
@@ -106,14 +107,14 @@ class KVCachePool:
                 self._free.append(lent)
 
     def clear(self) -> None:
-        """Give up all caches: what they hold is in doubt, or their memory is needed."""
+        """Discard all caches, because their content may be wrong or their memory is needed."""
         with self._lock:
             self._lent.clear()
             self._free.clear()
 
 
 def _common_prefix(some: Sequence[int], others: Sequence[int]) -> int:
-    """Return how many tokens both begin with."""
+    """Return the length of the common prefix."""
     for i, (one, other) in enumerate(zip(some, others, strict=False)):
         if one != other:
             return i

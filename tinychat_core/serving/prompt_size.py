@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a text can fit the context at all, found out before it is tokenized as a whole."""
+"""Checks whether a text can fit into the context, before the whole text is tokenized."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from tinychat_core.errors import PromptTooLongError
 from tinychat_core.generation import Decoder
 
 PIECE = 2**14  # characters that are tokenized at once: some milliseconds
-# A cut within a word can make some tokens more of it.
+# A cut within a word can add some tokens.
 TOKENS_A_CUT = 64
 
 
@@ -18,8 +18,8 @@ def check_size(texts: Iterable[str], engine: Decoder, cancel: CancelFlag | None 
     """
     Raise PromptTooLongError for texts that have more tokens than the context, Canceled once `cancel` is set.
 
-    They are tokenized piece by piece, no further than the context reaches: megabytes of text cost no more time or
-    memory than the longest prompt that fits. Texts near the limit pass; their tokens are counted when they are there.
+    The texts are tokenized piece by piece, until the context is full. So megabytes of text cost no more time or memory
+    than the longest prompt that fits. Texts near the limit pass this check; their exact tokens are counted later.
     """
     context = engine.context_length
     tokens = -TOKENS_A_CUT

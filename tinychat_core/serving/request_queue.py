@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which requests run and which wait: a data structure without threads of its own, tested in microseconds."""
+"""Which requests run and which wait: a data structure without its own threads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Item = TypeVar('Item')
 @dataclass(frozen=True)
 class Admission:
     """
-    What a request meets while every place is taken.
+    The rules for a request that arrives while no more requests can run.
 
-    `busy_policy`: 'queue', it waits where fewer than `queue_depth` do; 'reject', it is refused; 'preempt', all that run
-    or wait and have no higher priority end, and it is refused where one has.
+    `busy_policy`: 'queue': it waits if fewer than `queue_depth` requests wait, otherwise it is refused. 'reject': it is
+    refused. 'preempt': all running and waiting requests end, but if one of them has a higher priority, it is refused.
     """
 
     busy_policy: str = 'queue'
@@ -29,13 +29,13 @@ class Admission:
 
 class RequestQueue(Generic[Item]):
     """
-    Up to `parallel` items run; the others wait, the higher priority first, equal ones in order of arrival.
+    Up to `parallel` items run; the others wait, by priority and then in order of arrival.
 
     All methods may be called from any thread.
     """
 
     def __init__(self, parallel: int = 1) -> None:
-        """Begin empty."""
+        """Create an empty queue."""
         self._parallel = parallel
         self._lock = Lock()
         self._waiting: list[tuple[int, Item]] = []
@@ -43,16 +43,16 @@ class RequestQueue(Generic[Item]):
 
     @property
     def running(self) -> list[Item]:
-        """The items that run now, the first to start first."""
+        """The running items, in the order in which they started."""
         with self._lock:
             return [item for _, item in self._running]
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of waiting items."""
         return len(self._waiting)
 
     def check(self, priority: int, admission: Admission) -> None:
-        """Raise Refusal where an item of this priority would not be accepted now. Reserves nothing."""
+        """Raise Refusal if an item of this priority would not be accepted now. Reserves nothing."""
         with self._lock:
             if len(self._running) < self._parallel:
                 return
@@ -67,9 +67,9 @@ class RequestQueue(Generic[Item]):
 
     def push(self, item: Item, priority: int, busy_policy: str) -> tuple[list[Item], list[Item]]:
         """
-        Let an item wait; return what it preempts: what waited and is out now, and what runs until it is ended.
+        Add a waiting item; return what it preempts: waiting items, now removed, and running items, which must be ended.
 
-        Never refuses: an item that `check` let pass may meet a queue that has filled since.
+        Never refuses an item, even if the queue has become full since `check`.
         """
         with self._lock:
             out: list[Item] = []
@@ -82,23 +82,23 @@ class RequestQueue(Generic[Item]):
             return out, to_end
 
     def start(self) -> Item | None:
-        """Make the next item run and return it; None where no place is free or none waits."""
+        """Make the next item run and return it; None if no more items can run or none waits."""
         with self._lock:
             if len(self._running) >= self._parallel or not self._waiting:
                 return None
-            # max() returns the first of equals: the one that came first.
+            # max() returns the first of equals, which arrived first.
             entry = max(self._waiting, key=lambda waiting: waiting[0])
             self._waiting.remove(entry)
             self._running.append(entry)
             return entry[1]
 
     def finish(self, item: Item) -> None:
-        """Note that a running item has ended."""
+        """Remove a running item that has ended."""
         with self._lock:
             self._running.remove(next(entry for entry in self._running if entry[1] is item))
 
     def take(self, wanted: Callable[[Item], bool]) -> Item | None:
-        """Take out and return the first waiting item that is `wanted`; None where there is none."""
+        """Remove and return the first waiting item that is `wanted`; None if there is none."""
         with self._lock:
             for i, (_, waiting) in enumerate(self._waiting):
                 if wanted(waiting):
@@ -107,14 +107,14 @@ class RequestQueue(Generic[Item]):
             return None
 
     def drain(self) -> list[Item]:
-        """Take out and return all that wait."""
+        """Remove and return all waiting items."""
         with self._lock:
             drained = [item for _, item in self._waiting]
             self._waiting.clear()
             return drained
 
     def ahead(self, item: Item) -> int:
-        """Return how many run or wait before a waiting item; 0 for one that does not wait."""
+        """Return how many items run or wait before a waiting item; 0 for one that does not wait."""
         with self._lock:
             for i, (priority, waiting) in enumerate(self._waiting):
                 if waiting is item:

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a door hands over to be answered: checked once, here."""
+"""Requests, as every door submits them. Their fields are checked here, once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.messages import checked_message, texts_in
 from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
 
-# A prompt that exceeds the context is accepted and then aborted with an error code. These limits keep what no model
-# could ever read out of the queue.
+# A prompt that exceeds the context is accepted and then aborted with an error code. These limits refuse prompts that no
+# model could read.
 MAX_CHARACTERS = 2**23  # of all texts together
 MAX_MESSAGES = 10_000
 MAX_ID_CHARACTERS = 256  # of conversation_id
@@ -33,7 +33,7 @@ class RefusalReason(str, Enum):
 
 
 class Refusal(TinyChatError):
-    """A request that is not accepted; nothing has been done for it."""
+    """The request is not accepted; nothing was done for it."""
 
     def __init__(self, reason: RefusalReason, message: str) -> None:
         """Take the reason, for a program, and a message, for a person."""
@@ -46,16 +46,16 @@ class ChatRequest:
     """
     A prompt, or a whole dialogue, and how to answer it.
 
-    Exactly one of `prompt` (the user's next turn), `messages` (as Tokenizer.encode_chat takes them; an assistant's
-    message at the end is continued) and `raw_prompt` (a text, or its tokens, that is continued without the chat
-    template) is given. `system_prompt`: '' where the request brings none; then `default_system_prompt` stands in, but
-    not in a conversation that has begun. `conversation_id`: the turns are kept under this name, '' for none; only with
-    `prompt`. `tools`: what the answer may call; not in a conversation, which keeps texts alone. `thinking`: whether the
-    model shall think first; None: as its chat template has it. `priority`: higher runs first. `time_limit`: from
-    acceptance to the end, waiting included [s]; 0 for none. `publish_period`: what is generated is collected for so
-    long before it becomes an event [s]. `wants_sentences`: events carry whole sentences for speech, too.
+    Give exactly one of `prompt` (the user's next turn), `messages` (as for Tokenizer.encode_chat; if the last message
+    is the assistant's, the model continues it) and `raw_prompt` (a text, or its tokens, that the model continues
+    without the chat template). `system_prompt`: if it is '', `default_system_prompt` applies, except in a conversation
+    that already has turns. `conversation_id`: the turns are kept under this name, '' for none; only with `prompt`.
+    `tools`: functions that the answer may call; not in a conversation, which keeps only text. `thinking`: whether the
+    model thinks first; None: the default of its chat template. `priority`: higher runs first. `time_limit`: from
+    acceptance to the end, waiting included [s]; 0 for none. `publish_period`: text of this period is joined into one
+    event [s]. `wants_sentences`: events also have whole sentences for speech output.
 
-    Raises InvalidParameterError for what cannot be answered by any model.
+    Raises InvalidParameterError for a request that no model can answer.
     """
 
     prompt: str = ''
@@ -96,7 +96,7 @@ class ChatRequest:
 
     @property
     def dialogue(self) -> list[Mapping[str, Any]]:
-        """The messages of a request that is no conversation's, the system prompt included."""
+        """The messages of a request without a conversation, system prompt included."""
         messages = [*self.messages] or [{'role': 'user', 'content': self.prompt}]
         system = '' if self._has_system_message else self.system_prompt or self.default_system_prompt
         return [{'role': 'system', 'content': system}, *messages] if system else messages

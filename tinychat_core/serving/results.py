@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a request gives back: events while it is served, and one result at its end."""
+"""The events of a request while it is served, and the result at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 from tinychat_core.text.tool_calls.parser import CallDelta as CallDelta
 from tinychat_core.text.tool_calls.tools import ToolCall as ToolCall
 
-LOCAL = 'local'  # the name of this machine among the backends that answer
+LOCAL = 'local'  # `served_by` of answers that this machine computed
 
 
 class FinishReason(str, Enum):
@@ -43,7 +43,7 @@ class ErrorCode(IntEnum):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a request ends; `message` says why where `error_code` is not NONE."""
+    """How a request ends; `message` says why if `error_code` is not NONE."""
 
     finish_reason: FinishReason
     error_code: ErrorCode = ErrorCode.NONE
@@ -58,14 +58,13 @@ class Ending:
 @dataclass(frozen=True)
 class ChatResult:
     """
-    The end of a request, and its figures; all times are in seconds.
+    The end of a request, and its statistics; all times are in seconds.
 
-    `text` is the whole answer, or the part that was there when the request ended, without `thoughts` and `tool_calls`,
-    of which each is whole. `reused_tokens` of `prompt_tokens`
-    were found in a KV cache. `dropped_turns`: how many of the conversation's oldest turns no longer fit the context.
-    `time_to_first_token` counts from the start of the computation, `queue_time` from acceptance until then.
-    `tokens_per_second` is the rate of decoding, without the prompt. `served_by`: the backend that answered. Each is 0
-    or '' where the request did not get so far.
+    `text` is the answer, or its part until the request ended, without `thoughts` and `tool_calls`. `tool_calls` has
+    only complete calls. `reused_tokens` of `prompt_tokens` were found in a KV cache. `dropped_turns`: how many of the
+    conversation's oldest turns no longer fit the context. `queue_time` is from acceptance to the start of the
+    computation, `time_to_first_token` from there to the first token. `tokens_per_second` is the speed of decoding,
+    without the prompt. `served_by`: the backend that answered. A field is 0 or '' if the request ended before it.
     """
 
     text: str
@@ -87,7 +86,7 @@ class ChatResult:
 
 @dataclass(frozen=True)
 class Queued:
-    """The request waits; `ahead` others run or wait before it."""
+    """The request waits; `ahead` other requests run or wait before it."""
 
     ahead: int
 
@@ -105,8 +104,8 @@ class TextDelta:
     The next piece of the answer.
 
     `index` counts the pieces from 0, `new_tokens` all tokens so far. `thought` and `calls` are what the piece adds to
-    the thoughts and to tool calls; `tool_calls` are those that it makes complete. `sentences` are those that it makes
-    complete, as they would be spoken; empty where the request does not want any.
+    the thoughts and to tool calls. `tool_calls` are the calls that it completes, `sentences` the sentences that it
+    completes, as they would be spoken; empty if the request does not want sentences.
     """
 
     index: int
@@ -120,7 +119,7 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class Finished:
-    """The request has ended; `delta` is the last piece of its text, possibly without any."""
+    """The request has ended; `delta` is the last piece of its answer, possibly empty."""
 
     delta: TextDelta
     result: ChatResult

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which time limits have expired: one thread for all requests, however many wait."""
+"""The time limits of all requests, in one thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Item = TypeVar('Item', bound=Hashable)
 
 
 class TimeLimits(Generic[Item]):
-    """Calls `expire(item)` once the time of a watched item is over. All methods may be called from any thread."""
+    """Calls `expire(item)` when the time of a watched item is over. All methods may be called from any thread."""
 
     def __init__(self, expire: Callable[[Item], None]) -> None:
-        """Begin with nothing to watch."""
+        """Start the thread, without any item."""
         self._expire = expire
         self._ends: dict[Item, float] = {}
         self._changed = Condition()
@@ -25,13 +25,13 @@ class TimeLimits(Generic[Item]):
         self._thread.start()
 
     def watch(self, item: Item, seconds: float) -> None:
-        """Give an item so many seconds from now."""
+        """Set the end of an item to `seconds` from now."""
         with self._changed:
             self._ends[item] = monotonic() + seconds
             self._changed.notify()
 
     def forget(self, item: Item) -> None:
-        """Stop watching an item; nothing happens where it is not watched."""
+        """Stop watching an item; does nothing if it is not watched."""
         with self._changed:
             self._ends.pop(item, None)
 
@@ -53,7 +53,7 @@ class TimeLimits(Generic[Item]):
                 for item in over:
                     del self._ends[item]
                 if not over:
-                    # An end that is forgotten meanwhile costs one needless wake-up.
+                    # If this item is forgotten meanwhile, the thread wakes up once without need.
                     self._changed.wait(min(self._ends.values()) - now if self._ends else None)
             for item in over:
                 self._expire(item)

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""One answer on its way out: joined into pieces, numbered, and closed exactly once."""
+"""The stream of one answer: tokens are joined into numbered pieces, and the stream is closed exactly once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WHOLE = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS)
 
 class TokenStream:
     """
-    Joins what is pushed within `period` seconds of the piece before into one; the first goes out at once.
+    Joins the tokens of `period` seconds into one piece; the first token is sent at once.
 
-    A message costs a robot's core a quarter of a millisecond; at 400 tokens/s that would be a tenth of it. Where
-    `speech` is set, each piece also carries the sentences that it completes.
+    A message costs a quarter of a millisecond of CPU time; at 400 tokens/s that would be a tenth of a core. If `speech`
+    is set, each piece also has the sentences that it completes.
     """
 
     def __init__(self, emit: Callable[[TextDelta], None], period: float) -> None:
@@ -35,7 +35,7 @@ class TokenStream:
         self._sent_at = -float('inf')
 
     def push(self, delta: Delta, new_tokens: int, tool_calls: Sequence[ToolCall] = ()) -> None:
-        """Take what a token adds, and the calls that it completes; `new_tokens` counts all so far."""
+        """Add what a token adds to the answer, and the calls that it completes; `new_tokens`: all tokens so far."""
         if delta != _NOTHING:
             self._held.append((delta, tool_calls))
         if not self._held:
@@ -46,10 +46,10 @@ class TokenStream:
             self._sent_at = now
 
     def close(self, new_tokens: int, finish_reason: FinishReason) -> TextDelta:
-        """Return what is held back, as the last piece; call it once."""
-        del self._emit  # the receiver holds this, and both would wait for the garbage collector
+        """Return the remaining text as the last piece; call it once."""
+        del self._emit  # breaks a reference cycle with the receiver
         delta = self._next(new_tokens)
-        # Someone who has interrupted the robot does not want to hear half a sentence more.
+        # A person who has interrupted the robot does not want to hear the rest of the sentence.
         if self.speech is not None and finish_reason in _WHOLE:
             return replace(delta, sentences=(*delta.sentences, *self.speech.finish()))
         return delta
