@@ -78,8 +78,8 @@ class Conversation:
         """
         Return the next question for `start`, without changing the conversation.
 
-        `system_prompt` None: as before; a new one applies to all turns as soon as `start` gets the question. `thinking`:
-        as in Tokenizer.encode_chat. Raises like Engine.generate, and Canceled.
+        `system_prompt` None: as before; a new one applies to all turns as soon as `start` gets the question.
+        `thinking`: as in Tokenizer.encode_chat. Raises like Engine.generate, and Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
         check_size((system, text), self._engine, cancel)
