@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Who may ask: around the application, before it sees a request.
+Access control: a wrapper of the application that checks each request first.
 
-Without an API key only this machine can connect. A browser on it still runs pages of others, so requests are refused
-that a page of another origin makes, or that came by a foreign host name (DNS rebinding).
+Without an API key, only this machine can connect. But a browser on it also runs pages of other sites. So a request from
+a page of another origin is refused, and so is a request for a foreign host name (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from urllib.parse import urlsplit
 from tinychat_core.errors import one_line, shown
 from tinychat_core.server.errors import ApiError
 
-# The page asks for the key itself; what watches a robot needs none to see whether it lives.
+# The page asks for the key itself; a monitor needs no key to check the health.
 _OPEN = ('/', '/health')
 
 _LOG = logging.getLogger(__name__)
 
 
 class Access:
-    """An ASGI application around another one: checks each request, and lets no exception out."""
+    """An ASGI application that wraps another one: checks each request, and catches every exception."""
 
     def __init__(self, app: Any, api_key: str, origins: Sequence[str]) -> None:
-        """Ask for this key, '' for none, and let pages of these origins in."""
+        """Require this key ('': none), and allow pages of these origins."""
         self._app = app
         self._key = api_key.encode()
         self._origins = frozenset(origins)
@@ -45,7 +45,7 @@ class Access:
             return
         try:
             await self._app(scope, receive, send)
-        except Exception as defect:  # it has been answered with a 500
+        except Exception as defect:  # the client has got a 500
             _LOG.error(one_line(f'{scope["method"]} {scope["path"]} has failed: {type(defect).__name__}'))
             _LOG.debug('a request has failed', exc_info=True)
 
@@ -65,7 +65,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or an address is always this machine."""
+    """Return whether a host name or address always means this machine."""
     if host == 'localhost':
         return True
     try:

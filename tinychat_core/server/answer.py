@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to one HTTP request: submitted, followed, sent whole or piece by piece, and canceled with its client."""
+"""The answer to one HTTP request, sent whole or as a stream; a client that disconnects cancels it."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest, Refusal
 from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, TextDelta
 
-# A client, or something on the way to it, may give up a connection on which nothing comes for half a minute.
+# A client or a proxy may close a connection without traffic after half a minute.
 KEEP_ALIVE = 10.0
 
 _LOG = logging.getLogger(__name__)
 
 
 class Form(Protocol):
-    """How an API tells an answer; each piece of a stream is sent as it is."""
+    """The format of an API's answers; the pieces of a stream are sent without change."""
 
     media_type: str  # of a stream
-    keep_alive: bytes  # a piece that says nothing, where there is such a thing
+    keep_alive: bytes  # a piece without content, empty if the format has none
 
     def begin(self) -> Iterable[bytes]:
-        """Return what comes before the text."""
+        """Return the beginning of a stream, before the answer."""
 
     def delta(self, delta: TextDelta) -> Iterable[bytes]:
         """Return a piece of the answer."""
 
     def end(self, result: ChatResult) -> Iterable[bytes]:
-        """Return what comes after the text."""
+        """Return the end of a stream, after the answer."""
 
     def error(self, error: ApiError) -> Iterable[bytes]:
         """Return the end of a stream that has failed."""
@@ -48,10 +48,10 @@ class Form(Protocol):
 
 
 class AnswerResponse(Response):
-    """Answers a request while it is sent: a client that disconnects ends it, even while its prompt is read."""
+    """Submits a request and sends its answer; a client that disconnects cancels it, even during the prefill."""
 
     def __init__(self, service: ChatService, request: ChatRequest, form: Form, is_streamed: bool) -> None:
-        """Take what to answer; nothing happens before the response is sent."""
+        """Take the request; it is submitted when the response is sent."""
         super().__init__()
         self._service = service
         self._request = request
@@ -59,7 +59,7 @@ class AnswerResponse(Response):
         self._is_streamed = is_streamed
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send the answer; ApiError where there is none, before anything is sent."""
+        """Send the answer; raise ApiError, before anything is sent, if there is no answer."""
         events = _Events()
         try:
             handle = self._service.submit(self._request, events.put)
@@ -73,7 +73,7 @@ class AnswerResponse(Response):
                 result = await self._whole(events, scope, receive, send)
         finally:
             watcher.cancel()
-            handle.cancel()  # where the server does not wait for the end
+            handle.cancel()  # if the server stops this task before the end of the answer
         _LOG.info('%s: %s, %d + %d tokens, %.2f s', scope['path'], result.error_code.name.lower()
                   if result.error_code else result.finish_reason.value, result.prompt_tokens, result.new_tokens,
                   monotonic() - handle.accepted_at)
@@ -90,7 +90,7 @@ class AnswerResponse(Response):
 
     async def _stream(self, events: _Events, send: Any) -> ChatResult:
         event = await events.next(KEEP_ALIVE)
-        if isinstance(event, Finished):  # there is still time to tell an error by its status
+        if isinstance(event, Finished):  # nothing has been sent, so an error can still set the status
             error = of_result(event.result)
             if error is not None:
                 raise error
@@ -114,7 +114,7 @@ class AnswerResponse(Response):
 
 
 class _Events:
-    """Events of a request on their way from the service's threads to the event loop: text, and the end."""
+    """Passes the events of a request, text and the end, from the service's threads to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -125,7 +125,7 @@ class _Events:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
     async def next(self, timeout: float | None = None) -> TextDelta | Finished | None:
-        """Return the next event, None after so many seconds."""
+        """Return the next event; None after `timeout` seconds."""
         try:
             return await asyncio.wait_for(self._queue.get(), timeout)
         except asyncio.TimeoutError:

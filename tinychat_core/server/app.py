@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP application: every route, and one form for every error."""
+"""The HTTP application: its routes, and the format of its errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tinychat_core.server.openapi import describe_bodies
 from tinychat_core.server.served_model import ServedModel
 
 _PAGE = Path(__file__).parent / 'page' / 'index.html'
-# The page has everything within itself; nothing from elsewhere can be loaded into it, and nobody can frame it.
+# The page is self-contained: it loads nothing from other hosts, and no other page can show it in a frame.
 _POLICY = ("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
@@ -51,20 +51,20 @@ def _add_general_routes(app: FastAPI, served: ServedModel) -> None:
 
     @app.api_route('/', methods=['GET', 'HEAD'], include_in_schema=False)
     async def root(request: Request) -> Response:
-        """Show the page to a browser; Ollama's clients look for a sentence here."""
+        """Return the page to a browser; Ollama's clients expect this sentence."""
         if 'text/html' in request.headers.get('accept', ''):
             return HTMLResponse(page, headers={'content-security-policy': _POLICY, 'vary': 'accept'})
         return PlainTextResponse('Ollama is running', headers={'vary': 'accept'})
 
     @app.get('/health')
     async def health() -> Response:
-        """Tell whether requests are accepted."""
+        """Return whether requests are accepted."""
         is_open = served.service.is_open
         return JSONResponse({'status': 'ok' if is_open else 'inactive'}, 200 if is_open else 503)
 
     @app.get('/metrics')
     async def figures() -> Response:
-        """Tell figures to Prometheus."""
+        """Return the metrics for Prometheus."""
         return Response(metrics(served.service), media_type=MEDIA_TYPE)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The body of a request: read within bounds of size and time, and decoded to a typed structure."""
+"""Reads the body of a request, with limits on size and time, and decodes it to a typed structure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from tinychat_core.server.errors import ApiError
 
 MAX_BYTES = 2**23
-DRAINED = 2**26  # of a body that is too large so much is read, so that the client gets to see why
+DRAINED = 2**26  # bytes of a body that are read at most: a client sees the error only after it has sent its body
 SECONDS = 30.0
 
 Body = TypeVar('Body')
@@ -24,7 +24,7 @@ _MISSING = re.compile(r'Object missing required field `(.*)`$')
 
 
 async def read(request: Request, decoder: msgspec.json.Decoder[Body]) -> Body:
-    """Return what the body says; ApiError with the name of the field that is wrong."""
+    """Return the decoded body; ApiError with the name of the field that is wrong."""
     try:
         body = await asyncio.wait_for(_collect(request), SECONDS)
     except asyncio.TimeoutError:
@@ -56,7 +56,7 @@ async def _collect(request: Request) -> bytes:
 
 
 def _invalid_field(message: str) -> ApiError:
-    """Return the error for msgspec's message, which ends with the place."""
+    """Return the error for a message of msgspec, which ends with the place in the body."""
     place = _PLACE.search(message)
     field = place[1] if place else ''
     message = _PLACE.sub('', message)

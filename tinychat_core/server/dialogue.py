@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The messages of a dialogue, from a client's words to those of the core."""
+"""Converts the messages of a client to those of the core."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROLES = {'developer': 'system'}  # OpenAI's newer name
 
 
 def dialogue(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return the messages as ChatRequest takes them; ApiError with the place of what is wrong."""
+    """Return the messages for a ChatRequest; ApiError with the place of the error."""
     if not messages:
         raise ApiError(400, 'messages: there must be at least one', 'messages', 'invalid_value')
     told, called = [], set()
@@ -47,7 +47,7 @@ def _message(message: Message, place: str) -> dict[str, Any]:
 
 
 def _text(content: str | Sequence[Part] | None, place: str) -> str:
-    """Return the text of a content; its parts are lines of their own."""
+    """Return the text of a content; its parts are joined with line breaks."""
     if content is None or isinstance(content, str):
         return content or ''
     for i, part in enumerate(content):

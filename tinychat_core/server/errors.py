@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a request is answered with that gets no answer: OpenAI's error object, with the status that goes with it."""
+"""The errors of the HTTP API: OpenAI's or Ollama's error object, with its HTTP status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinychat_core.errors import InvalidParameterError
 from tinychat_core.serving.requests import Refusal, RefusalReason
 from tinychat_core.serving.results import ChatResult, ErrorCode
 
-RETRY_AFTER = 1  # [s], for what may be accepted a moment later
+RETRY_AFTER = 1  # [s], for a request that may be accepted later
 
 _PLACE = re.compile(r'((?:messages\[|tools|tool_choice)[^ :]*): ')
 _TYPES = {401: 'authentication_error', 403: 'permission_error', 404: 'not_found_error', 429: 'rate_limit_error'}
@@ -29,10 +29,10 @@ _RESULTS = {
 
 
 class ApiError(Exception):
-    """An error with its HTTP status. `param`: the field that is wrong, None where there is none."""
+    """An error with its HTTP status. `param`: the field that is wrong, or None."""
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
-        """Take what to tell a client."""
+        """Take the status and the fields of the error object."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -64,26 +64,26 @@ class ApiError(Exception):
 
 
 def not_served(param: str, message: str) -> ApiError:
-    """Return the error for a field that is known and not served."""
+    """Return the error for a field that is known but not served."""
     return ApiError(400, message, param, 'unsupported_parameter')
 
 
 def of_invalid(error: InvalidParameterError, field: str) -> ApiError:
-    """Return the error for a value that the core refuses; its message may begin with the place, else with `field`."""
+    """Return the error for a value that the core refuses; `field`: the place, if the message does not name it."""
     message = str(error)
     place = _PLACE.match(message)
     return ApiError(400, message if place else f'{field}: {message}', place[1] if place else field, 'invalid_value')
 
 
 def of_refusal(refusal: Refusal) -> ApiError:
-    """Return the error for a request that is not accepted now."""
+    """Return the error for a request that is not accepted."""
     if refusal.reason is RefusalReason.INACTIVE:
         return ApiError(503, str(refusal), code='inactive')
     return ApiError(429, str(refusal), code=refusal.reason.value.replace(' ', '_'))
 
 
 def of_result(result: ChatResult) -> ApiError | None:
-    """Return the error that a request ended with; None for an answer, be it cut off."""
+    """Return the error that a request ended with; None for an answer, even if it was cut off."""
     if result.error_code in (ErrorCode.NONE, ErrorCode.STRUCTURE_INCOMPLETE):
         return None
     status, code = _RESULTS.get(result.error_code, (500, result.error_code.name.lower()))

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A server in a thread of its own, from a bound socket to its end."""
+"""The HTTP server, in its own thread."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tinychat_core.serving.chat_service import ChatService
 
 MAX_CONNECTIONS = 64
 _IDLE_SECONDS = 15  # of a connection between two requests
-_STOP_SECONDS = 1.0  # for clients to take what is on its way
-# A peer that has vanished without a word is noticed so many seconds after it has been silent, or has not acknowledged.
+_STOP_SECONDS = 1.0  # for clients to receive the rest of their answers
+# A connection ends if its peer does not respond, or does not acknowledge data, for this time.
 _SILENT_SECONDS = 30
 
 
 class HttpServer:
-    """Holds its address from the beginning; serves from `start` to `stop`, once."""
+    """Has its address from the beginning; serves from `start` to `stop`, once."""
 
     def __init__(self, host: str, port: int, api_key: str = '', origins: Sequence[str] = ()) -> None:
         """
-        Bind; port 0 takes a free one. TinyChatError where the address is not to be had.
+        Bind the address; port 0 selects a free one. Raises TinyChatError if the address is not available.
 
-        `api_key`: what clients must know, '' for nothing; `origins`: web pages of these may ask.
+        `api_key`: the key that clients must send, '' for none; `origins`: origins of web pages that may use the server.
         """
         self._socket = _bound(host, port)
         self._api_key = api_key
@@ -40,7 +40,7 @@ class HttpServer:
         self._server: uvicorn.Server | None = None
 
     def start(self, service: ChatService, defaults: Callable[[], Defaults]) -> None:
-        """Serve this model; `defaults` is called for each request, from any thread."""
+        """Serve the model of this service; `defaults` is called for each request, from any thread."""
         app = create_app(ServedModel(service, defaults), self._api_key, self._origins)
         self._server = uvicorn.Server(uvicorn.Config(
             app, http=TimedProtocol, loop='asyncio', ws='none', lifespan='off', log_config=None, log_level='critical',
@@ -50,7 +50,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the socket, and each connection once its answer is sent, but no later than after a moment."""
+        """Close the socket, and each connection after its answer; close all of them after two seconds at most."""
         if self._server is None:
             self._socket.close()
             return
@@ -75,7 +75,7 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT_SECONDS * 1000)
         bound.bind(address)
-        bound.listen()  # of two that have bound, as SO_REUSEADDR lets them, only one can
+        bound.listen()  # SO_REUSEADDR lets two sockets bind the same address, but only one can listen
     except OSError as error:
         bound.close()
         raise TinyChatError(f'cannot listen on {host}, port {port}: {error.strerror}; choose another port or '

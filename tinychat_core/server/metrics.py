@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/, the text format 0.0.4)."""
+"""Metrics for Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/, the text format 0.0.4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MEDIA_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 
 def metrics(service: ChatService) -> str:
-    """Return the figures of a service, of the requests of every door."""
+    """Return the metrics of a service; they count the requests of every door."""
     of, engine = service.metrics, service.engine
     rows = (
         ('requests_running', 'gauge', 'Requests that are being answered.', len(service.running)),

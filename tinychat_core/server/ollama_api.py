@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ollama's API, as its clients use it to ask a model that is there; nothing here loads, pulls or removes one."""
+"""Ollama's API for the one loaded model; requests to load, pull or remove models are not served."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tinychat_core.server.unserved import refuse_unserved
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
-# Field -> values that ask for nothing.
+# Field -> values that have no effect.
 _UNSERVED: dict[str, Sequence[Any]] = {
     'logprobs': (False,), 'images': ([],), 'suffix': ('',), 'template': ('',), 'context': ([],),
 }
@@ -50,12 +50,12 @@ def ollama_router(served: ServedModel) -> APIRouter:
 
     @router.get('/version')
     async def version() -> dict[str, Any]:
-        """Tell the version."""
+        """Return the version."""
         return {'version': __version__}
 
     @router.get('/tags')
     async def tags() -> dict[str, Any]:
-        """List the one model that is served."""
+        """List the one served model."""
         loaded = datetime.fromtimestamp(served.created, timezone.utc).isoformat()
         return {'models': [{'name': served.name, 'model': served.name, 'modified_at': loaded,
                             'size': served.service.engine.weights_bytes, 'digest': '', 'details': _details(served)}]}
@@ -85,7 +85,7 @@ def ollama_router(served: ServedModel) -> APIRouter:
 
     @router.post('/generate')
     async def generate(request: Request) -> Response:
-        """Answer a prompt, or continue it as it is (raw)."""
+        """Answer a prompt, or continue it without the chat template (raw)."""
         asked = await body.read(request, _GENERATE)
         _check(served, asked)
         form = OllamaGenerateForm(served.name)
@@ -98,7 +98,7 @@ def ollama_router(served: ServedModel) -> APIRouter:
     @router.post('/embed')
     @router.post('/embeddings')
     async def embed() -> None:
-        """Refuse: there are none yet."""
+        """Refuse: this version has no embeddings."""
         raise not_served('input', 'embeddings are not served by this version')
 
     return router
@@ -122,13 +122,13 @@ async def _answer(served: ServedModel, asked: OllamaRequest, form: OllamaForm, p
 
 
 def _loaded(form: OllamaForm) -> Response:
-    """Answer a request that asks for nothing but a model in memory, where it is anyway."""
+    """Answer a request that only loads the model, which is already loaded."""
     loaded = {'model': form.model, 'created_at': now(), **form.content(''), 'done': True, 'done_reason': 'load'}
     return Response(msgspec.json.encode(loaded), media_type='application/json')
 
 
 def _check(served: ServedModel, asked: OllamaRequest) -> None:
-    """Raise ApiError for another model, and for a field that asks for what is not served."""
+    """Raise ApiError for another model, and for a field that is not served."""
     served.check_name(asked.model)
     refuse_unserved(asked, _UNSERVED)
     refuse_unserved(asked.options, _UNSERVED_OPTIONS, 'options.')
@@ -138,7 +138,7 @@ def _dialogue(asked: OllamaChatRequest) -> Any:
     for i, message in enumerate(asked.messages or ()):
         if message.images:
             raise not_served(f'messages[{i}].images', f'messages[{i}].images: images are not served')
-    # Ollama's calls have no ids: a tool's message answers the first call of its name that has no answer yet.
+    # Ollama's calls have no ids: a tool's message belongs to the first call of its name without a result.
     messages: list[Message] = []
     open_calls: list[MessageToolCall] = []
     for message in asked.messages or ():
@@ -162,7 +162,7 @@ def _tools(asked: OllamaChatRequest) -> ToolUse:
 
 
 def _sampling(options: Options) -> Iterator[tuple[str, str, Any]]:
-    # -1 and -2: as long as the model likes, or as the context lasts.
+    # -1 and -2: no limit; the answer ends by itself or with the context.
     limit = None if options.num_predict is not None and options.num_predict < 0 else options.num_predict
     yield 'options.num_predict', 'max_new_tokens', limit
     for name in ('temperature', 'top_k', 'top_p', 'min_p'):
@@ -173,7 +173,7 @@ def _sampling(options: Options) -> Iterator[tuple[str, str, Any]]:
 
 
 def _json_schema(asked: str | dict[str, Any] | None) -> str | None:
-    """Return the schema that the answer has to match, as text; None for any text."""
+    """Return the schema that the answer must match, as text; None if there is none."""
     if not asked:
         return None
     if isinstance(asked, dict):

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers in the words of Ollama's API: whole, and as lines of JSON."""
+"""Answers in the format of Ollama's API: whole, and as lines of JSON."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ def now() -> str:
 
 
 class OllamaForm(ABC):
-    """What the answers of both kinds of requests have in common."""
+    """The common part of the answers to both kinds of requests."""
 
     media_type = 'application/x-ndjson'
     keep_alive = b''  # every line would be a piece of the answer
 
     def __init__(self, model: str) -> None:
-        """Begin an answer of this model."""
+        """Start an answer of this model."""
         self.model = model
 
     def begin(self) -> Iterable[bytes]:
-        """Return what comes before the text."""
+        """Return the beginning of a stream, before the answer."""
         return ()
 
     def delta(self, delta: TextDelta) -> Iterator[bytes]:
-        """Return a piece of the text."""
+        """Return a piece of the answer."""
         if delta.text or delta.thought or delta.tool_calls:
             yield self._line({**self.content(delta.text, delta.thought, delta.tool_calls), 'done': False})
 
     def end(self, result: ChatResult) -> Iterator[bytes]:
-        """Return the reason for the end, and figures."""
+        """Return the reason for the end, and statistics."""
         yield self._line({**self.content(''), **_figures(result)})
 
     def error(self, error: ApiError) -> Iterator[bytes]:
@@ -55,7 +55,7 @@ class OllamaForm(ABC):
 
     @abstractmethod
     def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
-        """Return the fields that have these parts of the answer."""
+        """Return the fields with these parts of the answer."""
 
     def _line(self, more: dict[str, Any]) -> bytes:
         return msgspec.json.encode({'model': self.model, 'created_at': now(), **more}) + b'\n'
@@ -84,11 +84,11 @@ class OllamaGenerateForm(OllamaForm):
 
 
 def _figures(result: ChatResult) -> dict[str, Any]:
-    """Return the end of an answer; durations in nanoseconds."""
+    """Return the statistics at the end of an answer; durations in nanoseconds."""
     decoding = (result.new_tokens - 1) / result.tokens_per_second if result.tokens_per_second else 0.0
     seconds = {'total_duration': result.queue_time + result.time_to_first_token + decoding, 'load_duration': 0.0,
                'prompt_eval_duration': result.time_to_first_token, 'eval_duration': decoding}
-    # Ollama has no reason of its own for calls.
+    # Ollama has no separate reason for calls.
     reason = 'stop' if result.finish_reason is FinishReason.TOOL_CALLS else finish_reason(result)
     return {'done': True, 'done_reason': reason, 'prompt_eval_count': result.prompt_tokens,
             'eval_count': result.new_tokens, **{name: round(value * 1e9) for name, value in seconds.items()}}

@@ -10,7 +10,7 @@ import msgspec
 
 
 class OllamaFunction(msgspec.Struct):
-    """What was called."""
+    """The function that was called."""
 
     name: str
     arguments: dict[str, Any] = {}
@@ -34,7 +34,7 @@ class OllamaMessage(msgspec.Struct):
 
 
 class Options(msgspec.Struct):
-    """How to sample; the names of llama.cpp's settings that are not here change no answer, or are refused below."""
+    """Sampling options; other options of llama.cpp change no answer."""
 
     num_predict: int | None = None
     temperature: float | None = None
@@ -52,7 +52,7 @@ class Options(msgspec.Struct):
 
 
 class OllamaRequest(msgspec.Struct, kw_only=True):
-    """What both kinds of requests have."""
+    """The common fields of both kinds of requests."""
 
     model: str = ''
     stream: bool | None = None
@@ -82,7 +82,7 @@ class OllamaGenerateRequest(OllamaRequest, kw_only=True):
 
 
 class OllamaShowRequest(msgspec.Struct):
-    """POST /api/show; older clients say `name`."""
+    """POST /api/show; older clients send `name`."""
 
     model: str = ''
     name: str = ''

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""OpenAI's API, as far as the core serves it; every other field is refused by name."""
+"""OpenAI's API, as far as the core serves it; a known field that is not served is refused by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tinychat_core.server.unserved import refuse_unserved
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
-# Field -> values that ask for nothing.
+# Field -> values that have no effect.
 _UNSERVED: dict[str, Sequence[Any]] = {
     'n': (1,), 'best_of': (1,), 'logprobs': (False,), 'top_logprobs': (0,), 'frequency_penalty': (0.0,),
     'presence_penalty': (0.0,), 'logit_bias': ({},), 'functions': ([],), 'function_call': ('none', 'auto'),
@@ -40,7 +40,7 @@ def openai_router(served: ServedModel) -> APIRouter:
 
     @router.get('/models')
     async def models() -> dict[str, Any]:
-        """List the one model that is served."""
+        """List the one served model."""
         return {'object': 'list', 'data': [_model(served)]}
 
     @router.get('/models/{model:path}')
@@ -67,12 +67,12 @@ def openai_router(served: ServedModel) -> APIRouter:
 
     @router.post('/embeddings')
     async def embeddings() -> None:
-        """Refuse: there are none yet."""
+        """Refuse: this version has no embeddings."""
         raise not_served('input', 'embeddings are not served by this version')
 
     @router.post('/decisions')
     async def decisions() -> None:
-        """Refuse: there are none yet."""
+        """Refuse: this version has no decisions."""
         raise not_served('options', 'decisions are not served by this version')
 
     return router
@@ -107,7 +107,7 @@ def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRe
 
 
 def _tools(asked: ChatCompletionRequest) -> ToolUse:
-    """Return what the answer may call; ApiError with the place of what is wrong."""
+    """Return the tools that the answer may call; ApiError with the place of the error."""
     choice = asked.tool_choice or ''
     if isinstance(choice, dict):
         function = choice.get('function')
@@ -123,7 +123,7 @@ def _tools(asked: ChatCompletionRequest) -> ToolUse:
 
 
 def _thinking(asked: ChatCompletionRequest) -> bool | None:
-    """Return whether the model shall think first; None: as its template has it."""
+    """Return whether the model thinks first; None: the default of its chat template."""
     if asked.chat_template_kwargs is not None:
         return asked.chat_template_kwargs.enable_thinking
     return False if asked.reasoning_effort == 'none' else None
@@ -137,7 +137,7 @@ def _sampling(asked: Sampling) -> Iterator[tuple[str, str, Any]]:
 
 
 def _json_schema(asked: ResponseFormat | None) -> str | None:
-    """Return the schema that the answer has to match, as text; None for any text."""
+    """Return the schema that the answer must match, as text; None if there is none."""
     if asked is None or asked.type == 'text':
         return None
     if asked.type == 'json_object':
@@ -152,7 +152,7 @@ def _json_schema(asked: ResponseFormat | None) -> str | None:
 
 
 def _raw_prompt(prompt: str | Sequence[Any]) -> str | Sequence[int]:
-    """Return the one text, or the tokens of the one text, that is to be continued."""
+    """Return the one text to continue, or its tokens."""
     if not isinstance(prompt, str) and len(prompt) == 1 and not isinstance(prompt[0], int):
         prompt = prompt[0]
     if not prompt:

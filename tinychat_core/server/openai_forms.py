@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers in the words of OpenAI's API: whole, and as server-sent events."""
+"""Answers in the format of OpenAI's API: whole, and as server-sent events."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ DONE = b'data: [DONE]\n\n'
 
 
 def finish_reason(result: ChatResult) -> str:
-    """Return why an answer ended; one that was cut off before it matched its schema has used up its length."""
+    """Return why an answer ended; 'length' if it was cut off before it matched its schema."""
     return 'length' if result.error_code is ErrorCode.STRUCTURE_INCOMPLETE else result.finish_reason.value
 
 
 def usage(result: ChatResult) -> dict[str, Any]:
-    """Return the tokens of a request; those found in a KV cache count as cached."""
+    """Return the token counts of a request; tokens found in a KV cache count as cached."""
     return {'prompt_tokens': result.prompt_tokens, 'completion_tokens': result.new_tokens,
             'total_tokens': result.prompt_tokens + result.new_tokens,
             'prompt_tokens_details': {'cached_tokens': result.reused_tokens}}
 
 
 class _Form(ABC):
-    """What the answers of both kinds of completions have in common."""
+    """The common part of the answers to both kinds of completions."""
 
     media_type = 'text/event-stream'
     keep_alive = b': still working\n\n'
     prefix = object = chunk_object = ''
-    _nothing: ClassVar[dict[str, Any]] = {}  # what the last piece has
+    _nothing: ClassVar[dict[str, Any]] = {}  # content of the last piece
 
     def __init__(self, model: str, include_usage: bool) -> None:
-        """Begin an answer of this model; `include_usage`: a stream ends with the tokens of the request."""
+        """Start an answer of this model; `include_usage`: a stream ends with the token counts of the request."""
         self._head = {'id': f'{self.prefix}-{uuid4().hex}', 'created': int(time()), 'model': model}
         self._include_usage = include_usage
 
     def begin(self) -> Iterable[bytes]:
-        """Return what comes before the text."""
+        """Return the beginning of a stream, before the answer."""
         return ()
 
     def end(self, result: ChatResult) -> Iterator[bytes]:
-        """Return the reason for the end, the tokens where they are wanted, and the mark of the end."""
+        """Return the reason for the end, the token counts if requested, and the mark of the end."""
         yield self._event([self._piece(self._nothing, finish_reason(result))])
         if self._include_usage:
             yield self._event([], usage=usage(result))
@@ -89,11 +89,11 @@ class ChatForm(_Form):
     _nothing: ClassVar[dict[str, Any]] = {'delta': {}}
 
     def begin(self) -> Iterator[bytes]:
-        """Return who speaks."""
+        """Return the piece with the role."""
         yield self._event([self._piece({'delta': {'role': 'assistant', 'content': ''}}, None)])
 
     def delta(self, delta: TextDelta) -> Iterator[bytes]:
-        """Return a piece of thoughts, of the text, and of calls."""
+        """Return a piece of the answer: text, thoughts and calls."""
         piece: dict[str, Any] = {}
         if delta.thought:
             piece['reasoning_content'] = delta.thought

@@ -3,8 +3,7 @@
 """
 The bodies of OpenAI's API, as its clients write them (https://platform.openai.com/docs/api-reference).
 
-Fields that are not here are ignored. Those that are here and not served are refused by name where they ask for
-something.
+Other fields are ignored. A field here that is not served is refused by name, unless its value has no effect.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class Part(msgspec.Struct):
 
 
 class CalledFunction(msgspec.Struct):
-    """What was called; `arguments` is JSON as text."""
+    """The function that was called; `arguments` is JSON as text."""
 
     name: str
     arguments: str = '{}'
@@ -47,13 +46,13 @@ class Message(msgspec.Struct):
 
 
 class StreamOptions(msgspec.Struct):
-    """What a stream has beside the answer."""
+    """What a stream contains in addition to the answer."""
 
     include_usage: bool | None = None
 
 
 class JsonSchema(msgspec.Struct):
-    """The schema of an answer; `strict` changes nothing, as every schema is enforced."""
+    """The schema of an answer; `strict` has no effect, because every schema is enforced."""
 
     schema: dict[str, Any]
     name: str | None = None
@@ -61,20 +60,20 @@ class JsonSchema(msgspec.Struct):
 
 
 class ResponseFormat(msgspec.Struct):
-    """What the answer has to match."""
+    """The format that the answer must match."""
 
     type: str
     json_schema: JsonSchema | None = None
 
 
 class TemplateVariables(msgspec.Struct):
-    """What other local servers let into the chat template, as far as the core knows it."""
+    """The variables of the chat template that a request may set, as in other local servers."""
 
     enable_thinking: bool | None = None
 
 
 class Sampling(msgspec.Struct, kw_only=True):
-    """What both kinds of completions have; `top_k`, `min_p` and `repetition_penalty` as other local servers."""
+    """The common fields of completions; `top_k`, `min_p` and `repetition_penalty` as in other local servers."""
 
     model: str | None = None
     max_tokens: int | None = None

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bodies of requests in the OpenAPI description, which FastAPI knows nothing of: msgspec reads them."""
+"""Adds the bodies of requests to the OpenAPI description: msgspec reads them, so FastAPI does not know them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BODIES = {
 
 
 def describe_bodies(app: FastAPI) -> None:
-    """Let /openapi.json tell the body of each request."""
+    """Add the body of each request to /openapi.json."""
     def description() -> dict[str, Any]:
         if app.openapi_schema is None:
             whole = get_openapi(title=app.title, version=app.version, routes=app.routes)

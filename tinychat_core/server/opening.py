@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""How to get a server: what has to be installed, the API key, and who may reach it."""
+"""Opens the server: checks that its packages are installed, reads the API key, and requires one for other machines."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NEEDED = ('fastapi', 'starlette', 'uvicorn', 'h11')
 
 def open_server(port: int, host: str = LOOPBACK, api_key_file: str = '', origins: Sequence[str] = ()) -> HttpServer:
     """
-    Return a server that has its address, to be started.
+    Return a server that has bound its address; call its `start`.
 
-    The API key is the content of the file, or where none is given the variable TINYCHAT_API_KEY. Raises TinyChatError
-    where FastAPI or uvicorn is missing, the key is not usable, another machine could connect without a key, or the
-    address is not free.
+    The API key is the content of the file, or without a file the environment variable TINYCHAT_API_KEY. Raises
+    TinyChatError if FastAPI or uvicorn is missing, the key is not usable, another machine could connect without a key,
+    or the address is not free.
     """
     try:
         from tinychat_core.server.access import is_loopback
@@ -47,7 +47,7 @@ def open_server(port: int, host: str = LOOPBACK, api_key_file: str = '', origins
 
 
 def _api_key(file: str) -> str:
-    """Return the key without the line end; '' for none."""
+    """Return the key without its line break; '' if there is none."""
     if file:
         key, source = read_file(Path(file)).decode('latin-1').strip(), f'the file {file}'
     else:

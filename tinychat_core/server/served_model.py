@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The model that the server answers with, and what requests leave open."""
+"""The served model, and the defaults for fields that a request does not set."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tinychat_core.serving.requests import ChatRequest
 @dataclass(frozen=True)
 class Defaults:
     """
-    What applies where a request says nothing.
+    The values of fields that a request does not set.
 
-    `time_limit`: from acceptance to the end [s], 0 for none; `publish_period`: text is collected for so long before it
-    is sent [s]. Neither can be set by a request.
+    `time_limit`: from acceptance to the end [s], 0 for none; `publish_period`: text of this period is sent together
+    [s]. A request cannot set these two.
     """
 
     params: SamplingParams
@@ -33,7 +33,7 @@ class Defaults:
 
 
 class ServedModel:
-    """A service and the name that clients know its model by: that of its directory, and no more of the path."""
+    """A service, and the name of its model for clients: that of its directory, without the rest of the path."""
 
     def __init__(self, service: ChatService, defaults: Callable[[], Defaults]) -> None:
         """Take the service; `defaults` is called for each request, from any thread."""
@@ -43,7 +43,7 @@ class ServedModel:
         self._defaults = defaults
 
     def check_name(self, model: str | None) -> None:
-        """Raise ApiError for the name of another model; '' and None are this one."""
+        """Raise ApiError for the name of another model; '' and None mean this one."""
         if model and model.removesuffix(':latest') != self.name:
             raise ApiError(404, f'model: {shown(model)} is not served here; {shown(self.name)} is', 'model',
                            'model_not_found')
@@ -53,8 +53,8 @@ class ServedModel:
         """
         Return a request of the core.
 
-        `given`: (field of the API, field of SamplingParams, value), None for a value that is left open. `prompt`:
-        what to answer, as fields of ChatRequest; errors in it belong to `prompt_field`. Raises ApiError.
+        `given`: (field of the API, field of SamplingParams, value); the value None means the default. `prompt`: the
+        prompt as fields of ChatRequest; `prompt_field`: its field in the API, for errors. Raises ApiError.
         """
         defaults = self._defaults()
         params = defaults.params

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that end when their client is too slow: to ask, or to read its answer."""
+"""Ends connections whose client is too slow to send its request or to read its answer."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # from the connection, or the first byte of a request, to the end of its headers
-STALLED_SECONDS = 30.0  # without room for more of an answer
+STALLED_SECONDS = 30.0  # during which the client reads nothing of its answer
 
 
 class TimedProtocol(H11Protocol):
     """
     uvicorn's HTTP/1.1 with the two time limits that it lacks.
 
-    A connection that is cut off ends the request: its answer is canceled as with any client that disconnects. The body
-    of a request has a time limit of its own (`body`).
+    When a connection is aborted, its request is canceled, as with any client that disconnects. `body` has the time
+    limit for the body of a request.
     """
 
     _head: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the headers."""
+        """Start the time limit for the headers."""
         super().connection_made(transport)
         self._head = self.loop.call_later(HEAD_SECONDS, transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        """Go on waiting for headers where these bytes have not completed them."""
+        """Stop the time limit if the headers are complete; start it with the first byte of the next request."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_head()
@@ -38,17 +38,17 @@ class TimedProtocol(H11Protocol):
             self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def pause_writing(self) -> None:
-        """Wait for room."""
+        """Start the time limit for a client that does not read."""
         super().pause_writing()
         self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: there is room again."""
+        """Stop the time limit: the client has read."""
         super().resume_writing()
         self._stop_stalled()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop all time limits."""
         super().connection_lost(error)
         self._stop_head()
         self._stop_stalled()

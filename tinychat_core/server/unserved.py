@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fields that a client may send, and that the core does not serve: refused by name where they ask for something."""
+"""Refuses, by name, fields that a client may send but that the core does not serve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinychat_core.server.errors import not_served
 
 
 def refuse_unserved(asked: object, fields: Mapping[str, Sequence[Any]], place: str = '') -> None:
-    """Raise ApiError for a field that has another value than None and those that ask for nothing."""
+    """Raise ApiError for a field whose value has an effect: neither None nor one of the given values."""
     for name, nothing in fields.items():
         value = getattr(asked, name, None)
         if value is not None and not any(type(value) is type(each) and value == each for each in nothing):
