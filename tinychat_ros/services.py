@@ -10,7 +10,7 @@ from rclpy.node import Node
 from tinychat_core.errors import one_line, TinyChatError
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.conversations import Reset
-from tinychat_core.text.messages import texts_in
+from tinychat_core.text.messages import texts_of
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
 from tinychat_ros.translation import dialogue_of
 from tinychat_ros.unserved import unserved_in_messages
@@ -44,7 +44,7 @@ class Services:
             if reason:
                 raise TinyChatError(reason)
             messages = dialogue_of(request.messages)
-            characters = len(request.text) + sum(map(len, texts_in([[*m.values()] for m in messages])))
+            characters = len(request.text) + sum(map(len, texts_of(messages)))
             if characters > MOST_CHARACTERS:
                 raise TinyChatError(f'{characters} characters exceed the limit of {MOST_CHARACTERS}')
             tokenizer = service.engine.tokenizer

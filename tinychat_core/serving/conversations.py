@@ -16,7 +16,7 @@ from tinychat_core.serving.conversation import Conversation, Question
 from tinychat_core.serving.kv_cache_pool import KVCachePool
 from tinychat_core.serving.prompt_size import check_size
 from tinychat_core.serving.requests import ChatRequest
-from tinychat_core.text.messages import texts_in
+from tinychat_core.text.messages import texts_of
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
@@ -79,7 +79,7 @@ class Conversations:
             return Prepared(tokens, AnswerParts(json_schema=request.params.json_schema, regex=request.params.regex))
         if not request.conversation_id:
             dialogue = request.dialogue
-            check_size(texts_in([[*message.values()] for message in dialogue]), self._engine, cancel)
+            check_size(texts_of(dialogue), self._engine, cancel)
             tokens = tokenizer.encode_chat(dialogue, tools=request.tools, thinking=request.thinking)
             return Prepared(tokens, self._parts(request, tokens))
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinychat_core.errors import InvalidParameterError, TinyChatError
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.text.messages import checked_message, texts_in
+from tinychat_core.text.messages import checked_message, texts_of
 from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
 
 # A prompt that exceeds the context is accepted and then aborted with an error code. These limits refuse prompts that no
@@ -107,7 +107,7 @@ class ChatRequest:
 
     def _check_sizes(self) -> None:
         texts = len(self.prompt) + len(self.raw_prompt) + len(self.system_prompt)
-        texts += sum(len(text) for message in self.messages for text in texts_in([*message.values()]))
+        texts += sum(map(len, texts_of(self.messages)))
         stop = self.params.stop
         for name, size, most, unit in (
                 ('messages', len(self.messages), MAX_MESSAGES, 'messages'),

@@ -3,7 +3,7 @@
 """Messages of a dialogue: which fields each role has, and the texts in them."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tinychat_core.errors import InvalidParameterError, shown
@@ -51,6 +51,11 @@ def texts_in(value: Any) -> Iterator[str]:
     elif isinstance(value, Sequence):
         for item in value:
             yield from texts_in(item)
+
+
+def texts_of(messages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield each text in messages, without the names of their fields."""
+    return texts_in([[*message.values()] for message in messages])
 
 
 def mapped_texts(value: Any, change: Callable[[str], str]) -> Any:
