@@ -1,9 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-How models write tool calls: a few formats, each of many models, found from the chat template.
+The formats in which models write tool calls. Many models share a format; the chat template shows which one.
 
-Sources: the chat templates that the models come with, and
+Sources: the chat templates of the models, and
 - https://github.com/NousResearch/Hermes-Function-Calling (Hermes; Qwen 2.5 and 3, Granite 4, SmolLM3 write the same),
 - https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1/ (Llama 3),
 - https://github.com/mistralai/mistral-common (Mistral: a list until v7, NAME[ARGS]{…} from v11 on),
@@ -25,10 +25,10 @@ class ToolFormat:
 
         opening begin  before_name NAME before_arguments ARGUMENTS after_arguments  between … closing
 
-    `opening`: the mark that tells a call from text. `between`: between two calls; None: one call is all that an answer
-    may have. `other_opening`: a mark that the model may write instead; where `opening` is '', a call is only what the
-    answer begins with. `call_id`: before the id that a model writes between the name and `before_arguments`.
-    `result_begin`, `result_end`: around a tool's result, where the chat template knows no results.
+    `opening`: the mark that begins the calls; '': a call is only recognized at the beginning of the answer. `between`:
+    between two calls; None: an answer has at most one call. `other_opening`: a mark that the model may write instead of
+    `opening`. `call_id`: the text before the id, in formats that have an id between the name and `before_arguments`.
+    `result_begin`, `result_end`: around a tool's result, if the chat template does not support results.
     """
 
     name: str
@@ -87,7 +87,7 @@ FORMATS = {form.name: form for form in (
                closing='\n```', result_begin='```tool_output\n', result_end='\n```'),
     replace(_HERMES, name='general'),
 )}
-# The first whose patterns are all in a chat template is the template's own format.
+# The format of a chat template is the first one here whose patterns are all in the template.
 _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ('deepseek', ('<｜tool▁calls▁begin｜>', '```json')),
     ('deepseek-v3.1', ('<｜tool▁calls▁begin｜>', '<｜tool▁sep｜>')),
@@ -102,23 +102,23 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ('granite', (r'<\|start_of_role\|>', 'available_tools|tools')),
     ('llama3', (r'<\|start_header_id\|>', '"parameters"')),
 )
-# Of a template that knows no tools, what it may be asked to write.
+# Formats for templates that do not support tools.
 _GENERAL_SIGNS = (('gemma', '<start_of_turn>'),)
 
 
 def tool_format(name: str) -> ToolFormat:
-    """Return the format of a name; InvalidParameterError where there is none."""
+    """Return the format with this name; InvalidParameterError if there is none."""
     if name not in FORMATS:
         raise InvalidParameterError(f"there is no tool format '{name}'; use one of {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def format_of_template(template: str) -> ToolFormat | None:
-    """Return the format in which a chat template that knows tools has calls written; None for one not known here."""
+    """Return the format of calls in a chat template that supports tools; None for an unknown format."""
     name = next((name for name, patterns in _SIGNS if all(re.search(pattern, template) for pattern in patterns)), '')
     return FORMATS[name] if name else None
 
 
 def general_format(template: str) -> ToolFormat:
-    """Return the format that a model is asked to write whose chat template knows no tools."""
+    """Return the format for a model whose chat template does not support tools."""
     return FORMATS[next((name for name, sign in _GENERAL_SIGNS if sign in template), 'general')]

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What an answer may be, as a grammar for llguidance: a thought, then text, then calls that match their tools' parameters.
+The grammar of an answer, for llguidance: a thought, then text, then calls that match the parameters of their tools.
 
-Nothing in a thought or in text is constrained, but once the opening of a call is written, a call follows. The syntax is
-llguidance's Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
+Thoughts and text are not constrained, but after the opening of a call, a call must follow. The syntax is llguidance's
+Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tinychat_core.workers.grammar import JSON_STYLE
 @dataclass(frozen=True)
 class AnswerParts:
     """
-    What the parts of an answer may be.
+    The parts that an answer may have.
 
-    `thoughts`: the marks of a thought that may come first, None where none may; `is_thinking`: the prompt has begun it.
-    `json_schema`, `regex`: what the text has to match, '' for free text.
+    `thoughts`: the marks of a thought at the beginning; None: no thought. `is_thinking`: the prompt ends with the
+    opening mark. `json_schema`, `regex`: what the text must match; '': free text.
     """
 
     form: ToolFormat | None = None
@@ -39,7 +39,7 @@ class AnswerParts:
 
     @property
     def has_grammar(self) -> bool:
-        """Whether the answer has parts of which one has to match something."""
+        """Whether the answer needs a grammar: tools, or a thought before constrained text."""
         return bool(self.use.tools) or (self.thoughts is not None and bool(self.json_schema or self.regex))
 
 
@@ -47,14 +47,14 @@ def answer_grammar(answer: AnswerParts, control_tokens: Mapping[str, int]) -> st
     """
     Return the grammar of an answer.
 
-    `control_tokens`: ids by text; a mark that is one of them is that token. Raises InvalidParameterError like
-    `rewrite`.
+    `control_tokens`: ids by text; a mark that is a control token is matched as this token. Raises InvalidParameterError
+    like `rewrite`.
     """
     return _Grammar(answer, control_tokens).text()
 
 
 class _Grammar:
-    """The rules of one answer; methods add rules, and return what stands for them in another one."""
+    """The rules of one answer; methods add rules, and return the text that refers to them."""
 
     def __init__(self, answer: AnswerParts, control_tokens: Mapping[str, int]) -> None:
         self._answer = answer
@@ -80,7 +80,7 @@ class _Grammar:
         self._until('thought_end', marks.closing)
         if self._answer.is_thinking:
             return 'thought_end AFTER'
-        # As lazy as what it stands beside: free text may begin in the same way.
+        # Lazy, because free text may begin with the same characters.
         self._rules.append(f'thought_begin[lazy]: {json.dumps(marks.opening)}')
         is_token = marks.opening in self._control
         begin = f'thought_begin | {self._literal(marks.opening)}' if is_token else 'thought_begin'
@@ -93,9 +93,9 @@ class _Grammar:
         if answer.regex:
             return f'/{_slashed(answer.regex)}/'
         if form is None or (answer.use.callable and form.opening):
-            return 'TEXT'  # it ends where a call begins
+            return 'TEXT'  # ends at the opening of a call
         if not form.opening:
-            # A call is what the answer begins with; text that begins like one would be read as one.
+            # The parser reads an answer that begins with { as a call, so text must not begin with it.
             return r'/([ \n]*[^{ \n](?s:.*))?/'
         forbidden = '|'.join(re.escape(mark).replace('/', r'\/') for mark in form.openings)
         self._rules.append(f'WITHOUT_CALLS: TEXT & ~/(?s:.*)({forbidden})(?s:.*)/')
@@ -104,7 +104,7 @@ class _Grammar:
     def _openings(self, form: ToolFormat) -> list[str]:
         answer = self._answer
         if answer.json_schema or answer.regex:
-            # JSON may be an answer, so that a call needs a mark.
+            # The text may be JSON as well, so a call needs a mark.
             return [f'{self._literal(form.opening or form.other_opening)} SPACE']
         if answer.use.is_required or not form.opening:
             return [f'{self._literal(form.opening)} SPACE']
@@ -127,7 +127,7 @@ class _Grammar:
         self._rules.append(f'calls: {self._literal(form.begin.strip())} call {more} {self._literal(form.closing)}')
 
     def _until(self, rule: str, mark: str) -> None:
-        """Add a rule for a text up to the end of a mark, the first one."""
+        """Add a rule for text up to the end of the first mark."""
         self._rules.append(f'{rule}_spelt[lazy]: TEXT {json.dumps(mark)}')
         ways = f'{rule}_spelt'
         if mark in self._control:
@@ -135,7 +135,7 @@ class _Grammar:
         self._rules.append(f'{rule}: {ways}')
 
     def _literal(self, text: str) -> str:
-        """Return a text as a rule has it: literals, and control tokens by id."""
+        """Return a text in the syntax of rules: literals, and control tokens by id."""
         parts = []
         at = 0
         for match in self._marks.finditer(text):
@@ -149,5 +149,5 @@ def _json(schema: str) -> str:
 
 
 def _slashed(regex: str) -> str:
-    """Return a regular expression as it stands between slashes."""
+    """Return a regular expression escaped for the syntax /…/."""
     return re.sub(r'\\.|/|\n', lambda match: {'/': r'\/', '\n': r'\n'}.get(match[0], match[0]), regex, flags=re.DOTALL)

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""An answer that arrives in pieces, taken apart into a thought, text and tool calls."""
+"""Splits an answer, which arrives in pieces, into a thought, text and tool calls."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CallDelta:
     """
     A piece of a call.
 
-    `index`: of the call in the answer. `id` and `name` are whole in its first piece and empty in all others; the
-    `arguments` of all pieces are the call's. `is_complete`: nothing more of it comes.
+    `index`: the index of the call in the answer. The first piece has the whole `id` and `name`; in all others they are
+    empty. The `arguments` of all pieces together are the call's. `is_complete`: this is the last piece.
     """
 
     index: int
@@ -43,27 +43,27 @@ class Delta:
 
 
 class _OverError(Exception):
-    """The answer has ended where something had to come."""
+    """The answer has ended within a call."""
 
 
-# A step yields where it needs more of the answer.
+# A step yields when it needs more of the answer.
 _Found = Generator[None, None, bool]
 
 
 class AnswerParser:
     """
-    Takes an answer apart; how it is cut into pieces does not matter.
+    Splits an answer into its parts; the sizes of the pieces do not matter.
 
-    `text` and `thoughts` are what has been handed out so far, `calls` the complete calls. White space around thoughts
-    and calls belongs to no part. What looks like a call and is none is text, as a model without a constraint may write
-    it; a call that the end of the answer cuts off is neither.
+    `text` and `thoughts` are what has been returned so far, `calls` the complete calls. White space around thoughts and
+    calls belongs to no part. A model without a constraint may write an invalid call: this is text. A call that the end
+    of the answer cuts off belongs to no part.
 
-    `is_thinking`, `is_calling`: whether the answer is within a thought or a call; after `finish`, that it was cut off
-    there.
+    `is_thinking`, `is_calling`: whether the answer is within a thought or a call; after `finish`, whether it was cut
+    off there.
     """
 
     def __init__(self, answer: AnswerParts, new_id: Callable[[], str] | None = None) -> None:
-        """Begin an answer; `new_id` makes the ids of calls, of 9 letters and digits unless given."""
+        """Start an answer; `new_id` returns an id for a call (default: 9 random letters and digits)."""
         self.text = self.thoughts = ''
         self.calls: list[ToolCall] = []
         self.is_thinking = answer.is_thinking
@@ -72,8 +72,8 @@ class AnswerParser:
         self._form = answer.form if answer.use.callable else None
         self._openings = self._form.openings if self._form else ()
         self._new_id = new_id or _random_id
-        self._held = ''  # what has come and is not understood yet
-        self._read = ''  # what has been taken of a call that may be none after all
+        self._held = ''  # received, but not assigned to a part yet
+        self._read = ''  # the beginning of a possible call; it becomes text if the call is invalid
         self._is_over = False
         self._texts: list[str] = []
         self._thoughts: list[str] = []
@@ -82,12 +82,12 @@ class AnswerParser:
         next(self._parts, None)
 
     def push(self, piece: str) -> Delta:
-        """Return what is certain after this piece."""
+        """Take a piece of the answer, and return what it adds to the parts."""
         self._held += piece
         return self._advance()
 
     def finish(self) -> Delta:
-        """Return what was held back: the answer is over."""
+        """End the answer, and return what was held back."""
         self._is_over = True
         return self._advance()
 
@@ -122,7 +122,7 @@ class AnswerParser:
     # --- calls ----------------------------------------------------------------------------------------------
 
     def _section(self) -> Generator[None, None, None]:
-        """Read calls from behind their opening, or take for text what began like one."""
+        """Read the calls after an opening; if they are not calls, return them as text."""
         form = self._form
         assert form is not None
         self.is_calling = True
@@ -166,7 +166,7 @@ class AnswerParser:
         return True
 
     def _object(self, index: int) -> Generator[None, None, str]:
-        """Hand out a JSON object of arguments as it comes, and return all of it."""
+        """Report the pieces of a JSON object of arguments, and return the whole object."""
         arguments = ''
         depth, is_quoted, is_escaped = 0, False, False
         while True:
@@ -189,10 +189,10 @@ class AnswerParser:
             self._held = ''
             yield from self._more()
 
-    # --- steps that more than one part takes ----------------------------------------------------------------
+    # --- steps of several parts -----------------------------------------------------------------------------
 
     def _until(self, marks: Sequence[str], put: Callable[[str], None]) -> Generator[None, None, str]:
-        """Hand out what comes before the first mark, and return that; '' where the answer ends before it."""
+        """Pass the text before the first mark to `put`, and return the mark; '' if the answer ends before it."""
         while True:
             place, mark = min(((self._held.find(mark), mark) for mark in marks if mark in self._held),
                               default=(-1, ''))
@@ -212,7 +212,7 @@ class AnswerParser:
             yield
 
     def _begins_with(self, mark: str, takes: bool = True) -> _Found:
-        """Return whether the mark comes next, behind white space; take both if it does."""
+        """Return whether white space and the mark come next; if so, remove both (or only the space)."""
         while not (held := self._held.lstrip(_SPACE)).startswith(mark):
             if self._is_over or not mark.startswith(held):
                 return False
@@ -221,7 +221,7 @@ class AnswerParser:
         return True
 
     def _literal(self, literal: str) -> _Found:
-        """Take a literal, its white space written in any way, and return whether it is there."""
+        """Remove a literal, ignoring differences in white space, and return whether it was there."""
         at = 0
         for character in ''.join(literal.split()):
             while (at := _behind_space(self._held, at)) == len(self._held):
@@ -234,7 +234,7 @@ class AnswerParser:
         return True
 
     def _word(self, alphabet: str) -> Generator[None, None, str]:
-        """Take characters of an alphabet."""
+        """Remove and return the characters of an alphabet."""
         while (end := next((i for i, character in enumerate(self._held) if character not in alphabet), -1)) < 0:
             yield from self._more()
         word, self._held = self._held[:end], self._held[end:]
@@ -263,7 +263,7 @@ class AnswerParser:
 
 
 def _overlap(text: str, mark: str) -> int:
-    """Return how many characters at the end of a text a mark may begin with."""
+    """Return how many characters at the end of a text may be the beginning of a mark."""
     return next((count for count in range(min(len(text), len(mark) - 1), 0, -1) if text.endswith(mark[:count])), 0)
 
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Tools, calls and results in a dialogue, as a chat template takes them.
+Prepares tools, calls and results of a dialogue for a chat template.
 
-Templates differ in what they know: most write tools, calls and results themselves, some only tools, some nothing of the
-kind. What a template does not write is written into the messages here, in the template's own format or a general one.
+Most templates write tools, calls and results themselves; some write only tools, some none of them. This module writes
+the rest into the messages, in the template's own format or in a general one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinychat_core.text.tool_calls.formats import format_of_template, FORMATS, g
 from tinychat_core.text.tool_calls.tools import check_arguments
 
 Message = dict[str, Any]
-# render(messages, tools) → text; raises InvalidParameterError where the template refuses them.
+# render(messages, tools) → text; raises InvalidParameterError if the template refuses them.
 Render = Callable[[Sequence[Message], Sequence[Mapping[str, Any]] | None], str]
 
 _PROBE = {'probe_key': 'probe value'}
@@ -46,8 +46,8 @@ class _Manner:
     """
     What a template does with tools.
 
-    `arguments_as_text`: it wants the arguments of a call as a JSON text, else as an object. `empty`: what it takes for
-    the content of a message that has only calls.
+    `arguments_as_text`: it needs the arguments of a call as JSON text, otherwise as an object. `empty`: the content
+    that it accepts in a message with calls only.
     """
 
     writes_tools: bool
@@ -58,29 +58,29 @@ class _Manner:
 
 
 class ToolPrompting:
-    """How one chat template is told of tools; it is looked at when it is first needed."""
+    """Writes tools for one chat template; the template is examined when this is first needed."""
 
     def __init__(self, template: str, render: Render) -> None:
-        """Take a template's source, and how it renders."""
+        """Take the source of a template, and the function that renders it."""
         self._source = template
         self._render = render
         self._manner: _Manner | None = None
         self._chosen = ''
 
     def choose(self, name: str) -> None:
-        """Let calls be written in the format of this name, whatever the template says; '' for the template's own."""
+        """Set the format of calls by its name; '': the format of the template."""
         if name:
             tool_format(name)
         self._chosen = name
 
     @property
     def writes_tools(self) -> bool:
-        """Whether the template itself knows tools."""
+        """Whether the template supports tools."""
         return self._look().writes_tools
 
     @property
     def form(self) -> ToolFormat:
-        """The format of calls; InvalidParameterError where the template knows tools, but in no format known here."""
+        """The format of calls; InvalidParameterError if the template supports tools in an unknown format."""
         if self._chosen:
             return tool_format(self._chosen)
         manner = self._look()
@@ -97,9 +97,9 @@ class ToolPrompting:
         """
         Return messages and tools for the template.
 
-        Messages have `role` and `content`; an assistant's may have `tool_calls` ({'id', 'name', 'arguments'}, the last
-        a JSON text) and `thoughts`, a tool's has `tool_call_id`. Raises InvalidParameterError for a result without a
-        call, calls without results, and arguments that are no JSON object.
+        Messages have `role` and `content`. An assistant's may have `thoughts` and `tool_calls` ({'id', 'name',
+        'arguments'}; the arguments are JSON text); a tool's has `tool_call_id`. Raises InvalidParameterError for a
+        result without a call, calls without results, and arguments that are not a JSON object.
         """
         messages = _matched(dialogue)
         has_tools = bool(tools) or any(message['role'] == 'tool' or 'tool_calls' in message for message in messages)
@@ -135,7 +135,7 @@ class ToolPrompting:
         return plain
 
     def _look(self) -> _Manner:
-        """See what the template does with a tool, a call and a result."""
+        """Try the template with a tool, a call and a result, and return what it does with them."""
         if self._manner is None:
             question = {'role': 'user', 'content': 'a question'}
             writes_tools = 'probe_tool' in self._try([question], [_TOOL])
@@ -169,7 +169,7 @@ def _call(as_text: bool, empty: str | None) -> Message:
 
 
 def _matched(dialogue: Sequence[Message]) -> list[Message]:
-    """Return the messages, each result with the id and the name of its call."""
+    """Return the messages; each result gets the id and the name of its call."""
     open_calls: dict[str, str] = {}
     messages = []
     for i, message in enumerate(dialogue):
@@ -200,14 +200,14 @@ def _arguments(call: Mapping[str, str], as_text: bool) -> Any:
 
 
 def _id(call_id: str, form: ToolFormat) -> str:
-    """Return the id of a call as the template takes it: Mistral's want 9 letters and digits."""
+    """Return the id of a call for the template: Mistral's templates accept only 9 letters and digits."""
     if not form.name.startswith('mistral') or re.fullmatch('[A-Za-z0-9]{9}', call_id):
         return call_id
     return hashlib.sha256(call_id.encode(errors='surrogatepass')).hexdigest()[:9]
 
 
 def _joined_results(messages: Sequence[Message], form: ToolFormat) -> list[Message]:
-    """Return the messages with the results that follow each other as one message of the user."""
+    """Return the messages; consecutive results are joined to one message of the user."""
     joined: list[Message] = []
     was_result = False
     for message in messages:
@@ -225,7 +225,7 @@ def _joined_results(messages: Sequence[Message], form: ToolFormat) -> list[Messa
 
 
 def _general_text(form: ToolFormat, tools: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a model is told about tools whose template has no place for them."""
+    """Return the description of the tools for the system prompt, if the template does not support tools."""
     functions = '\n'.join(json.dumps(tool['function'], ensure_ascii=False) for tool in tools)
     return _GENERAL.format(tools=functions, call=form.written([('FUNCTION', '{"PARAMETER": VALUE}')]))
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tools that an answer may call: read from OpenAI's `tools` and checked, once, here."""
+"""The tools that an answer may call. OpenAI's `tools` are read and checked here, once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_CHARACTERS = 200_000  # of all tools as JSON
 MAX_CALLS = 16  # of an answer
 _NAME = re.compile(r'[A-Za-z0-9_.:/-]{1,128}')
 _CHOICES = ('', 'auto', 'none', 'required')
-# With one of these a schema says itself what other properties there may be.
+# A schema with one of these keywords decides itself which other properties are allowed.
 _OPEN = ('additionalProperties', 'patternProperties', 'unevaluatedProperties', 'propertyNames', '$ref', 'allOf',
          'anyOf', 'oneOf')
 
@@ -28,8 +28,7 @@ class Tool:
     """
     A function that a model may call.
 
-    `parameters`: a JSON schema of an object, as text. `definition`: what the chat template is given, an entry of
-    OpenAI's `tools`.
+    `parameters`: a JSON schema of an object, as text. `definition`: an item of OpenAI's `tools`, for the chat template.
     """
 
     name: str
@@ -40,10 +39,9 @@ class Tool:
 @dataclass(frozen=True)
 class ToolUse:
     """
-    What an answer may call.
+    The tools of a request, and which of them the answer may call.
 
-    `tools`: those that are offered. `choice`: 'auto', 'none', 'required' or the name of a tool. `parallel`: whether
-    there may be several calls.
+    `choice`: 'auto', 'none', 'required' or the name of a tool. `parallel`: whether the answer may have several calls.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -69,7 +67,7 @@ NO_TOOLS = ToolUse()
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call: `arguments` is a JSON object as text. `id`: 9 letters and digits for calls that are made here."""
+    """A call: `arguments` is a JSON object as text; `id`: 9 letters and digits if the parser generated it."""
 
     id: str
     name: str
@@ -78,10 +76,10 @@ class ToolCall:
 
 def tool_use(tools: str | Sequence[Any], choice: str = '', parallel: bool = True) -> ToolUse:
     """
-    Return what an answer may call.
+    Return the checked tools of a request.
 
     `tools`: a JSON array as in OpenAI's `tools`, or its items. `choice`: '' or 'auto', 'none', 'required', or the name
-    of a tool. Raises InvalidParameterError with the place of what is wrong.
+    of a tool. Raises InvalidParameterError with the place of the error.
     """
     read = tuple(_tool(item, f'tools[{i}]') for i, item in enumerate(_items(tools)))
     names = [tool.name for tool in read]
@@ -96,7 +94,7 @@ def tool_use(tools: str | Sequence[Any], choice: str = '', parallel: bool = True
 
 
 def check_arguments(arguments: str, place: str) -> dict[str, Any]:
-    """Return the arguments of a call; InvalidParameterError for what is no JSON object."""
+    """Return the arguments of a call; InvalidParameterError if they are not a JSON object."""
     try:
         value = json.loads(arguments or '{}')
     except (ValueError, RecursionError):
@@ -143,14 +141,14 @@ def _tool(item: Any, place: str) -> Tool:
 
 
 def _parameters(schema: Any, place: str) -> str:
-    """Return a schema of an object that names all its properties, as text."""
+    """Return the schema of the parameters as text; other properties are forbidden unless the schema allows them."""
     if not isinstance(schema, Mapping):
         _refuse(place, f'must be a JSON schema of an object, not {shown(schema)}')
     whole = {'type': 'object', **schema}
     if whole['type'] != 'object':
         _refuse(f'{place}.type', f"must be 'object', not {shown(whole['type'])}")
     if not any(keyword in whole for keyword in _OPEN):
-        # A function takes no argument that it does not name.
+        # A function accepts no arguments that its schema does not name.
         whole = {'properties': {}, **whole, 'additionalProperties': False}
     try:
         text = json.dumps(whole)
