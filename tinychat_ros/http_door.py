@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP server of the node: one more door to the service that the action asks, while the node is active."""
+"""The HTTP server of the node: it uses the same service as the action, while the node is active."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class HttpDoor:
-    """Open from `open` to `close`, where the parameter http_port is not 0; it has a thread of its own."""
+    """The server runs from `open` to `close`, in its own thread, if the parameter http_port is not 0."""
 
     def __init__(self, node: Node) -> None:
-        """Begin closed."""
+        """Take the node; the server is closed."""
         self._node = node
         self._server: HttpServer | None = None
 
     def open(self, service: ChatService) -> None:
-        """Serve over HTTP, too; TinyChatError where the address, the key or a package is missing."""
+        """Start the server; TinyChatError if the address, the key or a package is missing."""
         port = self._value('http_port')
         if not port:
             return
@@ -35,13 +35,13 @@ class HttpDoor:
         self._node.get_logger().info(f'HTTP: {self._server.url}')
 
     def close(self) -> None:
-        """Close every connection, as soon as its answer is sent; returns within seconds."""
+        """Close each connection after its answer; returns within seconds."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
 
     def _defaults(self, context_length: int) -> Defaults:
-        """Return what the parameters say at this moment."""
+        """Return the current values of the parameters."""
         from tinychat_core.server.served_model import Defaults
 
         sampling = {name: self._value(f'sampling.{name}') for name in NAMES}

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           'ends it.')
     add_model_options(parser)
     parser.add_argument('--kv-caches', type=int, default=2, metavar='N',
-                        help='dialogues whose prompts need not be read again (default: %(default)s)')
+                        help='KV caches, one for each dialogue that is kept in memory (default: %(default)s)')
     server = parser.add_argument_group('server')
     server.add_argument('--port', type=int, default=8000, metavar='N', help='0: a free one (default: %(default)s)')
     server.add_argument('--host', default=LOOPBACK, metavar='ADDRESS',
@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     server.add_argument('--api-key-file', default='', metavar='FILE',
                         help=f'clients must know the key in this file (default: the variable {KEY_VARIABLE}, if set)')
     server.add_argument('--cors-origin', action='append', default=[], metavar='ORIGIN',
-                        help='let web pages of this origin in, such as http://robot.local:3000; may be given several '
+                        help='allow web pages of this origin, such as http://robot.local:3000; may be given several '
                              'times (default: none)')
     server.add_argument('--queue-depth', type=int, default=8, metavar='N',
-                        help='most requests that wait; further ones get 429 (default: %(default)s)')
+                        help='maximum number of waiting requests; further ones get 429 (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidParameterError(f'--port must be 0 .. 65535, not {args.port}')
     if args.queue_depth < 0:
         raise InvalidParameterError(f'--queue-depth must not be negative, not {args.queue_depth}')
-    # Loading may take minutes: what is wrong with the address is told before.
+    # Loading may take minutes, so errors in the address are reported first.
     server = open_server(args.port, args.host, args.api_key_file, args.cors_origin)
 
     from tinychat_core.server.served_model import Defaults
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     engine = open_model(args, progress=show_loading, caches=args.kv_caches)
     service = ChatService(engine, args.kv_caches, lambda: Admission('queue', args.queue_depth))
-    # Where a request says nothing, an answer is sampled as the node would, and as long as the context lasts.
+    # The defaults of a request: the node's sampling parameters, and no limit but the context.
     defaults = Defaults(SamplingParams(max_new_tokens=engine.context_length, temperature=0.7, top_k=40, top_p=0.95))
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):

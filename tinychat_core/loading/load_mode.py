@@ -49,7 +49,7 @@ class Machine:
 
     @property
     def room(self) -> int:
-        """Bytes that a model may take where its kernels read it."""
+        """Bytes that a model may use in the memory that its kernels read."""
         return self.device_memory if self.device is Device.DISCRETE else self.available
 
     def with_room(self, room: int) -> Machine:
@@ -82,7 +82,7 @@ def choose_load_mode(machine: Machine, weights_bytes: int, wanted: LoadMode | No
     """
     Return how to load `weights_bytes` of weights; `wanted` overrides the machine's default.
 
-    Raises InvalidParameterError where they do not fit.
+    Raises InvalidParameterError if they do not fit.
     """
     device, available = machine.device, machine.available
     mode = wanted or (LoadMode.MAPPED if device is Device.CPU else LoadMode.STAGED)

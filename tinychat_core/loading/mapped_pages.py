@@ -36,7 +36,7 @@ def read_ahead(mapping: mmap.mmap, offset: int, size: int) -> None:
 
 
 def lock_pages(mapping: mmap.mmap) -> str:
-    """Lock the pages in memory (mlock); return '', or the reason where that is not allowed."""
+    """Lock the pages in memory (mlock); return '', or the reason if that is not allowed."""
     if _LIBC.mlock(_address(mapping, 0), ctypes.c_size_t(len(mapping))) == 0:
         return ''
     return f'{os.strerror(ctypes.get_errno())} (RLIMIT_MEMLOCK, `ulimit -l`, must be as large as the model)'

@@ -51,8 +51,8 @@ class Checkpoint:
         """
         Map the shards of the directory `path`, or copy them into host memory, as `plan` says.
 
-        Shards for a device are not read yet: arrays only say where in the mapping their numbers are, and
-        `copy_to_device` reads and verifies them.
+        Shards for a device are not read yet: arrays only hold addresses in the mapping, and `copy_to_device` reads and
+        verifies the files.
 
         `verify`: full compares all checksums, size only file sizes; `progress` receives the fraction verified and may
         raise an exception to stop. `early`: return while verification continues; `settle` waits for it. `lock`: keep
@@ -113,7 +113,7 @@ class Checkpoint:
             self._background.result()
 
     def check(self) -> None:
-        """Raise CheckpointError where a lost page of a mapped file was read; costs almost nothing."""
+        """Raise CheckpointError if a lost page of a mapped file was read; takes almost no time."""
         self.settle()
         for shard, guard in zip(self._shards, self._guards, strict=False):
             if guard.lost:
@@ -121,9 +121,9 @@ class Checkpoint:
 
     def check_files(self) -> str:
         """
-        Return a warning where a mapped file has been replaced or removed on disk: the mapped one is still intact.
+        Return a warning if a mapped file has been replaced or removed on disk: the mapped one is still intact.
 
-        Raises CheckpointError where a file has been written to or truncated since it was opened.
+        Raises CheckpointError if a file has been written to or truncated since it was opened.
         """
         warning = ''
         for shard, _ in zip(self._shards, self._guards, strict=False):
@@ -134,7 +134,7 @@ class Checkpoint:
         return warning
 
     def _lock(self) -> None:
-        """Lock the mapping in memory; log a warning where the system does not allow that."""
+        """Lock the mapping in memory; log a warning if the system does not allow it."""
         for shard in self._shards:
             reason = lock_pages(shard.mapping)
             if reason:
@@ -142,7 +142,7 @@ class Checkpoint:
                 return
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a vector as a view; CheckpointError where there is no such vector."""
+        """Return a vector as a view; CheckpointError if there is no such vector."""
         entry, shard = self._find(name)
         array = shard.array(name)
         if array.dtype != np.float32 or array.size != entry.cols:
@@ -154,7 +154,7 @@ class Checkpoint:
         """
         Return a matrix in the layout that the kernels read; raises as `array`.
 
-        Its arrays are views of the file, or copies (with one warning) where the file has another layout.
+        Its arrays are views of the file, or copies (with one warning) if the file has another layout.
         """
         linear = self.stored_linear(name)
         wanted = FORMATS[linear.format].layout

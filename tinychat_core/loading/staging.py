@@ -54,7 +54,7 @@ class HostMemory:
         self._copies: list[Future[None]] = []
 
     def allocate(self, size: int) -> mmap.mmap:
-        """Reserve memory, which the system provides on first write; MemoryError where there is none."""
+        """Reserve memory, which the system provides on first write; MemoryError if there is none."""
         try:
             memory = mmap.mmap(-1, size, _PRIVATE)
         except OSError as error:
@@ -165,7 +165,7 @@ def _copy(handle: mmap.mmap, offset: int, chunk: memoryview) -> None:
 
 
 def _in_huge_pages(memory: mmap.mmap) -> mmap.mmap:
-    """Ask for huge pages, where the system has them: fewer segments per direct read, fewer TLB misses."""
+    """Ask for huge pages, if the system has them: fewer segments per direct read, fewer TLB misses."""
     with suppress(AttributeError, OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

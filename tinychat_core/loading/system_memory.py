@@ -75,7 +75,7 @@ def _address_space(root: Path) -> Iterator[int]:
 
 
 def _number(path: Path) -> int | None:
-    """Return the number in a file; None where there is no file or it says max."""
+    """Return the number in a file; None if there is no file or it contains max."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):
