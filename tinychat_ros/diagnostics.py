@@ -12,7 +12,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from tinychat_core.errors import CheckpointError
-from tinychat_core.loading.system_memory import resident_bytes
+from tinychat_core.resident_memory import resident_bytes
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_ros.hardware_monitor import HardwareMonitor
 from tinychat_ros.interfaces import State

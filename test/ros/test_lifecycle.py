@@ -141,7 +141,8 @@ def test_a_node_without_its_model_stays_until_it_has_one(start: Any, engine: Scr
     robot = start(open_engine)
     wait_for(lambda: robot.is_in(State.ERROR))
     assert robot.states[-1].error == 'there is no such model'
-    assert state_of(robot) == 'unconfigured'
+    # The state is published inside the transition, which ends after it.
+    wait_for(lambda: state_of(robot) == 'unconfigured')
     assert not robot.gave_up
     has_come = True
     assert change(robot, CONFIGURE)

@@ -13,7 +13,7 @@ from robot import Robot
 from waiting import wait_for
 
 from tinychat_core.engine import Engine
-from tinychat_core.loading.system_memory import resident_bytes
+from tinychat_core.resident_memory import resident_bytes
 from tinychat_ros.interfaces import State
 
 SUCCESS = TransitionCallbackReturn.SUCCESS

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory this process takes, and can still get: from the system, its control groups and its own limit."""
+"""How much memory this process can still get: from the system, its control groups and its own limit."""
 
 from __future__ import annotations
 
@@ -31,12 +31,6 @@ def free_swap(root: Path = Path('/')) -> int:
     token. For zram this is the uncompressed size.
     """
     return _fields(root / 'proc/meminfo').get('SwapFree:', 0) * 1024
-
-
-def resident_bytes() -> int:
-    """Return the memory of this process that is not on disk only, mapped weights included."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
-    return pages * os.sysconf('SC_PAGE_SIZE')
 
 
 def _system(root: Path) -> int:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from tinychat_core.loading.system_memory import resident_bytes
+from tinychat_core.resident_memory import resident_bytes
 from tinychat_core.serving.chat_service import ChatService
 
 MEDIA_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
