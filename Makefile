@@ -106,7 +106,7 @@ test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
 
 # What a change of Python code is tried on first: no model, no ROS, nothing that takes seconds.
 test-quick: setup $(MADE)/test
-	@$(PY) -m pytest -q $(SIDE_BY_SIDE) -m 'not slow and not large' test/core test/test_house.py
+	@$(PY) -m pytest -q $(SIDE_BY_SIDE) -m 'not slow and not large' test/core test/test_house*.py
 
 test-large: sanitize $(GGUF)
 	@tools/build_cuda.sh all

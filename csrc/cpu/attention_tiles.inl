@@ -3,7 +3,7 @@
 //
 // Attention of many queries on a unit that multiplies tiles of bf16 (AMX): the same pass over the cache as attention.inl,
 // but scores and values are products of tiles. What the cache holds are such tiles: 32 channels of 16 keys are one piece of
-// a kilobyte, 32 positions of 16 channels are num_queries of pairs.
+// a kilobyte, 32 positions of 16 channels are rows of pairs.
 #pragma once
 
 #if defined(TINYCHAT_TILES)

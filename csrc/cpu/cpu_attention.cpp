@@ -69,37 +69,87 @@ void store_int8(CpuKvCache& store, int layer, int kv_head, int slot, const float
   store.value_scales(layer, kv_head)[slot] = to_int8(value, dim, 1, values);
 }
 
-} // namespace
+bool is_decoded(const Sequence& sequence) { return sequence.causal && sequence.tokens.size() == 1; }
 
-// What one thread does at a time: queries of one KV head.
-struct CpuBackend::AttentionItem {
-  int sequence; // of the batch
-  int kv_head;
-  TokenRange
-      range; // decode: slots that are read; prefill: tokens whose queries are run, of the batch or of its outputs
-  int parts; // decode: stretches that the cache is cut into
-};
+// The slots that a token sees. A window reaches window - 1 slots back, and where a sequence is not causal, as far ahead; a
+// bidirectional span is seen as a whole (Gemma 3).
+TokenRange visible_slots(int window, const Sequence& sequence, int first_slot, int token) {
+  const int slot = first_slot + token - sequence.tokens.begin;
+  TokenRange seen = {window > 0 ? std::max(0, slot + 1 - window) : 0, slot + 1};
+  if (!sequence.causal) {
+    const int size = sequence.tokens.size();
+    seen.end = window > 0 ? std::min(size, slot + window) : size;
+  }
+  for (const TokenRange& span : sequence.bidirectional) {
+    if (token < span.begin || token >= span.end) continue;
+    seen.begin = std::min(seen.begin, slot - (token - span.begin));
+    seen.end = slot + (span.end - token);
+  }
+  return seen;
+}
+
+} // namespace
 
 int CpuBackend::window_of(int layer) const { return model_.config.windows.empty() ? 0 : model_.config.windows[layer]; }
 
+// What all layers of a pass share: a layer takes microseconds, and allocating and planning in each is felt.
+void CpuBackend::plan_attention(const ForwardBatch& batch) {
+  plan_stores(batch);
+  decode_plans_.clear();
+  size_t most_items = pool_.threads();
+  for (int layer = 0; layer < model_.config.layers; ++layer) {
+    const auto [plan, is_new] = decode_plans_.try_emplace(window_of(layer));
+    if (is_new) plan->second = decode_plan(plan->first, batch);
+    most_items = std::max(most_items, plan->second.items.size());
+  }
+  reserve_scratch(most_items);
+}
+
 // Caches of sequences that are not causal have as many slots as the longest one so far.
-std::vector<CpuBackend::Store> CpuBackend::stores_of(int layer, const ForwardBatch& batch) {
+void CpuBackend::plan_stores(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const CacheKind kind = input_ == ActivationType::kFloat ? CacheKind::kFloat : CacheKind::kBf16;
-  std::vector<Store> stores;
+  stores_.clear();
   size_t next = 0;
   for (const Sequence& sequence : batch.sequences) {
     if (sequence.causal) {
-      stores.push_back({static_cast<CpuKvCache*>(sequence.cache), layer, sequence.first_slot()});
+      stores_.push_back({static_cast<CpuKvCache*>(sequence.cache), sequence.first_slot(), false});
       continue;
     }
     if (next == layer_caches_.size()) layer_caches_.emplace_back();
     std::unique_ptr<CpuKvCache>& cache = layer_caches_[next++];
     if (cache == nullptr || cache->capacity() < sequence.tokens.size())
       cache = std::make_unique<CpuKvCache>(1, c.kv_heads, c.head_dim, sequence.tokens.size(), kind);
-    stores.push_back({cache.get(), 0, 0});
+    stores_.push_back({cache.get(), 0, true});
   }
-  return stores;
+}
+
+// A KV head of a sequence is a work item; a long cache is cut so that every thread has the same to read.
+CpuBackend::DecodePlan CpuBackend::decode_plan(int window, const ForwardBatch& batch) const {
+  const int kv_heads = model_.config.kv_heads, threads = pool_.threads();
+  DecodePlan plan;
+  std::vector<int64_t> costs = {0}; // of all items before
+  for (size_t i = 0; i < batch.sequences.size(); ++i) {
+    const Sequence& sequence = batch.sequences[i];
+    if (!is_decoded(sequence)) continue;
+    TokenRange seen = visible_slots(window, sequence, stores_[i].first_slot, sequence.tokens.begin);
+    seen.begin = seen.begin / kChunk * kChunk;
+    const int parts = kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, seen.size() / kStretch));
+    const int size = ((seen.size() + parts - 1) / parts + kChunk - 1) / kChunk * kChunk;
+    for (int kv_head = 0; kv_head < kv_heads; ++kv_head)
+      for (int part = 0; part < parts; ++part) {
+        const int begin = std::min(seen.begin + part * size, seen.end), end = std::min(begin + size, seen.end);
+        plan.items.push_back({static_cast<int>(i), kv_head, {begin, end}, parts});
+        costs.push_back(costs.back() + size + kChunk);
+      }
+  }
+  // A thread has the items whose middle is in its part of the cost.
+  const int count = static_cast<int>(plan.items.size());
+  for (int thread = 0, item = 0; thread <= threads; ++thread) {
+    while (item < count && (costs[item] + costs[item + 1]) * threads < 2 * costs.back() * thread) ++item;
+    plan.begins.push_back(item);
+  }
+  return plan;
 }
 
 // A query or key of a token, in place: its norm (Qwen 3), then its position.
@@ -116,43 +166,24 @@ void CpuBackend::rotate_head(int layer, int token, bool key, float* x) const {
 // Rotates the key of a token that `kv_head` made, and puts it and its value where the sequence has them.
 void CpuBackend::store_token(int layer, const Store& store, int kv_head, const Sequence& sequence, int token) {
   const ModelConfig& c = model_.config;
-  const int dim = c.head_dim, slot = store.first_slot + token - sequence.tokens.begin;
+  const int dim = c.head_dim, slot = store.first_slot + token - sequence.tokens.begin, cached = store.layer(layer);
   CpuKvCache& cache = *store.cache;
   float* key = &qkv_[static_cast<size_t>(token) * c.qkv_width() + static_cast<size_t>(c.heads + kv_head) * dim];
   const float* value = key + static_cast<size_t>(c.kv_heads) * dim;
   rotate_head(layer, token, true, key);
   const size_t tile_at = static_cast<size_t>(slot / 16) * dim * 16;
   if (cache.kind() == CacheKind::kInt8) {
-    store_int8(cache, store.layer, kv_head, slot, key, value, dim);
+    store_int8(cache, cached, kv_head, slot, key, value, dim);
   } else if (cache.kind() == CacheKind::kBf16) {
-    auto* keys = reinterpret_cast<uint16_t*>(cache.keys(store.layer, kv_head)) + tile_at;
-    auto* values = reinterpret_cast<uint16_t*>(cache.values(store.layer, kv_head)) +
-                   static_cast<size_t>(slot / 2) * 2 * dim;
+    auto* keys = reinterpret_cast<uint16_t*>(cache.keys(cached, kv_head)) + tile_at;
+    auto* values = reinterpret_cast<uint16_t*>(cache.values(cached, kv_head)) + static_cast<size_t>(slot / 2) * 2 * dim;
     const bool last = slot % 2 == 0 && token + 1 == sequence.tokens.end;
     store_bf16(key, value, dim, last, keys + 2 * (slot % 16), values + slot % 2);
   } else {
-    float* keys = reinterpret_cast<float*>(cache.keys(store.layer, kv_head)) + tile_at + slot % 16;
+    float* keys = reinterpret_cast<float*>(cache.keys(cached, kv_head)) + tile_at + slot % 16;
     for (int d = 0; d < dim; ++d) keys[16 * d] = key[d];
-    std::copy_n(value, dim,
-                reinterpret_cast<float*>(cache.values(store.layer, kv_head)) + static_cast<size_t>(slot) * dim);
+    std::copy_n(value, dim, reinterpret_cast<float*>(cache.values(cached, kv_head)) + static_cast<size_t>(slot) * dim);
   }
-}
-
-// The slots that a token sees. A window reaches window - 1 slots back, and where a sequence is not causal, as far ahead; a
-// bidirectional span is seen as a whole (Gemma 3).
-TokenRange CpuBackend::visible_slots(int layer, const Sequence& sequence, int first_slot, int token) const {
-  const int window = window_of(layer), slot = first_slot + token - sequence.tokens.begin;
-  TokenRange seen = {window > 0 ? std::max(0, slot + 1 - window) : 0, slot + 1};
-  if (!sequence.causal) {
-    const int size = sequence.tokens.size();
-    seen.end = window > 0 ? std::min(size, slot + window) : size;
-  }
-  for (const TokenRange& span : sequence.bidirectional) {
-    if (token < span.begin || token >= span.end) continue;
-    seen.begin = std::min(seen.begin, slot - (token - span.begin));
-    seen.end = slot + (span.end - token);
-  }
-  return seen;
 }
 
 // The queries of one token that read `kv_head`, [queries of a KV head][head_dim], as the span's queries `index` ….
@@ -170,16 +201,17 @@ void CpuBackend::add_queries(AttentionScratch& s, int index, int kv_head, const 
 }
 
 // The queries of s over slots [begin, end) of a KV head: running softmax state into s.
-void CpuBackend::run_span(const Store& store, int kv_head, int queries, int begin, int end, bool tiles,
+void CpuBackend::run_span(int layer, const Store& store, int kv_head, int queries, int begin, int end, bool tiles,
                           AttentionScratch& s) const {
   const ModelConfig& c = model_.config;
   CpuKvCache& cache = *store.cache;
+  const int cached = store.layer(layer);
   AttentionSpan span;
-  span.keys = cache.keys(store.layer, kv_head);
-  span.values = cache.values(store.layer, kv_head);
+  span.keys = cache.keys(cached, kv_head);
+  span.values = cache.values(cached, kv_head);
   if (cache.kind() == CacheKind::kInt8) {
-    span.key_scales = cache.key_scales(store.layer, kv_head);
-    span.value_scales = cache.value_scales(store.layer, kv_head);
+    span.key_scales = cache.key_scales(cached, kv_head);
+    span.value_scales = cache.value_scales(cached, kv_head);
   }
   span.head_dim = c.head_dim;
   span.begin = begin;
@@ -202,69 +234,36 @@ void CpuBackend::run_span(const Store& store, int kv_head, int queries, int begi
 }
 
 void CpuBackend::attention(int layer, const ForwardBatch& batch, Tokens queries) {
-  const std::vector<Store> stores = stores_of(layer, batch);
-  attention_decode(layer, batch, stores);
-  attention_prefill(layer, batch, stores, queries);
+  attention_decode(layer, batch);
+  attention_prefill(layer, batch, queries);
 }
 
-namespace {
-
-bool is_decoded(const Sequence& sequence) { return sequence.causal && sequence.tokens.size() == 1; }
-
-} // namespace
-
-// One token a sequence: a KV head a work item, from the rotation to the result; a long cache is cut so that every thread has
-// the same to read, and joined afterwards.
-void CpuBackend::attention_decode(int layer, const ForwardBatch& batch, const std::vector<Store>& stores) {
-  const ModelConfig& c = model_.config;
-  const int threads = pool_.threads();
-  std::vector<AttentionItem> items;
-  std::vector<int64_t> costs = {0}; // of all items before
-  for (size_t i = 0; i < batch.sequences.size(); ++i) {
-    const Sequence& sequence = batch.sequences[i];
-    if (!is_decoded(sequence)) continue;
-    TokenRange seen = visible_slots(layer, sequence, stores[i].first_slot, sequence.tokens.begin);
-    seen.begin = seen.begin / kChunk * kChunk;
-    const int parts = c.kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, seen.size() / kStretch));
-    const int size = ((seen.size() + parts - 1) / parts + kChunk - 1) / kChunk * kChunk;
-    for (int kv_head = 0; kv_head < c.kv_heads; ++kv_head)
-      for (int part = 0; part < parts; ++part) {
-        const int begin = std::min(seen.begin + part * size, seen.end), end = std::min(begin + size, seen.end);
-        items.push_back({static_cast<int>(i), kv_head, {begin, end}, parts});
-        costs.push_back(costs.back() + size + kChunk);
-      }
-  }
-  if (items.empty()) return;
-  reserve_scratch(items.size());
-  // A thread has the items whose middle is in its part of the cost.
-  const auto first_item = [&](int thread) {
-    size_t item = 0;
-    while (item < items.size() && (costs[item] + costs[item + 1]) * threads < 2 * costs.back() * thread) ++item;
-    return item;
-  };
+// One token a sequence: each item from the rotation to the result; the parts of a cache are joined afterwards.
+void CpuBackend::attention_decode(int layer, const ForwardBatch& batch) {
+  const DecodePlan& plan = decode_plans_.at(window_of(layer));
+  if (plan.items.empty()) return;
   pool_.run([&](int thread) {
-    const size_t begin = first_item(thread), end = first_item(thread + 1);
+    const int begin = plan.begins[thread], end = plan.begins[thread + 1];
     // All heads' first keys come while the first head's queries are rotated; the kernel asks for the rest.
-    for (size_t item = begin; item < end; ++item) {
-      const Store& store = stores[items[item].sequence];
+    for (int i = begin; i < end; ++i) {
+      const AttentionItem& item = plan.items[i];
+      const Store& store = stores_[item.sequence];
       const CacheKind kind = store.cache->kind();
-      const size_t bytes = (kind == CacheKind::kInt8 ? 1 : kind == CacheKind::kBf16 ? 2 : 4) * c.head_dim;
-      const TokenRange& range = items[item].range;
-      const uint8_t* keys = store.cache->keys(store.layer, items[item].kv_head);
-      const size_t last = std::min(range.end, range.begin + kChunk) * bytes;
-      for (size_t byte = range.begin * bytes; byte < last; byte += 64) __builtin_prefetch(keys + byte, 0, 2);
+      const size_t bytes = (kind == CacheKind::kInt8 ? 1 : kind == CacheKind::kBf16 ? 2 : 4) * model_.config.head_dim;
+      const uint8_t* keys = store.cache->keys(store.layer(layer), item.kv_head);
+      const size_t last = std::min(item.range.end, item.range.begin + kChunk) * bytes;
+      for (size_t byte = item.range.begin * bytes; byte < last; byte += 64) __builtin_prefetch(keys + byte, 0, 2);
     }
-    for (size_t item = begin; item < end; ++item)
-      decode_item(layer, batch, stores[items[item].sequence], items[item], scratch_[item]);
+    for (int i = begin; i < end; ++i) decode_item(layer, batch, plan.items[i], scratch_[i]);
   });
-  join_parts(batch, items);
+  join_parts(batch, plan.items);
 }
 
 // Each part of a cache rotates the queries for itself; the key belongs to the part that reads it.
-void CpuBackend::decode_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item,
-                             AttentionScratch& s) {
+void CpuBackend::decode_item(int layer, const ForwardBatch& batch, const AttentionItem& item, AttentionScratch& s) {
   const ModelConfig& c = model_.config;
   const Sequence& sequence = batch.sequences[item.sequence];
+  const Store& store = stores_[item.sequence];
   const int token = sequence.tokens.begin, shared = c.heads / c.kv_heads;
   const size_t first = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
   std::copy_n(&qkv_[static_cast<size_t>(token) * c.qkv_width() + first], shared * c.head_dim, s.rotated.data());
@@ -272,8 +271,8 @@ void CpuBackend::decode_item(int layer, const ForwardBatch& batch, const Store& 
   if (item.range.begin <= store.first_slot && store.first_slot < item.range.end)
     store_token(layer, store, item.kv_head, sequence, token);
   add_queries(s, 0, item.kv_head, s.rotated.data(), store.first_slot,
-              visible_slots(layer, sequence, store.first_slot, token));
-  run_span(store, item.kv_head, shared, item.range.begin, item.range.end, false, s);
+              visible_slots(window_of(layer), sequence, store.first_slot, token));
+  run_span(layer, store, item.kv_head, shared, item.range.begin, item.range.end, false, s);
   if (item.parts == 1) finish(s, shared, &attention_[static_cast<size_t>(token) * c.attention_width() + first]);
 }
 
@@ -311,8 +310,7 @@ void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int fi
 }
 
 // All other sequences: first the keys and values of every token; then a KV head and a few tokens a work item.
-void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, const std::vector<Store>& stores,
-                                   Tokens queries) {
+void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, Tokens queries) {
   const ModelConfig& c = model_.config;
   const int threads = pool_.threads(), at_once = std::max(1, kPrefillQueries / (c.heads / c.kv_heads));
   const size_t width = c.qkv_width();
@@ -334,28 +332,28 @@ void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, const s
         items.push_back({i, kv_head, {begin, std::min(begin + at_once, all.end)}, 1});
   }
   if (tokens.empty()) return;
-  reserve_scratch(threads);
   pool_.run([&](int thread) {
     const int heads = c.heads + c.kv_heads;
     const auto count = static_cast<int64_t>(tokens.size()) * heads;
     for (int64_t item = count * thread / threads; item < count * (thread + 1) / threads; ++item) {
       const auto [token, i] = tokens[item / heads];
       const int head = static_cast<int>(item % heads);
-      if (head >= c.heads) store_token(layer, stores[i], head - c.heads, batch.sequences[i], token);
+      if (head >= c.heads) store_token(layer, stores_[i], head - c.heads, batch.sequences[i], token);
       else rotate_head(layer, token, false, &qkv_[token * width + static_cast<size_t>(head) * c.head_dim]);
     }
   });
   // Later tokens see more: items are dealt in turn.
   pool_.run([&](int thread) {
     for (size_t item = thread; item < items.size(); item += threads)
-      prefill_item(layer, batch, stores[items[item].sequence], items[item], queries, scratch_[thread]);
+      prefill_item(layer, batch, items[item], queries, scratch_[thread]);
   });
 }
 
-void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item,
-                              Tokens queries, AttentionScratch& s) {
+void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const AttentionItem& item, Tokens queries,
+                              AttentionScratch& s) {
   const ModelConfig& c = model_.config;
   const Sequence& sequence = batch.sequences[item.sequence];
+  const Store& store = stores_[item.sequence];
   const int shared = c.heads / c.kv_heads, count = item.range.size();
   const size_t first_head = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
   const auto token_of = [&](int i) {
@@ -364,13 +362,13 @@ void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Store&
   TokenRange seen = {store.cache->capacity(), 0};
   for (int i = 0; i < count; ++i) {
     const int token = token_of(i), slot = store.first_slot + token - sequence.tokens.begin;
-    const TokenRange visible = visible_slots(layer, sequence, store.first_slot, token);
+    const TokenRange visible = visible_slots(window_of(layer), sequence, store.first_slot, token);
     add_queries(s, i * shared, item.kv_head, &qkv_[static_cast<size_t>(token) * c.qkv_width() + first_head], slot,
                 visible);
     seen = {std::min(seen.begin, visible.begin), std::max(seen.end, visible.end)};
   }
   const bool tiles = input_ == ActivationType::kTwoDigits && sequence.tokens.size() * shared > kFewQueries;
-  run_span(store, item.kv_head, count * shared, seen.begin / kChunk * kChunk, seen.end, tiles, s);
+  run_span(layer, store, item.kv_head, count * shared, seen.begin / kChunk * kChunk, seen.end, tiles, s);
   for (int i = 0; i < count; ++i)
     finish(s, shared, &attention_[static_cast<size_t>(token_of(i)) * c.attention_width() + first_head], i * shared);
 }

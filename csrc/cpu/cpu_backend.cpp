@@ -214,20 +214,25 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
   });
 }
 
-// out = W·input, row by row
+template <typename Prepare>
+void CpuBackend::gemm_prepared(const Linear& w, const ForwardBatch& batch, Panels panels, const Prepare& prepare,
+                               const Output& out) {
+  gemm(w, batch, panels, w.tiles(), prepare, [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
+    gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
+  });
+}
+
 void CpuBackend::gemm_all_tokens(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
                                  const Output& out) {
-  gemm(
-      w, batch, panels, w.tiles(), [&](int token, float*) { return input + static_cast<size_t>(token) * w.cols; },
-      [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
-        gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
-      });
+  const auto row = [&](int token, float*) { return input + static_cast<size_t>(token) * w.cols; };
+  gemm_prepared(w, batch, panels, row, out);
 }
 
 void CpuBackend::embed(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const int width = c.embedding_width();
   reserve(batch.num_tokens());
+  plan_attention(batch);
   for (int t = 0; t < batch.num_tokens(); ++t) {
     const Position& position = batch.positions[t];
     float* token = &step_[static_cast<size_t>(t) * width];
@@ -265,12 +270,9 @@ void CpuBackend::embed(const ForwardBatch& batch) {
 void CpuBackend::norm_qkv(int layer, const ForwardBatch& batch) {
   const Layer& l = model_.layers[layer];
   Output out = {qkv_.data(), static_cast<size_t>(l.qkv.rows)};
+  const auto normed = [&](int token, float* to) { return norm_row(l.attn_norm, token, to); };
   const auto gemm_block = [&](const Linear& w) {
-    gemm(
-        w, batch, Panels::kWhereMany, w.tiles(), [&](int token, float* to) { return norm_row(l.attn_norm, token, to); },
-        [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
-          gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
-        });
+    gemm_prepared(w, batch, Panels::kWhereMany, normed, out);
     out = out.behind(w.rows);
   };
   if (l.qkv_blocks.empty()) gemm_block(l.qkv);
@@ -346,16 +348,10 @@ void CpuBackend::norm_gate_up_in_blocks(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];
   const auto width = static_cast<size_t>(c.intermediate_size);
-  for (int i = 0; i < 2; ++i) {
-    const Linear& w = l.up_blocks[i];
-    const Output out = {i == 0 ? hidden_.data() : up_.data(), width};
-    gemm(
-        w, batch, panels_of(layer), w.tiles(),
-        [&](int token, float* to) { return norm_row(l.mlp_norm.present() ? l.mlp_norm : l.attn_norm, token, to); },
-        [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
-          gemm_tiles(w, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
-        });
-  }
+  const NormVectors& vectors = l.mlp_norm.present() ? l.mlp_norm : l.attn_norm;
+  const auto normed = [&](int token, float* to) { return norm_row(vectors, token, to); };
+  gemm_prepared(l.up_blocks[0], batch, panels_of(layer), normed, {hidden_.data(), width});
+  gemm_prepared(l.up_blocks[1], batch, panels_of(layer), normed, {up_.data(), width});
   kernels_.activate(c.activation, hidden_.data(), up_.data(), static_cast<int>(batch.num_tokens() * width / 16),
                     hidden_.data(), 16);
 }
@@ -366,11 +362,7 @@ void CpuBackend::norm_head(const ForwardBatch& batch) {
   const Linear& project = model_.project_out;
   const auto normed = [&](int token, float* out) { return norm_row(model_.final_norm, token, out); };
   if (project.present())
-    gemm(project, batch, Panels::kNever, project.tiles(), normed,
-         [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
-           const Output out = {step_.data(), static_cast<size_t>(width)};
-           gemm_tiles(project, tiles, x, tokens.size(), out.from(tokens.begin).behind(16 * tiles.begin));
-         });
+    gemm_prepared(project, batch, Panels::kNever, normed, {step_.data(), static_cast<size_t>(width)});
   std::vector<float*> rows;
   for (const OutputRequest& output : batch.outputs) rows.push_back(output.logits);
   gemm(

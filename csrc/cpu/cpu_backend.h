@@ -5,6 +5,7 @@
 // by KV heads and ranges of the cache. Buffers are allocated once, and grow for a pass that cannot be cut.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -82,10 +83,23 @@ class CpuBackend : public Backend {
   // The place of a sequence's keys and values.
   struct Store {
     CpuKvCache* cache;
-    int layer; // of the cache
     int first_slot;
+    bool has_one_layer; // which all layers of the model use in turn
+
+    int layer(int of_model) const { return has_one_layer ? 0 : of_model; }
   };
-  struct AttentionItem;
+  // What one thread does at a time: queries of one KV head.
+  struct AttentionItem {
+    int sequence; // of the batch
+    int kv_head;
+    // Decode: slots that are read; prefill: tokens whose queries are run, of the batch or of its outputs.
+    TokenRange range;
+    int parts; // decode: stretches that the cache is cut into
+  };
+  struct DecodePlan {
+    std::vector<AttentionItem> items;
+    std::vector<int> begins; // [threads + 1]: a thread has the items from its begin to the next one's
+  };
 
   void reserve(int tokens);
   void reserve_scratch(size_t count);
@@ -98,6 +112,10 @@ class CpuBackend : public Backend {
             const Part& part);
   template <typename Prepare, typename Part>
   void gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, const Prepare& prepare, const Part& part);
+  // out = W·input for all tokens and all rows of W: of prepared input rows, or of input [tokens][cols].
+  template <typename Prepare>
+  void gemm_prepared(const Linear& w, const ForwardBatch& batch, Panels panels, const Prepare& prepare,
+                     const Output& out);
   void gemm_all_tokens(const Linear& w, const ForwardBatch& batch, Panels panels, const float* input,
                        const Output& out);
   void norm_gate_up_in_blocks(int layer, const ForwardBatch& batch);
@@ -113,21 +131,21 @@ class CpuBackend : public Backend {
   void gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens, const Output& first,
                          const Output& second);
 
-  std::vector<Store> stores_of(int layer, const ForwardBatch& batch);
+  void plan_attention(const ForwardBatch& batch);
+  void plan_stores(const ForwardBatch& batch);
+  DecodePlan decode_plan(int window, const ForwardBatch& batch) const;
   void rotate_head(int layer, int token, bool key, float* x) const;
   void store_token(int layer, const Store& store, int kv_head, const Sequence& sequence, int token);
-  void attention_decode(int layer, const ForwardBatch& batch, const std::vector<Store>& stores);
-  void decode_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item,
-                   AttentionScratch& s);
+  void attention_decode(int layer, const ForwardBatch& batch);
+  void decode_item(int layer, const ForwardBatch& batch, const AttentionItem& item, AttentionScratch& s);
   void join_parts(const ForwardBatch& batch, const std::vector<AttentionItem>& items);
-  void attention_prefill(int layer, const ForwardBatch& batch, const std::vector<Store>& stores, Tokens queries);
-  void prefill_item(int layer, const ForwardBatch& batch, const Store& store, const AttentionItem& item, Tokens queries,
+  void attention_prefill(int layer, const ForwardBatch& batch, Tokens queries);
+  void prefill_item(int layer, const ForwardBatch& batch, const AttentionItem& item, Tokens queries,
                     AttentionScratch& s);
   int window_of(int layer) const;
-  TokenRange visible_slots(int layer, const Sequence& sequence, int first_slot, int token) const;
   void add_queries(AttentionScratch& s, int index, int kv_head, const float* heads, int slot,
                    const TokenRange& visible) const;
-  void run_span(const Store& store, int kv_head, int queries, int begin, int end, bool tiles,
+  void run_span(int layer, const Store& store, int kv_head, int queries, int begin, int end, bool tiles,
                 AttentionScratch& s) const;
   void finish(const AttentionScratch& s, int heads, float* out, int first = 0) const;
 
@@ -146,6 +164,9 @@ class CpuBackend : public Backend {
   std::vector<Input> own_;                    // one per thread
   std::vector<std::vector<Bf16Line>> panels_; // one per thread: two tiles of weights
   std::vector<AttentionScratch> scratch_;     // one per thread, or per range of a cache
+  // Of the pass, from embed() on.
+  std::vector<Store> stores_;              // one per sequence
+  std::map<int, DecodePlan> decode_plans_; // one per window of the layers
   std::vector<std::unique_ptr<CpuKvCache>>
       layer_caches_; // of sequences that are not causal: a single layer, which each layer overwrites
 };

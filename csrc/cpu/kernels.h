@@ -15,11 +15,11 @@ namespace tinychat {
 // The input of a matrix, [tokens][cols]: floats, or integers with a scale for each group of columns. The integers are int8, or
 // 16 bits as two int8 digits: 256 * first + second.
 struct Activations {
-  const float* values = nullptr;      // [num_queries][cols], or
-  const int8_t* quantized = nullptr;  // [num_queries][digits][cols]
-  const float* scales = nullptr;      // [num_queries][groups]
-  const int32_t* sums = nullptr;      // [num_queries][groups], of the integers
-  const float* scaled_sums = nullptr; // [num_queries][groups], scale * sum
+  const float* values = nullptr;      // [tokens][cols], or
+  const int8_t* quantized = nullptr;  // [tokens][digits][cols]
+  const float* scales = nullptr;      // [tokens][groups]
+  const int32_t* sums = nullptr;      // [tokens][groups], of the integers
+  const float* scaled_sums = nullptr; // [tokens][groups], scale * sum
   int cols = 0;
   int groups = 0;
   const uint16_t* packed = nullptr; // instead of all fields above: bf16 in the layout of pack_bf16,
