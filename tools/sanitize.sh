@@ -27,7 +27,7 @@ run() {
   LD_PRELOAD="$(g++ -print-file-name="$library") $(g++ -print-file-name=libstdc++.so)" PYTHONPATH="build/$name/site" \
     ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS='halt_on_error=1 exitcode=66' UBSAN_OPTIONS='halt_on_error=1 print_stacktrace=1' \
     "$python" -m pytest -q -p no:cacheprovider test/core/test_native_guards.py test/core/test_kv_cache.py \
-      test/core/test_sampler.py test/core/serving/test_kv_cache_pool.py
+      test/core/test_sampler.py test/core/test_forward_batch.py test/core/serving/test_kv_cache_pool.py
 }
 mkdir -p build
 run asan '-fsanitize=address,undefined -fno-sanitize-recover=undefined' libasan.so
