@@ -60,13 +60,14 @@ setup(
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml'))),
-        (f'share/{PACKAGE}/examples', sorted(glob('examples/*.py'))),
+        (f'share/{PACKAGE}/examples', sorted(glob('examples/*.*'))),
     ],
     entry_points={
         'console_scripts': [
             'tinychat = tinychat_core.cli:main',
             'chat_node = tinychat_ros.chat_node:main',
             'chat_client = tinychat_ros.chat_client:main',
+            'agent_node = tinychat_ros.agent.agent_node:main',
         ],
     },
 )

@@ -67,7 +67,7 @@ class ActionGoal:
             if result.finish_reason is FinishReason.ABORTED:
                 self._handle.abort()
             elif result.finish_reason is FinishReason.CANCELED:
-                self._await_cancel()
+                await_cancel(self._handle)
                 self._handle.canceled()
             else:
                 self._handle.succeed()
@@ -75,9 +75,10 @@ class ActionGoal:
             self._ended(self, result)
         return result_of(result)
 
-    def _await_cancel(self) -> None:
-        """Wait until rclpy has marked the goal as canceling: it does so after the cancel callback."""
-        for _ in range(10_000):
-            if self._handle.is_cancel_requested:
-                return
-            sleep(0.0005)
+
+def await_cancel(handle: Any) -> None:
+    """Wait until rclpy has marked a goal as canceling: it does so after the cancel callback."""
+    for _ in range(10_000):
+        if handle.is_cancel_requested:
+            return
+        sleep(0.0005)

@@ -148,16 +148,18 @@ PARAMETERS = (
 TABLE = {declared.name: declared for declared in PARAMETERS}
 
 
-def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
+def declare(node: Node, is_unconfigured: Callable[[], bool], table: Sequence[Declared] = PARAMETERS) -> None:
     """
-    Declare all parameters of the table on a node, and check each change.
+    Declare all parameters of a table on a node, and check each change.
 
     Raises rclpy's InvalidParameterValueException for a start value (command line, parameter file) of the wrong
     type, out of range or not among the choices.
     """
+    by_name = {declared.name: declared for declared in table}
+
     def check(parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         for parameter in parameters:
-            declared = TABLE.get(parameter.name)
+            declared = by_name.get(parameter.name)
             if declared is None:
                 continue
             if declared.choices and parameter.value not in declared.choices:
@@ -169,7 +171,7 @@ def declare(node: Node, is_unconfigured: Callable[[], bool]) -> None:
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(check)  # before the declarations, so that it also checks start values
-    for declared in PARAMETERS:
+    for declared in table:
         value = declared.default
         # rclpy does not convert overrides: it would refuse 0 for 0.0.
         if declared.name in node._parameter_overrides:
@@ -185,12 +187,13 @@ def _start_value(node: Node, declared: Declared) -> Value:
         raise InvalidParameterValueException(declared.name, value, str(error)) from None
 
 
-def warn_of_unknown(node: Node) -> None:
+def warn_of_unknown(node: Node, table: Sequence[Declared] = PARAMETERS) -> None:
     """Warn about start values of parameters that the node does not have: ROS ignores them silently."""
     unknown = [name for name in node._parameter_overrides if not node.has_parameter(name)]
     for name in unknown[:5]:
         # Most people remember only the second half of sampling.temperature.
-        names = {known: known for known in TABLE} | {known.rpartition('.')[2]: known for known in TABLE}
+        names = {known.name: known.name for known in table} | {
+            known.name.rpartition('.')[2]: known.name for known in table}
         close = get_close_matches(name, names, 1)
         node.get_logger().warning(
             f'there is no parameter {shown(name)}, and its value is ignored' +

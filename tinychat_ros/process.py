@@ -18,6 +18,7 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from tinychat_core.errors import TinyChatError
 from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
@@ -70,7 +71,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         _refuse_others(args or sys.argv)
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node(give_up)
-    except (NameValidationException, ParameterException, RuntimeError, UnicodeError) as error:
+    except (NameValidationException, ParameterException, RuntimeError, TinyChatError, UnicodeError) as error:
         # Of bad arguments and start values.
         print(f'tinychat_ros: error: {_explained(error)}', file=sys.stderr)
         rclpy.try_shutdown()

@@ -16,7 +16,7 @@ from tinychat_ros.agent.message_template import MessageTemplate
 from tinychat_ros.agent.ros_types import find_type
 from tinychat_ros.agent.tools_file import DurationSpec, read_tools_file, ToolSpec
 
-MOST_ARGUMENTS = 20_000  # characters of the arguments of a call
+MOST_ARGUMENTS = 10_000  # characters of the arguments of a call
 
 
 class Tool:
