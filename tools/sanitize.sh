@@ -6,7 +6,10 @@
 # then the Python tests with bad input and several threads: sanitize.sh PYTHON
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=$1
+root=$PWD
+python=$(realpath --no-symlinks "$1")
+python_tests=(test_native_guards.py test_kv_cache.py test_sampler.py test_forward_batch.py serving/test_kv_cache_pool.py)
+import_checked='import os, tinychat_core._tinychat as t; assert t.__file__.startswith(os.getcwd()), t.__file__'
 tests=(attention elementwise half isa matmul sampler thread_pool)
 # run NAME FLAGS LIBRARY: builds and tests with FLAGS; LIBRARY must be loaded before Python.
 run() {
@@ -24,10 +27,15 @@ run() {
   cp -r tinychat_core/. "build/$name/site/tinychat_core/"
   rm -f "build/$name/site/tinychat_core"/_tinychat*.so
   cp "build/$name"/tinychat_core/_tinychat*.so "build/$name/site/tinychat_core/"
-  LD_PRELOAD="$(g++ -print-file-name="$library") $(g++ -print-file-name=libstdc++.so)" PYTHONPATH="build/$name/site" \
-    ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS='halt_on_error=1 exitcode=66' UBSAN_OPTIONS='halt_on_error=1 print_stacktrace=1' \
-    "$python" -m pytest -q -p no:cacheprovider test/core/test_native_guards.py test/core/test_kv_cache.py \
-      test/core/test_sampler.py test/core/test_forward_batch.py test/core/serving/test_kv_cache_pool.py
+  # Run from that copy: `python -m` puts the current directory before PYTHONPATH. `import_checked` fails if another copy was imported.
+  (
+    cd "build/$name/site"
+    export LD_PRELOAD="$(g++ -print-file-name="$library") $(g++ -print-file-name=libstdc++.so)" PYTHONPATH="$PWD"
+    export ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS='halt_on_error=1 exitcode=66'
+    export UBSAN_OPTIONS='halt_on_error=1 print_stacktrace=1'
+    "$python" -c "$import_checked"
+    "$python" -m pytest -q -p no:cacheprovider --rootdir "$root" "${python_tests[@]/#/$root/test/core/}"
+  )
 }
 mkdir -p build
 run asan '-fsanitize=address,undefined -fno-sanitize-recover=undefined' libasan.so
