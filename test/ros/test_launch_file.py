@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 import re
 import runpy
@@ -22,6 +23,8 @@ NAMES = {'launch': ['LaunchContext', 'LaunchDescription'],
          'launch.event_handlers': ['OnProcessExit'], 'launch.events': ['Shutdown'], 'launch.logging': [],
          'launch.substitutions': ['TextSubstitution'], 'launch.utilities': [], 'launch_ros': [],
          'launch_ros.actions': ['Node'], 'launch_ros.parameter_descriptions': ['ParameterFile', 'ParameterValue']}
+
+SHARED = 'tinychat_ros.node_launch'  # imports launch, too
 
 
 class Noted:
@@ -49,7 +52,7 @@ class Context:
 
 
 @pytest.fixture
-def launch_file(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def launch_file(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Return the names of the launch file; what it logs is in `logged`."""
     logged: list[str] = []
     for name, classes in NAMES.items():
@@ -62,7 +65,9 @@ def launch_file(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     utilities: Any = sys.modules['launch.utilities']
     utilities.normalize_to_list_of_substitutions = lambda text: [text]
     utilities.perform_substitutions = lambda _, texts: ''.join(texts)
-    return runpy.run_path(str(LAUNCH)) | {'logged': logged}
+    monkeypatch.delitem(sys.modules, SHARED, raising=False)
+    yield runpy.run_path(str(LAUNCH)) | {'logged': logged}
+    sys.modules.pop(SHARED, None)  # it has the classes of this test
 
 
 def declared(launch_file: dict[str, Any]) -> tuple[list[Any], Any]:

@@ -29,7 +29,7 @@ from tinychat_ros.agent.confirmation import Confirmation
 from tinychat_ros.agent.guarded import Guarded
 from tinychat_ros.agent.memory import Memory
 from tinychat_ros.agent.parameters import PARAMETERS
-from tinychat_ros.agent.task_run import Model, TaskRun
+from tinychat_ros.agent.task_run import dialogue_of, Model, TaskRun
 from tinychat_ros.agent.tool import read_tools, Tool
 from tinychat_ros.agent.tool_runner import ToolRunner
 from tinychat_ros.agent.topic_callers import Publisher, Reader
@@ -64,7 +64,8 @@ class AgentNode(Node):
         """
         super().__init__('tinychat_agent', **node_options)
         parameters.declare(self, lambda: False, PARAMETERS)
-        tools = read_tools(self._value('tools_file'))
+        tools, examples = read_tools(self._value('tools_file'))
+        self._opening = [Message(role=Message.SYSTEM, content=self._value('system_prompt')), *dialogue_of(examples)]
         self._guarded = Guarded()
         self._callers: dict[str, Caller] = {name: self._caller(tool) for name, tool in tools.items()}
         self._tools = json.dumps([tool.definition() for tool in tools.values()])
@@ -150,8 +151,7 @@ class AgentNode(Node):
         goal, wakeup = handle.request, self._running
         assert wakeup is not None
         task_id = UUID(bytes=bytes(handle.goal_id.uuid))
-        messages = [Message(role=Message.SYSTEM, content=self._value('system_prompt')),
-                    *self._memory.messages(goal.conversation_id)]
+        messages = [*self._opening, *self._memory.messages(goal.conversation_id)]
         known = len(messages)
         messages.append(Message(role=Message.USER, content=goal.instruction))
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import json
 from time import monotonic
 from typing import Any, Protocol
 from uuid import uuid4
@@ -14,6 +15,7 @@ from tinychat_core.serving.results import ErrorCode
 from tinychat_core.text.tool_calls.tools import check_arguments
 from tinychat_ros.agent.message_data import as_json
 from tinychat_ros.agent.tool_runner import Outcome, ToolRunner
+from tinychat_ros.agent.tools_file import ExampleSpec
 from tinychat_ros.agent.wakeup import TaskEnded, Wakeup
 from tinychat_ros.interfaces import Chat, Message, Task, TaskStep, ToolCall
 from tinychat_ros.translation import text_for_message
@@ -127,6 +129,20 @@ class TaskRun:
         used = {step.call.id for step in self._steps}
         call_id = call.id if call.id and len(call.id) <= MOST_ID and call.id not in used else uuid4().hex[:9]
         return ToolCall(id=call_id, name=call.name[:MOST_NAME], arguments=call.arguments)
+
+
+def dialogue_of(examples: Sequence[ExampleSpec]) -> list[Message]:
+    """Return the examples of a tools file as the tasks of a dialogue."""
+    messages = []
+    for number, example in enumerate(examples):
+        messages.append(Message(role=Message.USER, content=example.instruction))
+        for i, call in enumerate(example.calls):
+            call_id = f'ex{number:03}{i:04}'  # nine letters and digits, which Mistral's template wants
+            messages += [Message(role=Message.ASSISTANT, tool_calls=[
+                             ToolCall(id=call_id, name=call.name, arguments=json.dumps(call.arguments))]),
+                         Message(role=Message.TOOL, content=as_json(call.result), tool_call_id=call_id)]
+        messages.append(Message(role=Message.ASSISTANT, content=example.report))
+    return messages
 
 
 def _repeatable(call: ToolCall) -> ToolCall:

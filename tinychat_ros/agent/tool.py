@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.validate_topic_name import validate_topic_name
 
@@ -14,7 +15,7 @@ from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_ros.agent.message_data import check_paths
 from tinychat_ros.agent.message_template import MessageTemplate
 from tinychat_ros.agent.ros_types import find_type
-from tinychat_ros.agent.tools_file import DurationSpec, read_tools_file, ToolSpec
+from tinychat_ros.agent.tools_file import DurationSpec, ExampleSpec, read_tools_file, ToolSpec
 
 MOST_ARGUMENTS = 10_000  # characters of the arguments of a call
 
@@ -86,15 +87,29 @@ class Tool:
         return float(value)
 
 
-def read_tools(path: str) -> dict[str, Tool]:
-    """Return the tools of a file by name. Raises TinyChatError with one line that names the file and the tool."""
+def read_tools(path: str) -> tuple[dict[str, Tool], list[ExampleSpec]]:
+    """
+    Return the tools of a file by name, and its examples.
+
+    Raises TinyChatError with one line that names the file, and the tool or the example.
+    """
+    file = read_tools_file(path)
     tools = {}
-    for spec in read_tools_file(path):
+    for spec in file.tools:
         try:
             tools[spec.name] = Tool(spec)
         except InvalidParameterError as error:
             raise InvalidParameterError(f'{path}: tool {spec.name}: {error}') from None
-    return tools
+    for example in file.examples:
+        for call in example.calls:
+            try:
+                if call.name not in tools:
+                    raise InvalidParameterError(f'there is no tool {shown(call.name)}')
+                tools[call.name].read(json.dumps(call.arguments), Time())
+            except (InvalidParameterError, TypeError) as error:
+                raise InvalidParameterError(
+                    f'{path}: example {shown(example.instruction)}: {call.name}: {error}') from None
+    return tools, file.examples
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import yaml
 from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.regular_file import read_file
 
-MOST_TOOLS = 64
+MOST_TOOLS, MOST_EXAMPLES = 64, 32
 _PLACE = re.compile(r' - at `\$\.?(.*)`$')
 
 Name = Annotated[str, Meta(pattern='^[A-Za-z0-9_-]{1,64}$')]
@@ -102,15 +102,32 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 KINDS = ('service', 'action', 'publish', 'read')
 
 
+class ExampleCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call in an example, and what is told of its outcome."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+    result: dict[str, Any] = msgspec.field(default_factory=lambda: {'ok': True})
+
+
+class ExampleSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task as the model should carry it out. Small models learn from examples, hardly from descriptions."""
+
+    instruction: Text
+    report: Text
+    calls: list[ExampleCall] = []
+
+
 class ToolsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     tools: Annotated[list[ToolSpec], Meta(min_length=1, max_length=MOST_TOOLS)]
+    examples: Annotated[list[ExampleSpec], Meta(max_length=MOST_EXAMPLES)] = []
 
 
-def read_tools_file(path: str) -> list[ToolSpec]:
+def read_tools_file(path: str) -> ToolsFile:
     """
-    Return the tools of a file, checked as far as that is possible without their ROS types.
+    Return the content of a file, checked as far as that is possible without their ROS types.
 
     Raises TinyChatError with one line that names the place.
     """
@@ -122,11 +139,11 @@ def read_tools_file(path: str) -> list[ToolSpec]:
     except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
         raise InvalidParameterError(f'{path} is no YAML: {" ".join(str(error).split())}') from None
     try:
-        tools = msgspec.convert(content, ToolsFile).tools
+        file = msgspec.convert(content, ToolsFile)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidParameterError(f'{path}: {_told(str(error), content)}') from None
     names: set[str] = set()
-    for tool in tools:
+    for tool in file.tools:
         if tool.name in names:
             raise InvalidParameterError(f'{path}: there are two tools named {tool.name}')
         names.add(tool.name)
@@ -134,7 +151,7 @@ def read_tools_file(path: str) -> list[ToolSpec]:
             _check(tool)
         except InvalidParameterError as error:
             raise InvalidParameterError(f'{path}: tool {tool.name}: {error}') from None
-    return tools
+    return file
 
 
 def _check(tool: ToolSpec) -> None:

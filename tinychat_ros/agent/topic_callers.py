@@ -8,7 +8,8 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from rclpy.callback_groups import ReentrantCallbackGroup
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -92,20 +93,23 @@ class Reader(Caller):
         until = self._until()
         self.await_there(wakeup, until, f'nobody publishes on {self.interface}')
         received: list[Any] = []
-
-        def receive(message: Any) -> None:
-            if not received:
-                received.append(message)
-                wakeup.notify()
-
-        subscription = self._node.create_subscription(self.tool.cls, self.interface, receive, self._qos(),
-                                                      callback_group=ReentrantCallbackGroup())
+        # A node and an executor of its own: that of the agent fails if a subscription is destroyed while it waits.
+        reader = rclpy.create_node(f'{self._node.get_name()}_reader', namespace=self._node.get_namespace(),
+                                   context=self._node.context, use_global_arguments=False, enable_rosout=False,
+                                   start_parameter_services=False)
+        executor = SingleThreadedExecutor(context=self._node.context)
         try:
-            if not wakeup.wait(lambda: bool(received), until):
-                raise CallFailedError(f'no message has come on {self.interface} within '
-                                      f'{self.tool.spec.time_limit:g} s')
+            executor.add_node(reader)
+            reader.create_subscription(self.tool.cls, self.interface, received.append, self._qos())
+            while not received:
+                wakeup.check()
+                if monotonic() > until:
+                    raise CallFailedError(f'no message has come on {self.interface} within '
+                                          f'{self.tool.spec.time_limit:g} s')
+                executor.spin_once(LONGEST_SLEEP)
         finally:
-            self._node.destroy_subscription(subscription)
+            executor.shutdown()
+            reader.destroy_node()
         return {'message': message_data(received[0], self.tool.spec.result)}
 
     def _qos(self) -> QoSProfile:

@@ -26,7 +26,7 @@ BATTERY = {'name': 'battery', 'description': 'Read the battery.', 'read': '/batt
 def read(tmp_path: Path, content: Any) -> dict[str, Tool]:
     path = tmp_path / 'tools.yaml'
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
-    return read_tools(str(path))
+    return read_tools(str(path))[0]
 
 
 def refusal(tmp_path: Path, content: Any) -> str:
@@ -108,6 +108,12 @@ WRONG: dict[str, tuple[Any, str]] = {
     'an inner result that is not there': (changed(BATTERY, result=['percentage.x']), 'percentage.x'),
     'a result of nothing': (changed(DRIVE, result=['linear']), 'result has no effect for publish'),
     'a time limit of nothing': (changed(LIGHT, time_limit=0.0), 'tool light: time_limit: expected float > 0'),
+    'an example of no tool': ({'tools': [LIGHT], 'examples': [{'instruction': 'Fly.', 'report': 'I flew.', 'calls': [
+        {'name': 'fly'}]}]}, "example 'Fly.': fly: there is no tool 'fly'"),
+    'an example out of range': ({'tools': [DRIVE], 'examples': [{'instruction': 'Go.', 'report': 'I went.', 'calls': [
+        {'name': 'drive', 'arguments': {'linear': {'x': 9}, 'duration': 1}}]}]}, 'drive: linear.x: must be -0.3'),
+    'an example without a report': ({'tools': [LIGHT], 'examples': [{'instruction': 'Go.'}]},
+                                    'examples[0]: object missing required field report'),
     'a time limit as a text': (changed(LIGHT, time_limit='1e1'), 'time_limit: expected float, got str'),
 }
 
