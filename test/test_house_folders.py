@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     'importers': {'checkpoint', 'families', 'loading', 'text'},
     'quantize': {'checkpoint', 'families', 'importers', 'text'},
     'serving': {'speech', 'text', 'workers'},
+    'remote': {'serving', 'speech', 'text', 'workers'},  # backends on other machines, behind the face of serving
     'server': {'serving', 'text'},  # a door: it translates and nothing else; of text the tools that a request brings
     'bench': {'checkpoint', 'families', 'loading'},
     'commands': {'bench', 'checkpoint', 'importers', 'loading', 'quantize', 'server', 'serving', 'text'},

@@ -22,10 +22,12 @@ from tinychat_core.boundary import foreseen, is_defect
 from tinychat_core.constraint import start_checker
 from tinychat_core.engine import Canceled, CancelFlag, Engine
 from tinychat_core.errors import one_line, TinyChatError
+from tinychat_core.remote.opening import fleet_service_class
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.request_queue import Admission
 from tinychat_core.sizes import parse_size
 from tinychat_ros import parameters
+from tinychat_ros.backend_parameters import declare_backends, fleet_config
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.core_log import CoreLog
 from tinychat_ros.diagnostics import Diagnostics
@@ -93,7 +95,8 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._progress_shown = 0.0
         self._core_log = CoreLog(self.get_logger())
         self._status = Status(self)
-        parameters.declare(self, lambda: self._status.state in (State.UNCONFIGURED, State.ERROR))
+        parameters.declare(self, self._is_unconfigured)
+        declare_backends(self, self._is_unconfigured)
         # Of this thread and of those that begin later: the executor's and the decoder's, but not the middleware's.
         if self._value('nice'):
             os.nice(self._value('nice'))
@@ -134,7 +137,10 @@ class ChatNode(LifecycleNodeMixin, Node):
             changes = parameters.changes(self, parameter_list)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        return super().set_parameters_atomically(changes) if changes else SetParametersResult(successful=True)
+        result = super().set_parameters_atomically(changes) if changes else SetParametersResult(successful=True)
+        if any(change.name == 'backends' for change in changes) and result.successful:
+            declare_backends(self, self._is_unconfigured)
+        return result
 
     def destroy_node(self) -> None:
         """Destroy the action, and then all else."""
@@ -152,6 +158,8 @@ class ChatNode(LifecycleNodeMixin, Node):
         model = ''
         try:
             model = model_path(self._value('model'))
+            fleet = fleet_config(self)
+            service_class = fleet_service_class() if fleet else ChatService
             self._status.loading(one_line(model), 0.0)
             memory = self._value('memory')
             with foreseen('open', model):
@@ -165,7 +173,8 @@ class ChatNode(LifecycleNodeMixin, Node):
             return self._fail(str(error))
         except Canceled:
             return self._fail('interrupted while loading')
-        self._use(ChatService(engine, self._value('kv_caches'), self._admission, self._server.show))
+        options = {'config': fleet} if fleet else {}
+        self._use(service_class(engine, self._value('kv_caches'), self._admission, self._server.show, **options))
         give_freed_memory_back()  # reading a tokenizer leaves as much as its size
         self._status.loaded(engine.backend)
         self.get_logger().info(f'loaded {one_line(model)}: {engine.precision} on {engine.backend}, '
@@ -240,6 +249,9 @@ class ChatNode(LifecycleNodeMixin, Node):
             del service
             give_freed_memory_back()
         self._status.unconfigured(error)
+
+    def _is_unconfigured(self) -> bool:
+        return self._status.state in (State.UNCONFIGURED, State.ERROR)
 
     def _admission(self) -> Admission:
         return Admission(self._value('busy_policy'), self._value('queue_depth'))

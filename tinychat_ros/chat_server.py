@@ -96,7 +96,8 @@ class ChatServer:
         """Tell who runs and how many wait, while the node serves."""
         with self._showing:
             if self._is_open and self.service is not None:
-                self._status.serving([id_message(handle.id) for handle in self.service.running], self.service.waiting)
+                self._status.serving([id_message(handle.id) for handle in self.service.running], self.service.waiting,
+                                     self.service.backends)
 
     def check(self, goal: Chat.Goal) -> tuple[ChatService, ChatRequest] | None:
         """Return who answers a goal, and its request; None for a goal that is rejected, which ~/state tells."""

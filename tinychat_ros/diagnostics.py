@@ -13,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from tinychat_core.errors import CheckpointError
 from tinychat_core.resident_memory import resident_bytes
+from tinychat_core.serving.backend_status import BackendStatus
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_ros.hardware_monitor import HardwareMonitor
 from tinychat_ros.interfaces import State
@@ -40,7 +41,9 @@ class Diagnostics:
         node.create_timer(1.0, self._publish, group, Clock(clock_type=ClockType.STEADY_TIME))
 
     def _publish(self) -> None:
-        array = DiagnosticArray(status=[self._report()])
+        service = self.service
+        backends = [] if service is None else service.backend_status()
+        array = DiagnosticArray(status=[self._report(), *map(self._backend_report, backends)])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
 
@@ -78,6 +81,16 @@ class Diagnostics:
             message='; '.join(errors or warnings) or STATES[state.state],
             hardware_id=state.backend,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+
+    def _backend_report(self, backend: BackendStatus) -> DiagnosticStatus:
+        values = {'state': backend.state, 'last error': backend.last_error, 'running goals': backend.running,
+                  'answers': backend.answers, 'failures': backend.failures,
+                  'time to first token [ms]': f'{1e3 * backend.time_to_first_token:.1f}'}
+        return DiagnosticStatus(
+            level=DiagnosticStatus.OK if backend.state == 'up' else DiagnosticStatus.WARN,
+            name=f'{self._node.get_fully_qualified_name()}: backend {backend.name}',
+            message=backend.state if backend.state != 'failing' else f'failing: {backend.last_error}',
+            hardware_id=backend.url, values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
 
     def _unreachable(self) -> list[str]:
         users = other_users(self._node.context.get_domain_id())

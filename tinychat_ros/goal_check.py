@@ -50,7 +50,8 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
         system_prompt=goal.system_prompt, default_system_prompt=parameter('system_prompt'),
         conversation_id=goal.conversation_id, params=params, priority=goal.priority,
         tools=tool_use(goal.tools, goal.tool_choice, goal.parallel_tool_calls), thinking=THINKING[goal.thinking],
-        time_limit=time_limit or parameter('time_limit'), publish_period=parameter('publish_period'),
+        time_limit=time_limit or parameter('time_limit'), local_only=goal.local_only,
+        publish_period=parameter('publish_period'),
         # Nobody wants to hear JSON.
         wants_sentences=bool(parameter('sentence_topic')) and not goal.json_schema)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tinychat_core.errors import shown
 
-Value = str | int | float | bool
+Value = str | int | float | bool | list[str]
 
 # YAML 1.1's truth values, for a text that was quoted.
 TRUE, FALSE = ('true', 'yes', 'on', 'y', '1'), ('false', 'no', 'off', 'n', '0')
@@ -31,6 +31,8 @@ def convert(name: str, value: Any, kind: type[Value], warn: Callable[[str], obje
     """
     if kind is str:
         return _text(name, value, warn)
+    if kind is list:
+        return _texts(name, value)
     meant = {bool: _truth, int: _integer, float: _real}[kind](value)
     if meant is None:
         expected = {bool: 'true or false', int: 'a whole number', float: 'a number'}[kind]
@@ -51,6 +53,13 @@ def _text(name: str, value: Any, warn: Callable[[str], object]) -> str:
         return str(value)
     example = 'yes' if isinstance(value, bool) else str(value) if isinstance(value, float) else 'a text'
     raise ValueError(f'{name} must be a string, not {_shown(value)}; to pass a string, {_quote(name, example)}')
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f'{name} must be a list of strings, like [one, two]')
+    return list(texts)
 
 
 def _quote(name: str, text: str) -> str:

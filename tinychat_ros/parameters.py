@@ -15,7 +15,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 import yaml
 
-from tinychat_core.errors import shown
+from tinychat_core.errors import InvalidParameterError, shown
+from tinychat_core.remote.config import check_order
 from tinychat_ros.parameter_values import convert, Value
 
 # When a parameter may change.
@@ -64,6 +65,20 @@ PARAMETERS = (
              'and /diagnostics shows the reason.', NEVER),
     Declared('model', '', 'Directory of a split checkpoint; empty: the default model, if it is installed.',
              UNCONFIGURED),
+    Declared('backends', ['local'],
+             'Backends in the order in which they are asked: local, and names of servers on other machines; the '
+             'parameters remote.NAME.… describe each of them.', UNCONFIGURED),
+    Declared('backend_policy', 'prefer',
+             'prefer: the first backend that can answer; hedge: also the next one, if there is no token after '
+             'hedge_delay; offload: local, unless more than offload_queue goals wait there.', UNCONFIGURED,
+             choices=('prefer', 'hedge', 'offload')),
+    Declared('hedge_delay', 0.5, 'Time without a token after which the next backend is asked as well [s].',
+             UNCONFIGURED, low=0.0, high=3600.0),
+    Declared('offload_queue', 0, 'Number of goals that may wait for the local model before others are asked.',
+             UNCONFIGURED, low=0, high=100000),
+    Declared('continue_locally', False,
+             'true: if the stream of a server breaks, the local model continues its text; false: the goal is aborted '
+             'with that text.', UNCONFIGURED),
     Declared('precision', '',
              "Precision of weights and activations: W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; empty: the backend's "
              'default for the stored weights.', UNCONFIGURED),
@@ -165,6 +180,11 @@ def declare(node: Node, is_unconfigured: Callable[[], bool], table: Sequence[Dec
             if declared.choices and parameter.value not in declared.choices:
                 return SetParametersResult(successful=False, reason=(
                     f"{declared.name} must be {' or '.join(declared.choices)}, not {shown(parameter.value)}"))
+            if parameter.name == 'backends':
+                try:
+                    check_order(tuple(parameter.value or ()))
+                except InvalidParameterError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
             if declared.changes == UNCONFIGURED and not is_unconfigured():
                 return SetParametersResult(successful=False, reason=(
                     f'{declared.name} changes only {UNCONFIGURED}: deactivate and clean up first'))
@@ -213,7 +233,7 @@ def changes(node: Node, parameters: Sequence[Parameter[Any]]) -> list[Parameter[
             continue
         # Parameters that rclpy declares, such as use_sim_time, are strings, numbers and booleans too.
         kind = type(node.get_parameter(parameter.name).value) if node.has_parameter(parameter.name) else None
-        if kind in (str, int, float, bool):
+        if kind in (str, int, float, bool, list):
             value = convert(parameter.name, parameter.value, kind, node.get_logger().warning)
             parameter = Parameter(parameter.name, value=value)
         if not _is_unchanged(node, parameter):

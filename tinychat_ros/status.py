@@ -14,7 +14,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from unique_identifier_msgs.msg import UUID
 
 from tinychat_core.errors import one_line
-from tinychat_core.serving.results import LOCAL
 from tinychat_ros.interfaces import State
 
 
@@ -66,9 +65,9 @@ class Status:
         self.set(state=State.INACTIVE, load_progress=1.0, backend=backend, backends=[], running_goals=[],
                  queued_goals=0)
 
-    def serving(self, running_goals: Sequence[UUID], queued_goals: int) -> None:
-        """Tell which goals run, and how many wait."""
-        self.set(state=State.BUSY if running_goals else State.IDLE, backends=[LOCAL],
+    def serving(self, running_goals: Sequence[UUID], queued_goals: int, backends: Sequence[str]) -> None:
+        """Tell which goals run, how many wait, and which backends can answer."""
+        self.set(state=State.BUSY if running_goals else State.IDLE, backends=list(backends),
                  running_goals=list(running_goals), queued_goals=queued_goals)
 
     def rejected(self, reason: str) -> None:

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from tinychat_ros.backend_parameters import PREFIX, REMOTE_PARAMETERS
 from tinychat_ros.parameters import ALWAYS, Declared, NEVER, PARAMETERS, UNCONFIGURED
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs' / 'parameters.md'
@@ -39,6 +41,16 @@ NOTES = {
 }
 
 
+REMOTE = """
+## Servers on other machines
+
+For each name in `backends` except `local` ([fleet.md](fleet.md)). Changeable while no model is loaded.
+
+| parameter | default | values | |
+|---|---|---|---|
+"""
+
+
 def page() -> str:
     """Return the page as Markdown."""
     parts = [HEAD]
@@ -46,12 +58,14 @@ def page() -> str:
         rows = [row(declared) for declared in PARAMETERS if declared.changes == changes]
         parts.append(f'\n## {title}\n\n{NOTES[changes]}\n\n| parameter | default | values | |\n|---|---|---|---|\n' +
                      ''.join(rows))
+    rows = [row(replace(declared, name=f'{PREFIX}.NAME.{declared.name}')) for declared in REMOTE_PARAMETERS]
+    parts.append(REMOTE + ''.join(rows))
     return ''.join(parts)
 
 
 def row(declared: Declared) -> str:
     """Return the table row of one parameter."""
-    default = f'`{declared.default}`' if declared.default != '' else 'empty'
+    default = f'`{declared.default}`'.replace("'", '') if declared.default != '' else 'empty'
     if isinstance(declared.default, bool):
         default, values = f'`{str(declared.default).lower()}`', 'true, false'
     elif declared.choices:
@@ -59,7 +73,7 @@ def row(declared: Declared) -> str:
     elif declared.low is not None and declared.high is not None:
         values = f'{number(declared.low)} … {number(declared.high)}'
     else:
-        values = 'string'
+        values = 'list of strings' if isinstance(declared.default, list) else 'string'
     return f'| `{declared.name}` | {default} | {values} | {declared.description} |\n'
 
 

@@ -21,11 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where the name in package.xml is not the one to import.
 ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2', 'yaml': 'python3-yaml',
           # Starlette is what FastAPI stands on.
-          'fastapi': 'python3-fastapi', 'starlette': 'python3-fastapi', 'uvicorn': 'python3-uvicorn'}
+          'fastapi': 'python3-fastapi', 'starlette': 'python3-fastapi', 'uvicorn': 'python3-uvicorn',
+          'httpx': 'python3-httpx', 'jsonschema': 'python3-jsonschema'}
 PIP_ONLY = {'msgspec', 'safetensors', 'tokenizers', 'xxhash'}  # No rosdep key.
 # Loaded only by the commands that need them.
 WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib', 'llguidance'}
 SERVER = {'fastapi', 'starlette', 'uvicorn'}  # The extra `server`.
+FLEET = {'httpx', 'jsonschema'}  # The extra `fleet`.
 OWN = {'tinychat_core', 'tinychat_ros'}
 
 
@@ -89,7 +91,7 @@ def test_package_xml_names_what_is_imported_and_no_more() -> None:
 
 def test_pip_installs_what_the_runtime_imports() -> None:
     required = {line.split()[0] for line in requires('tinychat_ros') or []}
-    assert imported('tinychat_core') - WORKSHOP - SERVER <= required
+    assert imported('tinychat_core') - WORKSHOP - SERVER - FLEET <= required
 
 
 def test_everything_is_installed(wheel: set[str]) -> None:

@@ -9,11 +9,16 @@ import logging
 from pathlib import Path
 import signal
 from threading import Event
+from typing import TYPE_CHECKING
 
 from tinychat_core.commands.model_options import add_model_options, open_model, show_loading
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.server.opening import KEY_VARIABLE, LOOPBACK, open_server
+
+if TYPE_CHECKING:
+    from tinychat_core.engine import Engine
+    from tinychat_core.server.served_model import Defaults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='maximum number of waiting requests; further ones get 429 (default: %(default)s)')
 
 
+def default_values(engine: Engine) -> Defaults:
+    """Return the defaults of a request: the node's sampling parameters, and no limit but the context."""
+    from tinychat_core.server.served_model import Defaults
+
+    return Defaults(SamplingParams(max_new_tokens=engine.context_length, temperature=0.7, top_k=40, top_p=0.95))
+
+
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal ends it."""
     if not 0 <= args.port <= 65535:
@@ -45,14 +57,12 @@ def run(args: argparse.Namespace) -> int:
     # Loading may take minutes, so errors in the address are reported first.
     server = open_server(args.port, args.host, args.api_key_file, args.cors_origin)
 
-    from tinychat_core.server.served_model import Defaults
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.request_queue import Admission
 
     engine = open_model(args, progress=show_loading, caches=args.kv_caches)
     service = ChatService(engine, args.kv_caches, lambda: Admission('queue', args.queue_depth))
-    # The defaults of a request: the node's sampling parameters, and no limit but the context.
-    defaults = Defaults(SamplingParams(max_new_tokens=engine.context_length, temperature=0.7, top_k=40, top_p=0.95))
+    defaults = default_values(engine)
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -25,6 +25,7 @@ _RESULTS = {
     ErrorCode.TIME_LIMIT: (504, 'time_limit'),
     ErrorCode.DEACTIVATED: (503, 'inactive'),
     ErrorCode.OUT_OF_MEMORY: (503, 'out_of_memory'),
+    ErrorCode.REMOTE_FAILED: (502, 'remote_failed'),
 }
 
 

@@ -15,11 +15,12 @@ from tinychat_core.boundary import is_defect
 from tinychat_core.engine import Engine
 from tinychat_core.errors import one_line
 from tinychat_core.serving.answer import Answer
+from tinychat_core.serving.backend_status import BackendStatus
 from tinychat_core.serving.chat_handle import ChatHandle, Listener
 from tinychat_core.serving.conversations import Conversations
 from tinychat_core.serving.request_queue import Admission
 from tinychat_core.serving.requests import ChatRequest, Refusal, RefusalReason
-from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, Queued
+from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, Queued
 from tinychat_core.serving.scheduler import Scheduler
 from tinychat_core.serving.time_limits import TimeLimits
 
@@ -40,6 +41,19 @@ class Metrics:
     failure: str = ''
     tokens_per_second: float = 0.0
     time_to_first_token: float = 0.0
+
+    def count(self, result: ChatResult) -> None:
+        """Count a request that has ended."""
+        if result.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED, ErrorCode.REMOTE_FAILED):
+            self.failed += 1
+            self.failure = result.error_message
+        elif result.new_tokens:  # without any, it may have ended before it used the backend
+            self.failure = ''
+        if result.new_tokens:
+            self.answers += 1
+            self.time_to_first_token = result.time_to_first_token
+        if result.tokens_per_second:
+            self.tokens_per_second = result.tokens_per_second
 
 
 class ChatService:
@@ -83,6 +97,15 @@ class ChatService:
     def is_open(self) -> bool:
         """Whether requests are accepted, if there is room."""
         return self._is_open
+
+    @property
+    def backends(self) -> list[str]:
+        """The names of the backends that can answer now."""
+        return [LOCAL]
+
+    def backend_status(self) -> list[BackendStatus]:
+        """Return what is known about backends on other machines; a service without any has none."""
+        return []
 
     def open(self) -> None:
         """Accept requests."""
@@ -177,17 +200,7 @@ class ChatService:
                                          f'the time limit of {handle.request.time_limit:g} s is over'))
 
     def _on_ended(self, handle: ChatHandle, result: ChatResult) -> None:
-        metrics = self.metrics
-        if result.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED):
-            metrics.failed += 1
-            metrics.failure = result.error_message
-        elif result.new_tokens:  # without any, it may have ended before it used the backend
-            metrics.failure = ''
-        if result.new_tokens:
-            metrics.answers += 1
-            metrics.time_to_first_token = result.time_to_first_token
-        if result.tokens_per_second:
-            metrics.tokens_per_second = result.tokens_per_second
+        self.metrics.count(result)
         self._tell_of_change()
         self._finish(handle, result)
 

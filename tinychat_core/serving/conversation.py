@@ -136,6 +136,17 @@ class Conversation:
         self._turns = [*self._turns, turn]
         self._ids = None if is_rewritten else array('i', [*asked.tokens, *turn.ids])
 
+    def dialogue(self, text: str, system_prompt: str | None = None) -> list[dict[str, str]]:
+        """Return all messages up to the next question, for a model elsewhere."""
+        return _messages(self._system_prompt if system_prompt is None else system_prompt, self._turns, text)
+
+    def add_turn(self, question: str, text: str, system_prompt: str | None = None) -> None:
+        """Append a turn that a model elsewhere has answered; its text is tokenized with the next question."""
+        if system_prompt is not None:
+            self._system_prompt = system_prompt
+        self._turns = [*self._turns, Turn(question, text, None, array('i'), is_rewritten=True)]
+        self._ids = None
+
     @property
     def nbytes(self) -> int:
         """The approximate size of its turns in bytes."""

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import auto, Enum
 from threading import Lock
+from typing import Any
 
 from tinychat_core.engine import CancelFlag, Engine
 from tinychat_core.generation import Generation
@@ -106,6 +107,28 @@ class Conversations:
             self._talks[request.conversation_id] = talk
             self._talks.move_to_end(request.conversation_id)
         return answer, talk.dropped_turns
+
+    def dialogue(self, request: ChatRequest) -> list[Mapping[str, Any]]:
+        """Return all messages of a request, the earlier turns of its conversation included."""
+        with self._lock:
+            talk = self._talks.get(request.conversation_id)
+        if talk is None:
+            return request.dialogue
+        return [*talk.dialogue(request.prompt, request.system_prompt or None)]
+
+    def add_turn(self, request: ChatRequest, text: str) -> None:
+        """Append a turn that a model elsewhere has answered to the conversation of a request, if it has one."""
+        name = request.conversation_id
+        if not name:
+            return
+        with self._lock:
+            talk = self._talks.get(name)
+            if talk is None:
+                talk = Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
+                self._talks[name] = talk
+            talk.add_turn(request.prompt, text, request.system_prompt or None)
+            self._talks.move_to_end(name)
+            self._forget_oldest()
 
     def end(self, request: ChatRequest, prepared: Prepared | None, has_failed: bool) -> None:
         """

@@ -52,7 +52,8 @@ class ChatRequest:
     that already has turns. `conversation_id`: the turns are kept under this name, '' for none; only with `prompt`.
     `tools`: functions that the answer may call; not in a conversation, which keeps only text. `thinking`: whether the
     model thinks first; None: the default of its chat template. `priority`: higher runs first. `time_limit`: from
-    acceptance to the end, waiting included [s]; 0 for none. `publish_period`: text of this period is joined into one
+    acceptance to the end, waiting included [s]; 0 for none. `local_only`: the request never leaves this machine.
+    `publish_period`: text of this period is joined into one
     event [s]. `wants_sentences`: events also have whole sentences for speech output.
 
     Raises InvalidParameterError for a request that no model can answer.
@@ -69,6 +70,7 @@ class ChatRequest:
     thinking: bool | None = None
     priority: int = 0
     time_limit: float = 0.0
+    local_only: bool = False
     publish_period: float = 0.0
     wants_sentences: bool = False
 
