@@ -11,6 +11,8 @@ namespace {
 
 constexpr int kTileQueries = 32; // two tiles of queries meet two tiles of the cache
 constexpr int kTileNumbers = 16 * 32;
+constexpr int kTileChunk =
+    256; // positions whose scores are kept at a time: what is done once a chunk and query is felt
 
 // The values of the last positions, up to 32, with zeros behind them: what an earlier conversation left there may be NaN,
 // which a weight of zero does not take away.
@@ -22,23 +24,92 @@ void copy_last_values(const uint16_t* values, int dim, int count, uint16_t* to) 
   }
 }
 
+// 2^x for x <= 0, relative error below 8e-5, a twentieth of what bf16 may round away: x = n + r, a minimax cubic of 2^r on
+// [-1/2, 1/2], and n added to its exponent. Adding kRounder leaves n in the lowest bits of a float.
+inline F exp2_for_bf16(F x) {
+  const F kRounder = broadcast(12582912.0f); // 1.5 * 2^23
+  x = max(x, broadcast(-126.0f));
+  const F rounded = x + kRounder;
+  const F r = x - (rounded - kRounder);
+  F p = fma(broadcast(5.5171669e-2f), r, broadcast(2.4261112e-1f));
+  p = fma(p, r, broadcast(6.9326099e-1f));
+  p = fma(p, r, broadcast(9.9992807e-1f));
+  return as_float(as_int(p) + shift_left(as_int(rounded), 23));
+}
+
+// Queries `first` … of the span: what their softmax state becomes with one chunk more.
+struct TileSoftmax {
+  int first, num_queries;
+  alignas(64) float maxima[kTileQueries];
+  alignas(64) float sums[kTileQueries] = {};   // of the chunk
+  alignas(64) float corrections[kTileQueries]; // what sums and accumulators so far are multiplied with
+  int counts[kTileQueries]; // scores that are looked at, a multiple of 16; none where nothing is visible
+};
+
+// online_softmax_update() for many queries. A step is done for all of them before the next one, so that no query waits for the
+// latency of another's maximum or exponential. A score beyond the last visible position costs nothing. The weights are
+// rounded to bf16, at to(query, position); the accumulators are left to the caller.
+template <typename To>
+void softmax_to_bf16(const AttentionSpan& span, int chunk, int padded, float (*scores)[kTileChunk], TileSoftmax& s,
+                     const To& to) {
+  constexpr float kLog2E = 1.44269504f;
+  const bool is_scaled = span.softcap > 0 || span.slopes != nullptr; // before the softmax
+  const float scale = is_scaled ? 1.0f : span.scale;
+  for (int r = 0; r < s.num_queries; ++r) {
+    const int last = span.last_visible[s.first + r] + 1 - chunk;
+    int count = last <= 0 ? 0 : last < padded ? (last + 15) / 16 * 16 : padded;
+    if (is_scaled)
+      for (int p = 0; p < count; p += 16) store(scores[r] + p, load(scores[r] + p) * broadcast(span.scale));
+    apply_mask_and_bias(span, s.first + r, chunk, count, scores[r]);
+    F most = broadcast(kLowest);
+    for (int p = 0; p < count; p += 16) most = max(most, load(scores[r] + p));
+    const float before = span.maxima[s.first + r], in_chunk = highest(most);
+    if (in_chunk <= kLowest) count = 0;
+    s.counts[r] = count;
+    s.maxima[r] = count > 0 && in_chunk * scale > before ? in_chunk * scale : before;
+    s.corrections[r] = before - s.maxima[r];
+  }
+  for (int r = 0; r < s.num_queries; r += 16) store(s.corrections + r, exp(load(s.corrections + r)));
+  for (int r = 0; r < s.num_queries; ++r) {
+    const F factor = broadcast(scale * kLog2E), offset = broadcast(-s.maxima[r] * kLog2E);
+    F total = broadcast(0.0f);
+    int p = 0;
+    for (; p < s.counts[r]; p += 16) {
+      const F e = exp2_for_bf16(fma(load(scores[r] + p), factor, offset));
+      store_bf16(to(r, p), e);
+      total = total + e;
+    }
+    for (; p < padded; p += 16) store_bf16(to(r, p), broadcast(0.0f));
+    s.sums[r] = sum(total);
+  }
+  for (int r = 0; r < s.num_queries; ++r) {
+    span.sums[s.first + r] = span.sums[s.first + r] * s.corrections[r] + s.sums[r];
+    span.maxima[s.first + r] = s.maxima[r];
+  }
+}
+
 // Queries query … of the span, up to kTileQueries; kQueryTiles tiles of them.
 template <int kQueryTiles>
 void attention_tile_queries(const AttentionSpan& span, int query, PairTiles& unit) {
   const int dim = span.head_dim, steps = dim / 32;
   const int num_queries = span.num_queries - query < 16 * kQueryTiles ? span.num_queries - query : 16 * kQueryTiles;
   alignas(64) uint16_t queries[kQueryTiles * 16 * kMostHeadDim];
-  alignas(64) uint16_t weights[kQueryTiles * 16 * kChunk];
+  alignas(64) uint16_t weights[kQueryTiles * 16 * kTileChunk];
   alignas(64) uint16_t last[16 * 2 * kMostHeadDim];
-  alignas(64) float scores[kQueryTiles * 16][kChunk];
+  alignas(64) float scores[kQueryTiles * 16][kTileChunk];
   alignas(64) float sums[kQueryTiles * 16][32];
+  TileSoftmax softmax;
+  softmax.first = query;
+  softmax.num_queries = num_queries;
   for (int r = 0; r < 16 * kQueryTiles; ++r)
     for (int d = 0; d < dim; d += 16) {
       uint16_t* to = queries + (r / 16 * steps + d / 32) * kTileNumbers + r % 16 * 32 + d % 32;
       store_bf16(to, r < num_queries ? load(span.queries[query + r] + d) : broadcast(0.0f));
     }
-  for (int chunk = span.begin; chunk < span.end; chunk += kChunk) {
-    const int count = span.end - chunk < kChunk ? span.end - chunk : kChunk;
+  // Chunks end at multiples of their size, wherever the span begins: a query's numbers do not depend on that.
+  for (int chunk = span.begin, count; chunk < span.end; chunk += count) {
+    count = kTileChunk - chunk % kTileChunk;
+    if (span.end - chunk < count) count = span.end - chunk;
     const int padded = (count + 31) / 32 * 32;
     const uint16_t* keys = static_cast<const uint16_t*>(span.keys) + static_cast<size_t>(chunk) * dim;
     for (int p = 0; p < padded; p += 32, keys += 32 * dim) {
@@ -46,16 +117,11 @@ void attention_tile_queries(const AttentionSpan& span, int query, PairTiles& uni
       for (int step = 0; step < steps; ++step)
         unit.add<kQueryTiles, 2>(queries + step * kTileNumbers, steps * kTileNumbers, keys + step * kTileNumbers,
                                  16 * dim, 64);
-      unit.store<kQueryTiles, 2>(scores[0] + p, kChunk);
+      unit.store<kQueryTiles, 2>(scores[0] + p, kTileChunk);
     }
-    for (int r = 0; r < num_queries; ++r) {
-      for (int p = 0; p < padded; p += 16) store(scores[r] + p, load(scores[r] + p) * broadcast(span.scale));
-      apply_mask_and_bias(span, query + r, chunk, padded, scores[r]);
-      online_softmax_update(span, query + r, padded, scores[r]);
-      for (int p = 0; p < padded; p += 16)
-        store_bf16(weights + (r / 16 * (kChunk / 32) + p / 32) * kTileNumbers + r % 16 * 32 + p % 32,
-                   load(scores[r] + p));
-    }
+    softmax_to_bf16(span, chunk, padded, scores, softmax, [&](int r, int p) {
+      return weights + (r / 16 * (kTileChunk / 32) + p / 32) * kTileNumbers + r % 16 * 32 + p % 32;
+    });
     const uint16_t* values = static_cast<const uint16_t*>(span.values) + static_cast<size_t>(chunk) * dim;
     const int whole = count / 32;
     if (whole * 32 < count) copy_last_values(values + static_cast<size_t>(whole) * 32 * dim, dim, count % 32, last);
@@ -63,14 +129,15 @@ void attention_tile_queries(const AttentionSpan& span, int query, PairTiles& uni
       unit.clear<kQueryTiles, 2>();
       for (int step = 0; step < padded / 32; ++step) {
         const uint16_t* from = step < whole ? values + static_cast<size_t>(step) * 32 * dim : last;
-        unit.add<kQueryTiles, 2>(weights + step * kTileNumbers, kChunk / 32 * kTileNumbers, from + 2 * channel, 32,
+        unit.add<kQueryTiles, 2>(weights + step * kTileNumbers, kTileChunk / 32 * kTileNumbers, from + 2 * channel, 32,
                                  4 * dim);
       }
       unit.store<kQueryTiles, 2>(sums[0], 32);
       for (int r = 0; r < num_queries; ++r) {
         float* to = span.accumulators + static_cast<size_t>(query + r) * dim + channel;
-        store(to, load(to) + load(sums[r]));
-        store(to + 16, load(to + 16) + load(sums[r] + 16));
+        const F correction = broadcast(softmax.corrections[r]);
+        store(to, fma(load(to), correction, load(sums[r])));
+        store(to + 16, fma(load(to + 16), correction, load(sums[r] + 16)));
       }
     }
   }

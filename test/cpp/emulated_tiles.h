@@ -45,6 +45,12 @@ inline void store_pairs(uint16_t* p, F first, F second) {
   }
 }
 
+inline I as_int(F a) {
+  I r;
+  __builtin_memcpy(r.v, a.v, sizeof r.v);
+  return r;
+}
+
 struct PairTiles {
   float sums[2][2][16][16];
 

@@ -11,6 +11,8 @@
 
 namespace {
 
+inline I as_int(F a) { return {_mm512_castps_si512(a.v)}; }
+
 // What a tile register holds, for each of the eight.
 struct alignas(64) TileShapes {
   uint8_t palette = 1, start = 0, reserved[14] = {};
