@@ -100,7 +100,7 @@ $(MADE)/cuda: $(shell find csrc/cuda csrc/cuda_api csrc/decoder -type f 2>/dev/n
 	@touch $@
 
 test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
-	@ctest --test-dir build/native --output-on-failure --no-tests=error; native=$$?; \
+	@ctest --test-dir build/native --parallel $$(nproc) --output-on-failure --no-tests=error; native=$$?; \
 	tools/test_arm.sh; arm=$$?; \
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not large' && exit $$((native + arm))
 

@@ -15,4 +15,4 @@ cmake -S csrc -B build/arm -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aa
   -DTINYCHAT_PYTHON=OFF -DTINYCHAT_TESTS=ON >/dev/null
 cmake --build build/arm --parallel "$(nproc)" >/dev/null
 echo "ARM kernels under emulation:"
-ctest --test-dir build/arm --output-on-failure --no-tests=error
+ctest --test-dir build/arm --parallel "$(nproc)" --output-on-failure --no-tests=error
