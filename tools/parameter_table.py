@@ -1,16 +1,22 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Generate docs/parameters.md from the table in tinychat_ros/parameters.py. A test checks that the page is current."""
+"""
+Generate docs/parameters.md from the table in tinychat_ros/parameters.py, and the table in docs/agent.md.
+
+A test checks that the pages are current.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from tinychat_ros.agent.parameters import PARAMETERS as AGENT_PARAMETERS
 from tinychat_ros.backend_parameters import PREFIX, REMOTE_PARAMETERS
 from tinychat_ros.parameters import ALWAYS, Declared, NEVER, PARAMETERS, UNCONFIGURED
 
 PAGE = Path(__file__).resolve().parents[1] / 'docs' / 'parameters.md'
+AGENT_PAGE = PAGE.with_name('agent.md')
 TITLES = {
     ALWAYS: 'Changeable at any time',
     UNCONFIGURED: 'Changeable while no model is loaded',
@@ -63,6 +69,14 @@ def page() -> str:
     return ''.join(parts)
 
 
+def agent_page() -> str:
+    """Return docs/agent.md with the table of the agent's parameters, which is between two comments."""
+    before, begin, rest = AGENT_PAGE.read_text().partition('<!-- parameters -->\n')
+    _, end, after = rest.partition('<!-- end of the parameters -->\n')
+    table = '| parameter | default | values | |\n|---|---|---|---|\n' + ''.join(map(row, AGENT_PARAMETERS))
+    return f'{before}{begin}{table}{end}{after}'
+
+
 def row(declared: Declared) -> str:
     """Return the table row of one parameter."""
     default = f'`{declared.default}`'.replace("'", '') if declared.default != '' else 'empty'
@@ -85,3 +99,4 @@ def number(value: float) -> str:
 
 if __name__ == '__main__':
     PAGE.write_text(page())
+    AGENT_PAGE.write_text(agent_page())

@@ -14,6 +14,7 @@ from typing import Any
 
 from rclpy.serialization import serialize_message
 
+from tinychat_ros.agent.stop_guard import LONGEST_DISCOVERY
 from tinychat_ros.agent.wakeup import Wakeup
 
 HEARTBEAT = 0.1  # [s]
@@ -39,6 +40,7 @@ class Guarded:
         self._is_ready = Event()
         self._is_over = Event()
         self._armed: set[str] = set()
+        self._heard: set[str] = set()  # those of which the guard says that it can stop them
 
     def prepare_topic(self, topic: str, type_name: str) -> None:
         """Let the guard know a topic for stop messages. Before start."""
@@ -71,6 +73,7 @@ class Guarded:
     def disarm(self, key: str) -> None:
         """Forget what does not move any more."""
         self._armed.discard(key)
+        self._heard.discard(key)
         self._send({'disarm': key})
 
     def close(self) -> None:
@@ -86,23 +89,34 @@ class Guarded:
             self._start()
         if not self._is_ready.is_set():
             wakeup.wait(self._is_ready.is_set, monotonic() + LONGEST_START)
-        self._armed.add(order['arm'])
-        if not self._is_ready.is_set() or not self._send(order):
-            self._armed.discard(order['arm'])
-            raise GuardLostError('the process that would stop the robot does not run')
+        key = order['arm']
+        self._armed.add(key)
+        try:
+            if not self._is_ready.is_set() or not self._send(order):
+                raise GuardLostError('the process that would stop the robot does not run')
+            if not wakeup.wait(lambda: key in self._heard, monotonic() + LONGEST_DISCOVERY + 1.0):
+                raise GuardLostError('the process that would stop the robot cannot reach it')
+        except BaseException:
+            self.disarm(key)
+            raise
 
     def _start(self) -> None:
         self._is_ready.clear()
         process = self._process = subprocess.Popen(
             [sys.executable, '-m', 'tinychat_ros.agent.stop_guard'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        Thread(target=self._await_ready, args=[process], daemon=True).start()
+        Thread(target=self._listen, args=[process], daemon=True).start()
         for order in (*self._prepared, {}):
             self._send(order)
 
-    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        if process.stdout.readline().strip() == b'ready' and process is self._process:
-            self._is_ready.set()
+        for line in process.stdout:
+            if process is not self._process:
+                return
+            if line.strip() == b'ready':
+                self._is_ready.set()
+            else:
+                self._heard.add(line.decode().strip())
 
     def _send(self, order: dict[str, str]) -> bool:
         assert self._process is not None and self._process.stdin is not None

@@ -14,7 +14,8 @@ process sends the stop messages and cancels the goals of actions.
         {"arm": ID, "action": NAME, "goal": HEX}   the id of a goal to cancel
         {"disarm": ID}                             it has ended
         {}                                         the agent is alive
-    stdout: "ready" once all before the first empty object is prepared.
+    stdout: one word a line. "ready" once all before the first empty object is prepared; the ID of what is armed, once
+        somebody would receive what stops it: DDS discovers the robot for each process on its own.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import os
 import select
 import signal
 import sys
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from action_msgs.srv import CancelGoal
@@ -37,6 +38,7 @@ from tinychat_ros.agent.ros_types import find_type
 
 SILENCE = 1.0  # [s] without a line while something moves
 DELIVERY = 0.5  # [s] for what was sent last
+LONGEST_DISCOVERY = 5.0  # [s]
 
 
 class StopGuard:
@@ -58,6 +60,8 @@ class StopGuard:
         """Carry out one line."""
         if 'arm' in order:
             self._armed[order['arm']] = order
+            if self._is_heard(order):
+                print(order['arm'], flush=True)
         elif 'disarm' in order:
             self._armed.pop(order['disarm'], None)
         elif 'type' in order:
@@ -66,6 +70,16 @@ class StopGuard:
         elif 'action' in order:
             self._cancels[order['action']] = self._node.create_client(
                 CancelGoal, f"{order['action']}/_action/cancel_goal")
+
+    def _is_heard(self, order: dict[str, str]) -> bool:
+        """Wait until somebody would receive what stops it."""
+        end = monotonic() + LONGEST_DISCOVERY
+        while not (self._publishers[order['topic']].get_subscription_count() if 'topic' in order else
+                   self._cancels[order['action']].service_is_ready()):
+            if monotonic() > end:
+                return False
+            sleep(0.002)
+        return True
 
     def stop(self) -> None:
         """Stop all that moves."""

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 import sys
 from threading import Thread
+from time import sleep
 from typing import Any
 
 from processes import new_namespace, Process
@@ -107,6 +108,13 @@ class TaskClient:
         self._thread = Thread(target=self._executor.spin)
         self._thread.start()
         wait_for(lambda: self._client.server_is_ready() and self._confirm.service_is_ready(), 30.0)
+        for _ in range(30):  # until the agent has found its client, its answers are lost
+            answered = self._confirm.call_async(Confirm.Request(call_id='nobody'))
+            for _ in range(500):
+                if answered.done():
+                    return
+                sleep(0.002)
+        raise AssertionError('the agent does not answer')
 
     def send(self, script: list[Any] | str, **fields: Any) -> TaskGoal:
         """Send a task: what the scripted model answers, or an instruction."""

@@ -28,7 +28,7 @@ def test_the_file_has_the_defaults() -> None:
     assert all(type(value) is type(DEFAULTS[name]) for name, value in given.items())
 
 
-def test_each_argument_is_a_parameter_with_its_type(the_agent_s: None, launch_file: dict[str, Any]) -> None:  # noqa: F811
+def test_each_argument_has_its_type(the_agent_s: None, launch_file: dict[str, Any]) -> None:  # noqa: F811
     types = {name: type(value) for name, value in DEFAULTS.items()} | {'use_sim_time': bool}
     assert {name: kind for name, (kind, _) in launch_file['PARAMETERS'].items()}.items() <= types.items()
 
