@@ -31,6 +31,7 @@ from tinychat_ros.backend_parameters import declare_backends, fleet_config
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.core_log import CoreLog
 from tinychat_ros.diagnostics import Diagnostics
+from tinychat_ros.distribution import change_state_service, lifecycle_state
 from tinychat_ros.guard import guard_services
 from tinychat_ros.hardware_monitor import HardwareMonitor
 from tinychat_ros.heap import give_freed_memory_back
@@ -87,8 +88,9 @@ class ChatNode(LifecycleNodeMixin, Node):
         # One transition at a time, autostart's included: a request that comes meanwhile waits for
         # its turn, where rclpy would refuse it. So who sees IDLE may ask to deactivate at once.
         transitions = MutuallyExclusiveCallbackGroup()
-        self._service_change_state.callback_group = transitions
-        transitions.add_entity(self._service_change_state)
+        change_state = change_state_service(self)
+        change_state.callback_group = transitions
+        transitions.add_entity(change_state)
         self._open_engine = open_engine
         self._interrupt = CancelFlag()
         self._service: ChatService | None = None
@@ -121,7 +123,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         """Interrupt what loads, end all goals and shut down. For a thread that is not the executor's."""
         self._interrupt.set()
         self._server.end_running(SHUTDOWN)
-        while self._state_machine.current_state[1] != 'finalized':
+        while lifecycle_state(self) != 'finalized':
             try:
                 self.trigger_shutdown()
             except RuntimeError:  # another transition is under way, and now a short one

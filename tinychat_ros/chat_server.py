@@ -20,7 +20,7 @@ from tinychat_core.serving.results import ChatResult, ErrorCode
 from tinychat_ros.action_goal import ActionGoal
 from tinychat_ros.answer_publishers import AnswerPublishers, TOKEN_QOS
 from tinychat_ros.client_watcher import ClientWatcher
-from tinychat_ros.distribution import result_timeout
+from tinychat_ros.distribution import publish_goal_status, result_timeout
 from tinychat_ros.goal_check import check_goal
 from tinychat_ros.goal_log import log_end
 from tinychat_ros.interfaces import Chat
@@ -146,8 +146,7 @@ class ChatServer:
         if self._goals:
             # rclpy's client drops a status that comes before the answer to its goal, and then `ros2 action send_goal`
             # does not know that there is anything to cancel. Told again, it does.
-            with self._server._lock:
-                self._server._handle.publish_status()
+            publish_goal_status(self._server)
         self._look_for_clients()
 
     def _look_for_clients(self) -> None:

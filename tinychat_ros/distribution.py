@@ -1,20 +1,24 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between the distributions of ROS 2 that the node runs on, and nowhere else: Humble to Kilted."""
+"""What differs between the distributions of ROS 2 from Humble to Kilted, and the only use of rclpy's private names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 import os
+from typing import Any
+
+from lifecycle_msgs.srv import ChangeState, GetState
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-__all__ = ['SubscriptionEventCallbacks', 'result_timeout']
+__all__ = ['SubscriptionEventCallbacks', 'change_state_service', 'lifecycle_state', 'publish_goal_status',
+           'result_timeout', 'start_values', 'this_machine_only']
 
-# In rcl before Jazzy a result expires so long after the goal was accepted, and not after it ended
+# In rcl before Jazzy, a result expires this long after the goal was accepted, not after it ended
 # (https://github.com/ros2/rcl/issues/1103, https://github.com/ros2/rcl/pull/1121).
 COUNT_FROM_ACCEPTANCE = ('humble', 'iron')
 
@@ -23,7 +27,54 @@ def result_timeout(environment: Mapping[str, str] = os.environ) -> int:
     """
     Return for how long the action server keeps results [s].
 
-    Ten seconds after the end are enough for who asks. Counted from acceptance they would be over before a long answer
-    is, so there it is a quarter of an hour, which 2,000 goals in a row pay with some MB.
+    Ten seconds after the goal's end are enough for a client that requests the result then. Counted from acceptance,
+    they would be over before a long answer is, so it is a quarter of an hour there, which costs some MB after 2,000
+    goals.
     """
     return 900 if environment.get('ROS_DISTRO') in COUNT_FROM_ACCEPTANCE else 10
+
+
+def this_machine_only(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """
+    Return the environment variables that limit ROS 2 to this machine.
+
+    Humble knows only ROS_LOCALHOST_ONLY. In newer distributions that variable is deprecated and overrides
+    ROS_AUTOMATIC_DISCOVERY_RANGE, so it is switched off there.
+    """
+    return {'ROS_LOCALHOST_ONLY': '1' if environment.get('ROS_DISTRO') == 'humble' else '0',
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+
+
+def change_state_service(node: Any) -> Any:
+    """Return a lifecycle node's service ~/change_state. In rclpy it has only a private name."""
+    return next(service for service in node.services if service.srv_type is ChangeState)
+
+
+def lifecycle_state(node: Any) -> str:
+    """Return the label of a lifecycle node's state, as its service ~/get_state tells it: rclpy has no function."""
+    service = next(service for service in node.services if service.srv_type is GetState)
+    return str(service.callback(GetState.Request(), GetState.Response()).current_state.label)
+
+
+def start_values(node: Any) -> Mapping[str, Any]:
+    """
+    Return the parameters that a node was started with, by name: those of its arguments, files and parameter_overrides.
+
+    rclpy has no public name for them. `automatically_declare_parameters_from_overrides` would declare them without our
+    checks.
+    """
+    values: Mapping[str, Any] = node._parameter_overrides
+    return values
+
+
+def publish_goal_status(server: Any) -> None:
+    """
+    Publish the status of an action server's goals again.
+
+    rclpy has no public function for it. The names below are those of rclpy 3.3 (Humble) to 9.1 (Kilted). If another
+    version lacks them, nothing is published: the status is a repetition.
+    """
+    lock, handle = getattr(server, '_lock', None), getattr(server, '_handle', None)
+    if lock is not None and handle is not None:
+        with lock:
+            handle.publish_status()

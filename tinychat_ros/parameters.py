@@ -17,6 +17,7 @@ import yaml
 
 from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.remote.config import check_order
+from tinychat_ros.distribution import start_values
 from tinychat_ros.parameter_values import convert, Value
 
 # When a parameter may change.
@@ -194,13 +195,13 @@ def declare(node: Node, is_unconfigured: Callable[[], bool], table: Sequence[Dec
     for declared in table:
         value = declared.default
         # rclpy does not convert overrides: it would refuse 0 for 0.0.
-        if declared.name in node._parameter_overrides:
+        if declared.name in start_values(node):
             value = _start_value(node, declared)
         node.declare_parameter(declared.name, value, declared.descriptor(), ignore_override=True)
 
 
 def _start_value(node: Node, declared: Declared) -> Value:
-    value = node._parameter_overrides[declared.name].value
+    value = start_values(node)[declared.name].value
     try:
         return convert(declared.name, value, type(declared.default), node.get_logger().warning)
     except ValueError as error:
@@ -209,7 +210,7 @@ def _start_value(node: Node, declared: Declared) -> Value:
 
 def warn_of_unknown(node: Node, table: Sequence[Declared] = PARAMETERS) -> None:
     """Warn about start values of parameters that the node does not have: ROS ignores them silently."""
-    unknown = [name for name in node._parameter_overrides if not node.has_parameter(name)]
+    unknown = [name for name in start_values(node) if not node.has_parameter(name)]
     for name in unknown[:5]:
         # Most people remember only the second half of sampling.temperature.
         names = {known.name: known.name for known in table} | {

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from tinychat_ros.distribution import SubscriptionEventCallbacks
+from tinychat_ros.distribution import start_values, SubscriptionEventCallbacks
 
 DEPTH = 10
 
@@ -36,7 +36,7 @@ class PromptTopic:
         self._group = group
         self._is_changing = False
         topic = node.resolve_topic_name(name)
-        is_fixed = f'qos_overrides.{topic}.subscription.reliability' in node._parameter_overrides
+        is_fixed = f'qos_overrides.{topic}.subscription.reliability' in start_values(node)
         self._qos = QoSProfile(depth=DEPTH)  # rclpy writes the overrides into it
         # Without a callback of ours rclpy's own warns.
         events = SubscriptionEventCallbacks(incompatible_qos=None if is_fixed else self._on_incompatible)

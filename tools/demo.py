@@ -20,6 +20,8 @@ import tempfile
 import time
 from types import FrameType
 
+from tinychat_ros.distribution import this_machine_only
+
 BIN = Path(sys.executable).parent
 PARAMETERS = Path(__file__).resolve().parents[1] / 'config' / 'demo.yaml'
 PR_SET_PDEATHSIG = 1
@@ -28,13 +30,8 @@ PATIENCE = 10.0  # [s] before the next, stronger signal
 
 def environment(scratch: str) -> dict[str, str]:
     """Return environment variables that limit ROS 2 to this machine and write its logs to `scratch`."""
-    # Domains 1 to 101 use ports below the ephemeral ones. Humble has LOCALHOST_ONLY, newer distributions have RANGE.
-    return os.environ | {
-        'ROS_DOMAIN_ID': str(1 + os.getpid() % 101),
-        'ROS_LOCALHOST_ONLY': '1' if os.environ.get('ROS_DISTRO') == 'humble' else '0',
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOG_DIR': scratch,
-    }
+    # Domains 1 to 101 use ports below the ephemeral ones.
+    return os.environ | this_machine_only() | {'ROS_DOMAIN_ID': str(1 + os.getpid() % 101), 'ROS_LOG_DIR': scratch}
 
 
 def ends_with_us() -> None:

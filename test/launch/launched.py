@@ -11,10 +11,6 @@ from time import sleep
 from typing import Any
 import unittest
 
-# On this machine alone, in a domain that no other test run has.
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
-
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -24,7 +20,12 @@ from rclpy.action import ActionClient
 from rclpy.signals import SignalHandlerOptions
 import smollm2
 
+from tinychat_ros.distribution import this_machine_only
 from tinychat_ros.interfaces import Chat
+
+# On this machine alone, in a domain that no other test run has.
+os.environ.update(this_machine_only())
+os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 
 NAMESPACE = 'robot'
 LAUNCH = Path(__file__).parents[2] / 'launch'

@@ -17,8 +17,10 @@ from rclpy.signals import SignalHandlerOptions
 from robot import Robot
 from scripted_engine import ScriptedEngine
 
+from tinychat_ros.distribution import this_machine_only
+
 # On this machine alone, in a domain that no other test run has, for the processes that tests start, too.
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ.update(this_machine_only())
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 
 

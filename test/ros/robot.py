@@ -19,6 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from waiting import wait_for
 
 from tinychat_ros.chat_node import ChatNode
+from tinychat_ros.distribution import lifecycle_state
 from tinychat_ros.interfaces import Chat, State, Token
 
 NAMES = itertools.count()
@@ -103,7 +104,7 @@ class Robot:
         if awaits_idle and parameters.get('autostart', True):
             # The node serves a moment before the transition is over, and only its services wait for that.
             wait_for(lambda: self.gave_up or self.is_in(State.ERROR) or (
-                self.is_in(State.IDLE) and self.node._state_machine.current_state[1] == 'active'))
+                self.is_in(State.IDLE) and lifecycle_state(self.node) == 'active'))
 
     def _on_give_up(self) -> None:
         self.gave_up = True

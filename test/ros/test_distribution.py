@@ -4,9 +4,23 @@
 
 from __future__ import annotations
 
-import pytest
+import ast
+from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
 
-from tinychat_ros.distribution import result_timeout
+import pytest
+from robot import Robot
+
+from tinychat_ros.distribution import (
+    change_state_service,
+    lifecycle_state,
+    publish_goal_status,
+    result_timeout,
+    this_machine_only,
+)
+
+PACKAGE = Path(__file__).resolve().parents[2] / 'tinychat_ros'
 
 
 @pytest.mark.parametrize(('distribution', 'seconds'), [
@@ -14,3 +28,48 @@ from tinychat_ros.distribution import result_timeout
 def test_results_outlive_a_long_answer_where_they_are_counted_from_acceptance(distribution: str | None,
                                                                               seconds: int) -> None:
     assert result_timeout({} if distribution is None else {'ROS_DISTRO': distribution}) == seconds
+
+
+@pytest.mark.parametrize(('distribution', 'localhost_only'), [
+    ('humble', '1'), ('iron', '0'), ('jazzy', '0'), ('kilted', '0'), (None, '0')])
+def test_discovery_is_limited_to_this_machine(distribution: str | None, localhost_only: str) -> None:
+    environment = {} if distribution is None else {'ROS_DISTRO': distribution}
+    assert this_machine_only(environment) == {
+        'ROS_LOCALHOST_ONLY': localhost_only, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+
+
+def test_the_lifecycle_is_reached_through_public_names(robot: Robot) -> None:
+    assert lifecycle_state(robot.node) == 'active'
+    assert change_state_service(robot.node).srv_name == f'{robot.node.get_fully_qualified_name()}/change_state'
+
+
+def test_this_rclpy_can_repeat_a_status_and_another_does_not_end_the_node() -> None:
+    calls = []
+
+    class Server:  # as rclpy's, from Humble to Kilted
+        _lock = Lock()
+        _handle = SimpleNamespace(publish_status=lambda: calls.append(Server._lock.locked()))
+
+    publish_goal_status(Server())
+    assert calls == [True]
+    publish_goal_status(object())
+
+
+def private_names() -> dict[str, set[str]]:
+    """Return the private attributes that each module uses and no module defines: those of other packages."""
+    used: dict[str, set[str]] = {}
+    own: set[str] = set()
+    for path in PACKAGE.rglob('*.py'):
+        nodes = [*ast.walk(ast.parse(path.read_text()))]
+        attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+        own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+        own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        used[path.name] = {node.attr for node in attributes if isinstance(node.ctx, ast.Load)}
+    return {file: {name for name in names - own if name.startswith('_') and not name.endswith('__')}
+            for file, names in used.items()}
+
+
+def test_private_names_of_rclpy_are_used_in_one_file() -> None:
+    assert {file: names for file, names in private_names().items() if names} == {
+        'distribution.py': {'_parameter_overrides'}, 'process.py': {'_exit'}}  # _exit is of os

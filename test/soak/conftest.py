@@ -6,5 +6,7 @@ from __future__ import annotations
 
 import os
 
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+from tinychat_ros.distribution import this_machine_only
+
+os.environ.update(this_machine_only())
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
