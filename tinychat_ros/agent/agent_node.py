@@ -151,9 +151,7 @@ class AgentNode(Node):
         goal, wakeup = handle.request, self._running
         assert wakeup is not None
         task_id = UUID(bytes=bytes(handle.goal_id.uuid))
-        messages = [*self._opening, *self._memory.messages(goal.conversation_id)]
-        known = len(messages)
-        messages.append(Message(role=Message.USER, content=goal.instruction))
+        messages = [Message(role=Message.USER, content=goal.instruction)]
 
         def on_step(step: TaskStep) -> None:
             self._record(handle.goal_id, task_id, step)
@@ -165,9 +163,10 @@ class AgentNode(Node):
 
         try:
             result = TaskRun(self._model, self._runner, self._tools, wakeup, on_step, on_text).run(
-                messages, goal.max_steps or self._value('max_steps'))
+                self._opening, self._memory.tasks(goal.conversation_id), messages,
+                goal.max_steps or self._value('max_steps'))
             if result.finish_reason in (Task.Result.DONE, Task.Result.REFUSED):
-                self._memory.add(goal.conversation_id, messages[known:])
+                self._memory.add(goal.conversation_id, messages)
         except Exception as error:
             result = Task.Result(finish_reason=Task.Result.ABORTED, error_code=int(ErrorCode.UNKNOWN),
                                  error_msg=one_line(f'internal error: {error!r}'))

@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile
 
 from tinychat_core.errors import one_line
 from tinychat_core.serving.results import ErrorCode
+from tinychat_ros.agent.ros_types import check_name
 from tinychat_ros.agent.wakeup import TaskEnded, Wakeup
 from tinychat_ros.interfaces import Chat, Message, SamplingParams, Task
 
@@ -28,7 +29,12 @@ class ChatModel:
     """Asks the chat node for the next answer of a dialogue."""
 
     def __init__(self, node: Node, action: str, max_new_tokens: int, temperature: float) -> None:
-        """Create the client of an action, a name relative to the node's namespace."""
+        """
+        Create the client of an action, a name relative to the node's namespace.
+
+        Raises InvalidParameterError for an impossible name.
+        """
+        check_name('chat', action)
         self._action = node.resolve_topic_name(action)
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature

@@ -62,9 +62,9 @@ class Guarded:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def arm_topic(self, key: str, topic: str, stop: Any, wakeup: Wakeup) -> None:
+    def arm_topic(self, key: str, topic: str, type_name: str, stop: Any, wakeup: Wakeup) -> None:
         """Guard what moves until this message stops it. Raises GuardLostError."""
-        self._arm({'arm': key, 'topic': topic, 'stop': serialize_message(stop).hex()}, wakeup)
+        self._arm({'arm': key, 'topic': topic, 'type': type_name, 'stop': serialize_message(stop).hex()}, wakeup)
 
     def arm_action(self, key: str, action: str, goal_id: bytes, wakeup: Wakeup) -> None:
         """Guard a goal that is about to be sent. Raises GuardLostError."""
@@ -103,7 +103,8 @@ class Guarded:
     def _start(self) -> None:
         self._is_ready.clear()
         process = self._process = subprocess.Popen(
-            [sys.executable, '-m', 'tinychat_ros.agent.stop_guard'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [sys.executable, '-m', 'tinychat_ros.agent.stop_guard'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True)  # a terminal that closes must not end it
         Thread(target=self._listen, args=[process], daemon=True).start()
         for order in (*self._prepared, {}):
             self._send(order)

@@ -18,9 +18,9 @@ class Memory:
         """Begin empty."""
         self._tasks: OrderedDict[str, list[list[Any]]] = OrderedDict()
 
-    def messages(self, conversation_id: str) -> list[Any]:
-        """Return the messages of a conversation, without the system prompt."""
-        return [message for task in self._tasks.get(conversation_id, []) for message in task]
+    def tasks(self, conversation_id: str) -> list[list[Any]]:
+        """Return the messages of each task of a conversation, oldest first; the list is the conversation's own."""
+        return self._tasks.get(conversation_id, [])
 
     def add(self, conversation_id: str, messages: list[Any]) -> None:
         """Remember a task that is complete: its last message is the model's report."""

@@ -10,6 +10,9 @@ from importlib.util import find_spec
 import re
 from typing import Any
 
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.validate_topic_name import validate_topic_name
+
 from tinychat_core.errors import InvalidParameterError, shown
 
 # The folder of a package in which the types of a kind of tool are.
@@ -41,6 +44,14 @@ def find_type(name: str, kind: str) -> Any:
         raise InvalidParameterError(f'type {name} does not exist' + (f'; is it {package}/{folder}/{close[0]}?'
                                                                      if close else ''))
     return cls
+
+
+def check_name(setting: str, name: str) -> None:
+    """Raise InvalidParameterError if a setting's value cannot be the name of a topic, service or action."""
+    try:
+        validate_topic_name(name)
+    except InvalidTopicNameException as error:
+        raise InvalidParameterError(f'{setting}: {" ".join(str(error).split())}') from None
 
 
 def type_name(cls: Any) -> str:

@@ -10,8 +10,8 @@ process sends the stop messages and cancels the goals of actions.
     stdin: one JSON object a line.
         {"topic": NAME, "type": TYPE}              prepare a publisher
         {"action": NAME}                           prepare a client of its cancel service
-        {"arm": ID, "topic": NAME, "stop": HEX}    a serialized message that stops it
-        {"arm": ID, "action": NAME, "goal": HEX}   the id of a goal to cancel
+        {"arm": ID, "topic": NAME, "type": TYPE, "stop": HEX}    a serialized message that stops it
+        {"arm": ID, "action": NAME, "goal": HEX}    the id of a goal to cancel
         {"disarm": ID}                             it has ended
         {}                                         the agent is alive
     stdout: one word a line. "ready" once all before the first empty object is prepared; the ID of what is armed, once
@@ -47,7 +47,7 @@ class StopGuard:
     def __init__(self, node: Node) -> None:
         """Send from a node, which nobody needs to spin."""
         self._node = node
-        self._publishers: dict[str, Any] = {}
+        self._publishers: dict[tuple[str, str], Any] = {}
         self._cancels: dict[str, Any] = {}
         self._armed: dict[str, dict[str, str]] = {}
 
@@ -65,7 +65,7 @@ class StopGuard:
         elif 'disarm' in order:
             self._armed.pop(order['disarm'], None)
         elif 'type' in order:
-            self._publishers[order['topic']] = self._node.create_publisher(
+            self._publishers[order['topic'], order['type']] = self._node.create_publisher(
                 find_type(order['type'], 'publish'), order['topic'], 10)
         elif 'action' in order:
             self._cancels[order['action']] = self._node.create_client(
@@ -74,7 +74,7 @@ class StopGuard:
     def _is_heard(self, order: dict[str, str]) -> bool:
         """Wait until somebody would receive what stops it."""
         end = monotonic() + LONGEST_DISCOVERY
-        while not (self._publishers[order['topic']].get_subscription_count() if 'topic' in order else
+        while not (self._publishers[order['topic'], order['type']].get_subscription_count() if 'topic' in order else
                    self._cancels[order['action']].service_is_ready()):
             if monotonic() > end:
                 return False
@@ -85,7 +85,7 @@ class StopGuard:
         """Stop all that moves."""
         for order in self._armed.values():
             if 'topic' in order:
-                self._publishers[order['topic']].publish(bytes.fromhex(order['stop']))
+                self._publishers[order['topic'], order['type']].publish(bytes.fromhex(order['stop']))
             else:
                 request = CancelGoal.Request()
                 request.goal_info.goal_id = UUID(uuid=list(bytes.fromhex(order['goal'])))
@@ -95,7 +95,7 @@ class StopGuard:
 
 def main() -> None:
     """Guard until stdin closes."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches this process, too
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends after the agent, and not with it
         signal.signal(number, signal.SIG_IGN)
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(f'agent_stop_guard_{os.getpid()}', start_parameter_services=False, enable_rosout=False)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 import json
 from time import monotonic
 from typing import Any, Protocol
@@ -34,7 +35,7 @@ class Model(Protocol):
 
 class TaskRun:
     """
-    Runs one task; `messages` is its dialogue so far, the system prompt first, and grows with it.
+    Runs one task.
 
     `on_step` is called when a step has changed, `on_text` with each piece of the model's text.
     """
@@ -50,12 +51,18 @@ class TaskRun:
         self._on_text = on_text
         self._steps: list[TaskStep] = []
 
-    def run(self, messages: list[Message], max_steps: int) -> Task.Result:
-        """Return the result; raises nothing that is foreseen."""
+    def run(self, opening: Sequence[Message], earlier: list[list[Message]], messages: list[Message],
+            max_steps: int) -> Task.Result:
+        """
+        Return the result; raises nothing that is foreseen.
+
+        The dialogue is `opening` (the system prompt and the examples), `earlier` (the tasks of the conversation; the
+        oldest are removed if they do not fit into the model's context) and `messages` (this task, which grows).
+        """
         result = Task.Result(steps=self._steps)
         self._runner.begin_task()
         try:
-            self._run(messages, max_steps, result)
+            self._run(opening, earlier, messages, max_steps, result)
         except TaskEnded as end:
             result.finish_reason = end.finish_reason
             result.error_code = int(end.error_code)
@@ -63,10 +70,15 @@ class TaskRun:
         result.steps = self._steps
         return result
 
-    def _run(self, messages: list[Message], max_steps: int, result: Task.Result) -> None:
+    def _run(self, opening: Sequence[Message], earlier: list[list[Message]], messages: list[Message], max_steps: int,
+             result: Task.Result) -> None:
         while True:
-            answer = self._model.ask(messages, self._tools, self._wakeup, self._on_text)
+            dialogue = [*opening, *chain.from_iterable(earlier), *messages]
+            answer = self._model.ask(dialogue, self._tools, self._wakeup, self._on_text)
             result.report = answer.text
+            if answer.error_code == ErrorCode.PROMPT_TOO_LONG and earlier:
+                del earlier[0]
+                continue
             if answer.finish_reason == Chat.Result.ABORTED:
                 raise TaskEnded(Task.Result.ABORTED, ErrorCode(answer.error_code) if
                                 answer.error_code in [*ErrorCode] else ErrorCode.UNKNOWN, answer.error_msg)

@@ -8,13 +8,11 @@ import json
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from rclpy.exceptions import InvalidTopicNameException
-from rclpy.validate_topic_name import validate_topic_name
 
 from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_ros.agent.message_data import check_paths
 from tinychat_ros.agent.message_template import MessageTemplate
-from tinychat_ros.agent.ros_types import find_type
+from tinychat_ros.agent.ros_types import check_name, find_type
 from tinychat_ros.agent.tools_file import DurationSpec, ExampleSpec, read_tools_file, ToolSpec
 
 MOST_ARGUMENTS = 10_000  # characters of the arguments of a call
@@ -32,10 +30,7 @@ class Tool:
         self.spec = spec
         self.name = spec.name
         self.cls = find_type(spec.type, spec.kind)
-        try:
-            validate_topic_name(spec.interface)
-        except InvalidTopicNameException as error:
-            raise InvalidParameterError(f'{spec.kind}: {" ".join(str(error).split())}') from None
+        check_name(spec.kind, spec.interface)
         sent = {'service': 'Request', 'action': 'Goal'}.get(spec.kind)
         self.sent = MessageTemplate(getattr(self.cls, sent) if sent else self.cls, spec.fields, spec.defaults)
         self.stop = None if spec.duration is None else MessageTemplate(self.cls, {}, spec.stop or {}, 'stop')

@@ -54,7 +54,7 @@ class Publisher(Caller):
         key = uuid4().hex
         stop = self.tool.stop.message({}, self._node.get_clock().now().to_msg())
         try:
-            self._guarded.arm_topic(key, self.interface, stop, wakeup)
+            self._guarded.arm_topic(key, self.interface, self.tool.spec.type, stop, wakeup)
         except GuardLostError as error:
             raise CallFailedError(str(error)) from None
         try:

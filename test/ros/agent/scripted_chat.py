@@ -4,7 +4,8 @@
 A chat node that says what a test wants to hear, as a process. It misbehaves where no real one would.
 
 The last message of a user is the script: a JSON list of answers, each an object with any of text, calls (a list of
-[name, arguments]), status (abort, cancel, silent), error_code, finish_reason. The answer after the last one is "Done.".
+[name, arguments]), status (abort, silent), error_code, finish_reason, fits (the most messages). The answer after the
+last one is "Done.".
 Each goal is printed as a JSON object: what the agent has sent.
 """
 
@@ -40,6 +41,8 @@ class ScriptedChat(Node):
         number = sum(message.role == 'assistant' for message in messages[last:])
         script = json.loads(messages[last].content)
         said = script[number] if number < len(script) else {'text': 'Done.'}
+        if len(messages) > said.get('fits', len(messages)):
+            said = {'status': 'abort', 'error_code': 2, 'error_msg': 'the prompt is too long'}
         while said.get('status') == 'silent':
             if handle.is_cancel_requested:
                 handle.canceled()

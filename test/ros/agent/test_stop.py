@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from action_msgs.msg import GoalStatus
-from agent_world import agent_process, TaskClient, TaskGoal, World
+from agent_world import agent_process, TaskClient, TaskGoal, TOOLS, World
 from builtin_interfaces.msg import Duration
 from processes import Process
 import pytest
@@ -111,9 +111,10 @@ def test_a_signal_stops_it(drive: Drive, number: signal.Signals) -> None:
     assert drive.agent.ends() == 0
 
 
-def test_a_crash_stops_it(drive: Drive) -> None:
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGHUP])
+def test_a_crash_stops_it(drive: Drive, number: signal.Signals) -> None:
     drive.begin(DRIVE)
-    drive.agent.send_signal(signal.SIGKILL)
+    drive.agent.send_signal(number)
     drive.has_stopped()
 
 
@@ -145,6 +146,10 @@ def test_without_its_guard_nothing_moves(drive: Drive) -> None:
     drive.has_stopped()
 
 
+def test_a_tool_that_nobody_serves_is_said(drive: Drive) -> None:
+    drive.agent.says('nobody serves these tools yet: missing (')
+
+
 def test_the_guard_ends_with_the_agent(drive: Drive) -> None:
     guard = drive.guard
     drive.agent.send_signal(signal.SIGKILL)
@@ -155,6 +160,7 @@ def test_the_guard_ends_with_the_agent(drive: Drive) -> None:
 @pytest.mark.parametrize(('arguments', 'reason'), [
     ([], 'tools_file: name the YAML file'), (['-p', 'tools_file:=/nowhere.yaml'], '/nowhere.yaml is missing'),
     (['-p', 'tools_file:=/nowhere.yaml', '-p', 'max_steps:=0'], 'max_steps'),
+    (['-p', f'tools_file:={TOOLS}', '-p', 'chat:=a b'], 'chat: '),
     (['-p', 'tools_file:=/nowhere.yaml', '-p', 'dry_run:=perhaps'], 'dry_run must be true or false'),
 ])
 def test_what_is_wrong_at_start_is_one_line(arguments: list[str], reason: str) -> None:

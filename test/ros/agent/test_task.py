@@ -229,6 +229,16 @@ def test_a_conversation_remembers_its_tasks(agent: Agent, world: World) -> None:
     assert [role for role, _, _ in goal['messages']] == ['system', 'user', 'assistant', 'tool', 'assistant', 'user']
 
 
+def test_a_conversation_forgets_what_does_not_fit(agent: Agent, world: World) -> None:
+    for _ in range(3):
+        run(agent, conversation_id='hall')
+    seen = len(world.chat.output)
+    assert run(agent, {'text': 'Well.', 'fits': 4}, conversation_id='hall').report == 'Well.'
+    assert [len(goal['messages']) for goal in world.goals(seen)] == [8, 6, 4]
+    result = run(agent, {'fits': 1}, conversation_id='hall')
+    assert (result.finish_reason, result.error_code) == ('aborted', 2)
+
+
 def test_nobody_agrees(start_agent: Any, world: World) -> None:
     agent = start_agent(confirm_time_limit=1.0)
     seen = len(world.robot.output)
