@@ -62,7 +62,7 @@ $(MADE)/interfaces: $(shell find tinychat_interfaces -type f) tools/build_interf
 	@touch $@
 
 # The package, in editable mode: a change of Python code takes effect at once, a change in csrc/ rebuilds what depends on it.
-$(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/*) $(MADE)/ros
+$(MADE)/package: setup.py setup.cfg pyproject.toml package.xml $(wildcard launch/* config/* sros2/*) $(MADE)/ros
 	$(STEP) 'package with its C++ extension' $(PIP) --no-build-isolation $(if $(filter wheels,$(ROS)),--no-deps) --editable .
 	@$(PY) -W ignore setup.py --quiet install_data --install-dir $(VENV) && ln -sfn ../bin $(VENV)/lib/tinychat_ros
 	@touch $@

@@ -62,6 +62,7 @@ setup(
         (f'share/{PACKAGE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'share/{PACKAGE}/config', sorted(glob('config/*.yaml'))),
         (f'share/{PACKAGE}/examples', sorted(glob('examples/*.*'))),
+        (f'share/{PACKAGE}/sros2', sorted(glob('sros2/*.xml'))),
     ],
     entry_points={
         'console_scripts': [

@@ -95,12 +95,12 @@ def test_pip_installs_what_the_runtime_imports() -> None:
 
 
 def test_everything_is_installed(wheel: set[str]) -> None:
-    """All of launch/, config/, examples/, and the files beside the modules reach the installation."""
+    """All of launch/, config/, examples/, sros2/, and the files beside the modules reach the installation."""
     marker = 'share/ament_index/resource_index/packages/tinychat_ros'
     (prefix,) = [name.removesuffix(marker) for name in wheel if name.endswith(marker)]
     share = f'{prefix}share/tinychat_ros'
     expected = {f'{share}/package.xml'}
-    for folder in ('launch', 'config', 'examples'):
+    for folder in ('launch', 'config', 'examples', 'sros2'):
         expected |= {f'{share}/{path.relative_to(ROOT)}' for path in (ROOT / folder).glob('*.*')}
     for package in OWN:
         expected |= {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob('*')
