@@ -84,23 +84,35 @@ int32_t sample(Sampler& sampler, const py::array_t<float, py::array::c_style>& l
   return sampler.sample(logits.data(), vocab, mask ? mask->data() : nullptr);
 }
 
+py::tuple logprobs(const Sampler& sampler) {
+  py::list top;
+  for (const Candidate& candidate : sampler.logprobs().top)
+    top.append(py::make_tuple(candidate.token, candidate.logit));
+  return py::make_tuple(sampler.logprobs().logprob, top);
+}
+
 void bind_sampler(py::module_& m) {
   py::class_<Sampler>(m, "Sampler")
       .def(py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty,
                        float dry_multiplier, float dry_base, int dry_allowed_length, int dry_penalty_last_n,
-                       const Mask& dry_breakers) {
+                       const Mask& dry_breakers, int top_logprobs) {
              std::vector<uint32_t> breakers;
              if (dry_breakers) breakers.assign(dry_breakers->data(), dry_breakers->data() + dry_breakers->size());
              const DryParams dry{dry_multiplier, dry_base, dry_allowed_length, dry_penalty_last_n};
-             return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty, dry}, std::move(breakers));
+             return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty, dry, top_logprobs},
+                            std::move(breakers));
            }),
            "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
            "repetition_penalty"_a = 1.0f, "dry_multiplier"_a = 0.0f, "dry_base"_a = 1.75f, "dry_allowed_length"_a = 2,
-           "dry_penalty_last_n"_a = -1, "dry_breakers"_a = py::none(),
-           "`dry_breakers`: uint32 bit mask of the tokens over which no repetition reaches.")
+           "dry_penalty_last_n"_a = -1, "dry_breakers"_a = py::none(), "top_logprobs"_a = -1,
+           "`dry_breakers`: uint32 bit mask of the tokens over which no repetition reaches. `top_logprobs`: how many "
+           "alternatives `logprobs` has; -1: it is not computed.")
       .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
-           "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].");
+           "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].")
+      .def_property_readonly("logprobs", &logprobs,
+                             "Of the last draw: the log probability of the token, and the most likely tokens as a list "
+                             "of (id, log probability); before penalties, mask and temperature.");
 }
 
 } // namespace
@@ -133,7 +145,23 @@ PYBIND11_MODULE(_tinychat, m) {
                                           " positions to " + std::to_string(length));
             cache.set_length(length);
           },
-          "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.");
+          "length"_a, "Forget all positions from `length` on. Raises ValueError beyond what is there.")
+      .def(
+          "copy_prefix",
+          [](KvCache& cache, KvCache& from, int length) {
+            if (&cache == &from || cache.decoder_id() != from.decoder_id())
+              throw std::invalid_argument("a prefix is copied from another cache of the same decoder");
+            const py::gil_scoped_release release;
+            const std::scoped_lock lock(cache.mutex(), from.mutex());
+            if (length < 0 || length > from.length())
+              throw std::invalid_argument("cannot copy " + std::to_string(length) + " of " +
+                                          std::to_string(from.length()) + " positions");
+            cache.copy_prefix(from, length);
+          },
+          "source"_a, "length"_a,
+          "Replace the content by the first `length` positions of another cache of the same decoder. Raises ValueError "
+          "for "
+          "any other cache, and beyond what is there.");
 
   bind_sampler(m);
   bind_batch(m);

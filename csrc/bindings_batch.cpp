@@ -49,8 +49,8 @@ Mask mask_of(const py::object& bits, int vocab) {
 
 void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::object& embeddings,
                            const py::object& positions, const std::vector<std::pair<int, int>>& bidirectional,
-                           const py::object& logits, const py::list& top_k, Sampler* sampler,
-                           const py::object& allowed) {
+                           const py::object& logits, const py::list& top_k, Sampler* sampler, const py::object& allowed,
+                           const py::object& hidden) {
   PyBatch made = *this; // an error leaves the batch as it was
   const int begin = num_tokens();
   made.add_inputs(tokens, embeddings);
@@ -60,7 +60,11 @@ void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::o
   Sequence sequence = {{begin, end}, cache, cache != nullptr};
   for (const auto& [first, last] : bidirectional) sequence.bidirectional.push_back({begin + first, begin + last});
   made.batch_.sequences.push_back(std::move(sequence));
-  made.add_outputs(logits, begin);
+  const auto add = [](std::vector<int>& to, const std::vector<int>& more) {
+    to.insert(to.end(), more.begin(), more.end());
+  };
+  add(made.logits_tokens_, made.tokens_named(logits, "logits", begin));
+  add(made.hidden_tokens_, made.tokens_named(hidden, "hidden states", begin));
   for (const py::handle& item : top_k) {
     const auto [token, k, penalty, seen, mask] = item.cast<std::tuple<int, int, float, py::object, py::object>>();
     if (token < 0 || token >= end - begin)
@@ -128,24 +132,29 @@ void PyBatch::add_positions(const py::object& positions, int begin) {
   }
 }
 
-void PyBatch::add_outputs(const py::object& logits, int begin) {
+// Tokens of the last sequence, which begins at `begin`, as indices of the batch.
+std::vector<int> PyBatch::tokens_named(const py::object& which, const char* what, int begin) const {
   const int count = num_tokens() - begin;
+  std::vector<int> named;
   const auto add = [&](int64_t token) {
     if (token < 0 || token >= count)
-      throw InvalidBatch("logits of token " + std::to_string(token) + ", which the sequence does not have");
-    logits_tokens_.push_back(begin + static_cast<int>(token));
+      throw InvalidBatch(std::string(what) + " of token " + std::to_string(token) +
+                         ", which the sequence does not have");
+    named.push_back(begin + static_cast<int>(token));
   };
-  if (!py::isinstance<py::str>(logits)) {
-    const Integers tokens = integers_of(logits, "logits");
-    if (tokens.ndim() != 1) throw InvalidBatch("logits must be 'none', 'last', 'all' or indices of tokens");
+  if (!py::isinstance<py::str>(which)) {
+    const Integers tokens = integers_of(which, what);
+    if (tokens.ndim() != 1)
+      throw InvalidBatch(std::string(what) + " must be 'none', 'last', 'all' or indices of tokens");
     for (py::ssize_t i = 0; i < tokens.size(); ++i) add(tokens.at(i));
-    return;
+    return named;
   }
-  const auto name = logits.cast<std::string>();
+  const auto name = which.cast<std::string>();
   if (name == "last") add(count - 1);
   else if (name == "all")
     for (int i = 0; i < count; ++i) add(i);
-  else if (name != "none") throw InvalidBatch("unknown logits '" + name + "'");
+  else if (name != "none") throw InvalidBatch("unknown " + std::string(what) + " '" + name + "'");
+  return named;
 }
 
 ForwardResult PyBatch::run(Decoder& decoder, const CancelFlag* cancel) const {
@@ -153,6 +162,8 @@ ForwardResult PyBatch::run(Decoder& decoder, const CancelFlag* cancel) const {
   ForwardResult result;
   result.logits = py::array_t<float>(
       {static_cast<py::ssize_t>(logits_tokens_.size()), static_cast<py::ssize_t>(vocab)});
+  const py::ssize_t hidden_size = decoder.config().hidden_size;
+  result.hidden = py::array_t<float>({static_cast<py::ssize_t>(hidden_tokens_.size()), hidden_size});
   std::vector<TopKRequest> requests(top_k_.size());
   std::vector<Mask> masks;
   std::map<int, OutputRequest> outputs; // by token
@@ -163,6 +174,11 @@ ForwardResult PyBatch::run(Decoder& decoder, const CancelFlag* cancel) const {
     OutputRequest& output = output_of(logits_tokens_[i]);
     if (output.logits != nullptr) throw InvalidBatch("the logits of a token are wanted twice");
     output.logits = result.logits.mutable_data() + i * static_cast<size_t>(vocab);
+  }
+  for (size_t i = 0; i < hidden_tokens_.size(); ++i) {
+    OutputRequest& output = output_of(hidden_tokens_[i]);
+    if (output.hidden != nullptr) throw InvalidBatch("the hidden states of a token are wanted twice");
+    output.hidden = result.hidden.mutable_data() + i * static_cast<size_t>(hidden_size);
   }
   for (size_t i = 0; i < top_k_.size(); ++i) {
     const TopK& wanted = top_k_[i];
@@ -203,7 +219,8 @@ void bind_batch(py::module_& m) {
   py::class_<ForwardResult>(m, "ForwardResult", "What a forward pass found, in the order in which it was asked for.")
       .def_readonly("logits", &ForwardResult::logits, "float32 [rows, vocab].")
       .def_readonly("top_k", &ForwardResult::top_k, "A list of (ids int32 [k], logits float32 [k]).")
-      .def_readonly("tokens", &ForwardResult::tokens, "The ids that the samplers drew.");
+      .def_readonly("tokens", &ForwardResult::tokens, "The ids that the samplers drew.")
+      .def_readonly("hidden", &ForwardResult::hidden, "float32 [rows, hidden_size].");
   py::class_<PyBatch>(m, "ForwardBatch",
                       "The tokens of several sequences, and what is wanted of them. One text prompt is a batch of one "
                       "sequence.\n\nA sequence's numbers are the same alone and beside others.")
@@ -212,13 +229,16 @@ void bind_batch(py::module_& m) {
           "add_sequence", &PyBatch::add_sequence, "tokens"_a, "cache"_a = nullptr, py::kw_only(),
           "embeddings"_a = py::none(), "positions"_a = py::none(),
           "bidirectional"_a = std::vector<std::pair<int, int>>(), "logits"_a = "none", "top_k"_a = py::list(),
-          "sampler"_a = nullptr, "allowed"_a = py::none(), py::keep_alive<1, 3>(), py::keep_alive<1, 9>(),
+          "sampler"_a = nullptr, "allowed"_a = py::none(), "hidden"_a = "none", py::keep_alive<1, 3>(),
+          py::keep_alive<1, 9>(),
           "Add a sequence.\n\n"
           "`tokens` [n]: ids, or -1 for the next row of `embeddings` float32 [rows, width], which takes the place of "
           "the embedding's row, its scale included. `cache`: the tokens are appended to it, and each sees those before "
           "it; None: nothing is kept, and every token sees every other (encoders). `positions` [n], or [n, 3] for "
           "M-RoPE: None: the index in the cache. `bidirectional`: (begin, end) of spans of tokens that also see each "
-          "other both ways. `logits`: 'none', 'last', 'all' or indices of tokens. `top_k`: (token, k, penalty, seen, "
+          "other both ways. `logits`, `hidden`: 'none', 'last', 'all' or indices of tokens, whose logits, or hidden "
+          "states "
+          "after the final norm, are returned. `top_k`: (token, k, penalty, seen, "
           "allowed) for the k likeliest tokens behind a token, after the repetition penalty of the tokens in the mask "
           "`seen` and of those in `allowed`. `sampler`: draws what follows the last token, among `allowed`. Masks are "
           "uint32 [ceil(vocab/32)], or None.\n\n"

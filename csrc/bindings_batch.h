@@ -26,6 +26,7 @@ struct ForwardResult {
   pybind11::array_t<float> logits; // [rows][vocab]
   pybind11::list top_k;            // of (ids int32 [k], logits float32 [k])
   std::vector<int32_t> tokens;     // drawn
+  pybind11::array_t<float> hidden; // [rows][hidden_size]
 };
 
 class PyBatch {
@@ -34,7 +35,7 @@ class PyBatch {
   void add_sequence(const pybind11::object& tokens, KvCache* cache, const pybind11::object& embeddings,
                     const pybind11::object& positions, const std::vector<std::pair<int, int>>& bidirectional,
                     const pybind11::object& logits, const pybind11::list& top_k, Sampler* sampler,
-                    const pybind11::object& allowed);
+                    const pybind11::object& allowed, const pybind11::object& hidden);
   pybind11::list caches() const;
   int num_tokens() const { return batch_.num_tokens(); }
   int num_sequences() const { return static_cast<int>(batch_.sequences.size()); }
@@ -57,10 +58,10 @@ class PyBatch {
 
   void add_inputs(const pybind11::object& tokens, const pybind11::object& embeddings);
   void add_positions(const pybind11::object& positions, int begin);
-  void add_outputs(const pybind11::object& logits, int begin);
+  std::vector<int> tokens_named(const pybind11::object& which, const char* what, int begin) const;
 
   ForwardBatch batch_; // without outputs
-  std::vector<int> logits_tokens_;
+  std::vector<int> logits_tokens_, hidden_tokens_;
   std::vector<TopK> top_k_;
   std::vector<Draw> draws_;
   std::vector<pybind11::object> kept_alive_;

@@ -56,20 +56,37 @@ class Cache:
     def truncate(self, length: int) -> None:
         """Forget all tokens from `length` on; ValueError for more than there are."""
 
+    def copy_prefix(self, source: Cache, length: int) -> None:
+        """Replace the content by the first `length` tokens of another cache of the same decoder; ValueError."""
+
 
 class Sampler:
     """Draws the next token; `sampling.SamplingParams` explains the parameters."""
 
     def __init__(self, seed: int, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
                  repetition_penalty: float = 1.0, dry_multiplier: float = 0.0, dry_base: float = 1.75,
-                 dry_allowed_length: int = 2, dry_penalty_last_n: int = -1, dry_breakers: Mask | None = None) -> None:
-        """`dry_breakers`: tokens over which no repetition reaches; ValueError for what is out of range."""
+                 dry_allowed_length: int = 2, dry_penalty_last_n: int = -1, dry_breakers: Mask | None = None,
+                 top_logprobs: int = -1) -> None:
+        """
+        Begin without tokens; ValueError for what is out of range.
+
+        `dry_breakers`: tokens over which no repetition reaches. `top_logprobs`: how many alternatives `logprobs` has;
+        -1: it is not computed.
+        """
 
     def accept(self, token: int) -> None:
         """Count a token of the prompt or the answer."""
 
     def sample(self, logits: Floats, allowed: Mask | None = None) -> int:
         """Draw a token from logits [vocab]; ValueError where none is allowed, or a logit is no finite number."""
+
+    @property
+    def logprobs(self) -> tuple[float, list[tuple[int, float]]]:
+        """
+        Of the last draw: the log probability of the token, and the most likely tokens with theirs.
+
+        Natural logarithms, before penalties, mask and temperature.
+        """
 
 
 class ForwardResult:
@@ -86,6 +103,10 @@ class ForwardResult:
     @property
     def tokens(self) -> list[int]:
         """The ids that the samplers drew."""
+
+    @property
+    def hidden(self) -> Floats:
+        """Hidden states [rows, hidden_size] after the final norm."""
 
 
 class ForwardBatch:
@@ -104,7 +125,8 @@ class ForwardBatch:
             bidirectional: Sequence[tuple[int, int]] = (),
             logits: Literal['none', 'last', 'all'] | Sequence[int] | npt.NDArray[np.integer[Any]] = 'none',
             top_k: Sequence[tuple[int, int, float, Mask | None, Mask | None]] = (),
-            sampler: Sampler | None = None, allowed: Mask | None = None) -> None:
+            sampler: Sampler | None = None, allowed: Mask | None = None,
+            hidden: Literal['none', 'last', 'all'] | Sequence[int] | npt.NDArray[np.integer[Any]] = 'none') -> None:
         """
         Add a sequence.
 
@@ -112,7 +134,8 @@ class ForwardBatch:
         embedding's row, its scale included. `cache`: the tokens are appended to it, and each sees those before it;
         None: nothing is kept, and every token sees every other (encoders). `positions` [n], or [n, 3] for M-RoPE; None:
         the index in the cache. `bidirectional`: (begin, end) of spans of tokens that also see each other both ways.
-        `logits`: of which tokens, by index in the sequence. `top_k`: (token, k, penalty, seen, allowed) for the k
+        `logits`, `hidden`: of which tokens, by index in the sequence, the logits, and the hidden states after the final
+        norm, are returned. `top_k`: (token, k, penalty, seen, allowed) for the k
         likeliest tokens behind a token, after the repetition penalty of the tokens in `seen` and among `allowed`.
         `sampler`: draws what follows the last token, among `allowed`. Masks: a bit a token, uint32 [ceil(vocab/32)].
 

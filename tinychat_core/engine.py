@@ -82,6 +82,7 @@ class Engine:
         self.threads = threads or cores.physical
         self.context_length = max_seq_len or limit
         self.vocab_size = model.vocab_size
+        self.hidden_size = model.hidden_size
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         if library is None:
             tensors = {name: _without_needless_zeros(tensor) for name, tensor in tensors.items()}

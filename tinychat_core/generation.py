@@ -13,7 +13,7 @@ from tinychat_core.constraint import OutputConstraint
 from tinychat_core.dry import breakers
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
-from tinychat_core.text.stop import StopText
+from tinychat_core.text.answer_stop import AnswerStop
 from tinychat_core.text.tokenizer import Tokenizer
 from tinychat_core.text.tool_calls.grammar import answer_grammar, AnswerParts
 from tinychat_core.workers.worker import WorkerCanceledError
@@ -24,6 +24,21 @@ PART = 512
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """
+    A token and the natural logarithm of its probability, before penalties, masks and the temperature.
+
+    `piece`: the bytes of the token, possibly a part of a character; empty for a control token. `top`: the most likely
+    tokens in this place, the most likely first.
+    """
+
+    token: int
+    piece: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
 class Token:
     """
     One step of an answer.
@@ -31,13 +46,14 @@ class Token:
     `text`: the characters that this step makes certain, possibly none; the texts of all steps are the answer.
     `id`: NO_TOKEN where the step only ends a canceled answer. `index`: counts the steps from 0.
     `finish_reason`: on the last step 'stop' (the model's end of answer, or a stop text), 'length'
-    (max_new_tokens or the context is used up) or 'canceled'; else None.
+    (max_new_tokens or the context is used up) or 'canceled'; else None. `logprob`: None unless it was asked for.
     """
 
     text: str
     id: int
     index: int
     finish_reason: str | None
+    logprob: TokenLogprob | None = None
 
 
 class Decoder(Protocol):
@@ -116,7 +132,8 @@ class Generation(Iterator[Token]):
         self._sampler = Sampler(
             self.seed, params.temperature, params.top_k, params.top_p, params.min_p, params.repetition_penalty,
             params.dry_multiplier if has_dry else 0.0, params.dry_base, params.dry_allowed_length,
-            params.dry_penalty_last_n, breakers(engine.tokenizer) if has_dry else None)
+            params.dry_penalty_last_n, breakers(engine.tokenizer) if has_dry else None,
+            -1 if params.top_logprobs is None else params.top_logprobs)
         if has_dry or params.repetition_penalty != 1.0:
             for token in (*earlier, *tokens):
                 self._sampler.accept(token)
@@ -130,7 +147,7 @@ class Generation(Iterator[Token]):
         keeps_space = continues or (self._constraint is not None and not grammar)
         self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=keeps_space)
         self._stop_ids = engine.tokenizer.stop_ids
-        self._stop_text = StopText((*engine.tokenizer.stop_texts, *params.stop))
+        self._stop_text = AnswerStop(engine.tokenizer.stop_texts, params.stop, parts)
         self._texts: list[str] = []
         self._steps = 0
 
@@ -194,4 +211,13 @@ class Generation(Iterator[Token]):
     def _token(self, token: int, text: str) -> Token:
         self._texts.append(text)
         self._steps += 1
-        return Token(text, token, self._steps - 1, self.finish_reason)
+        return Token(text, token, self._steps - 1, self.finish_reason, self._logprob(token))
+
+    def _logprob(self, token: int) -> TokenLogprob | None:
+        """Return the log probabilities of the token that was just drawn, if they are wanted."""
+        if self.params.top_logprobs is None or token == NO_TOKEN:
+            return None
+        piece = self._engine.tokenizer.bytes_of
+        logprob, top = self._sampler.logprobs
+        return TokenLogprob(token, piece(token), logprob,
+                            tuple(TokenLogprob(other, piece(other), value) for other, value in top))

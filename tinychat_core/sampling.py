@@ -14,6 +14,7 @@ from tinychat_core import constraint
 from tinychat_core.errors import InvalidParameterError, shown
 
 MAX_SEED = 2**63 - 1
+MAX_TOP_LOGPROBS = 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class SamplingParams:
 
     `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer
     and are not part of it. `json_schema`, `regex`: the answer matches the one that is given, unless it ends early
-    (`Generation.is_complete`); llguidance must be installed.
+    (`Generation.is_complete`); llguidance must be installed. `top_logprobs`: each token comes with its log probability
+    and those of this many alternatives; None: without. They are the model's own, before everything above.
 
     Raises InvalidParameterError for a value of the wrong type or out of range.
     """
@@ -57,6 +59,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     json_schema: str = ''
     regex: str = ''
+    top_logprobs: int | None = None
 
     def __post_init__(self) -> None:
         """Check every field and make it the declared type."""
@@ -80,6 +83,8 @@ class SamplingParams:
             raise InvalidParameterError('a stop text must be a non-empty string')
         self._put('stop', tuple(self.stop))
         constraint.check(self.json_schema, self.regex)
+        if self.top_logprobs is not None:
+            self._put('top_logprobs', _integer('top_logprobs', self.top_logprobs, 0, MAX_TOP_LOGPROBS))
 
     def seed_or_fresh(self) -> int:
         """Return the seed, or a new random one where it is None."""

@@ -39,6 +39,7 @@ from tinychat_ros.http_door import HttpDoor
 from tinychat_ros.interfaces import State
 from tinychat_ros.model_path import model_path
 from tinychat_ros.process import run
+from tinychat_ros.question_services import QuestionServices
 from tinychat_ros.services import Services
 from tinychat_ros.status import Status
 
@@ -105,6 +106,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._server = ChatServer(self, self._status)
         self._http = HttpDoor(self)
         self._queries = Services(self, group)
+        self._questions = QuestionServices(self, group)
         self._diagnostics = Diagnostics(self, self._status, group, hardware or HardwareMonitor())
         parameters.warn_of_unknown(self)
         self._give_up = give_up
@@ -241,7 +243,8 @@ class ChatNode(LifecycleNodeMixin, Node):
         return FAILURE
 
     def _use(self, service: ChatService | None) -> None:
-        self._service = self._server.service = self._queries.service = self._diagnostics.service = service
+        self._service = self._server.service = self._diagnostics.service = service
+        self._queries.service = self._questions.service = service
 
     def _unload(self, error: str = '') -> None:
         service = self._service

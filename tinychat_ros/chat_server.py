@@ -158,7 +158,7 @@ class ChatServer:
                     goal.chat.abort(ErrorCode.CLIENT_LOST, 'its client has gone')
 
     def _on_ended(self, goal: ActionGoal, result: ChatResult) -> None:
-        log_end(self._node.get_logger(), goal.id, result, goal.accepted_at)
+        log_end(self._node.get_logger(), f'goal {goal.id}', result, goal.accepted_at)
         with self._changed:
             del self._goals[goal.id.bytes]
             self._changed.notify_all()

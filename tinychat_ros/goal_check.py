@@ -41,7 +41,7 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
     limit = parameter('max_new_tokens') if goal.max_new_tokens == -1 else goal.max_new_tokens
     sampling = {name: _sampling(goal, name, parameter) for name in NAMES}
     params = sampling_params(sampling, limit, context_length, stop=tuple(goal.stop), json_schema=goal.json_schema,
-                             regex=goal.regex)
+                             regex=goal.regex, top_logprobs=goal.top_logprobs or None)
     if goal.thinking not in THINKING:
         raise InvalidParameterError(f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}')
     time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9

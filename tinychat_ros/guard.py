@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import wraps
+from inspect import iscoroutinefunction
 from time import monotonic
 from typing import Any
 
@@ -75,18 +76,29 @@ def spin(executor: Any, node: Node, is_over: Callable[[], bool]) -> BaseExceptio
 
 
 def _guarded(callback: Callable[[Any, Any], Any], name: str, log: OnceLog) -> Callable[[Any, Any], Any]:
+    def answer(request: Any, response: Any, error: BaseException) -> Any:
+        if not is_defect(error):
+            raise error
+        log.error(f'{name}: {error!r}')
+        return _failed(request, response, one_line(f'internal error: {error!r}'))
+
     @wraps(callback)
     def call(request: Any, response: Any) -> Any:
         try:
             refusal = _unknown_type(request)
             return _failed(request, response, refusal) if refusal else callback(request, response)
         except BaseException as error:
-            if not is_defect(error):
-                raise
-            log.error(f'{name}: {error!r}')
-            return _failed(request, response, one_line(f'internal error: {error!r}'))
+            return answer(request, response, error)
 
-    return call
+    @wraps(callback)
+    async def call_later(request: Any, response: Any) -> Any:
+        try:
+            return await callback(request, response)
+        except BaseException as error:
+            return answer(request, response, error)
+
+    # rclpy awaits a callback only if it sees that it is a coroutine function.
+    return call_later if iscoroutinefunction(callback) else call
 
 
 def _unknown_type(request: Any) -> str:

@@ -64,7 +64,7 @@ class PromptDoor:
                     with self._lock:
                         ended = True
                         self._handles.pop(request_id, None)
-                    log_end(self._node.get_logger(), request_id, event.result, accepted_at)
+                    log_end(self._node.get_logger(), f'goal {request_id}', event.result, accepted_at)
 
         handle = service.submit(request, on_event, request_id, is_accepted=True)
         with self._lock:

@@ -10,9 +10,10 @@ from uuid import UUID
 
 from unique_identifier_msgs.msg import UUID as UUIDMessage
 
+from tinychat_core.serving import results
 from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, Prefill, Queued, TextDelta
 from tinychat_core.text.tool_calls import tools
-from tinychat_ros.interfaces import Chat, Message, ToolCall
+from tinychat_ros.interfaces import Chat, Message, TokenLogprob, ToolCall
 
 
 def text_for_message(text: str) -> str:
@@ -61,7 +62,13 @@ def result_of(result: ChatResult) -> Chat.Result:
         error_code=result.error_code.value, error_msg=result.error_message, prompt_tokens=result.prompt_tokens,
         reused_tokens=result.reused_tokens, dropped_turns=result.dropped_turns, new_tokens=result.new_tokens,
         seed=result.seed, served_by=result.served_by, queue_time=result.queue_time,
-        time_to_first_token=result.time_to_first_token, tokens_per_second=result.tokens_per_second)
+        time_to_first_token=result.time_to_first_token, tokens_per_second=result.tokens_per_second,
+        logprobs=[_logprob(each) for each in result.logprobs])
+
+
+def _logprob(of: results.TokenLogprob) -> TokenLogprob:
+    return TokenLogprob(token=of.token, text=text_for_message(of.piece.decode(errors='replace')), logprob=of.logprob,
+                        top_tokens=[other.token for other in of.top], top_logprobs=[other.logprob for other in of.top])
 
 
 def _calls(calls: Iterable[tools.ToolCall]) -> list[ToolCall]:

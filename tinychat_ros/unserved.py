@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tinychat_ros.interfaces import Chat, Message
+from tinychat_ros.interfaces import Chat, Decide, Message
 
-MOST_LOGPROBS = 20
+IMAGES = ('images', 'compressed_images', 'image_topics')
 
 
 def unserved_field(goal: Chat.Goal) -> str:
@@ -25,14 +25,18 @@ def unserved_in_messages(messages: Sequence[Message]) -> str:
     return ''
 
 
+def unserved_in_question(request: Decide.Request) -> str:
+    """Return which field of a decision is not served yet, or ''."""
+    for name in IMAGES:
+        if len(getattr(request, name)):
+            return _not_yet(name)
+    return unserved_in_messages(request.messages)
+
+
 def _in_goal(goal: Chat.Goal) -> Iterator[str]:
-    for name in ('images', 'compressed_images', 'image_topics', 'adapter'):
+    for name in (*IMAGES, 'adapter'):
         if len(getattr(goal, name)):
             yield _not_yet(name)
-    if goal.top_logprobs > MOST_LOGPROBS:
-        yield f'top_logprobs must be 0 .. {MOST_LOGPROBS}, not {goal.top_logprobs}'
-    if goal.top_logprobs:
-        yield _not_yet('top_logprobs', 'leave it at 0')
     yield from _in_sampling(goal.sampling)
 
 

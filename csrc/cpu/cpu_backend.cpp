@@ -364,7 +364,9 @@ void CpuBackend::norm_head(const ForwardBatch& batch) {
   if (project.present())
     gemm_prepared(project, batch, Panels::kNever, normed, {step_.data(), static_cast<size_t>(width)});
   std::vector<float*> rows;
-  for (const OutputRequest& output : batch.outputs) rows.push_back(output.logits);
+  std::vector<std::vector<float>> unwanted; // logits of tokens of which only the hidden states are wanted
+  for (const OutputRequest& output : batch.outputs)
+    rows.push_back(output.logits != nullptr ? output.logits : unwanted.emplace_back(c.vocab_size).data());
   gemm(
       model_.head, batch, Panels::kNever, model_.head.tiles(),
       [&](int token, float* out) {
@@ -378,6 +380,11 @@ void CpuBackend::norm_head(const ForwardBatch& batch) {
           for (int i = 16 * tiles.begin; i < std::min(16 * tiles.end, c.vocab_size); ++i)
             rows[t][i] = c.logit_softcap * std::tanh(rows[t][i] / c.logit_softcap);
       });
+}
+
+void CpuBackend::final_hidden(const ForwardBatch& batch) {
+  for (int token = 0; token < batch.num_tokens(); ++token)
+    if (float* const out = batch.outputs[token].hidden) norm_row(model_.final_norm, token, out);
 }
 
 } // namespace tinychat

@@ -37,6 +37,7 @@ class CpuBackend : public Backend {
   void norm_gate_up(int layer, const ForwardBatch& batch) override;
   void mlp_down_proj(int layer, const ForwardBatch& batch) override;
   void norm_head(const ForwardBatch& batch) override;
+  void final_hidden(const ForwardBatch& batch) override;
 
  private:
   // Of one sequence in a pass: limits the size of the buffers and the delay of a cancel.

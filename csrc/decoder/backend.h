@@ -65,11 +65,15 @@ class Backend {
   virtual void norm_gate_up(int layer, const ForwardBatch& batch) = 0;
   // residual += W·h
   virtual void mlp_down_proj(int layer, const ForwardBatch& batch) = 0;
-  // logits = head·norm(residual) of all tokens, written to batch.outputs[i].logits if that is not null
+  // logits = head·norm(residual) of all tokens, written to batch.outputs[i].logits if that is not null. Called only if a
+  // token needs logits or a TopKRequest is to be answered.
   virtual void norm_head(const ForwardBatch& batch) = 0;
   // Answers the TopKRequests from the logits of norm_head(); no k is larger than max_top_k(). Called only if there is a
   // request.
   virtual void top_k(const ForwardBatch& /*batch*/) {}
+  // norm(residual) of all tokens, written to batch.outputs[i].hidden if that is not null. The last step of a pass, so it may
+  // overwrite the residual. Called only if a token needs it.
+  virtual void final_hidden(const ForwardBatch& batch) = 0;
 };
 
 } // namespace tinychat

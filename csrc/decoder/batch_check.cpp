@@ -86,7 +86,8 @@ void check_outputs(const ForwardBatch& batch, int vocab) {
             "an output is wanted of token " + of(output.token) + ", which is out of order or outside the batch of " +
                 of(batch.num_tokens()));
     next = output.token + 1;
-    require(output.logits != nullptr || output.top_k != nullptr, "an output asks for nothing");
+    require(output.logits != nullptr || output.top_k != nullptr || output.hidden != nullptr,
+            "an output asks for nothing");
     if (output.top_k == nullptr) continue;
     require(output.top_k->k >= 1 && output.top_k->k <= vocab,
             "k = " + of(output.top_k->k) + " is not in 1 … " + of(vocab) + " of the vocabulary");

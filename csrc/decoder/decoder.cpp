@@ -107,9 +107,13 @@ void Decoder::run_steps(const ForwardBatch& pass, const ForwardBatch& outputs, c
     timed(5, [&] { backend_->mlp_down_proj(i, batch); });
   }
   timed(6, [&] {
-    backend_->norm_head(outputs);
-    const auto asks = [](const OutputRequest& output) { return output.top_k != nullptr; };
-    if (std::any_of(outputs.outputs.begin(), outputs.outputs.end(), asks)) backend_->top_k(outputs);
+    const auto any = [&](const auto& asks) {
+      return std::any_of(outputs.outputs.begin(), outputs.outputs.end(), asks);
+    };
+    if (any([](const OutputRequest& output) { return output.logits != nullptr || output.top_k != nullptr; }))
+      backend_->norm_head(outputs);
+    if (any([](const OutputRequest& output) { return output.top_k != nullptr; })) backend_->top_k(outputs);
+    if (any([](const OutputRequest& output) { return output.hidden != nullptr; })) backend_->final_hidden(outputs);
   });
 }
 

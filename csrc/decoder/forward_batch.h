@@ -59,11 +59,12 @@ struct Sequence {
   int first_slot() const { return cache == nullptr ? 0 : cache->length(); } // of tokens.begin
 };
 
-// The requested output of a token: logits, the top k tokens, or both.
+// The requested outputs of a token: at least one.
 struct OutputRequest {
   int token = 0;                // index in the batch
   float* logits = nullptr;      // [vocab_size], or null
   TopKRequest* top_k = nullptr; // or null
+  float* hidden = nullptr;      // [hidden_size], the residual after the final norm, or null
 };
 
 struct ForwardBatch {

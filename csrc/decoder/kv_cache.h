@@ -26,6 +26,10 @@ class KvCache {
   uint64_t decoder_id() const { return decoder_id_; }
   void set_decoder_id(uint64_t id) { decoder_id_ = id; }
 
+  // Makes the first `length` tokens of another cache of the same decoder the content of this one. The caller holds both
+  // mutexes, and `length` is not more than the other cache has.
+  virtual void copy_prefix(KvCache& from, int length) = 0;
+
   // Held while tokens are appended or dropped.
   std::mutex& mutex() { return mutex_; }
 

@@ -73,7 +73,7 @@ void append_part(const ForwardBatch& batch, const Part& part, ForwardBatch& pass
   const auto before = [](const OutputRequest& output, int token) { return output.token < token; };
   auto output = std::lower_bound(batch.outputs.begin(), batch.outputs.end(), part.tokens.begin, before);
   for (; output != batch.outputs.end() && output->token < part.tokens.end; ++output)
-    pass.outputs.push_back({output->token + moved, output->logits, output->top_k});
+    pass.outputs.push_back({output->token + moved, output->logits, output->top_k, output->hidden});
 }
 
 } // namespace
@@ -99,7 +99,7 @@ ForwardBatch outputs_of(const ForwardBatch& pass) {
     rest.tokens.push_back(pass.tokens[output.token]);
     if (!pass.embeddings.empty()) rest.embeddings.push_back(pass.embeddings[output.token]);
     rest.positions.push_back(pass.positions[output.token]);
-    rest.outputs.push_back({row, output.logits, output.top_k});
+    rest.outputs.push_back({row, output.logits, output.top_k, output.hidden});
   }
   int row = 0;
   for (const Sequence& sequence : pass.sequences) {

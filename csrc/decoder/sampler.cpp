@@ -87,6 +87,7 @@ Sampler::Sampler(uint64_t seed, const SamplingParams& params, std::vector<uint32
   check_range("dry_base", params.dry.base, 1, kMaxFloat);
   check_range("dry_allowed_length", static_cast<float>(params.dry.allowed_length), 1, kMaxFloat);
   check_range("dry_penalty_last_n", static_cast<float>(params.dry.penalty_last_n), -1, kMaxFloat);
+  check_range("top_logprobs", static_cast<float>(params.top_logprobs), -1, kMaxFloat);
 }
 
 void Sampler::accept(int32_t token) {
@@ -109,7 +110,7 @@ int Sampler::drawn_from(int vocab) const {
 
 int Sampler::candidates(int vocab) {
   const int count = drawn_from(vocab);
-  if (count == 0) return 0;
+  if (count == 0 || params_.top_logprobs >= 0) return 0; // a log probability needs all logits
   const int64_t more = count + static_cast<int64_t>(dry_.penalties().size());
   return more < vocab ? static_cast<int>(more) : 0;
 }
@@ -142,6 +143,28 @@ int32_t Sampler::sample(const std::vector<Candidate>& likeliest) {
 }
 
 int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed) {
+  const int32_t token = choose(logits, vocab, allowed);
+  if (params_.top_logprobs >= 0) record(logits, vocab, token);
+  return token;
+}
+
+void Sampler::record(const float* logits, int vocab, int32_t token) {
+  const float highest = maximum(logits, vocab);
+  double sum = 0;
+  for (int i = 0; i < vocab; ++i) sum += fast_exp(logits[i] - highest);
+  const double total = static_cast<double>(highest) + std::log(sum);
+  const auto logprob = [total](float logit) { return static_cast<float>(static_cast<double>(logit) - total); };
+  logprobs_.logprob = logprob(logits[token]);
+  logprobs_.top.clear();
+  if (params_.top_logprobs == 0) return;
+  TopKRequest request;
+  request.k = std::min(params_.top_logprobs, vocab);
+  find_top_k(logits, vocab, request);
+  logprobs_.top = std::move(request.found);
+  for (Candidate& c : logprobs_.top) c.logit = logprob(c.logit);
+}
+
+int32_t Sampler::choose(const float* logits, int vocab, const uint32_t* allowed) {
   const auto& penalties = dry_.penalties();
   if (!seen_.empty() || !penalties.empty() || allowed != nullptr) {
     logits_.assign(logits, logits + vocab);

@@ -19,6 +19,13 @@ struct SamplingParams {
   float min_p = 0;              // 0: off
   float repetition_penalty = 1; // 1: off
   DryParams dry = {};
+  int top_logprobs = -1; // -1: off; otherwise the number of alternatives whose log probabilities are recorded
+};
+
+// Natural logarithms of probabilities of the model itself: before the penalties, the mask and the temperature.
+struct DrawnLogprobs {
+  float logprob = 0;               // of the drawn token
+  std::vector<Candidate> top = {}; // the most likely tokens; `logit` is the log probability
 };
 
 // Draws the next token. In this order, as in transformers: repetition penalty (Keskar et al., 2019) for every accepted token,
@@ -44,10 +51,15 @@ class Sampler {
   // The request to the backend. It points into the sampler, which must not accept tokens while the request is in use.
   TopKRequest top_k_request(int k, int vocab, const uint32_t* allowed);
 
+  // Of the last token that was drawn, if top_logprobs is not -1.
+  const DrawnLogprobs& logprobs() const { return logprobs_; }
+
   // A buffer for logits [vocab], which may be passed to sample().
   float* row(int vocab);
 
  private:
+  int32_t choose(const float* logits, int vocab, const uint32_t* allowed);
+  void record(const float* logits, int vocab, int32_t token);
   // Draws from candidates_, in an order that depends only on their logits and ids.
   int32_t draw(float highest);
 
@@ -62,6 +74,7 @@ class Sampler {
   std::vector<float> row_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
+  DrawnLogprobs logprobs_;
 };
 
 } // namespace tinychat

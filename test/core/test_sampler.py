@@ -130,3 +130,26 @@ def test_a_bit_mask_forbids_tokens() -> None:
     mask[0] = 1 << 2 | 1 << 19
     sampler = Sampler(3, temperature=100.0)
     assert {sampler.sample(LOGITS, mask) for _ in range(100)} == {2, 19}
+
+
+@pytest.mark.parametrize('settings', [{}, {'temperature': 2.0}, {'temperature': 1.0, 'top_k': 3, 'top_p': 0.5},
+                                      {'repetition_penalty': 5.0}], ids=str)
+def test_log_probabilities_are_those_of_the_model(settings: dict[str, Any]) -> None:
+    """Penalties, masks, temperature and what follows change what is drawn, not what is told."""
+    sampler = Sampler(1, **settings, top_logprobs=4)
+    sampler.accept(int(LOGITS.argmax()))
+    expected = LOGITS - np.log(np.exp(LOGITS.astype(np.float64)).sum())
+    mask = np.array([0xFFFFFFFF ^ 1 << int(LOGITS.argmax())], np.uint32)
+    for allowed in (None, mask):
+        token = sampler.sample(LOGITS, allowed)
+        logprob, top = sampler.logprobs
+        assert logprob == pytest.approx(expected[token], abs=1e-6)
+        assert [other for other, _ in top] == np.argsort(-LOGITS)[:4].tolist()
+        assert [value for _, value in top] == pytest.approx(np.sort(expected)[::-1][:4], abs=1e-6)
+
+
+@pytest.mark.parametrize(('wanted', 'told'), [(0, 0), (1, 1), (VOCAB + 5, VOCAB)])
+def test_there_are_as_many_alternatives_as_wanted(wanted: int, told: int) -> None:
+    sampler = Sampler(1, top_logprobs=wanted)
+    sampler.sample(LOGITS)
+    assert len(sampler.logprobs[1]) == told

@@ -17,7 +17,7 @@ from tinychat_ros.interfaces import Chat, Token
 
 LIFECYCLE = {'change_state', 'get_state', 'get_available_states', 'get_available_transitions',
              'get_transition_graph', 'transition_event'}
-OWN = {'tokens', 'state', 'prompt', 'tokenize', 'get_model_info', 'reset_conversation', 'chat'}
+OWN = {'tokens', 'state', 'prompt', 'tokenize', 'get_model_info', 'reset_conversation', 'decide', 'embed', 'chat'}
 
 
 def test_all_names_lie_below_the_node_but_diagnostics(robot: Robot) -> None:

@@ -69,7 +69,6 @@ REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     'no name': ({'tools': '[{"function": {}}]'}, 'tools[0].function.name: must be'),
     'unknown tool': ({'tools': TOOLS, 'tool_choice': 'stop'}, "tool_choice: must be 'auto', 'none', 'required'"),
     'required of none': ({'tool_choice': 'required'}, 'tool_choice: requires a tool'),
-    'in a conversation': ({'tools': TOOLS, 'conversation_id': 'kitchen'}, 'a conversation keeps texts alone'),
     'thinking': ({'thinking': 3}, 'thinking must be one of 0, 1, 2, not 3'),
     'result of a user': ({'prompt': '', 'messages': [Message(role='user', tool_call_id='a')]}, 'tool_call_id: only'),
 }

@@ -7,7 +7,16 @@ from __future__ import annotations
 from dataclasses import fields
 from uuid import uuid4
 
-from tinychat_core.serving.results import ChatResult, ErrorCode, Finished, FinishReason, Prefill, Queued, TextDelta
+from tinychat_core.serving.results import (
+    ChatResult,
+    ErrorCode,
+    Finished,
+    FinishReason,
+    Prefill,
+    Queued,
+    TextDelta,
+    TokenLogprob,
+)
 from tinychat_core.text.tool_calls.tools import ToolCall
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.translation import feedback_of, id_message, result_of, text_for_message
@@ -29,12 +38,15 @@ def test_every_field_of_a_result_reaches_the_message() -> None:
     result = ChatResult('a\0b', FinishReason.ABORTED, ErrorCode.TIME_LIMIT, 'over', prompt_tokens=1, reused_tokens=2,
                         dropped_turns=3, new_tokens=4, seed=5, served_by='local', queue_time=6.0,
                         time_to_first_token=7.0, tokens_per_second=8.0, thoughts='hm',
-                        tool_calls=(ToolCall('1', 'go', '{}'),))
+                        tool_calls=(ToolCall('1', 'go', '{}'),),
+                        logprobs=(TokenLogprob(5, b'\xc3', -0.5, (TokenLogprob(6, b'x', -1.5),)),))
     message = result_of(result)
     assert (message.text, message.finish_reason, message.error_code, message.error_msg) == (
         'a\N{REPLACEMENT CHARACTER}b', 'aborted', 4, 'over')
     assert [(call.id, call.name, call.arguments) for call in message.tool_calls] == [('1', 'go', '{}')]
-    others = [field.name for field in fields(ChatResult) if field.name != 'tool_calls'][4:]
+    assert [(each.token, each.text, each.logprob, list(each.top_tokens), list(each.top_logprobs))
+            for each in message.logprobs] == [(5, '\N{REPLACEMENT CHARACTER}', -0.5, [6], [-1.5])]
+    others = [field.name for field in fields(ChatResult) if field.name not in ('tool_calls', 'logprobs')][4:]
     assert [getattr(message, name) for name in others] == [getattr(result, name) for name in others]
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from queue import SimpleQueue
 import signal
 import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from tinychat_core.commands.chat_tools import ask_for_results, print_calls, read_tools
 from tinychat_core.commands.model_options import add_model_options, open_model, show_loading
 from tinychat_core.commands.terminal import figures, prompts
 from tinychat_core.errors import TinyChatError
@@ -33,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--prompt', metavar='TEXT', help='answer this prompt and exit; - reads it from stdin')
     parser.add_argument('--system', default='', metavar='TEXT',
                         help="system prompt (default: the model's own, if any)")
+    parser.add_argument('--tools', default='', metavar='FILE',
+                        help="functions that the model may call: a JSON array as in OpenAI's tools (needs llguidance). "
+                             'Each call is printed, and the next line is its result; with --prompt, the calls end the '
+                             'answer')
     sampling = parser.add_argument_group('sampling')
     default = SamplingParams()
     sampling.add_argument('--max-new-tokens', type=int, default=default.max_new_tokens, metavar='N',
@@ -71,11 +76,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer one prompt, or every turn from stdin."""
-    params = SamplingParams(**{field.name: getattr(args, field.name) for field in fields(SamplingParams)})
+    given = {field.name: getattr(args, field.name) for field in fields(SamplingParams) if hasattr(args, field.name)}
+    params = SamplingParams(**given)
 
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.requests import ChatRequest
 
+    tools = read_tools(args.tools)
     early = args.prompt is not None  # read the prompt while files are still being verified
     engine = open_model(args, progress=None if early else show_loading, early=early)
     service = ChatService(engine)
@@ -84,8 +91,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         for prompt in prompts(args.prompt):
             try:
-                result = _answer(service, ChatRequest(prompt=prompt, default_system_prompt=args.system,
-                                                      conversation_id='terminal', params=params))
+                request = ChatRequest(prompt=prompt, default_system_prompt=args.system, conversation_id='terminal',
+                                      params=params, tools=tools)
+                result = _answer(service, request)
+                while result.tool_calls and args.prompt is None:
+                    results = ask_for_results(result.tool_calls)
+                    if results is None:
+                        return 0
+                    result = _answer(service, replace(request, prompt='', messages=results))
                 if result.dropped_turns > dropped:
                     print(f'[the context is full: {result.dropped_turns - dropped} of the oldest turns were dropped]',
                           file=sys.stderr)
@@ -119,7 +132,9 @@ def _answer(service: ChatService, request: ChatRequest) -> ChatResult:
     result = event.result
     if result.error_code not in (ErrorCode.NONE, ErrorCode.STRUCTURE_INCOMPLETE):
         raise TinyChatError(result.error_message)
-    print(flush=True)
+    if result.text or not result.tool_calls:
+        print(flush=True)
+    print_calls(result.tool_calls)
     ending = 'cut off before it matched' if result.error_code else result.finish_reason.value
     print(figures(result.new_tokens, result.time_to_first_token, result.tokens_per_second, ending), file=sys.stderr)
     return result

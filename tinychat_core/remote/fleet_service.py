@@ -22,7 +22,7 @@ from tinychat_core.serving.backend_status import BackendStatus
 from tinychat_core.serving.chat_handle import ChatHandle, Listener
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.request_queue import Admission
-from tinychat_core.serving.requests import ChatRequest, Refusal, RefusalReason
+from tinychat_core.serving.requests import ChatRequest, Refusal, RefusalReason, Request
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, Queued
 
 _LOG = logging.getLogger(__name__)
@@ -105,6 +105,9 @@ class FleetService(ChatService):
         """Tell the running requests to end, without waiting for it."""
         for handle in self.running:
             self._end_goal(handle, Ending.aborted(ErrorCode.DEACTIVATED, why))
+        for handle in self._scheduler.running:
+            if not isinstance(handle.request, ChatRequest):
+                handle.end_early(Ending.aborted(ErrorCode.DEACTIVATED, why))
 
     def close(self) -> None:
         """Stop, and release the memory and the connections; the service must not be used afterwards."""
@@ -114,8 +117,10 @@ class FleetService(ChatService):
         self._remotes = {}
         del self._local  # breaks a reference cycle; this holds a model
 
-    def check(self, request: ChatRequest) -> None:
+    def check(self, request: Request) -> None:
         """Raise Refusal if `submit` would raise it now. Reserves nothing."""
+        if not isinstance(request, ChatRequest):  # decisions and embeddings are this machine's
+            return super().check(request)
         if not self._is_serving:
             raise Refusal(RefusalReason.INACTIVE, 'no requests are accepted')
         remotes = [] if request.local_only else [*self._remotes.values()]
@@ -126,9 +131,11 @@ class FleetService(ChatService):
         elif any(remote.is_full for remote in remotes):
             raise Refusal(RefusalReason.QUEUE_FULL, 'every backend has as many requests as it may have')
 
-    def submit(self, request: ChatRequest, listener: Listener, request_id: UUID | None = None, *,
+    def submit(self, request: Request, listener: Listener, request_id: UUID | None = None, *,
                is_accepted: bool = False) -> ChatHandle:
         """See ChatService."""
+        if not isinstance(request, ChatRequest):
+            return super().submit(request, listener, request_id, is_accepted=is_accepted)
         if not is_accepted:
             self.check(request)
         handle = ChatHandle(request, request_id or uuid4(), listener, self._end_goal)

@@ -24,6 +24,10 @@ def unable_reason(request: ChatRequest) -> str:
         return 'a regular expression'
     if request.messages and request.messages[-1]['role'] == 'assistant':
         return 'an answer that has begun'
+    if request.params.top_logprobs is not None:
+        return 'log probabilities'
+    if request.conversation_id and (request.tools.tools or request.messages):
+        return 'tools of a conversation, whose calls this machine keeps'
     return ''
 
 

@@ -16,8 +16,8 @@ import msgspec
 from tinychat_core.server.errors import ApiError, of_refusal, of_result
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.chat_service import ChatService
-from tinychat_core.serving.requests import ChatRequest, Refusal
-from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, TextDelta
+from tinychat_core.serving.requests import Refusal, Request
+from tinychat_core.serving.results import ChatEvent, ChatResult, ErrorCode, Finished, TextDelta
 
 # A client or a proxy may close a connection without traffic after half a minute.
 KEEP_ALIVE = 10.0
@@ -50,7 +50,7 @@ class Form(Protocol):
 class AnswerResponse(Response):
     """Submits a request and sends its answer; a client that disconnects cancels it, even during the prefill."""
 
-    def __init__(self, service: ChatService, request: ChatRequest, form: Form, is_streamed: bool) -> None:
+    def __init__(self, service: ChatService, request: Request, form: Form, is_streamed: bool) -> None:
         """Take the request; it is submitted when the response is sent."""
         super().__init__()
         self._service = service
@@ -60,7 +60,7 @@ class AnswerResponse(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send the answer; raise ApiError, before anything is sent, if there is no answer."""
-        events = _Events()
+        events = _Events(scope['path'])
         try:
             handle = self._service.submit(self._request, events.put)
         except Refusal as refusal:
@@ -68,17 +68,14 @@ class AnswerResponse(Response):
         watcher = asyncio.ensure_future(_cancel_on_disconnect(receive, handle))
         try:
             if self._is_streamed:
-                result = await self._stream(events, send)
+                await self._stream(events, send)
             else:
-                result = await self._whole(events, scope, receive, send)
+                await self._whole(events, scope, receive, send)
         finally:
             watcher.cancel()
             handle.cancel()  # if the server stops this task before the end of the answer
-        _LOG.info('%s: %s, %d + %d tokens, %.2f s', scope['path'], result.error_code.name.lower()
-                  if result.error_code else result.finish_reason.value, result.prompt_tokens, result.new_tokens,
-                  monotonic() - handle.accepted_at)
 
-    async def _whole(self, events: _Events, scope: Any, receive: Any, send: Any) -> ChatResult:
+    async def _whole(self, events: _Events, scope: Any, receive: Any, send: Any) -> None:
         while not isinstance(event := await events.next(), Finished):
             pass
         error = of_result(event.result)
@@ -86,9 +83,8 @@ class AnswerResponse(Response):
             raise error
         content = msgspec.json.encode(self._form.whole(event.result))
         await Response(content, media_type='application/json')(scope, receive, send)
-        return event.result
 
-    async def _stream(self, events: _Events, send: Any) -> ChatResult:
+    async def _stream(self, events: _Events, send: Any) -> None:
         event = await events.next(KEEP_ALIVE)
         if isinstance(event, Finished):  # nothing has been sent, so an error can still set the status
             error = of_result(event.result)
@@ -110,17 +106,23 @@ class AnswerResponse(Response):
         await put(self._form.delta(event.delta))
         error = of_result(event.result)
         await put(self._form.end(event.result) if error is None else self._form.error(error), more=False)
-        return event.result
 
 
 class _Events:
-    """Passes the events of a request, text and the end, from the service's threads to the event loop."""
+    """Passes the events of a request, text and the end, from the service's threads to the event loop; logs the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._accepted_at = monotonic()
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[TextDelta | Finished] = asyncio.Queue()
 
     def put(self, event: ChatEvent) -> None:
+        if isinstance(event, Finished):
+            result = event.result
+            if result.error_code is ErrorCode.BACKEND_FAILED:
+                _LOG.error('%s', result.error_message)
+            _LOG.info('%s: %s', self._path, result.summary(monotonic() - self._accepted_at))
         if isinstance(event, (TextDelta, Finished)):
             self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 

@@ -22,6 +22,7 @@ from tinychat_core.server.ollama_api import ollama_router
 from tinychat_core.server.openai_api import openai_router
 from tinychat_core.server.openapi import describe_bodies
 from tinychat_core.server.served_model import ServedModel
+from tinychat_core.server.vectors_api import vectors_router
 
 _PAGE = Path(__file__).parent / 'page' / 'index.html'
 # The page is self-contained: it loads nothing from other hosts, and no other page can show it in a frame.
@@ -35,6 +36,7 @@ def create_app(served: ServedModel, api_key: str = '', origins: Sequence[str] = 
     app = FastAPI(title='TinyChat', version=__version__, docs_url=None, redoc_url=None)
     app.include_router(openai_router(served))
     app.include_router(ollama_router(served))
+    app.include_router(vectors_router(served))
     _add_general_routes(app, served)
     describe_bodies(app)
     app.add_exception_handler(ApiError, _on_api_error)

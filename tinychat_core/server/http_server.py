@@ -16,7 +16,6 @@ from tinychat_core.server.served_model import Defaults, ServedModel
 from tinychat_core.server.timed_protocol import TimedProtocol
 from tinychat_core.serving.chat_service import ChatService
 
-MAX_CONNECTIONS = 64
 _IDLE_SECONDS = 15  # of a connection between two requests
 _STOP_SECONDS = 1.0  # for clients to receive the rest of their answers
 # A connection ends if its peer does not respond, or does not acknowledge data, for this time.
@@ -44,8 +43,7 @@ class HttpServer:
         app = create_app(ServedModel(service, defaults), self._api_key, self._origins)
         self._server = uvicorn.Server(uvicorn.Config(
             app, http=TimedProtocol, loop='asyncio', ws='none', lifespan='off', log_config=None, log_level='critical',
-            access_log=False, limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=_IDLE_SECONDS, proxy_headers=False,
-            server_header=False))
+            access_log=False, timeout_keep_alive=_IDLE_SECONDS, proxy_headers=False, server_header=False))
         self._thread = Thread(target=self._server.run, kwargs={'sockets': [self._socket]}, name='http', daemon=True)
         self._thread.start()
 

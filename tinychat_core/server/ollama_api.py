@@ -34,7 +34,7 @@ from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
 # Field -> values that have no effect.
 _UNSERVED: dict[str, Sequence[Any]] = {
-    'logprobs': (False,), 'images': ([],), 'suffix': ('',), 'template': ('',), 'context': ([],),
+    'images': ([],), 'suffix': ('',), 'template': ('',), 'context': ([],),
 }
 _UNSERVED_OPTIONS: dict[str, Sequence[Any]] = {
     'frequency_penalty': (0.0,), 'presence_penalty': (0.0,), 'typical_p': (1.0,), 'tfs_z': (1.0,), 'mirostat': (0,),
@@ -95,12 +95,6 @@ def ollama_router(served: ServedModel) -> APIRouter:
                                                                  'system_prompt': asked.system or ''}
         return await _answer(served, asked, form, 'prompt', lambda: prompt)
 
-    @router.post('/embed')
-    @router.post('/embeddings')
-    async def embed() -> None:
-        """Refuse: this version has no embeddings."""
-        raise not_served('input', 'embeddings are not served by this version')
-
     return router
 
 
@@ -113,7 +107,8 @@ def _details(served: ServedModel) -> dict[str, Any]:
 async def _answer(served: ServedModel, asked: OllamaRequest, form: OllamaForm, prompt_field: str,
                   prompt: Callable[[], dict[str, Any]]) -> Response:
     def request() -> ChatRequest:
-        given = [*_sampling(asked.options or Options()), ('format', 'json_schema', _json_schema(asked.format))]
+        given = [*_sampling(asked.options or Options()), ('format', 'json_schema', _json_schema(asked.format)),
+                 ('top_logprobs', 'top_logprobs', (asked.top_logprobs or 0) if asked.logprobs else None)]
         thinking = None if asked.think is None else bool(asked.think)
         return served.request(given, prompt_field, thinking=thinking, **prompt())
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from tinychat_core.server.errors import ApiError
-from tinychat_core.server.openai_forms import finish_reason
-from tinychat_core.serving.results import ChatResult, FinishReason, TextDelta, ToolCall
+from tinychat_core.server.openai_forms import finish_reason, token_logprob
+from tinychat_core.serving.results import ChatResult, FinishReason, TextDelta, TokenLogprob, ToolCall
 
 
 def now() -> str:
@@ -37,8 +37,9 @@ class OllamaForm(ABC):
 
     def delta(self, delta: TextDelta) -> Iterator[bytes]:
         """Return a piece of the answer."""
-        if delta.text or delta.thought or delta.tool_calls:
-            yield self._line({**self.content(delta.text, delta.thought, delta.tool_calls), 'done': False})
+        if delta.text or delta.thought or delta.tool_calls or delta.logprobs:
+            yield self._line({**self.content(delta.text, delta.thought, delta.tool_calls), **_logprobs(delta.logprobs),
+                              'done': False})
 
     def end(self, result: ChatResult) -> Iterator[bytes]:
         """Return the reason for the end, and statistics."""
@@ -51,7 +52,8 @@ class OllamaForm(ABC):
     def whole(self, result: ChatResult) -> dict[str, Any]:
         """Return the whole answer."""
         return {'model': self.model, 'created_at': now(),
-                **self.content(result.text, result.thoughts, result.tool_calls), **_figures(result)}
+                **self.content(result.text, result.thoughts, result.tool_calls), **_logprobs(result.logprobs),
+                **_figures(result)}
 
     @abstractmethod
     def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
@@ -81,6 +83,13 @@ class OllamaGenerateForm(OllamaForm):
     def content(self, text: str, thoughts: str = '', calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """Return the text and the thoughts."""
         return {'response': text, **({'thinking': thoughts} if thoughts else {})}
+
+
+def _logprobs(logprobs: Sequence[TokenLogprob]) -> dict[str, Any]:
+    if not logprobs:
+        return {}
+    return {'logprobs': [{**token_logprob(each), **({'top_logprobs': [token_logprob(other) for other in each.top]}
+                                                    if each.top else {})} for each in logprobs]}
 
 
 def _figures(result: ChatResult) -> dict[str, Any]:

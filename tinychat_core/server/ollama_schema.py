@@ -60,6 +60,7 @@ class OllamaRequest(msgspec.Struct, kw_only=True):
     options: Options | None = None
     think: bool | str | None = None
     logprobs: bool | None = None
+    top_logprobs: int | None = None
 
 
 class OllamaChatRequest(OllamaRequest, kw_only=True):
@@ -86,3 +87,19 @@ class OllamaShowRequest(msgspec.Struct):
 
     model: str = ''
     name: str = ''
+
+
+class OllamaEmbedRequest(msgspec.Struct):
+    """POST /api/embed."""
+
+    input: str | list[str] = ''
+    model: str = ''
+    truncate: bool | None = None
+    dimensions: int | None = None
+
+
+class OllamaEmbeddingsRequest(msgspec.Struct):
+    """POST /api/embeddings."""
+
+    prompt: str = ''
+    model: str = ''

@@ -25,7 +25,7 @@ from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
 # Field -> values that have no effect.
 _UNSERVED: dict[str, Sequence[Any]] = {
-    'n': (1,), 'best_of': (1,), 'logprobs': (False,), 'top_logprobs': (0,), 'frequency_penalty': (0.0,),
+    'n': (1,), 'best_of': (1,), 'frequency_penalty': (0.0,),
     'presence_penalty': (0.0,), 'logit_bias': ({},), 'functions': ([],), 'function_call': ('none', 'auto'),
     'modalities': (['text'],), 'audio': (), 'echo': (False,), 'suffix': ('',),
 }
@@ -65,16 +65,6 @@ def openai_router(served: ServedModel) -> APIRouter:
         return AnswerResponse(served.service, chat_request, CompletionForm(served.name, _wants_usage(asked)),
                               bool(asked.stream))
 
-    @router.post('/embeddings')
-    async def embeddings() -> None:
-        """Refuse: this version has no embeddings."""
-        raise not_served('input', 'embeddings are not served by this version')
-
-    @router.post('/decisions')
-    async def decisions() -> None:
-        """Refuse: this version has no decisions."""
-        raise not_served('options', 'decisions are not served by this version')
-
     return router
 
 
@@ -93,7 +83,8 @@ def _chat_request(served: ServedModel, asked: ChatCompletionRequest) -> ChatRequ
     field = 'max_tokens' if asked.max_completion_tokens is None else 'max_completion_tokens'
     schema = _json_schema(asked.response_format)
     return served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(asked),
-                           ('response_format', 'json_schema', schema)],
+                           ('response_format', 'json_schema', schema),
+                           ('top_logprobs', 'top_logprobs', _top_logprobs(asked))],
                           'messages', messages=dialogue(asked.messages), tools=_tools(asked),
                           thinking=_thinking(asked))
 
@@ -102,7 +93,8 @@ def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRe
     served.check_name(asked.model)
     refuse_unserved(asked, _UNSERVED)
     limit = _COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
-    return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(asked)], 'prompt',
+    return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(asked),
+                           ('logprobs', 'top_logprobs', asked.logprobs)], 'prompt',
                           raw_prompt=_raw_prompt(asked.prompt))
 
 
@@ -120,6 +112,15 @@ def _tools(asked: ChatCompletionRequest) -> ToolUse:
         return tool_use(asked.tools or (), choice, asked.parallel_tool_calls is not False)
     except InvalidParameterError as error:
         raise of_invalid(error, 'tools') from None
+
+
+def _top_logprobs(asked: ChatCompletionRequest) -> int | None:
+    """Return how many alternatives each token comes with; None: the answer has no log probabilities."""
+    if asked.logprobs:
+        return asked.top_logprobs or 0
+    if asked.top_logprobs:
+        raise ApiError(400, 'top_logprobs: needs logprobs: true', 'top_logprobs', 'invalid_value')
+    return None
 
 
 def _thinking(asked: ChatCompletionRequest) -> bool | None:

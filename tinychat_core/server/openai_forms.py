@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from time import time
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from tinychat_core.server.errors import ApiError
-from tinychat_core.serving.results import CallDelta, ChatResult, ErrorCode, TextDelta
+from tinychat_core.serving.results import CallDelta, ChatResult, ErrorCode, TextDelta, TokenLogprob
 
 DONE = b'data: [DONE]\n\n'
 
@@ -54,11 +54,6 @@ class _Form(ABC):
             yield self._event([], usage=usage(result))
         yield DONE
 
-    def delta(self, delta: TextDelta) -> Iterator[bytes]:
-        """Return a piece of the answer."""
-        if delta.text:
-            yield self._event([self._piece({'text': delta.text}, None)])
-
     def error(self, error: ApiError) -> Iterator[bytes]:
         """Return the end of a stream that has failed."""
         yield _data(error.openai())
@@ -66,15 +61,21 @@ class _Form(ABC):
 
     def whole(self, result: ChatResult) -> dict[str, Any]:
         """Return the whole answer."""
-        choice = {'index': 0, **self._content(result), 'logprobs': None, 'finish_reason': finish_reason(result)}
+        choice = {'index': 0, **self._content(result), 'logprobs': self._logprobs(result.logprobs),
+                  'finish_reason': finish_reason(result)}
         return {**self._head, 'object': self.object, 'choices': [choice], 'usage': usage(result)}
 
     @abstractmethod
     def _content(self, result: ChatResult) -> dict[str, Any]:
         """Return the fields of a choice that hold the whole answer."""
 
-    def _piece(self, piece: dict[str, Any], reason: str | None) -> dict[str, Any]:
-        return {'index': 0, **piece, 'logprobs': None, 'finish_reason': reason}
+    @abstractmethod
+    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        """Return the log probabilities of tokens; None for none."""
+
+    def _piece(self, piece: dict[str, Any], reason: str | None,
+               logprobs: Sequence[TokenLogprob] = ()) -> dict[str, Any]:
+        return {'index': 0, **piece, 'logprobs': self._logprobs(logprobs), 'finish_reason': reason}
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         if self._include_usage and not more:
@@ -102,8 +103,8 @@ class ChatForm(_Form):
         calls = [_call_delta(call) for call in delta.calls if call.id or call.arguments]
         if calls:
             piece['tool_calls'] = calls
-        if piece:
-            yield self._event([self._piece({'delta': piece}, None)])
+        if piece or delta.logprobs:
+            yield self._event([self._piece({'delta': piece}, None, delta.logprobs)])
 
     def _content(self, result: ChatResult) -> dict[str, Any]:
         message: dict[str, Any] = {'role': 'assistant', 'content': result.text, 'refusal': None}
@@ -115,6 +116,12 @@ class ChatForm(_Form):
                 'name': call.name, 'arguments': call.arguments}} for call in result.tool_calls]
         return {'message': message}
 
+    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if not logprobs:
+            return None
+        return {'content': [{**token_logprob(each), 'top_logprobs': [token_logprob(other) for other in each.top]}
+                            for each in logprobs], 'refusal': None}
+
 
 class CompletionForm(_Form):
     """POST /v1/completions."""
@@ -122,8 +129,43 @@ class CompletionForm(_Form):
     prefix, object, chunk_object = 'cmpl', 'text_completion', 'text_completion'
     _nothing: ClassVar[dict[str, Any]] = {'text': ''}
 
+    def __init__(self, model: str, include_usage: bool) -> None:
+        """Take the same as ChatForm."""
+        super().__init__(model, include_usage)
+        self._offset = 0  # characters of the tokens so far
+
+    def delta(self, delta: TextDelta) -> Iterator[bytes]:
+        """Return a piece of the answer."""
+        if delta.text or delta.logprobs:
+            yield self._event([self._piece({'text': delta.text}, None, delta.logprobs)])
+
     def _content(self, result: ChatResult) -> dict[str, Any]:
         return {'text': result.text}
+
+    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        if not logprobs:
+            return None
+        offsets = []
+        for each in logprobs:
+            offsets.append(self._offset)
+            self._offset += len(each.piece.decode(errors='ignore'))
+        return {'tokens': [_unique_text(each) for each in logprobs],
+                'token_logprobs': [each.logprob for each in logprobs],
+                'top_logprobs': [{_unique_text(other): other.logprob for other in each.top} for each in logprobs],
+                'text_offset': offsets}
+
+
+def token_logprob(of: TokenLogprob) -> dict[str, Any]:
+    """Return a token with its log probability; `bytes` also tells parts of characters."""
+    return {'token': of.piece.decode(errors='replace'), 'logprob': of.logprob, 'bytes': [*of.piece]}
+
+
+def _unique_text(of: TokenLogprob) -> str:
+    """Return the text of a token; a part of a character as OpenAI writes it."""
+    try:
+        return of.piece.decode()
+    except UnicodeDecodeError:
+        return 'bytes:' + ''.join(f'\\x{byte:02x}' for byte in of.piece)
 
 
 def _call_delta(call: CallDelta) -> dict[str, Any]:

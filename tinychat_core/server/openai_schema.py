@@ -119,3 +119,22 @@ class CompletionRequest(Sampling, kw_only=True):
     echo: bool | None = None
     suffix: str | None = None
     best_of: int | None = None
+
+
+class EmbeddingsRequest(msgspec.Struct):
+    """POST /v1/embeddings; token ids are refused."""
+
+    input: str | list[str | int | list[int]]
+    model: str | None = None
+    encoding_format: str | None = None
+    dimensions: int | None = None
+
+
+class DecisionsRequest(msgspec.Struct):
+    """POST /v1/decisions, which OpenAI does not have: a question or messages, and the options that may answer it."""
+
+    question: str | None = None
+    messages: list[Message] | None = None
+    options: list[str] | None = None
+    normalize_length: bool | None = None
+    model: str | None = None

@@ -10,13 +10,28 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 import msgspec
 
-from tinychat_core.server.ollama_schema import OllamaChatRequest, OllamaGenerateRequest, OllamaShowRequest
-from tinychat_core.server.openai_schema import ChatCompletionRequest, CompletionRequest
+from tinychat_core.server.ollama_schema import (
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaShowRequest,
+)
+from tinychat_core.server.openai_schema import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    DecisionsRequest,
+    EmbeddingsRequest,
+)
 
 _BODIES = {
     '/v1/chat/completions': ChatCompletionRequest,
     '/v1/completions': CompletionRequest,
+    '/v1/decisions': DecisionsRequest,
+    '/v1/embeddings': EmbeddingsRequest,
     '/api/chat': OllamaChatRequest,
+    '/api/embed': OllamaEmbedRequest,
+    '/api/embeddings': OllamaEmbeddingsRequest,
     '/api/generate': OllamaGenerateRequest,
     '/api/show': OllamaShowRequest,
 }

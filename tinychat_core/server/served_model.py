@@ -48,6 +48,11 @@ class ServedModel:
             raise ApiError(404, f'model: {shown(model)} is not served here; {shown(self.name)} is', 'model',
                            'model_not_found')
 
+    @property
+    def time_limit(self) -> float:
+        """Of every request: from acceptance to the end [s], 0 for none."""
+        return self._defaults().time_limit
+
     def request(self, given: Iterable[tuple[str, str, Any]], prompt_field: str, thinking: bool | None = None,
                 **prompt: Any) -> ChatRequest:
         """

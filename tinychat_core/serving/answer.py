@@ -4,70 +4,52 @@
 
 from __future__ import annotations
 
-import logging
 from time import monotonic
 
-from tinychat_core.boundary import is_defect
 from tinychat_core.engine import Canceled
-from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
 from tinychat_core.generation import Generation
 from tinychat_core.serving.chat_handle import ChatHandle
+from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.conversations import Conversations, Prepared
 from tinychat_core.serving.interruptible import interruptible
-from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, FinishReason, LOCAL, Prefill
+from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.serving.results import (
+    ChatResult,
+    Ending,
+    ErrorCode,
+    FinishReason,
+    LOCAL,
+    Prefill,
+    TokenLogprob,
+)
 from tinychat_core.speech.spoken_text import SpokenText
 from tinychat_core.text.tool_calls.parser import AnswerParser, Delta
 
-_LOG = logging.getLogger(__name__)
 
+class Answer(Computation):
+    """The answer to a request, from its prompt to its end; the first step also reads the prompt."""
 
-class Answer:
-    """The answer to a request, from its prompt to its end; call `close` after the last `step`."""
-
-    def __init__(self, handle: ChatHandle, conversations: Conversations) -> None:
+    def __init__(self, handle: ChatHandle, request: ChatRequest, conversations: Conversations) -> None:
         """Claim the conversation, without computing anything yet."""
-        self.handle = handle
+        super().__init__(handle)
+        self._request = request
         self._conversations = conversations
         self._prepared: Prepared | None = None
         self._generation: Generation | None = None
         self._dropped_turns = 0
         self._parser: AnswerParser | None = None
         self._new_tokens = 0
-        self._begun = self._first = self._last = monotonic()
-        conversations.claim(handle.request.conversation_id)
-
-    def step(self) -> Ending | None:
-        """Compute the next token; the first call also reads the prompt. Return how the answer ends with it, or None."""
-        try:
-            return self._step()
-        except Canceled:
-            return self.handle.early_ending
-        except PromptTooLongError as error:
-            return Ending.aborted(ErrorCode.PROMPT_TOO_LONG, str(error))
-        except (BackendFailedError, CheckpointError) as error:
-            return Ending.aborted(ErrorCode.BACKEND_FAILED, str(error))
-        except TinyChatError as error:
-            return Ending.aborted(ErrorCode.INVALID_GOAL, str(error))
-        except MemoryError:
-            return Ending.aborted(ErrorCode.OUT_OF_MEMORY, 'there is not enough memory')
-        except BaseException as error:
-            if not is_defect(error):
-                raise
-            _LOG.debug('a request has failed', exc_info=True)
-            return Ending.aborted(ErrorCode.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
+        self._logprobs: list[TokenLogprob] = []
+        self._first = self._last = self._begun
+        conversations.claim(request.conversation_id)
 
     def close(self, ending: Ending) -> ChatResult:
         """Release the answer's resources, and return its result."""
-        has_failed = ending.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED)
         generation, self._generation = self._generation, None
         if self._parser is not None:
             self._push(self._parser.finish())
-        try:
-            self._conversations.end(self.handle.request, self._prepared, has_failed)
-        except BaseException as error:  # the answer itself is complete
-            if not is_defect(error):
-                raise
-            _LOG.error(one_line(f'the end of a request could not be noted: {error!r}'), exc_info=True)
+        calls = self._parser.calls if self._parser else ()
+        self.end(self._conversations, self._request, self._prepared, ending, calls)
         return ChatResult(
             self._parser.text if self._parser else '', ending.finish_reason, ending.error_code, ending.message,
             prompt_tokens=generation.prompt_tokens if generation else 0,
@@ -78,7 +60,7 @@ class Answer:
             time_to_first_token=self._first - self._begun if self._new_tokens else 0.0,
             tokens_per_second=(self._new_tokens - 1) / (self._last - self._first) if self._last > self._first else 0.0,
             thoughts=self._parser.thoughts if self._parser else '',
-            tool_calls=tuple(self._parser.calls) if self._parser else ())
+            tool_calls=tuple(self._parser.calls) if self._parser else (), logprobs=tuple(self._logprobs))
 
     def _step(self) -> Ending | None:
         if self._generation is None:
@@ -92,7 +74,9 @@ class Answer:
         if self._new_tokens == 0:
             self._first = self._last
         self._new_tokens += 1
-        self._push(self._parser.push(token.text))
+        if token.logprob is not None:
+            self._logprobs.append(token.logprob)
+        self._push(self._parser.push(token.text), token.logprob)
         if token.finish_reason is None:
             return None
         # If every call is complete, the closing marks may be missing.
@@ -101,13 +85,13 @@ class Answer:
             return Ending.aborted(ErrorCode.STRUCTURE_INCOMPLETE, 'the answer was cut off before it matched')
         return Ending(FinishReason.TOOL_CALLS if self._parser.calls else FinishReason(token.finish_reason))
 
-    def _push(self, delta: Delta) -> None:
+    def _push(self, delta: Delta, logprob: TokenLogprob | None = None) -> None:
         assert self._parser is not None
         complete = [self._parser.calls[call.index] for call in delta.calls if call.is_complete]
-        self.handle.stream.push(delta, self._new_tokens, complete)
+        self.handle.stream.push(delta, self._new_tokens, complete, logprob)
 
     def _begin(self) -> None:
-        handle, request, cancel = self.handle, self.handle.request, self.handle.cancel_flag
+        handle, request, cancel = self.handle, self._request, self.handle.cancel_flag
         handle.emit(Prefill(0.0))
         if cancel.is_set():
             raise Canceled('canceled')

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 import logging
 from threading import Event, Lock, RLock
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from tinychat_core.boundary import is_defect
 from tinychat_core.engine import CancelFlag
 from tinychat_core.errors import one_line
-from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.serving.requests import Request
 from tinychat_core.serving.results import ChatEvent, ChatResult, Ending, ErrorCode, Finished, FinishReason
 from tinychat_core.serving.token_stream import TokenStream
 
@@ -32,10 +33,10 @@ class ChatHandle:
     threads of the service, or within `submit`, `cancel` and `abort`.
     """
 
-    def __init__(self, request: ChatRequest, request_id: UUID, listener: Listener,
+    def __init__(self, request: Request, request_id: UUID, listener: Listener,
                  end: Callable[[ChatHandle, Ending], bool]) -> None:
         """Start the clock; `end` is the service's function that ends a waiting or running request."""
-        self.request = request
+        self.request: Any = request  # of the kind that the door has submitted
         self.id = request_id
         self.accepted_at = monotonic()
         self.cancel_flag = CancelFlag()

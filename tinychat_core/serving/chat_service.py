@@ -17,9 +17,12 @@ from tinychat_core.errors import one_line
 from tinychat_core.serving.answer import Answer
 from tinychat_core.serving.backend_status import BackendStatus
 from tinychat_core.serving.chat_handle import ChatHandle, Listener
+from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.conversations import Conversations
+from tinychat_core.serving.decision import Decision
+from tinychat_core.serving.embedding import Embedding
 from tinychat_core.serving.request_queue import Admission
-from tinychat_core.serving.requests import ChatRequest, Refusal, RefusalReason
+from tinychat_core.serving.requests import DecisionRequest, EmbeddingRequest, Refusal, RefusalReason, Request
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, Queued
 from tinychat_core.serving.scheduler import Scheduler
 from tinychat_core.serving.time_limits import TimeLimits
@@ -77,7 +80,7 @@ class ChatService:
         self.conversations = Conversations(engine, kv_caches)
         self._admission = admission
         self._on_change = on_change
-        self._scheduler = Scheduler(lambda handle: Answer(handle, self.conversations), self._on_ended)
+        self._scheduler = Scheduler(self._begin, self._on_ended)
         self._limits: TimeLimits[ChatHandle] = TimeLimits(self._on_time_limit)
         self._changed = Condition()  # guards the two below
         self._is_open = False
@@ -136,13 +139,13 @@ class ChatService:
         self.conversations.close()
         self.engine.close()
 
-    def check(self, request: ChatRequest) -> None:
+    def check(self, request: Request) -> None:
         """Raise Refusal if `submit` would raise it now. Reserves nothing."""
         if not self._is_open:
             raise Refusal(RefusalReason.INACTIVE, 'no requests are accepted')
         self._scheduler.check(request.priority, self._admission())
 
-    def submit(self, request: ChatRequest, listener: Listener, request_id: UUID | None = None, *,
+    def submit(self, request: Request, listener: Listener, request_id: UUID | None = None, *,
                is_accepted: bool = False) -> ChatHandle:
         """
         Accept a request; its listener gets the events that ChatHandle describes.
@@ -178,6 +181,14 @@ class ChatService:
             self._end(handle, handle.early_ending)
         self._tell_of_change()
         return handle
+
+    def _begin(self, handle: ChatHandle) -> Computation:
+        request = handle.request
+        if isinstance(request, DecisionRequest):
+            return Decision(handle, request, self.conversations, self.engine)
+        if isinstance(request, EmbeddingRequest):
+            return Embedding(handle, request, self.conversations, self.engine)
+        return Answer(handle, request, self.conversations)
 
     def _end(self, handle: ChatHandle, ending: Ending) -> bool:
         """End a waiting or running request; return False for one that has ended or is ending by itself."""

@@ -4,45 +4,63 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tinychat_core._tinychat import CancelFlag
+from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.generation import Decoder, Generation
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.kv_cache_pool import KVCachePool
 from tinychat_core.serving.prompt_size import check_size
+from tinychat_core.text.messages import texts_of
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.parser import AnswerParser
+from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolCall, ToolUse
+
+Messages = tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class Turn:
     """
-    A question and its answer.
+    A question, or the results of tool calls, and the answer to it.
 
-    `ids` are the tokens of `text` as the sampler drew them, `lead` those between the previous answer and this one.
-    `lead` is None if the template rewrites the previous answer once a question follows it. `is_rewritten`: the template
-    may write this answer differently, because it began with a thought or the prompt switched thinking.
+    `asked`: messages of role user or tool. `text`, `calls`: the answer. `ids` are the tokens of `text` as the sampler
+    drew them, `lead` those between the previous answer and this one. `lead` is None if the template rewrites the
+    previous answer once a question follows it. `is_rewritten`: the template may write this answer differently, because
+    it began with a thought, the prompt switched thinking, or there were tools.
     """
 
-    question: str
+    asked: Messages
     text: str
     lead: array[int] | None
     ids: array[int]  # 4 bytes each; a Python int in a list takes 36
     is_rewritten: bool = False
+    calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def messages(self) -> list[Mapping[str, Any]]:
+        """The turn as messages for Tokenizer.encode_chat."""
+        answer: dict[str, Any] = {'role': 'assistant', 'content': self.text}
+        if self.calls:
+            answer['tool_calls'] = [{'id': call.id, 'name': call.name, 'arguments': call.arguments}
+                                    for call in self.calls]
+        return [*self.asked, answer]
 
 
 @dataclass(frozen=True)
 class Question:
     """The next question, as the tokens of the whole prompt, which leaves out the `dropped` oldest turns."""
 
-    text: str
+    asked: Messages
     system_prompt: str
     tokens: Sequence[int]
     lead: array[int] | None  # as in Turn
     dropped: int = 0
     thinking: bool | None = None
+    tools: ToolUse = NO_TOOLS
 
 
 class Conversation:
@@ -74,23 +92,27 @@ class Conversation:
         self.dropped_turns = 0
 
     def prepare(self, text: str, params: SamplingParams, system_prompt: str | None = None,
-                cancel: CancelFlag | None = None, thinking: bool | None = None) -> Question:
+                cancel: CancelFlag | None = None, thinking: bool | None = None, tools: ToolUse = NO_TOOLS,
+                results: Sequence[Mapping[str, Any]] = ()) -> Question:
         """
         Return the next question for `start`, without changing the conversation.
 
         `system_prompt` None: as before; a new one applies to all turns as soon as `start` gets the question.
-        `thinking`: as in Tokenizer.encode_chat. Raises like Engine.generate, and Canceled.
+        `thinking`, `tools`: as in Tokenizer.encode_chat. `results`: messages of role tool, in place of a text: the
+        results of the calls of the last answer. Raises like Engine.generate, and Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
-        check_size((system, text), self._engine, cancel)
+        asked: Messages = tuple(results) or ({'role': 'user', 'content': text},)
+        check_size((system, *texts_of(asked)), self._engine, cancel)
+        self._check_results(results)
         turns, context = self._turns, self._engine.context_length
         ids = self._ids if system == self._system_prompt else None
-        question = self._following(self._joined(turns, system) if ids is None else ids, turns, system, text, thinking)
+        new = Question(asked, system, (), None, thinking=thinking, tools=tools)
+        question = self._following(self._joined(turns, system) if ids is None else ids, turns, new)
         if len(question.tokens) + min(params.max_new_tokens, context // 4) > context:
-            dropped = self._needless(system, text, context // 2)
+            dropped = self._needless(new, context // 2)
             turns = turns[dropped:]
-            question = replace(self._following(self._joined(turns, system), turns, system, text, thinking),
-                               dropped=dropped)
+            question = replace(self._following(self._joined(turns, system), turns, new), dropped=dropped)
         return question
 
     def start(self, question: Question, params: SamplingParams, cancel: CancelFlag | None = None,
@@ -115,11 +137,11 @@ class Conversation:
         """Return the cache to the pool; the conversation must not be used afterwards."""
         self._pool.release(self)
 
-    def settle(self) -> None:
+    def settle(self, calls: Sequence[ToolCall] = ()) -> None:
         """
         Turn the last answer into a turn and release its memory; take no more tokens from it.
 
-        Its text so far becomes the turn, however it ended; without any text there is no turn.
+        Its text so far and its `calls` become the turn, however it ended; without any there is no turn.
         """
         self._pool.settle(self)
         answer, self._answer = self._answer, None
@@ -129,41 +151,60 @@ class Conversation:
         parser = AnswerParser(self._parts or AnswerParts())
         parser.push(answer.text)
         parser.finish()
-        if not parser.text:
+        if not parser.text and not calls:
             return
-        is_rewritten = bool(parser.thoughts) or asked.thinking is not None
-        turn = Turn(asked.text, parser.text, asked.lead, _ids_of_text(answer, self._engine), is_rewritten)
+        is_rewritten = bool(parser.thoughts) or asked.thinking is not None or bool(asked.tools.tools)
+        is_rewritten |= asked.asked[0]['role'] == 'tool'
+        turn = Turn(asked.asked, parser.text, asked.lead, _ids_of_text(answer, self._engine), is_rewritten,
+                    tuple(calls))
         self._turns = [*self._turns, turn]
         self._ids = None if is_rewritten else array('i', [*asked.tokens, *turn.ids])
 
-    def dialogue(self, text: str, system_prompt: str | None = None) -> list[dict[str, str]]:
+    def dialogue(self, text: str, system_prompt: str | None = None) -> list[Mapping[str, Any]]:
         """Return all messages up to the next question, for a model elsewhere."""
-        return _messages(self._system_prompt if system_prompt is None else system_prompt, self._turns, text)
+        system = self._system_prompt if system_prompt is None else system_prompt
+        return _messages(Question(({'role': 'user', 'content': text},), system, (), None), self._turns)
 
     def add_turn(self, question: str, text: str, system_prompt: str | None = None) -> None:
         """Append a turn that a model elsewhere has answered; its text is tokenized with the next question."""
         if system_prompt is not None:
             self._system_prompt = system_prompt
-        self._turns = [*self._turns, Turn(question, text, None, array('i'), is_rewritten=True)]
+        self._turns = [*self._turns, Turn(({'role': 'user', 'content': question},), text, None, array('i'),
+                                          is_rewritten=True)]
         self._ids = None
 
     @property
     def nbytes(self) -> int:
         """The approximate size of its turns in bytes."""
         numbers = sum(len(turn.ids) + len(turn.lead or ()) for turn in self._turns) + len(self._ids or ())
-        return 4 * (numbers + sum(len(turn.question) + len(turn.text) for turn in self._turns))
+        return 4 * (numbers + sum(sum(map(len, texts_of(turn.messages))) for turn in self._turns))
 
-    def _needless(self, system: str, text: str, most: int) -> int:
-        """Return how many of the oldest turns to leave out for a prompt of at most `most` tokens; all if none fits."""
-        fewest, enough = 1, len(self._turns)
+    def _check_results(self, results: Sequence[Mapping[str, Any]]) -> None:
+        """Raise InvalidParameterError for a result that belongs to no call of the last answer."""
+        calls = {call.id for call in self._turns[-1].calls} if self._turns else set()
+        for i, result in enumerate(results):
+            if result.get('tool_call_id') not in calls:
+                raise InvalidParameterError(f'messages[{i}].tool_call_id: the last answer of the conversation has no '
+                                            f'call {shown(result.get("tool_call_id") or "")}')
+
+    def _needless(self, new: Question, most: int) -> int:
+        """
+        Return how many of the oldest turns to leave out for a prompt of at most `most` tokens; all if none fits.
+
+        The first turn that is kept is no result of a call that is left out.
+        """
+        begins = [i for i, turn in enumerate(self._turns) if i and turn.asked[0]['role'] == 'user']
+        if new.asked[0]['role'] == 'user':
+            begins.append(len(self._turns))
+        fewest, enough = 0, len(begins) - 1
         while fewest < enough:
             middle = (fewest + enough) // 2
-            messages = _messages(system, self._turns[middle:], text)
-            if len(self._engine.tokenizer.encode_chat(messages)) <= most:
+            messages = _messages(new, self._turns[begins[middle]:])
+            if len(self._engine.tokenizer.encode_chat(messages, tools=new.tools)) <= most:
                 enough = middle
             else:
                 fewest = middle + 1
-        return enough
+        return begins[enough] if begins else 0
 
     def _joined(self, turns: Sequence[Turn], system: str) -> Sequence[int] | None:
         """Return the tokens up to the end of these turns, answers as drawn; None if the template rewrites an answer."""
@@ -171,7 +212,8 @@ class Conversation:
             return ()
         if any(turn.is_rewritten for turn in turns):
             return None
-        ids = array('i', self._engine.tokenizer.encode_chat(_messages(system, (), turns[0].question)))
+        first = Question(turns[0].asked, system, (), None)
+        ids = array('i', self._engine.tokenizer.encode_chat(_messages(first, ())))
         ids += turns[0].ids
         for turn in turns[1:]:
             if turn.lead is None:
@@ -180,22 +222,24 @@ class Conversation:
             ids += turn.ids
         return ids
 
-    def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], system: str, text: str,
-                   thinking: bool | None) -> Question:
-        """Return a question after these turns; `ids` are the tokens up to their end, None if not known."""
-        messages = _messages(system, turns, text)
+    def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], new: Question) -> Question:
+        """Return a question with its tokens, after these turns; `ids`: those up to their end, None if not known."""
+        messages = _messages(new, turns)
         tokenizer = self._engine.tokenizer
-        lead = tokenizer.encode_after_answer(messages) if turns and ids is not None and thinking is None else None
+        is_plain = new.thinking is None and not new.tools.tools and new.asked[0]['role'] == 'user'
+        lead = tokenizer.encode_after_answer(messages) if turns and ids is not None and is_plain else None
         if lead is None or ids is None:
-            return Question(text, system, tokenizer.encode_chat(messages, thinking=thinking), None, thinking=thinking)
-        return Question(text, system, [*ids, *lead], array('i', lead))
+            return replace(new, tokens=tokenizer.encode_chat(messages, tools=new.tools, thinking=new.thinking))
+        return replace(new, tokens=[*ids, *lead], lead=array('i', lead))
 
 
-def _messages(system: str, turns: Sequence[Turn], text: str) -> list[dict[str, str]]:
-    messages = [{'role': 'system', 'content': system}] if system else []
+def _messages(new: Question, turns: Sequence[Turn]) -> list[Mapping[str, Any]]:
+    messages: list[Mapping[str, Any]] = []
+    if new.system_prompt:
+        messages.append({'role': 'system', 'content': new.system_prompt})
     for turn in turns:
-        messages += [{'role': 'user', 'content': turn.question}, {'role': 'assistant', 'content': turn.text}]
-    return [*messages, {'role': 'user', 'content': text}]
+        messages += turn.messages
+    return [*messages, *new.asked]
 
 
 def _ids_of_text(answer: Generation, engine: Decoder) -> array[int]:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import auto, Enum
 from threading import Lock
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 from tinychat_core.engine import CancelFlag, Engine
 from tinychat_core.generation import Generation
 from tinychat_core.serving.conversation import Conversation, Question
-from tinychat_core.serving.kv_cache_pool import KVCachePool
+from tinychat_core.serving.kv_cache_pool import CachedPrefix, KVCachePool
 from tinychat_core.serving.prompt_size import check_size
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.messages import texts_of
 from tinychat_core.text.tool_calls.grammar import AnswerParts
+from tinychat_core.text.tool_calls.tools import ToolCall
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
 MAX_CONVERSATIONS = 1000
@@ -41,6 +42,10 @@ class Prepared:
     parts: AnswerParts
     talk: Conversation | None = None
     question: Question | None = None
+
+    def with_tokens(self, tokens: Sequence[int]) -> Prepared:
+        """Return the same with other tokens."""
+        return replace(self, tokens=tokens)
 
 
 class Conversations:
@@ -88,7 +93,7 @@ class Conversations:
         if talk is None:
             talk = Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
         question = talk.prepare(request.prompt, request.params, request.system_prompt or None, cancel,
-                                request.thinking)
+                                request.thinking, request.tools, request.messages)
         return Prepared(question.tokens, self._parts(request, question.tokens), talk, question)
 
     def begin(self, request: ChatRequest, prepared: Prepared, cancel: CancelFlag) -> tuple[Generation, int]:
@@ -99,9 +104,8 @@ class Conversations:
         """
         talk, question = prepared.talk, prepared.question
         if talk is None or question is None:
-            continues = bool(request.raw_prompt) or (bool(request.messages) and
-                                                     request.messages[-1]['role'] == 'assistant')
-            return self._pool.generate(prepared, prepared.tokens, request.params, cancel, continues, prepared.parts), 0
+            return self._pool.generate(prepared, prepared.tokens, request.params, cancel, request.is_continued,
+                                       prepared.parts), 0
         answer = talk.start(question, request.params, cancel, prepared.parts)
         with self._lock:
             self._talks[request.conversation_id] = talk
@@ -130,16 +134,31 @@ class Conversations:
             self._talks.move_to_end(name)
             self._forget_oldest()
 
-    def end(self, request: ChatRequest, prepared: Prepared | None, has_failed: bool) -> None:
+    def hold(self, prepared: Prepared) -> CachedPrefix:
+        """Return the cache for a prompt that is read without an answer; the turns of its conversation stay."""
+        return self._pool.hold(prepared.talk or prepared, prepared.tokens)
+
+    def borrow(self, owner: Hashable) -> CachedPrefix:
+        """Return an empty cache, until `release`."""
+        return self._pool.hold(owner, (0,))
+
+    def release(self, owner: Hashable, has_failed: bool) -> None:
+        """Take back what `borrow` returned; its content is lost. After a failure, all caches are discarded."""
+        self._pool.release(owner)
+        if has_failed:
+            self._pool.clear()
+
+    def end(self, request: ChatRequest, prepared: Prepared | None, has_failed: bool,
+            calls: Sequence[ToolCall] = ()) -> None:
         """
-        Record that a request has ended; only the turn of its conversation is kept.
+        Record that a request has ended; only the turn of its conversation is kept, with the tool calls of its answer.
 
         If there are too many conversations, the least recently used ones are deleted. After a failure, all caches are
         discarded and their memory is released.
         """
         with self._lock:
             try:
-                self._settle(request, prepared)
+                self._settle(request, prepared, calls)
             finally:
                 if has_failed:
                     self._pool.clear()
@@ -176,14 +195,14 @@ class Conversations:
         return self._engine.tokenizer.answer_parts(tokens, request.tools, thinking=request.thinking,
                                                    json_schema=request.params.json_schema, regex=request.params.regex)
 
-    def _settle(self, request: ChatRequest, prepared: Prepared | None) -> None:
+    def _settle(self, request: ChatRequest, prepared: Prepared | None, calls: Sequence[ToolCall]) -> None:
         """Release an answer; only its turn is kept."""
         if prepared is None:
             return
         if prepared.talk is None:
             self._pool.release(prepared)
             return
-        prepared.talk.settle()
+        prepared.talk.settle(calls)
         if prepared.talk is not self._talks.get(request.conversation_id):  # `begin` did not succeed
             prepared.talk.close()
 

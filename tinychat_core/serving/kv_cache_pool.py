@@ -22,11 +22,12 @@ class CachedPrefix:
     cache: Cache
     tokens: list[int] = field(default_factory=list)
     generation: Generation | None = None
+    is_held: bool = False  # by an owner that appends tokens without an answer
 
     @property
     def is_busy(self) -> bool:
-        """Whether its answer may still generate tokens."""
-        return self.generation is not None and self.generation.finish_reason is None
+        """Whether tokens may still be appended to it."""
+        return self.is_held or (self.generation is not None and self.generation.finish_reason is None)
 
     def settle(self) -> None:
         """Record which tokens of the last answer the cache holds, and release the answer, which uses much memory."""
@@ -75,6 +76,20 @@ class KVCachePool:
         lent.tokens = list(tokens)
         return lent.generation
 
+    def hold(self, owner: Hashable, tokens: Sequence[int]) -> CachedPrefix:
+        """
+        Return the owner's cache with the longest prefix that it shares with a prompt, without its last token.
+
+        The owner appends tokens to the cache, and to the record of its tokens, and then resets `is_held`.
+        """
+        lent = self.take(owner)
+        lent.settle()
+        kept = _common_prefix(lent.tokens, tokens[:-1])
+        lent.cache.truncate(kept)
+        lent.tokens = [*tokens[:kept]]
+        lent.is_held = True
+        return lent
+
     def take(self, owner: Hashable) -> CachedPrefix:
         """Return the owner's cache; if it has none, lend it one."""
         with self._lock:
@@ -104,6 +119,8 @@ class KVCachePool:
             lent = self._lent.pop(owner, None)
             if lent is not None:
                 lent.settle()
+                lent.is_held = False
+                lent.tokens = lent.tokens[:lent.cache.length]
                 self._free.append(lent)
 
     def clear(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 import math
-from typing import Any
+from typing import Any, ClassVar
 
-from tinychat_core.errors import InvalidParameterError, TinyChatError
+from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.messages import checked_message, texts_of
 from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
@@ -22,6 +22,9 @@ MAX_MESSAGES = 10_000
 MAX_ID_CHARACTERS = 256  # of conversation_id
 MAX_STOPS = 64
 MAX_STOP_CHARACTERS = 1024
+MAX_OPTIONS = 1000
+MAX_OPTION_CHARACTERS = 1024
+MAX_TEXTS = 2048  # of an EmbeddingRequest
 
 
 class RefusalReason(str, Enum):
@@ -49,8 +52,9 @@ class ChatRequest:
     Give exactly one of `prompt` (the user's next turn), `messages` (as for Tokenizer.encode_chat; if the last message
     is the assistant's, the model continues it) and `raw_prompt` (a text, or its tokens, that the model continues
     without the chat template). `system_prompt`: if it is '', `default_system_prompt` applies, except in a conversation
-    that already has turns. `conversation_id`: the turns are kept under this name, '' for none; only with `prompt`.
-    `tools`: functions that the answer may call; not in a conversation, which keeps only text. `thinking`: whether the
+    that already has turns. `conversation_id`: the turns are kept under this name, '' for none; with `prompt`, or with
+    `messages` of role tool: the results of the calls of the last answer. `tools`: functions that the answer may call.
+    `thinking`: whether the
     model thinks first; None: the default of its chat template. `priority`: higher runs first. `time_limit`: from
     acceptance to the end, waiting included [s]; 0 for none. `local_only`: the request never leaves this machine.
     `publish_period`: text of this period is joined into one
@@ -77,8 +81,9 @@ class ChatRequest:
     def __post_init__(self) -> None:
         """Check every field."""
         self._check_sizes()
-        if self.conversation_id and self.messages:
-            raise InvalidParameterError('a conversation takes a prompt, not messages: it keeps the turns itself')
+        if self.conversation_id and any(message.get('role') != 'tool' for message in self.messages):
+            raise InvalidParameterError('a conversation takes a prompt, or messages of role tool with the results of '
+                                        'the last calls: it keeps the turns itself')
         if not (math.isfinite(self.time_limit) and self.time_limit >= 0):
             raise InvalidParameterError(f'time_limit must not be negative, not {self.time_limit} s')
         if self.raw_prompt:
@@ -88,13 +93,15 @@ class ChatRequest:
         elif bool(self.prompt.strip()) == bool(self.messages):
             raise InvalidParameterError('give either a prompt or messages' +
                                         (', not both' if self.messages else '; both are empty'))
-        if self.conversation_id and self.tools.tools:
-            raise InvalidParameterError('tools: a conversation keeps texts alone; give the dialogue as messages, with '
-                                        'the calls and their results')
         for i, message in enumerate(self.messages):
             checked_message(message, f'messages[{i}]')
         if self._has_system_message and self.system_prompt:
             raise InvalidParameterError('give system_prompt or a system message, not both')
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether the prompt ends with the beginning of the answer."""
+        return bool(self.raw_prompt) or (bool(self.messages) and self.messages[-1]['role'] == 'assistant')
 
     @property
     def dialogue(self) -> list[Mapping[str, Any]]:
@@ -119,3 +126,76 @@ class ChatRequest:
                 ('a text of stop', max(map(len, stop), default=0), MAX_STOP_CHARACTERS, 'characters')):
             if size > most:
                 raise InvalidParameterError(f'{name}: {size} {unit}, more than the limit of {most}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRequest:
+    """
+    A question, and the options that may answer it; nothing is generated.
+
+    `question`: its prompt, priority and time limit count, its parameters of an answer do not. `options`: none is '', no
+    two are equal. `normalize_length`: the score of an option is divided by its number of tokens, so that longer options
+    are not less likely for their length alone.
+
+    Raises InvalidParameterError for a request that no model can answer.
+    """
+
+    question: ChatRequest
+    options: Sequence[str] = ('yes', 'no')
+    normalize_length: bool = False
+    publish_period: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        options = self.options
+        if not 2 <= len(options) <= MAX_OPTIONS:
+            raise InvalidParameterError(f'options: give 2 .. {MAX_OPTIONS}, not {len(options)}')
+        for i, option in enumerate(options):
+            if not 1 <= len(option) <= MAX_OPTION_CHARACTERS:
+                raise InvalidParameterError(f'options[{i}]: must have 1 .. {MAX_OPTION_CHARACTERS} characters, not '
+                                            f'{len(option)}')
+        if len({*options}) < len(options):
+            twice = next(option for i, option in enumerate(options) if option in options[:i])
+            raise InvalidParameterError(f'options: {shown(twice)} is there twice')
+        if self.question.tools.tools:
+            raise InvalidParameterError('tools: a decision calls none')
+
+    @property
+    def priority(self) -> int:
+        """As in ChatRequest."""
+        return self.question.priority
+
+    @property
+    def time_limit(self) -> float:
+        """As in ChatRequest."""
+        return self.question.time_limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingRequest:
+    """
+    Texts to turn into vectors. `normalize`: each vector has length 1.
+
+    `truncates`: of a text that is longer than the context, only the beginning counts; otherwise it is refused.
+    `priority`, `time_limit`: as in ChatRequest. Raises InvalidParameterError for a request that no model can answer.
+    """
+
+    texts: Sequence[str]
+    normalize: bool = True
+    truncates: bool = False
+    priority: int = 0
+    time_limit: float = 0.0
+    publish_period: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if not 1 <= len(self.texts) <= MAX_TEXTS:
+            raise InvalidParameterError(f'texts: give 1 .. {MAX_TEXTS}, not {len(self.texts)}')
+        if '' in self.texts:
+            raise InvalidParameterError(f'texts[{[*self.texts].index("")}]: must not be empty')
+        characters = sum(map(len, self.texts))
+        if characters > MAX_CHARACTERS:
+            raise InvalidParameterError(f'texts: {characters} characters, more than the limit of {MAX_CHARACTERS}')
+
+
+Request = ChatRequest | DecisionRequest | EmbeddingRequest

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core.generation import TokenLogprob as TokenLogprob
 from tinychat_core.text.tool_calls.parser import CallDelta as CallDelta
 from tinychat_core.text.tool_calls.tools import ToolCall as ToolCall
 
@@ -54,6 +58,11 @@ class Ending:
         """Return the ending of a request that could not be answered."""
         return cls(FinishReason.ABORTED, error_code, message)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the backend may have left wrong numbers in a KV cache, or the memory is needed."""
+        return self.error_code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.BACKEND_FAILED)
+
 
 @dataclass(frozen=True)
 class ChatResult:
@@ -65,6 +74,7 @@ class ChatResult:
     conversation's oldest turns no longer fit the context. `queue_time` is from acceptance to the start of the
     computation, `time_to_first_token` from there to the first token. `tokens_per_second` is the speed of decoding,
     without the prompt. `served_by`: the backend that answered. A field is 0 or '' if the request ended before it.
+    `logprobs`: one for each new token, if `top_logprobs` of the request is not None.
     """
 
     text: str
@@ -82,6 +92,36 @@ class ChatResult:
     tokens_per_second: float = 0.0
     thoughts: str = ''
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+    def summary(self, seconds: float) -> str:
+        """Return the end of the request as a part of a line for a log, without any text; `seconds`: from acceptance."""
+        reason = f' ({self.error_code.name})' if self.error_code else ''
+        return (f'{self.finish_reason.value}{reason}, {self.prompt_tokens} prompt tokens ({self.reused_tokens} '
+                f'reused), {self.new_tokens} new, {seconds:.2f} s ({self.queue_time:.2f} s waiting)')
+
+
+@dataclass(frozen=True)
+class DecisionResult(ChatResult):
+    """
+    The probabilities of the options, in their order; their sum is 1.
+
+    `best`: the index of the most likely option, -1 if the request ended early.
+    `scores`: the log probability of each option as the beginning of the answer, divided by its number of tokens if the
+    request says so. `entropy`: of the probabilities [nat].
+    """
+
+    best: int = -1
+    probabilities: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+    entropy: float = 0.0
+
+
+@dataclass(frozen=True)
+class EmbeddingResult(ChatResult):
+    """The vectors [texts, hidden_size] of the texts, in their order; none if the request ended early."""
+
+    vectors: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 @dataclass(frozen=True)
@@ -105,7 +145,8 @@ class TextDelta:
 
     `index` counts the pieces from 0, `new_tokens` all tokens so far. `thought` and `calls` are what the piece adds to
     the thoughts and to tool calls. `tool_calls` are the calls that it completes, `sentences` the sentences that it
-    completes, as they would be spoken; empty if the request does not want sentences.
+    completes, as they would be spoken; empty if the request does not want sentences. `logprobs`: of the tokens since
+    the last piece, as in ChatResult.
     """
 
     index: int
@@ -115,6 +156,7 @@ class TextDelta:
     thought: str = ''
     calls: tuple[CallDelta, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
 
-from tinychat_core.serving.answer import Answer
 from tinychat_core.serving.chat_handle import ChatHandle
+from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.request_queue import Admission, RequestQueue
 from tinychat_core.serving.results import ChatResult
 
@@ -23,12 +23,13 @@ class Scheduler:
     All methods may be called from any thread.
     """
 
-    def __init__(self, begin: Callable[[ChatHandle], Answer], ended: Callable[[ChatHandle, ChatResult], None]) -> None:
+    def __init__(self, begin: Callable[[ChatHandle], Computation],
+                 ended: Callable[[ChatHandle, ChatResult], None]) -> None:
         """
         Start the thread.
 
-        `begin` returns the answer to a request that starts. `ended` is called with each result, in the thread, after
-        the request was removed from `running`.
+        `begin` returns the computation of a request that starts. `ended` is called with each result, in the thread,
+        after the request was removed from `running`.
         """
         self._begin = begin
         self._ended = ended
@@ -86,11 +87,11 @@ class Scheduler:
             self._changed.notify()
 
     def _compute(self) -> None:
-        answers: list[Answer] = []
+        answers: list[Computation] = []
         while self._await_work(answers):
             self._step(answers)
 
-    def _step(self, answers: list[Answer]) -> None:
+    def _step(self, answers: list[Computation]) -> None:
         """Compute a token of each answer, and close the answers that have ended."""
         for answer in [*answers]:
             ending = answer.step()
@@ -101,7 +102,7 @@ class Scheduler:
                 self._start()
                 self._ended(answer.handle, result)
 
-    def _await_work(self, answers: list[Answer]) -> bool:
+    def _await_work(self, answers: list[Computation]) -> bool:
         """Add the answers of requests that have started; wait if there are no answers. Return False at the end."""
         with self._changed:
             self._changed.wait_for(lambda: answers or self._started or self._is_closed)

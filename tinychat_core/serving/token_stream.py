@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from tinychat_core.serving.results import FinishReason, TextDelta
+from tinychat_core.serving.results import FinishReason, TextDelta, TokenLogprob
 from tinychat_core.speech.spoken_text import SpokenText
 from tinychat_core.text.tool_calls.parser import Delta
 from tinychat_core.text.tool_calls.tools import ToolCall
@@ -32,13 +32,21 @@ class TokenStream:
         self._period = period
         self._index = 0
         self._held: list[tuple[Delta, Sequence[ToolCall]]] = []
+        self._logprobs: list[TokenLogprob] = []
         self._sent_at = -float('inf')
 
-    def push(self, delta: Delta, new_tokens: int, tool_calls: Sequence[ToolCall] = ()) -> None:
-        """Add what a token adds to the answer, and the calls that it completes; `new_tokens`: all tokens so far."""
+    def push(self, delta: Delta, new_tokens: int, tool_calls: Sequence[ToolCall] = (),
+             logprob: TokenLogprob | None = None) -> None:
+        """
+        Add what a token adds to the answer, the calls that it completes, and its log probability.
+
+        `new_tokens`: all tokens so far.
+        """
+        if logprob is not None:
+            self._logprobs.append(logprob)
         if delta != _NOTHING:
             self._held.append((delta, tool_calls))
-        if not self._held:
+        if not (self._held or self._logprobs):
             return
         now = monotonic()
         if now - self._sent_at >= self._period:
@@ -60,7 +68,8 @@ class TokenStream:
         sentences = () if self.speech is None else tuple(self.speech.push(text))
         piece = TextDelta(self._index, new_tokens, text, sentences, ''.join(delta.thought for delta in deltas),
                           tuple(call for delta in deltas for call in delta.calls),
-                          tuple(call for _, calls in self._held for call in calls))
+                          tuple(call for _, calls in self._held for call in calls), tuple(self._logprobs))
         self._index += 1
         self._held = []
+        self._logprobs = []
         return piece

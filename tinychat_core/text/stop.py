@@ -41,8 +41,9 @@ class StopText:
         return text[:safe]
 
     def finish(self) -> str:
-        """Return what was held back: the stream is over, so it did not become a stop text."""
+        """Return what was held back, which is no stop text: the stream is over, or something else comes between."""
         held, self._held = self._held, ''
+        self._matched = [0] * len(self._patterns)
         return held
 
     def _advance(self, character: str) -> int:

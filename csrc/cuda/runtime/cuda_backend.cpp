@@ -45,10 +45,11 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
 std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<CudaKvCache>(shape_); }
 
 CudaBackend::PassShape CudaBackend::shape_of(const ForwardBatch& pass) {
-  PassShape shape = {pass.num_tokens(), pass.num_outputs(), false, false};
+  PassShape shape = {pass.num_tokens(), pass.num_outputs(), false, false, false};
   for (const OutputRequest& output : pass.outputs) {
     shape.wants_logits |= output.logits != nullptr;
     shape.wants_top_k |= output.top_k != nullptr;
+    shape.wants_hidden |= output.hidden != nullptr;
   }
   return shape;
 }
@@ -63,7 +64,8 @@ void CudaBackend::run(const ForwardBatch& pass, const std::function<void()>& ste
       state_->tokens.params.copy(context_.stream);
       steps();
       check(cudaStreamSynchronize(context_.stream), "a pass");
-      if (pass.num_tokens() <= kMaxGraphTokens) state_->kernels_loaded.insert(pass_shape_);
+      const bool is_captured_next = pass.num_tokens() <= kMaxGraphTokens && !pass_shape_.wants_hidden;
+      if (is_captured_next) state_->kernels_loaded.insert(pass_shape_);
     }
   } catch (const DeviceError&) {
     // After a sticky error nothing on the device is usable: free it all now, and build again for the next pass.

@@ -44,6 +44,7 @@ class CudaBackend : public Backend {
   void mlp_down_proj(int layer, const ForwardBatch& batch) override;
   // Answers top-k requests as well: logits of many tokens are computed in parts, and gone when top_k() would come.
   void norm_head(const ForwardBatch& batch) override;
+  void final_hidden(const ForwardBatch& batch) override;
 
   static constexpr int kDecodeTokens = 32; // of sequences that decode beside one that prefills
   static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
@@ -55,11 +56,11 @@ class CudaBackend : public Backend {
   // Launches of a pass that is a graph depend on no more than these.
   struct PassShape {
     int num_tokens, num_outputs;
-    bool wants_logits, wants_top_k;
+    bool wants_logits, wants_top_k, wants_hidden;
 
     bool operator<(const PassShape& other) const {
-      return std::tie(num_tokens, num_outputs, wants_logits, wants_top_k) <
-             std::tie(other.num_tokens, other.num_outputs, other.wants_logits, other.wants_top_k);
+      return std::tie(num_tokens, num_outputs, wants_logits, wants_top_k, wants_hidden) <
+             std::tie(other.num_tokens, other.num_outputs, other.wants_logits, other.wants_top_k, other.wants_hidden);
     }
   };
 

@@ -18,6 +18,26 @@ class CudaKvCache : public KvCache {
   // A reset of the device loses the contents.
   int length() const override { return lost() ? 0 : KvCache::length(); }
 
+  void copy_prefix(KvCache& from, int length) override {
+    auto& other = static_cast<CudaKvCache&>(from);
+    uint8_t *to = memory(), *source = other.memory();
+    const auto copy = [&](size_t at, size_t size) {
+      check(cudaMemcpyAsync(to + at, source + at, size, cudaMemcpyDeviceToDevice, nullptr), "copying a KV cache");
+    };
+    const size_t capacity = shape_.capacity, tokens = length, scale = sizeof(uint16_t);
+    for (size_t head = 0; head < static_cast<size_t>(shape_.layers) * shape_.kv_heads; ++head) {
+      const size_t keys = head * shape_.head_bytes(), values = keys + capacity * shape_.row();
+      copy(keys, tokens * shape_.row());
+      copy(values, tokens * shape_.row());
+      if (!shape_.int8) continue;
+      const size_t key_scales = values + capacity * shape_.row();
+      copy(key_scales, tokens * shape_.groups() * scale);
+      copy(key_scales + capacity * shape_.groups() * scale, tokens * scale);
+    }
+    check(cudaStreamSynchronize(nullptr), "copying a KV cache");
+    set_length(length);
+  }
+
   // The memory, allocated again after a reset of the device.
   uint8_t* memory() {
     if (lost()) allocate();

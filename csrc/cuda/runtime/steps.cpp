@@ -220,4 +220,17 @@ void CudaBackend::norm_head(const ForwardBatch& batch) {
   }
 }
 
+// Never in a capture: run() makes no graph of a pass with hidden states.
+void CudaBackend::final_hidden(const ForwardBatch& batch) {
+  const size_t hidden = config_.hidden_size;
+  norm_residual(context_, norm_weights(state_->model.final_norm), batch.num_tokens(), config_.hidden_size,
+                state_->tokens.residual.get());
+  for (int token = 0; token < batch.num_tokens(); ++token)
+    if (batch.outputs[token].hidden != nullptr)
+      check(cudaMemcpyAsync(batch.outputs[token].hidden, residual_row(token), sizeof(float) * hidden,
+                            cudaMemcpyDeviceToHost, context_.stream),
+            "the hidden states");
+  check(cudaStreamSynchronize(context_.stream), "the hidden states");
+}
+
 } // namespace tinychat::cuda

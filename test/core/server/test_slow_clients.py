@@ -76,3 +76,31 @@ def test_invalid_http_is_refused(served: Served) -> None:
         client.sendall(b'\x16\x03\x01\x02\x00\x01\x00\r\n\r\n')
         assert client.recv(1000).partition(b'\r\n')[0] in (b'HTTP/1.1 400 Bad Request', b'')  # '': old uvicorn
     assert error(served.client.get('/v1/nothing'))
+
+
+def test_too_many_connections_get_an_error(served: Served) -> None:
+    clients = [connected(served) for _ in range(timed_protocol.MAX_CONNECTIONS)]
+    try:
+        for client in clients:
+            client.sendall(b'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n')
+            assert b'200 OK' in client.recv(10_000)
+        response = served.chat()
+        assert response.status_code == 503 and error(response)['code'] == 'too_many_connections'
+        assert response.headers['retry-after'] and response.headers['connection'] == 'close'
+        refused = served.client.post('/api/chat', json={})
+        assert 'too many connections' in refused.json()['error']
+    finally:
+        for client in clients:
+            client.close()
+    served.client.close()
+
+
+def test_far_too_many_connections_are_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timed_protocol, 'MAX_CONNECTIONS', 1)
+    monkeypatch.setattr(timed_protocol, 'MAX_REFUSED', 1)
+    with connected(served) as first, connected(served) as second, connected(served) as third:
+        assert is_ended(third)
+        second.sendall(b'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        assert b'503' in second.recv(10_000)
+        first.sendall(b'GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        assert b'200 OK' in first.recv(10_000)

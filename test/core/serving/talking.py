@@ -15,7 +15,7 @@ from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.conversation import Conversation
 from tinychat_core.serving.request_queue import Admission
-from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.serving.requests import ChatRequest, Request
 from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, TextDelta
 
 
@@ -29,7 +29,7 @@ def answer_to(talk: Conversation, question: str, params: SamplingParams,
 class Asked:
     """A request that has been submitted, and its events."""
 
-    def __init__(self, service: ChatService, request: ChatRequest, **options: Any) -> None:
+    def __init__(self, service: ChatService, request: Request, **options: Any) -> None:
         """Submit it."""
         self.events: list[ChatEvent] = []
         self.handle = service.submit(request, self.events.append, **options)

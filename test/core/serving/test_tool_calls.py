@@ -94,7 +94,6 @@ def test_results_of_tools_are_messages() -> None:
 
 
 @pytest.mark.parametrize(('fields', 'reason'), [
-    ({'conversation_id': 'kitchen'}, 'tools: a conversation keeps texts alone'),
     ({'prompt': '', 'messages': [{'role': 'user', 'content': 'x', 'tool_call_id': 'a'}]}, 'tool_call_id: only'),
     ({'prompt': '', 'messages': [{'role': 'robot', 'content': 'x'}]}, "not 'robot'"),
 ])
@@ -121,3 +120,64 @@ def test_the_choice_to_think_reaches_the_template() -> None:
     talk.send('a', thinking=True, conversation_id='kitchen').result()
     talk.service.close()
     assert engine.tokenizer.thinking == [False, True]
+
+
+class Calling(Bytes):
+    """Writes calls and results into a prompt, too."""
+
+    def _ids(self, messages: Any) -> list[int]:
+        ids = []
+        for message in messages:
+            calls = ''.join(f'{call["name"]} {call["arguments"]}' for call in message.get('tool_calls', ()))
+            ids += [*f'{message["role"]}: {message["content"]}{calls}'.encode(), EOS]
+        return ids
+
+
+def in_kitchen(talk: Talk, prompt: str = '', **fields: Any) -> ChatResult:
+    return talk.send(prompt, SamplingParams(200), conversation_id='kitchen', tools=tool_use(TOOLS), **fields).result()
+
+
+def test_a_conversation_keeps_calls_and_takes_their_results() -> None:
+    engine = ScriptedEngine([*CALL.encode(), EOS, *b'I am there.', EOS, *b'Yes.', EOS])
+    engine.tokenizer = Calling()
+    talk = Talk(engine)
+    (call,) = in_kitchen(talk, 'Go.').tool_calls
+    results = [{'role': 'tool', 'tool_call_id': call.id, 'content': 'Done.'}]
+    assert in_kitchen(talk, messages=results).text == 'I am there.'
+    # Tools may be left out, and the calls stay in the dialogue.
+    assert talk.send('Sure?', SamplingParams(200), conversation_id='kitchen').result().text == 'Yes.'
+    assert [(message['role'], message['content']) for message in engine.dialogues[-1]] == [
+        ('user', 'Go.'), ('assistant', ''), ('tool', 'Done.'), ('assistant', 'I am there.'), ('user', 'Sure?')]
+    assert engine.dialogues[-1][1]['tool_calls'] == [{'id': call.id, 'name': 'go', 'arguments': '{"x": 1}'}]
+    talk.service.close()
+
+
+def test_a_result_of_no_call_is_refused() -> None:
+    talk = Talk(ScriptedEngine([*b'Hi.', EOS] * 2))
+    talk.engine.tokenizer = Calling()
+    results = [{'role': 'tool', 'tool_call_id': 'a', 'content': 'Done.'}]
+    for prompt in ('', 'Go.'):
+        if prompt:
+            in_kitchen(talk, prompt)
+        refused = in_kitchen(talk, messages=results)
+        assert refused.error_code == ErrorCode.INVALID_GOAL
+        assert 'messages[0].tool_call_id' in refused.error_message
+    talk.service.close()
+
+
+def test_a_conversation_takes_no_other_messages() -> None:
+    with pytest.raises(InvalidParameterError, match='keeps the turns itself'):
+        ChatRequest(messages=[{'role': 'user', 'content': 'x'}], conversation_id='kitchen')
+
+
+def test_a_result_is_not_kept_without_its_call() -> None:
+    """When the context is full, the oldest turns are left out up to the beginning of a question."""
+    engine = ScriptedEngine([*CALL.encode(), EOS, *b'There.', EOS, *b'Yes.', EOS], context_length=400)
+    engine.tokenizer = Calling()
+    talk = Talk(engine)
+    (call,) = in_kitchen(talk, 'Go.' + 'x' * 120).tool_calls
+    in_kitchen(talk, messages=[{'role': 'tool', 'tool_call_id': call.id, 'content': 'y' * 60}])
+    result = in_kitchen(talk, 'z' * 60)
+    assert result.dropped_turns == 2
+    assert [message['role'] for message in engine.dialogues[-1]] == ['user']
+    talk.service.close()
