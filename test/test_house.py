@@ -78,6 +78,13 @@ def test_the_decoder_knows_neither_torch_nor_python(path: Path) -> None:
         assert not [name for name in found if name == 'Python.h' or name.startswith('pybind11')]
 
 
+@pytest.mark.parametrize('path', [path for path in modules('tinychat_ros') if path.parent.name != 'agent'],
+                         ids=lambda path: path.name)
+def test_the_chat_node_knows_no_agent(path: Path) -> None:
+    """The agent is a client of the chat node, which may run without it or on another computer."""
+    assert 'tinychat_ros.agent' not in path.read_text()
+
+
 def test_there_is_a_house() -> None:
     """An empty list of sources would let all of the above pass."""
     assert len(SOURCES) > 10 and len(modules('tinychat_core')) > 10 and len(modules('tinychat_ros')) > 3

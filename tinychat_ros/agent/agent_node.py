@@ -89,8 +89,8 @@ class AgentNode(Node):
         self._were_missing = False
         parameters.warn_of_unknown(self, PARAMETERS)
         guard_services(self)
-        if not self._value('dry_run'):
-            self._guarded.start()
+        if not self._value('dry_run') and not self._guarded.start():
+            self.get_logger().error('the stop guard does not start; tools that move the robot fail until it does')
         self.get_logger().info(f"ready, {'dry run, ' if self._value('dry_run') else ''}{len(tools)} tools: "
                                f"{', '.join(tools)}")
 

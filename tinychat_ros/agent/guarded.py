@@ -50,12 +50,13 @@ class Guarded:
         """Let the guard know an action whose goals it may cancel. Before start."""
         self._prepared.append({'action': action})
 
-    def start(self) -> None:
-        """Start the process, if there is anything to guard, and wait until it is ready."""
-        if self._prepared:
-            self._start()
-            Thread(target=self._beat, name='stop guard', daemon=True).start()
-            self._is_ready.wait(LONGEST_START)
+    def start(self) -> bool:
+        """Start the process, if there is anything to guard, and wait for it; return whether motions may begin."""
+        if not self._prepared:
+            return True
+        self._start()
+        Thread(target=self._beat, name='stop guard', daemon=True).start()
+        return self._is_ready.wait(LONGEST_START)
 
     @property
     def is_alive(self) -> bool:

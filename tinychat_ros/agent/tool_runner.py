@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a call of the model may be made, and its outcome. Knows nothing of ROS."""
+"""Whether a call of the model may be made, and its outcome."""
 
 from __future__ import annotations
 
