@@ -20,21 +20,26 @@ from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
 
+from tinychat_interfaces.msg import Message
 from tinychat_interfaces.srv import Decide
 
 # What the robot can do, and the words that the model chooses from.
 BRANCHES = {'charge': 'drive to the charger', 'patrol': 'patrol the building', 'greet': 'greet the person'}
+# A small model needs examples of what belongs to which branch.
+EXAMPLES = [('You have little power left.', 'charge'), ('Good morning!', 'greet'),
+            ('Look whether all doors are closed.', 'patrol')]
 TICK = 0.1  # [s]
 
 
 class Ask(py_trees.behaviour.Behaviour):
     """Asks ~/decide which option fits, without blocking the tree; writes the choice to the blackboard."""
 
-    def __init__(self, node: Node, question: str, options: list[str], certain: float, patience: float) -> None:
+    def __init__(self, node: Node, messages: list[Message], options: list[str], certain: float,
+                 patience: float) -> None:
         """`certain`: probability below which the model does not count; `patience`: for the answer [s]."""
         super().__init__('ask the model')
         self._node = node
-        self._request = Decide.Request(question=question, options=options)
+        self._request = Decide.Request(messages=messages, options=options)
         self._certain = certain
         self._patience = patience
         self._client = node.create_client(Decide, 'tinychat/decide')
@@ -82,11 +87,14 @@ def tree(node: Node, said: str, certain: float, patience: float) -> py_trees.beh
         return py_trees.behaviours.CheckBlackboardVariableValue(
             f'{option}?', py_trees.common.ComparisonExpression('choice', option, lambda a, b: a == b))
 
-    question = f'A person says to the robot: "{said}" What should the robot do?'
+    messages = [Message(role='system', content=f"You choose what a robot does: {', '.join(BRANCHES)}.")]
+    for example, option in EXAMPLES:
+        messages += [Message(role='user', content=example), Message(role='assistant', content=option)]
+    messages.append(Message(role='user', content=said))
     branches = py_trees.composites.Selector('branches', memory=False, children=[
         py_trees.composites.Sequence(option, memory=False, children=[chosen(option), Act(what)])
         for option, what in BRANCHES.items()])
-    ask = Ask(node, question, [*BRANCHES], certain, patience)
+    ask = Ask(node, messages, [*BRANCHES], certain, patience)
     return py_trees.composites.Selector('robot', memory=True, children=[
         py_trees.composites.Sequence('decide', memory=True, children=[ask, branches]),
         Act('ask the person what to do')])
@@ -96,7 +104,7 @@ def main() -> int:
     """Tick the tree until it has ended. Returns 0 if it succeeded."""
     parser = argparse.ArgumentParser(description='Ask the model which branch of a behaviour tree to take.')
     parser.add_argument('said', help='what a person says to the robot')
-    parser.add_argument('--certain', type=float, default=0.5, metavar='P', help='least probability (default: 0.5)')
+    parser.add_argument('--certain', type=float, default=0.6, metavar='P', help='least probability (default: 0.6)')
     parser.add_argument('--patience', type=float, default=10.0, metavar='S', help='for the answer (default: 10)')
     arguments = parser.parse_args(remove_ros_args()[1:])
     rclpy.init()
