@@ -22,11 +22,14 @@ def read_tools(path: str) -> ToolUse:
     if not path:
         return NO_TOOLS
     try:
-        return tool_use(read_file(Path(path)).decode())
+        use = tool_use(read_file(Path(path)).decode())
     except UnicodeDecodeError:
         raise InvalidParameterError(f'{path}: the file is not UTF-8') from None
     except InvalidParameterError as error:
         raise InvalidParameterError(f'{path}: {error}') from None
+    if not use.tools:
+        raise InvalidParameterError(f"{path}: there are no tools; write a JSON array as in OpenAI's tools")
+    return use
 
 
 def print_calls(calls: Sequence[ToolCall]) -> None:
