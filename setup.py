@@ -55,7 +55,8 @@ setup(
     install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
     # colcon reads the test runner from here; package.xml declares it for rosdep.
     extras_require={'structure': ['llguidance>=1.8'], 'server': ['fastapi', 'uvicorn'],
-                    'fleet': ['httpx>=0.25', 'jsonschema>=4.18'], 'test': ['pytest']},
+                    'fleet': ['httpx>=0.25', 'jsonschema>=4.18'], 'quantize': ['torch', 'transformers'],
+                    'test': ['pytest']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

@@ -74,7 +74,7 @@ def test_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f'{command} {help_}' in out for command, (_, help_) in COMMANDS.items())
 
 
-@pytest.mark.parametrize('arguments', [[], ['dance'], ['info'], ['info', 'model', '--bogus']])
+@pytest.mark.parametrize('arguments', [[], ['dance'], ['chat'], ['info', 'model', '--bogus']])
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)

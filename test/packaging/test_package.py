@@ -17,6 +17,8 @@ from catkin_pkg.package import parse_package
 import pytest
 import yaml
 
+import tinychat_core
+
 ROOT = Path(__file__).resolve().parents[2]
 # Where the name in package.xml is not the one to import.
 ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2', 'yaml': 'python3-yaml',
@@ -80,7 +82,7 @@ def test_versions_agree() -> None:
     versions = {parse_package(str(ROOT / folder)).version for folder in ('.', 'tinychat_interfaces')}
     command = [sys.executable, 'setup.py', '--version']
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert versions == {told.stdout.split()[-1]}
+    assert versions == {told.stdout.split()[-1]} == {tinychat_core.__version__}
 
 
 def test_package_xml_names_what_is_imported_and_no_more() -> None:

@@ -127,7 +127,7 @@ def test_the_policy_is_what_the_agent_and_its_stop_guard_use(context: Context, t
 
 @pytest.mark.parametrize('has_files', [False, True])
 def test_a_node_that_cannot_be_secure_does_not_start(tmp_path: Path, has_files: bool) -> None:
-    """Without a keystore, and with keys that cannot be used. (The wheels' Fast DDS cannot use any.)"""
+    """Without a keystore, and with keys that cannot be used. The wheels' Fast DDS cannot use any."""
     if has_files:
         enclave = tmp_path / 'enclaves' / 'tinychat' / 'node'
         enclave.mkdir(parents=True)
