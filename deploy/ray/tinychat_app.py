@@ -13,7 +13,7 @@ from ray import serve
 from tinychat_core.errors import TinyChatError
 
 
-class Arguments(BaseModel):
+class Arguments(BaseModel, extra='forbid'):
     """
     The arguments of the application.
 
@@ -30,8 +30,9 @@ class Arguments(BaseModel):
     api_key_file: str = ''
 
 
-def build(arguments: Arguments) -> serve.Application:
-    """Return the application; `serve run` and `serve deploy` call this."""
+def build(given: dict[str, Any]) -> serve.Application:
+    """Return the application; `serve run` and `serve deploy` call this with the fields of Arguments."""
+    arguments = Arguments.model_validate(given)
     if not Path(arguments.model).is_dir():
         raise TinyChatError(f'model: {arguments.model} is no directory on this node')
 
