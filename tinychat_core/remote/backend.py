@@ -213,4 +213,4 @@ class LocalBackend:
 
 
 def _piece(delta: TextDelta) -> Piece:
-    return Piece(Delta(delta.text, delta.thought, delta.calls), delta.new_tokens, delta.tool_calls)
+    return Piece(Delta(delta.text, delta.thought, delta.calls), delta.new_tokens, delta.tool_calls, delta.logprobs)

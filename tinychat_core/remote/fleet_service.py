@@ -57,7 +57,8 @@ class FleetService(ChatService):
     def running(self) -> list[ChatHandle]:
         """The running requests, wherever they run."""
         with self._goals_changed:
-            return [handle for handle, goal in self._goals.items() if goal.has_begun and not goal.is_over]
+            goals = [handle for handle, goal in self._goals.items() if goal.has_begun and not goal.is_over]
+        return goals + [handle for handle in super().running if not isinstance(handle.request, ChatRequest)]
 
     @property
     def waiting(self) -> int:
@@ -210,8 +211,8 @@ class FleetService(ChatService):
             result = goal.answer.cut_off(Ending.aborted(ErrorCode.BACKEND_FAILED, f'the service failed: {error!r}'))
         else:
             result = task.result()
-        if goal.keeps_turn and result.text:
-            self.conversations.add_turn(request, result.text)
+        if goal.keeps_turn and (result.text or result.tool_calls):
+            self.conversations.add_turn(request, result.text, result.tool_calls)
         self.conversations.end(request, None, has_failed=False)
         self._finish_goal(goal, result)
 

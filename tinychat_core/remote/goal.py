@@ -17,7 +17,7 @@ import logging
 import math
 from time import monotonic
 
-from tinychat_core.errors import one_line
+from tinychat_core.errors import InvalidParameterError, one_line
 from tinychat_core.remote.answer_so_far import AnswerSoFar
 from tinychat_core.remote.backend import Backend, Dialogue
 from tinychat_core.remote.deadline import end, SECONDS_TO_END, TimeIsOver, within
@@ -26,6 +26,7 @@ from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, Prefill, Queued
 from tinychat_core.speech.spoken_text import SpokenText
+from tinychat_core.text.tool_calls.parser import Delta
 
 _LOG = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ class Goal:
             if winner is None:
                 return self._not_answered()
             return await self._rest(winner, first)
+        except InvalidParameterError as error:  # a dialogue that is none
+            return self.answer.cut_off(Ending.aborted(ErrorCode.INVALID_GOAL, str(error)))
         finally:
             await self._close(self._attempts)
 
@@ -227,7 +230,10 @@ class Goal:
 
     def _push(self, piece: Piece) -> None:
         self.answer.add(piece)
-        self.handle.stream.push(piece.delta, self.answer.new_tokens, piece.tool_calls)
+        stream, new_tokens = self.handle.stream, self.answer.new_tokens
+        for logprob in piece.logprobs[:-1]:
+            stream.push(Delta(), new_tokens, (), logprob)
+        stream.push(piece.delta, new_tokens, piece.tool_calls, piece.logprobs[-1] if piece.logprobs else None)
 
     async def _broken(self, backend: Backend, error: str) -> ChatResult:
         """Continue a broken answer on this machine, or end it."""

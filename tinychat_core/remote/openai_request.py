@@ -22,12 +22,10 @@ def unable_reason(request: ChatRequest) -> str:
         return 'a prompt without the chat template'
     if request.params.regex:
         return 'a regular expression'
-    if request.messages and request.messages[-1]['role'] == 'assistant':
+    if request.is_continued:
         return 'an answer that has begun'
     if request.params.top_logprobs is not None:
-        return 'log probabilities'
-    if request.conversation_id and (request.tools.tools or request.messages):
-        return 'tools of a conversation, whose calls this machine keeps'
+        return 'log probabilities, because the API does not tell the numbers of tokens'
     return ''
 
 

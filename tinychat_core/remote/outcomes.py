@@ -7,18 +7,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinychat_core.errors import TinyChatError
-from tinychat_core.serving.results import ChatResult, Prefill, Queued
+from tinychat_core.serving.results import ChatResult, Prefill, Queued, TokenLogprob
 from tinychat_core.text.tool_calls.parser import Delta
 from tinychat_core.text.tool_calls.tools import ToolCall
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The next piece of an answer; `new_tokens` counts all tokens so far, `tool_calls` are those that it completes."""
+    """
+    The next piece of an answer; `new_tokens` counts all tokens so far, `tool_calls` are those that it completes.
+
+    `logprobs`: of its tokens, from the local model alone.
+    """
 
     delta: Delta
     new_tokens: int
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 # A backend yields any number of these; the result is the last one. A result of a remote backend has no times.

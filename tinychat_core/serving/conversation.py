@@ -102,7 +102,7 @@ class Conversation:
         results of the calls of the last answer. Raises like Engine.generate, and Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
-        asked: Messages = tuple(results) or ({'role': 'user', 'content': text},)
+        asked = _asked(text, results)
         check_size((system, *texts_of(asked)), self._engine, cancel)
         self._check_results(results)
         turns, context = self._turns, self._engine.context_length
@@ -160,17 +160,20 @@ class Conversation:
         self._turns = [*self._turns, turn]
         self._ids = None if is_rewritten else array('i', [*asked.tokens, *turn.ids])
 
-    def dialogue(self, text: str, system_prompt: str | None = None) -> list[Mapping[str, Any]]:
-        """Return all messages up to the next question, for a model elsewhere."""
+    def dialogue(self, text: str, system_prompt: str | None = None,
+                 results: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
+        """Return all messages up to the next question, for a model elsewhere; arguments and errors as `prepare`."""
+        self._check_results(results)
         system = self._system_prompt if system_prompt is None else system_prompt
-        return _messages(Question(({'role': 'user', 'content': text},), system, (), None), self._turns)
+        return _messages(Question(_asked(text, results), system, (), None), self._turns)
 
-    def add_turn(self, question: str, text: str, system_prompt: str | None = None) -> None:
-        """Append a turn that a model elsewhere has answered; its text is tokenized with the next question."""
+    def add_turn(self, text: str, results: Sequence[Mapping[str, Any]], answer: str, calls: Sequence[ToolCall],
+                 system_prompt: str | None = None) -> None:
+        """Append a turn that a model elsewhere has answered; it is tokenized with the next question."""
         if system_prompt is not None:
             self._system_prompt = system_prompt
-        self._turns = [*self._turns, Turn(({'role': 'user', 'content': question},), text, None, array('i'),
-                                          is_rewritten=True)]
+        turn = Turn(_asked(text, results), answer, None, array('i'), is_rewritten=True, calls=tuple(calls))
+        self._turns = [*self._turns, turn]
         self._ids = None
 
     @property
@@ -231,6 +234,10 @@ class Conversation:
         if lead is None or ids is None:
             return replace(new, tokens=tokenizer.encode_chat(messages, tools=new.tools, thinking=new.thinking))
         return replace(new, tokens=[*ids, *lead], lead=array('i', lead))
+
+
+def _asked(text: str, results: Sequence[Mapping[str, Any]]) -> Messages:
+    return tuple(results) or ({'role': 'user', 'content': text},)
 
 
 def _messages(new: Question, turns: Sequence[Turn]) -> list[Mapping[str, Any]]:

@@ -91,7 +91,7 @@ class Conversations:
         with self._lock:
             talk = self._talks.get(request.conversation_id)
         if talk is None:
-            talk = Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
+            talk = self._new(request)
         question = talk.prepare(request.prompt, request.params, request.system_prompt or None, cancel,
                                 request.thinking, request.tools, request.messages)
         return Prepared(question.tokens, self._parts(request, question.tokens), talk, question)
@@ -113,24 +113,26 @@ class Conversations:
         return answer, talk.dropped_turns
 
     def dialogue(self, request: ChatRequest) -> list[Mapping[str, Any]]:
-        """Return all messages of a request, the earlier turns of its conversation included."""
-        with self._lock:
-            talk = self._talks.get(request.conversation_id)
-        if talk is None:
-            return request.dialogue
-        return [*talk.dialogue(request.prompt, request.system_prompt or None)]
+        """
+        Return all messages of a request, the earlier turns of its conversation included.
 
-    def add_turn(self, request: ChatRequest, text: str) -> None:
+        Raises InvalidParameterError for the result of a tool call that the conversation does not have.
+        """
+        if not request.conversation_id:
+            return request.dialogue
+        with self._lock:
+            talk = self._talks.get(request.conversation_id) or self._new(request)
+        return talk.dialogue(request.prompt, request.system_prompt or None, request.messages)
+
+    def add_turn(self, request: ChatRequest, text: str, calls: Sequence[ToolCall]) -> None:
         """Append a turn that a model elsewhere has answered to the conversation of a request, if it has one."""
         name = request.conversation_id
         if not name:
             return
         with self._lock:
-            talk = self._talks.get(name)
-            if talk is None:
-                talk = Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
-                self._talks[name] = talk
-            talk.add_turn(request.prompt, text, request.system_prompt or None)
+            talk = self._talks.get(name) or self._new(request)
+            self._talks[name] = talk
+            talk.add_turn(request.prompt, request.messages, text, calls, request.system_prompt or None)
             self._talks.move_to_end(name)
             self._forget_oldest()
 
@@ -190,6 +192,9 @@ class Conversations:
                 self._to_forget.add(conversation_id)
             else:
                 self._forget(conversation_id)
+
+    def _new(self, request: ChatRequest) -> Conversation:
+        return Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
 
     def _parts(self, request: ChatRequest, tokens: Sequence[int]) -> AnswerParts:
         return self._engine.tokenizer.answer_parts(tokens, request.tools, thinking=request.thinking,

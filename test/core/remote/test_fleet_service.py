@@ -10,12 +10,13 @@ from threading import Thread
 from fleet import Fleet
 import pytest
 from scripted_engine import ScriptedEngine
-from scripted_server import answers, says_nothing, ScriptedServer, stalls
+from scripted_server import answers, events, says_nothing, ScriptedServer, stalls
 from talking import Asked
 from waiting import wait_for
 
 from tinychat_core.serving.requests import ChatRequest, Refusal
 from tinychat_core.serving.results import ErrorCode, Finished, FinishReason, Queued
+from tinychat_core.text.tool_calls.tools import tool_use
 
 Start = Callable[..., Fleet]
 Serve = Callable[..., ScriptedServer]
@@ -92,6 +93,24 @@ def test_a_conversation_goes_on_across_backends(fleet: Start, server: Serve, eng
     assert [message['content'] for message in engine.dialogues[-1]] == turns
     assert [message['content'] for message in edge.requests[-1]['messages']] == [
         *turns, 'Robots need maps.', 'Three']
+
+
+def test_a_tool_of_a_conversation_is_called_elsewhere_and_its_result_read_here(
+        fleet: Start, server: Serve, engine: ScriptedEngine) -> None:
+    call = {'index': 0, 'id': 'a', 'function': {'name': 'stop', 'arguments': '{}'}}
+    started = fleet('edge local', server(events({'tool_calls': [call]}, reason='tool_calls')))
+    tools = tool_use([{'function': {'name': 'stop'}}])
+    result = started.ask('Stop', conversation_id='a', tools=tools)
+    assert (result.served_by, [each.name for each in result.tool_calls]) == ('edge', ['stop'])
+    done = {'role': 'tool', 'content': 'done', 'tool_call_id': 'a'}
+    assert started.ask(messages=[done], conversation_id='a', local_only=True).served_by == 'local'
+    assert [message['role'] for message in engine.dialogues[-1]] == ['user', 'assistant', 'tool']
+    assert engine.dialogues[-1][1]['tool_calls'][0]['id'] == 'a'
+
+
+def test_a_result_of_no_call_is_invalid(fleet: Start, server: Serve) -> None:
+    done = {'role': 'tool', 'content': 'done', 'tool_call_id': 'a'}
+    assert fleet('edge', server()).ask(messages=[done], conversation_id='a').error_code is ErrorCode.INVALID_GOAL
 
 
 def test_goals_of_a_conversation_run_one_after_another(fleet: Start, server: Serve) -> None:

@@ -225,7 +225,7 @@ def test_the_local_error_is_told_where_nobody_else_answers(fleet: Start, server:
 
 
 @pytest.mark.parametrize('fields', [
-    {'raw_prompt': 'Once'}, {'params': SamplingParams(regex='[a-z]+')},
+    {'raw_prompt': 'Once'}, {'params': SamplingParams(regex='[a-z]+')}, {'params': SamplingParams(top_logprobs=2)},
     {'messages': [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Robots'}]}], ids=str)
 def test_what_the_api_cannot_say_goes_to_the_next(fleet: Start, server: Serve, fields: dict[str, Any]) -> None:
     edge = server()
