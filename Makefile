@@ -6,6 +6,7 @@
 #   make test-large          the tests that take long, and the CUDA library for all architectures
 #   make soak                2,000 goals of all kinds, 5,000 hostile ones: no goal is lost, and memory does not grow
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
+#   make test-matrix         fresh clones with each Python and each ROS 2 that can be had here (tools/test_matrix.sh)
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
 #   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
 #   make setup               only create the environment .venv     make clean        remove everything that was built
@@ -36,7 +37,7 @@ SIDE_BY_SIDE = -n auto --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo sanitize setup test test-quick test-large soak lint format clean lock model native-tests
+.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -111,6 +112,10 @@ test-quick: setup $(MADE)/test
 test-large: sanitize $(GGUF)
 	@tools/build_cuda.sh all
 	@$(PY) -m pytest -m large
+
+# Needs network. One combination: tools/test_matrix.sh 3.12-jazzy
+test-matrix:
+	@tools/test_matrix.sh
 
 soak: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large test/soak test/attack/test_goals.py
