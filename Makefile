@@ -8,6 +8,7 @@
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
 #   make test-matrix         fresh clones with each Python and each ROS 2 that can be had here (tools/test_matrix.sh)
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
+#   make wheel               a wheel for this Python and processor, and the sdist, in dist/
 #   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
 #   make setup               only create the environment .venv     make clean        remove everything that was built
 #   make lock                update tools/wheels.lock to the newest wheels, with the SHA-256 of each file
@@ -37,7 +38,7 @@ SIDE_BY_SIDE = -n auto --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak lint format clean lock model native-tests
+.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak wheel lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -109,9 +110,17 @@ test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
 test-quick: setup $(MADE)/test
 	@$(PY) -m pytest -q $(SIDE_BY_SIDE) -m 'not slow and not large' test/core test/test_house*.py
 
-test-large: sanitize $(GGUF)
+test-large: sanitize $(GGUF) $(MADE)/wheel
 	@tools/build_cuda.sh all
 	@$(PY) -m pytest -m large
+
+$(MADE)/wheel: tools/wheel-requirements.txt | $(MADE)/ros
+	$(STEP) 'build tools of the wheel' $(PIP) -r tools/wheel-requirements.txt
+	@touch $@
+
+wheel: $(MADE)/wheel
+	$(STEP) 'sdist and wheel' tools/build_wheel.sh $(PY)
+	@ls dist
 
 # Needs network. One combination: tools/test_matrix.sh 3.12-jazzy
 test-matrix:
@@ -143,4 +152,4 @@ lock:
 	$(STEP) 'newest wheels' tools/lock_wheels.sh $(PYTHON)
 
 clean:
-	rm -rf .venv build models/*.partial tinychat_core/_tinychat*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv build dist models/*.partial tinychat_core/_tinychat*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache
