@@ -10,6 +10,7 @@
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
 #   make wheel               a wheel for this Python and processor, and the sdist, in dist/
 #   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
+#   make site                the documentation as a site, in build/site
 #   make setup               only create the environment .venv     make clean        remove everything that was built
 #   make lock                update tools/wheels.lock to the newest wheels, with the SHA-256 of each file
 #
@@ -38,7 +39,7 @@ SIDE_BY_SIDE = -n auto --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak wheel lint format clean lock model native-tests
+.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak wheel site lint format clean lock model native-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -121,6 +122,9 @@ $(MADE)/wheel: tools/wheel-requirements.txt | $(MADE)/ros
 wheel: $(MADE)/wheel
 	$(STEP) 'sdist and wheel' tools/build_wheel.sh $(PY)
 	@ls dist
+
+site: $(MADE)/test
+	$(STEP) 'documentation' $(PY) -m mkdocs build --strict
 
 # Needs network. One combination: tools/test_matrix.sh 3.12-jazzy
 test-matrix:
