@@ -8,7 +8,6 @@ from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
-from langchain_openai import OpenAIEmbeddings
 import numpy as np
 import ollama
 import openai
@@ -122,10 +121,24 @@ def test_the_clients_get_the_same_vectors(served: Served) -> None:
     assert np.allclose(of_ollama.embeddings, vectors, atol=1e-6)
     old = ollama.Client(served.url).embeddings(model='tiny', prompt='hello').embedding
     assert np.allclose(np.array(old) / np.linalg.norm(old), vectors[0], atol=1e-6)
-    langchain = OpenAIEmbeddings(model='tiny', base_url=f'{served.url}/v1', api_key='none',  # type: ignore[arg-type]
+
+
+@pytest.mark.large
+def test_langchain_gets_the_same_vectors(served: Served) -> None:
+    from langchain_ollama import OllamaEmbeddings
+    from langchain_openai import OpenAIEmbeddings
+
+    texts = ['hello', 'a door']
+    body = {'input': texts}
+    vectors = [each['embedding'] for each in served.client.post('/v1/embeddings', json=body).json()['data']]
+    of_openai = OpenAIEmbeddings(model='tiny', base_url=f'{served.url}/v1', api_key='none',  # type: ignore[arg-type]
                                  check_embedding_ctx_length=False)
-    assert np.allclose(langchain.embed_documents(['hello', 'a door']), vectors, atol=1e-6)
-    assert np.allclose(langchain.embed_query('hello'), vectors[0], atol=1e-6)
+    for client in (of_openai, OllamaEmbeddings(model='tiny', base_url=served.url)):
+        assert np.allclose(client.embed_documents(texts), vectors, atol=1e-6)
+        assert np.allclose(client.embed_query('hello'), vectors[0], atol=1e-6)
+    with pytest.raises(openai.BadRequestError, match='check_embedding_ctx_length=False'):
+        OpenAIEmbeddings(model='tiny', base_url=f'{served.url}/v1', api_key='none',  # type: ignore[arg-type]
+                         tiktoken_enabled=False, chunk_size=1).client.create(input=[[1, 2]], model='tiny')
 
 
 def test_an_empty_input_loads(served: Served) -> None:

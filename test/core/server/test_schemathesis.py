@@ -41,8 +41,7 @@ def test_no_request_gives_a_500_or_hangs(served: Served) -> None:
     run = subprocess.run(
         [sys.executable, '-m', 'schemathesis.cli', 'run', f'{served.url}/openapi.json', '--phases', 'fuzzing',
          '--checks', 'not_a_server_error', '--max-examples', str(-(-CASES // operations)), '--mode', 'all',
-         '--request-timeout', str(SECONDS), '--generation-deterministic', '--no-color',
-         '--generation-database', 'none'],
+         '--request-timeout', str(SECONDS), '--generation-deterministic', '--no-color'],
         capture_output=True, text=True)
     print(run.stdout[-5000:])
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
