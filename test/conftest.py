@@ -25,8 +25,8 @@ if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]:  # `colcon bui
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
 # Of test/requirements.txt, by the names to import.
 REQUIRED = ('colcon_core', 'fastapi', 'httpx', 'hypothesis', 'jsonschema', 'langchain_ollama', 'langchain_openai',
-            'llguidance', 'ollama', 'openai', 'playwright', 'py_trees', 'pydantic', 'regex', 'rosdep2', 'torch', 'transformers',
-            'uvicorn')
+            'llguidance', 'ollama', 'openai', 'playwright', 'py_trees', 'pydantic', 'regex', 'rosdep2', 'torch',
+            'transformers', 'uvicorn')
 MISSING = {name for name in REQUIRED if find_spec(name) is None}
 
 
