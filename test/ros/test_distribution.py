@@ -64,7 +64,7 @@ def private_names() -> dict[str, set[str]]:
         attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
         own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
         own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-        own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         used[path.name] = {node.attr for node in attributes if isinstance(node.ctx, ast.Load)}
     return {file: {name for name in names - own if name.startswith('_') and not name.endswith('__')}
             for file, names in used.items()}
