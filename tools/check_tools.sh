@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-# Check that the build tools are installed; print the apt packages of the missing ones.
+# Check that the build tools are installed, and that Python and a sourced ROS 2 are new enough; print one line that says what to do.
 python=${PYTHON:-python3}
 missing=()
 need() { "${@:2}" >/dev/null 2>&1 || missing+=("$1"); }
@@ -22,3 +22,8 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
   echo "tinychat: $("$python" --version) is too old; use 3.10 or newer: make PYTHON=python3.10 …" >&2
   exit 2
 fi
+case ${ROS_DISTRO:-} in
+  ardent | bouncy | crystal | dashing | eloquent | foxy | galactic)
+    echo "tinychat: ROS 2 $ROS_DISTRO is too old; source Humble or newer, or unset ROS_DISTRO to install ROS 2 from wheels" >&2
+    exit 2 ;;
+esac
