@@ -15,7 +15,8 @@ from tinychat_core.engine import Engine, ForwardBatch, Logits
 from tinychat_core.errors import BackendFailedError, PromptTooLongError
 from tinychat_core.loading.system_memory import available_memory
 
-MAX_CACHES = 16  # continuations in one forward pass; each needs a copy of the prompt's keys and values
+# Continuations in one forward pass. Each needs a copy of the prompt's keys and values, which soon costs more than a pass.
+MAX_CACHES = 4
 MEMORY_SHARE = 4  # the copies take at most this part of the free memory
 
 Floats = npt.NDArray[np.float64]
@@ -23,10 +24,10 @@ Floats = npt.NDArray[np.float64]
 
 def log_softmax(logits: Logits) -> Floats:
     """Return the natural logarithms of the probabilities [..., vocab] of logits [..., vocab]."""
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=-1, keepdims=True)
-    shifted: Floats = wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
-    return shifted
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    total = np.log(np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64))
+    found: Floats = shifted - total
+    return found
 
 
 def continuation_logprobs(engine: Engine, cache: Cache, logits: Logits, continuations: Sequence[Sequence[int]],

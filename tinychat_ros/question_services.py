@@ -14,7 +14,7 @@ from rclpy.task import Future
 
 from tinychat_core.errors import InvalidParameterError, TinyChatError
 from tinychat_core.serving.chat_service import ChatService
-from tinychat_core.serving.requests import ChatRequest, DecisionRequest, EmbeddingRequest, Request
+from tinychat_core.serving.requests import ChatRequest, DecisionRequest, EmbeddingRequest, Request, YES_OR_NO
 from tinychat_core.serving.results import ChatEvent, ChatResult, DecisionResult, EmbeddingResult, Finished
 from tinychat_ros.goal_log import log_end
 from tinychat_ros.interfaces import Decide, Embed
@@ -82,7 +82,9 @@ class QuestionServices:
                     executor.create_task(lambda: None)  # wakes the executor, which then looks at the future
 
         service.submit(request, on_event)
-        return await ended
+        result = await ended
+        assert result is not None
+        return result
 
     def _decision(self, service: ChatService, request: Decide.Request) -> DecisionRequest:
         reason = unserved_in_question(request)
@@ -92,8 +94,7 @@ class QuestionServices:
         question = ChatRequest(
             prompt=request.question, messages=dialogue_of(request.messages), conversation_id=request.conversation_id,
             default_system_prompt=self._value('system_prompt'), thinking=thinking, time_limit=self._value('time_limit'))
-        options = {'options': tuple(request.options)} if request.options else {}
-        return DecisionRequest(question=question, **options)
+        return DecisionRequest(question=question, options=tuple(request.options) or YES_OR_NO)
 
     def _value(self, name: str) -> Any:
         return self._node.get_parameter(name).value

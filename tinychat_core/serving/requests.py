@@ -24,6 +24,7 @@ MAX_STOPS = 64
 MAX_STOP_CHARACTERS = 1024
 MAX_OPTIONS = 1000
 MAX_OPTION_CHARACTERS = 1024
+YES_OR_NO = ('yes', 'no')
 MAX_TEXTS = 2048  # of an EmbeddingRequest
 
 
@@ -141,7 +142,7 @@ class DecisionRequest:
     """
 
     question: ChatRequest
-    options: Sequence[str] = ('yes', 'no')
+    options: Sequence[str] = YES_OR_NO
     normalize_length: bool = False
     publish_period: ClassVar[float] = 0.0
 
