@@ -142,7 +142,9 @@ class RemoteBackend:
         if isinstance(error, Busy):
             self.health.busy(error.seconds)
         elif isinstance(error, Unable):
-            self.health.alive()
+            if not self.health.last_error:  # once, until it answers again
+                _LOG.warning(one_line(f'backend {self.name} {error}'))
+            self.health.refused(str(error))
         else:
             self.health.failed(str(error), getattr(error, 'is_certain', False))
         self._tell()

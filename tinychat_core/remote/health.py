@@ -83,6 +83,11 @@ class Health:
         if self._is_open:
             self._is_open, self._is_trial = False, True
 
+    def refused(self, error: str) -> None:
+        """Note that the server has refused one request; it works."""
+        self.alive()
+        self.last_error = error
+
     def busy(self, seconds: float) -> None:
         """Note that the server wants no requests for a time."""
         self.alive()

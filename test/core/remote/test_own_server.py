@@ -80,7 +80,10 @@ def test_a_cancel_reaches_the_server(robot: Fleet, served: Served) -> None:
 
 def test_a_prompt_that_is_too_long_there_is_answered_here(robot: Fleet) -> None:
     assert robot.ask('a' * 300).served_by == 'local'
-    assert robot.state('edge') == 'up'
+    (status,) = robot.service.backend_status()
+    assert status.state == 'up' and 'refuses the request (400)' in status.last_error
+    assert robot.ask().served_by == 'edge'
+    assert robot.service.backend_status()[0].last_error == ''
 
 
 def test_a_full_queue_there_sends_the_goal_here(robot: Fleet, served: Served) -> None:
