@@ -15,7 +15,7 @@ from tinychat_core.engine import Engine, ForwardBatch, Logits
 from tinychat_core.errors import BackendFailedError, PromptTooLongError
 from tinychat_core.loading.system_memory import available_memory
 
-# Continuations in one forward pass. Each needs a copy of the prompt's keys and values, which soon costs more than a pass.
+# Continuations in one forward pass. Each needs a copy of the prompt's KV cache, which soon costs more than it saves.
 MAX_CACHES = 4
 MEMORY_SHARE = 4  # the copies take at most this part of the free memory
 
