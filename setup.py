@@ -54,7 +54,7 @@ setup(
     zip_safe=False,
     install_requires=['setuptools', 'numpy', 'safetensors', 'tokenizers', 'jinja2', 'msgspec', 'xxhash'],
     # colcon reads the test runner from here; package.xml declares it for rosdep.
-    extras_require={'structure': ['llguidance>=1.8'], 'server': ['fastapi', 'uvicorn'],
+    extras_require={'structure': ['llguidance>=1.8'], 'server': ['fastapi', 'uvicorn'], 'vision': ['pillow'],
                     'fleet': ['httpx>=0.25', 'jsonschema>=4.18'], 'quantize': ['torch', 'transformers'],
                     'test': ['pytest']},
     data_files=[

@@ -47,6 +47,7 @@ ModelConfig config_from(const py::dict& d) {
   read("position_offset", c.position_offset);
   read("embedding_size", c.embedding_size);
   read("final_norm", c.final_norm);
+  read("encoder", c.encoder);
   read("rope_inv_freq", c.rope_inv_freq);
   read("rope_axes", c.rope_axes);
   read("rope_scale", c.rope_scale);

@@ -149,6 +149,7 @@ class ScriptedEngine:
         self.prefilled: list[list[int]] = []
         self.calls = 0
         self.is_closed = False
+        self.images: Any = None  # it sees none
         self.threads, self.path, self.family, self.precision, self.backend = 2, 'scripted', 'llama', 'W4A8', 'cpu'
         self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 300_000_000, 2000
         self._sampler: Any = None

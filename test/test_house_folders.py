@@ -20,14 +20,17 @@ ALLOWED: dict[str, set[str]] = {
     'families': {'checkpoint'},
     'loading': {'checkpoint'},
     'text': {'json_schema', 'workers'},
+    'vision': {'checkpoint'},  # pixels and embeddings; knows nothing of requests
     'speech': {'text'},
     'importers': {'checkpoint', 'families', 'loading', 'text'},
     'quantize': {'checkpoint', 'families', 'importers', 'text'},
-    'serving': {'speech', 'text', 'workers'},
+    'serving': {'speech', 'text', 'vision', 'workers'},
     'remote': {'serving', 'speech', 'text', 'workers'},  # backends on other machines, behind the face of serving
-    'server': {'serving', 'text'},  # a door: it translates and nothing else; of text the tools that a request brings
+    # A door: it translates and nothing else; of text the tools that a request brings, of vision the sources of images.
+    'server': {'serving', 'text', 'vision'},
     'bench': {'checkpoint', 'families', 'loading'},
-    'commands': {'bench', 'checkpoint', 'importers', 'loading', 'quantize', 'server', 'serving', 'text'},
+    'commands': {'bench', 'checkpoint', 'importers', 'loading', 'quantize', 'server', 'serving', 'text',
+                 'vision'},
 }
 
 

@@ -27,6 +27,7 @@ from tinychat_core._tinychat import (
 )
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.cores import usable_cores
 from tinychat_core.errors import (
     BackendFailedError,
@@ -44,12 +45,15 @@ from tinychat_core.loading.system_memory import available_memory, free_swap
 from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.tokenizer import Tokenizer
+from tinychat_core.vision.encoder import VisionEncoder
+from tinychat_core.vision.image import Image
+from tinychat_core.vision.image_rows import ImageRows, ImageStore
 
 __all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'ForwardBatch', 'ForwardResult', 'Generation', 'Token']
 
 _LOG = logging.getLogger(__name__)
 
-Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
+Prompt = str | Sequence[Mapping[str, Any]] | Sequence[int]
 Logits = npt.NDArray[np.float32]
 
 
@@ -58,13 +62,14 @@ class Engine:
 
     def __init__(self, model: ModelConfig, tensors: Mapping[str, Any], *, weights: str,
                  precision: str | None = None, backend: str = 'auto', threads: int | None = None,
-                 max_seq_len: int | None = None, kv_cache: str = 'auto',
+                 max_seq_len: int | None = None, kv_cache: str = 'auto', vision: VisionConfig | None = None,
                  copy_files: Callable[[WeightMemory], None] | None = None) -> None:
         """
         Build the decoder over `tensors`, which it reads in place; `Engine.open` does this for a checkpoint.
 
         A tensor is a float32 vector, or a dictionary with a matrix's format, rows, cols, group_size and arrays.
-        `copy_files` is called to copy files to a device whenever that is set up (CUDA). Raises InvalidParameterError
+        `vision`: how it sees images, with `tensors` named `vision.…`. `copy_files` is called to copy files to a device
+        whenever that is set up (CUDA). Raises InvalidParameterError
         for unsupported options, ValueError for tensors that do not fit `model`, BackendFailedError for a device without
         enough memory.
         """
@@ -86,6 +91,8 @@ class Engine:
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         if library is None:
             tensors = {name: _without_needless_zeros(tensor) for name, tensor in tensors.items()}
+        of_vision = {name: tensor for name, tensor in tensors.items() if name.startswith('vision.')}
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in of_vision}
         # Bytes that decoding reads per token; of an embedding that is not also the head it reads only one row.
         self.token_bytes = sum(_nbytes(tensor) for name, tensor in tensors.items()
                                if name != 'embedding' or 'head' not in tensors)
@@ -96,12 +103,23 @@ class Engine:
         if isa and isa not in _tinychat.isas():
             raise InvalidParameterError(f"TINYCHAT_ISA='{isa}' is not available here; use one of "
                                         f'{", ".join(_tinychat.isas())}')
+
+        cuda_library = '' if library is None else str(library)
+        # int8 does not represent the outliers of an encoder's activations.
+        precise = activations if activations != 'bytes' else 'sixteen_bits' if library is None else 'float'
+
+        def new_stage(config: dict[str, Any], own: dict[str, Any], length: int) -> _tinychat.Decoder:
+            return _tinychat.Decoder(config, own, activations=precise, isa=isa, threads=self.threads,
+                                     max_seq_len=length, cuda_library=cuda_library)
+
         try:
             self._decoder = _tinychat.Decoder(
                 model.to_native(self.context_length), dict(tensors), activations=activations, isa=isa,
-                threads=self.threads, max_seq_len=self.context_length,
-                cuda_library='' if library is None else str(library), int8_kv_cache=self.kv_cache == 'int8',
-                place_files=copy_files)
+                threads=self.threads, max_seq_len=self.context_length, cuda_library=cuda_library,
+                int8_kv_cache=self.kv_cache == 'int8', place_files=copy_files)
+            self.images: ImageStore | None = None
+            if vision is not None:
+                self.images = ImageStore(VisionEncoder(vision, of_vision, new_stage))
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
         # An instruction set, or the name of the device.
@@ -171,7 +189,7 @@ class Engine:
         try:
             tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
             engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
-                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache,
+                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache, vision=manifest.vision,
                          copy_files=None if library is None or reordered else checkpoint.copy_to_device)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
             if not early:
@@ -220,7 +238,7 @@ class Engine:
         BackendFailedError where the device failed, CheckpointError where the files have changed or are damaged.
         """
         self._check_room(cache, tokens)
-        return cast(Logits, self.forward(_batch_of(cache, tokens, logits='last'), cancel).logits[0])
+        return cast(Logits, self.forward(self._batch_of(cache, tokens, logits='last'), cancel).logits[0])
 
     def decode(self, cache: Cache, token: int, cancel: CancelFlag | None = None) -> Logits:
         """Append one token to the cache and return the logits [vocab] after it; raises like `prefill`."""
@@ -236,13 +254,13 @@ class Engine:
         a logit is not finite.
         """
         self._check_room(cache, tokens)
-        return self.forward(_batch_of(cache, tokens, sampler=sampler, allowed=allowed), cancel).tokens[0]
+        return self.forward(self._batch_of(cache, tokens, sampler=sampler, allowed=allowed), cancel).tokens[0]
 
     def score(self, tokens: Sequence[int]) -> Logits:
         """Return the logits [n, vocab] after each of tokens [n], using a new cache; raises like `prefill`."""
         cache = self.new_cache()
         self._check_room(cache, tokens)
-        return self.forward(_batch_of(cache, tokens, logits='all')).logits
+        return self.forward(self._batch_of(cache, tokens, logits='all')).logits
 
     def forward(self, batch: ForwardBatch, cancel: CancelFlag | None = None) -> ForwardResult:
         """
@@ -273,21 +291,54 @@ class Engine:
         """
         Return an iterator of Token.
 
-        `prompt`: text, chat messages ({'role', 'content'}, formatted with the model's template; an assistant's message
-        at the end is continued) or tokens; appended to `cache` (None: a new one). Raises PromptTooLongError or
-        InvalidParameterError when called, not at the first token.
+        `prompt`: text, chat messages ({'role', 'content'}, a user's also with `images`, a list of Image; formatted with
+        the model's template; an assistant's message at the end is continued) or tokens; appended to `cache` (None: a
+        new one). Raises PromptTooLongError or InvalidParameterError when called, not at the first token.
         """
-        continues = False
+        continues, images = False, list[ImageRows]()
         if isinstance(prompt, str):
             # Tokens that begin a text, such as LLaMA's BOS, belong only at the start of a cache.
             tokens = self.tokenizer.encode(prompt, add_bos=cache is None or cache.length == 0)
         elif prompt and isinstance(prompt[0], Mapping):
-            messages = cast('Sequence[Mapping[str, str]]', prompt)
+            messages = [{**message, 'images': self.encode_images(message.get('images', ()), cancel)}
+                        for message in cast('Sequence[Mapping[str, Any]]', prompt)]
             tokens = self.tokenizer.encode_chat(messages)
             continues = messages[-1]['role'] == 'assistant'
+            images = [rows for message in messages for rows in message['images']]
         else:
             tokens = list(cast('Sequence[int]', prompt))
-        return Generation(self, tokens, params or SamplingParams(), cache, cancel, continues=continues)
+        return Generation(self, tokens, params or SamplingParams(), cache, cancel, continues=continues, images=images)
+
+    def add_sequence(self, batch: ForwardBatch, tokens: Sequence[int], cache: Cache, **wanted: Any) -> None:
+        """
+        Add a part of a prompt to a batch; its tokens may be rows of images (see vision.image_rows).
+
+        `wanted`: `logits`, `top_k`, `sampler` and `allowed` of ForwardBatch.add_sequence. Raises InvalidParameterError
+        where the batch refuses it, or an image is not here any more.
+        """
+        inputs = {'tokens': tokens} if self.images is None else self.images.inputs(tokens)
+        try:
+            batch.add_sequence(cache=cache, **inputs, **wanted)
+        except InvalidBatchError as error:
+            raise InvalidParameterError(str(error)) from None
+
+    def encode_images(self, images: Sequence[Image], cancel: CancelFlag | None = None) -> list[ImageRows]:
+        """
+        Return the rows that stand for images in a prompt; whoever uses their numbers holds them.
+
+        Raises InvalidParameterError where the model sees no images, PromptTooLongError, before anything is encoded, for
+        more than the context holds, and Canceled once `cancel` is set.
+        """
+        if not images:
+            return []
+        if self.images is None:
+            raise InvalidParameterError('the model sees no images; send text alone, or load a vision-language model')
+        count = sum(self.images.count(image.pixels.shape[1], image.pixels.shape[0]) for image in images)
+        if count >= self.context_length:
+            raise PromptTooLongError(f'{len(images)} image{"s" * (len(images) > 1)} need {count} tokens, but the '
+                                     f'context has only {self.context_length}; send fewer or smaller ones')
+        self.check_files()
+        return [self.images.encode(image, cancel) for image in images]
 
     def step_seconds(self) -> dict[str, float]:
         """Return the seconds that the decoder has spent in each fused step since it was opened."""
@@ -296,8 +347,15 @@ class Engine:
     def close(self) -> None:
         """Release the decoder's buffers and the mapping; the engine must not be used afterwards."""
         del self._decoder
+        if self.images is not None:
+            self.images.close()
         if self._checkpoint is not None:
             self._checkpoint.close()
+
+    def _batch_of(self, cache: Cache, tokens: Sequence[int], **wanted: Any) -> ForwardBatch:
+        batch = ForwardBatch()
+        self.add_sequence(batch, tokens, cache, **wanted)
+        return batch
 
     def _check_room(self, cache: Cache, tokens: Sequence[int]) -> None:
         if len(tokens) == 0:
@@ -305,15 +363,6 @@ class Engine:
         if len(tokens) > cache.capacity - cache.length:
             raise PromptTooLongError(f'{len(tokens)} tokens do not fit: {cache.capacity - cache.length} of '
                                      f'{cache.capacity} positions are left')
-
-
-def _batch_of(cache: Cache, tokens: Sequence[int], **wanted: Any) -> ForwardBatch:
-    batch = ForwardBatch()
-    try:
-        batch.add_sequence(tokens, cache, **wanted)
-    except InvalidBatchError as error:
-        raise InvalidParameterError(str(error)) from None
-    return batch
 
 
 def _memory_hint(backend: str) -> str:

@@ -71,3 +71,7 @@ class BackendFailedError(TinyChatError):
 
 class DoesNotFitError(TinyChatError):
     """A model that does not fit into the free memory."""
+
+
+class NoImageError(TinyChatError):
+    """A camera that sent no image in time."""

@@ -16,6 +16,7 @@ from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.answer_stop import AnswerStop
 from tinychat_core.text.tokenizer import Tokenizer
 from tinychat_core.text.tool_calls.grammar import answer_grammar, AnswerParts
+from tinychat_core.vision.image_rows import ImageRows, part_end, text_ids
 from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
@@ -81,7 +82,8 @@ def check_prompt(engine: Decoder, tokens: Sequence[int], held: int = 0) -> None:
     """Raise InvalidParameterError, or PromptTooLongError behind `held` tokens of a cache, as Generation says."""
     if not tokens:
         raise InvalidParameterError('the prompt is empty')
-    if not 0 <= min(tokens) <= max(tokens) < engine.vocab_size:
+    ids = text_ids(tokens)
+    if ids and not 0 <= min(ids) <= max(ids) < engine.vocab_size:
         raise InvalidParameterError(f'a token of the prompt is outside the vocabulary of {engine.vocab_size}')
     if held + len(tokens) > engine.context_length:
         raise PromptTooLongError(f'the prompt has {held + len(tokens)} tokens, but the context has only '
@@ -99,15 +101,16 @@ class Generation(Iterator[Token]):
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
                  cache: Cache | None = None, cancel: CancelFlag | None = None, *,
-                 earlier: Sequence[int] = (), continues: bool = False, parts: AnswerParts | None = None) -> None:
+                 earlier: Sequence[int] = (), continues: bool = False, parts: AnswerParts | None = None,
+                 images: Sequence[ImageRows] = ()) -> None:
         """
         Check that the prompt fits behind what the cache holds.
 
         `tokens`: the part of the prompt that the cache does not hold. `earlier`: the tokens that it holds,
         which only the repetition penalty and DRY look at. `continues`: the prompt ends with the beginning of the
         answer, so that a space at its start belongs to it. `parts`: what the answer may consist of, with the structure
-        of `params`; None: of text alone. Raises InvalidParameterError for no tokens or one outside the vocabulary,
-        PromptTooLongError where there is no room.
+        of `params`; None: of text alone. `images`: those whose rows are in the prompt, which are held. Raises
+        InvalidParameterError for no tokens or one outside the vocabulary, PromptTooLongError where there is no room.
         """
         check_prompt(engine, tokens, 0 if cache is None else cache.length)
         self._cache = engine.new_cache() if cache is None else cache
@@ -120,6 +123,7 @@ class Generation(Iterator[Token]):
         self.on_prefill: Callable[[float], None] = lambda fraction: None
         self._engine = engine
         self._prompt = tokens
+        self._images = images
         self._cancel = cancel
         self._limit = min(params.max_new_tokens, engine.context_length - self.prompt_tokens + 1)
         # A thought comes before a structure, and a call is one.
@@ -135,7 +139,7 @@ class Generation(Iterator[Token]):
             params.dry_penalty_last_n, breakers(engine.tokenizer) if has_dry else None,
             -1 if params.top_logprobs is None else params.top_logprobs)
         if has_dry or params.repetition_penalty != 1.0:
-            for token in (*earlier, *tokens):
+            for token in text_ids((*earlier, *tokens)):
                 self._sampler.accept(token)
         self._constraint = None
         if is_structured:
@@ -196,11 +200,12 @@ class Generation(Iterator[Token]):
 
     def _last_of_prompt(self) -> Sequence[int]:
         """Read the prompt but for its last part, and return that."""
-        for end in range(PART, len(self._prompt), PART):
-            self._engine.prefill(self._cache, self._prompt[end - PART:end], self._cancel)
+        begin, end = 0, part_end(self._prompt, 0, PART)
+        while end < len(self._prompt):
+            self._engine.prefill(self._cache, self._prompt[begin:end], self._cancel)
             self.on_prefill(end / len(self._prompt))
-        rest = (len(self._prompt) - 1) // PART * PART
-        return self._prompt[rest:]
+            begin, end = end, part_end(self._prompt, end, PART)
+        return self._prompt[begin:]
 
     def _end(self, token: int, text: str, reason: str) -> Token:
         """Return the last token, with all text that was held back."""

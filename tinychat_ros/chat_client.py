@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import argparse
 import atexit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import os
+from pathlib import Path
 import signal
 import sys
 from time import monotonic
@@ -24,9 +25,11 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import CompressedImage
 
 from tinychat_core.commands.terminal import figures, prompts
 from tinychat_core.errors import TinyChatError
+from tinychat_core.regular_file import read_file
 from tinychat_ros.interfaces import Chat, State
 
 # As deep as the node's: the shorter queue of the two ends decides what is lost.
@@ -225,6 +228,8 @@ def arguments() -> argparse.ArgumentParser:
     add('--timeout', type=float, default=10.0, metavar='S', help='how long to wait for the node (default: 10)')
     add('--conversation', default='', metavar='NAME',
         help='conversation_id of the prompts (default: a new one for the lines of stdin, none for a prompt)')
+    add('--image', action='append', default=[], metavar='FILE',
+        help='show this image before the first prompt; may be given several times')
     add('--system', default='', metavar='TEXT', help='system prompt')
     add('--max-new-tokens', type=_whole(32), default=-1, metavar='N', help='maximum length of the answer')
     add('--temperature', type=float, default=-1.0, metavar='T', help='0: always the most likely token')
@@ -241,10 +246,11 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def goal_of(options: argparse.Namespace, prompt: str) -> Any:
-    """Return the Chat.Goal for a prompt."""
+def goal_of(options: argparse.Namespace, prompt: str, images: Sequence[CompressedImage] = ()) -> Any:
+    """Return the Chat.Goal for a prompt, with images before it."""
     goal = Chat.Goal(prompt=prompt, system_prompt=options.system, stop=options.stop,
-                     conversation_id=options.conversation, max_new_tokens=options.max_new_tokens)
+                     conversation_id=options.conversation, max_new_tokens=options.max_new_tokens,
+                     compressed_images=[*images])
     for name in ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'seed'):
         setattr(goal.sampling, name, getattr(options, name))
     return goal
@@ -255,6 +261,7 @@ def ask_all(args: list[str] | None) -> bool:
     options = arguments().parse_args(remove_ros_args(args or sys.argv)[1:])
     if not options.prompt and not options.conversation:
         options.conversation = f'chat_client {uuid4()}'
+    images = [CompressedImage(data=read_file(Path(path))) for path in options.image]
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('chat_client')
     is_complete = True
@@ -264,7 +271,8 @@ def ask_all(args: list[str] | None) -> bool:
             signal.signal(number, client.interrupt)
         client.wait()
         for prompt in prompts(' '.join(options.prompt) if options.prompt else None):
-            result = client.ask(goal_of(options, prompt))
+            result = client.ask(goal_of(options, prompt, images))
+            images = []
             print(summary(result), file=sys.stderr, flush=True)
             is_complete = result.finish_reason in (Chat.Result.STOP, Chat.Result.LENGTH)
     finally:

@@ -180,7 +180,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         options = {'config': fleet} if fleet else {}
         self._use(service_class(engine, self._value('kv_caches'), self._admission, self._server.show, **options))
         give_freed_memory_back()  # reading a tokenizer leaves as much as its size
-        self._status.loaded(engine.backend)
+        self._status.loaded(engine.backend, engine.images is not None)
         self.get_logger().info(f'loaded {one_line(model)}: {engine.precision} on {engine.backend}, '
                                f'{engine.threads} threads, context {engine.context_length}')
         return super().on_configure(state)
@@ -206,7 +206,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         """Reject new goals, end those that wait, and end or finish the one that runs (on_deactivate)."""
         self._server.close('the node was deactivated', self._value('on_deactivate') == 'finish')
         self._http.close()
-        self._status.loaded(self._status.message.backend)
+        self._status.loaded(self._status.message.backend, self._status.message.vision)
         return super().on_deactivate(state)
 
     @logged

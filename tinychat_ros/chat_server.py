@@ -23,6 +23,7 @@ from tinychat_ros.client_watcher import ClientWatcher
 from tinychat_ros.distribution import publish_goal_status, result_timeout
 from tinychat_ros.goal_check import check_goal
 from tinychat_ros.goal_log import log_end
+from tinychat_ros.image_sources import ImageTopics
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.prompt_door import PromptDoor
 from tinychat_ros.status import Status
@@ -53,6 +54,7 @@ class ChatServer:
         self._showing = Lock()  # guards what is shown, and whether anything is
         group = MutuallyExclusiveCallbackGroup()
         self._publishers = AnswerPublishers(node)
+        self._topics = ImageTopics(node)
         self._server = ActionServer(
             node, Chat, '~/chat', self._unused, callback_group=group, goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel,
@@ -106,7 +108,7 @@ class ChatServer:
             if service is None or not self._is_open:
                 reason = '[inactive] the node is not active'
             else:
-                request = check_goal(goal, self._value, service.engine.context_length)
+                request = check_goal(goal, self._value, service.engine.context_length, self._topics)
                 service.check(request)
                 return service, request
         except InvalidParameterError as error:

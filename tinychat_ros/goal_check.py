@@ -14,6 +14,7 @@ from tinychat_core.errors import InvalidParameterError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.tool_calls.tools import tool_use
+from tinychat_ros.image_sources import images_of, ImageTopics, with_images
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.translation import dialogue_of
 from tinychat_ros.unserved import unserved_field
@@ -25,12 +26,13 @@ NAMES = ('temperature', 'top_k', 'top_p', 'min_p', 'repetition_penalty', 'dry_mu
 THINKING = {Chat.Goal.THINKING_DEFAULT: None, Chat.Goal.THINKING_ON: True, Chat.Goal.THINKING_OFF: False}
 
 
-def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int) -> ChatRequest:
+def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int,
+               topics: ImageTopics) -> ChatRequest:
     """
     Return what to answer; InvalidParameterError with the reason for what is impossible.
 
-    `parameter` gives the value of a node parameter by name. What only the tokenizer or the template can tell
-    is not looked at.
+    `parameter` gives the value of a node parameter by name; `topics` takes frames of image_topics. What only the
+    tokenizer, the template or an image's bytes can tell is not looked at.
     """
     reason = unserved_field(goal)
     if reason:
@@ -44,9 +46,12 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
                              regex=goal.regex, top_logprobs=goal.top_logprobs or None)
     if goal.thinking not in THINKING:
         raise InvalidParameterError(f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}')
+    images, dialogue = images_of(goal, topics), dialogue_of(goal.messages)
+    if dialogue:
+        with_images(goal.messages, dialogue, images)
     time_limit = goal.time_limit.sec + goal.time_limit.nanosec * 1e-9
     return ChatRequest(
-        prompt=goal.prompt, messages=dialogue_of(goal.messages),
+        prompt=goal.prompt, images=() if dialogue else images, messages=dialogue,
         system_prompt=goal.system_prompt, default_system_prompt=parameter('system_prompt'),
         conversation_id=goal.conversation_id, params=params, priority=goal.priority,
         tools=tool_use(goal.tools, goal.tool_choice, goal.parallel_tool_calls), thinking=THINKING[goal.thinking],

@@ -13,7 +13,6 @@ from tinychat_core.serving.conversations import Reset
 from tinychat_core.text.messages import texts_of
 from tinychat_ros.interfaces import GetModelInfo, ResetConversation, Tokenize
 from tinychat_ros.translation import dialogue_of
-from tinychat_ros.unserved import unserved_in_messages
 
 MOST_CHARACTERS = 2**18  # of ~/tokenize: some tenths of a second, for which goals may have to wait
 NO_MODEL = 'no model is loaded'
@@ -40,9 +39,9 @@ class Services:
         try:
             if bool(request.text) == bool(request.messages):
                 raise TinyChatError('give either text or messages')
-            reason = unserved_in_messages(request.messages)
-            if reason:
-                raise TinyChatError(reason)
+            if any(len(message.images) for message in request.messages):
+                raise TinyChatError('messages: images are not counted here; image_tokens of a result says how many '
+                                    'tokens they took')
             messages = dialogue_of(request.messages)
             characters = len(request.text) + sum(map(len, texts_of(messages)))
             if characters > MOST_CHARACTERS:
@@ -66,6 +65,8 @@ class Services:
         response.group_size, response.backend = engine.group_size, engine.backend
         response.context_length, response.vocabulary_size = engine.context_length, engine.vocab_size
         response.weights_bytes, response.kv_cache_bytes = engine.weights_bytes, engine.kv_cache_bytes
+        response.vision = engine.images is not None
+        response.image_tokens = 0 if engine.images is None else engine.images.count(640, 480)
         response.tools, response.thinking = engine.tokenizer.knows_tools, engine.tokenizer.switches_thinking
         return response
 

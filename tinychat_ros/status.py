@@ -54,15 +54,15 @@ class Status:
     def unconfigured(self, error: str = '') -> None:
         """No model is loaded, because of `error` where there is one."""
         self.set(state=State.ERROR if error else State.UNCONFIGURED, error=error, load_progress=0.0, model='',
-                 backend='', backends=[], running_goals=[], queued_goals=0)
+                 backend='', vision=False, backends=[], running_goals=[], queued_goals=0)
 
     def loading(self, model: str, progress: float) -> None:
         """Tell how much of a model is loaded, 0 .. 1."""
         self.set(state=State.LOADING, error='', model=model, load_progress=progress)
 
-    def loaded(self, backend: str) -> None:
-        """Tell that the model could serve, and nobody is served."""
-        self.set(state=State.INACTIVE, load_progress=1.0, backend=backend, backends=[], running_goals=[],
+    def loaded(self, backend: str, vision: bool) -> None:
+        """Tell that the model could serve, and nobody is served; `vision`: it sees images."""
+        self.set(state=State.INACTIVE, load_progress=1.0, backend=backend, vision=vision, backends=[], running_goals=[],
                  queued_goals=0)
 
     def serving(self, running_goals: Sequence[UUID], queued_goals: int, backends: Sequence[str]) -> None:

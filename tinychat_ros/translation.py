@@ -60,6 +60,7 @@ def result_of(result: ChatResult) -> Chat.Result:
         text=text_for_message(result.text), thoughts=text_for_message(result.thoughts),
         tool_calls=_calls(result.tool_calls), finish_reason=result.finish_reason.value,
         error_code=result.error_code.value, error_msg=result.error_message, prompt_tokens=result.prompt_tokens,
+        image_tokens=result.image_tokens, image_time=result.image_time,
         reused_tokens=result.reused_tokens, dropped_turns=result.dropped_turns, new_tokens=result.new_tokens,
         seed=result.seed, served_by=result.served_by, queue_time=result.queue_time,
         time_to_first_token=result.time_to_first_token, tokens_per_second=result.tokens_per_second,

@@ -4,39 +4,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from tinychat_ros.interfaces import Chat, Decide, Message
-
-IMAGES = ('images', 'compressed_images', 'image_topics')
+from tinychat_ros.interfaces import Chat, Decide
 
 
 def unserved_field(goal: Chat.Goal) -> str:
     """Return why a goal's value is impossible or not served yet, naming the field; '' for a goal that can be served."""
-    return next(_in_goal(goal), '') or unserved_in_messages(goal.messages)
+    return next(_in_goal(goal), '')
 
 
-def unserved_in_messages(messages: Sequence[Message]) -> str:
-    """Return which field of a dialogue is not served yet, or ''."""
-    for index, message in enumerate(messages):
+def unserved_in_question(request: Decide.Request) -> str:
+    """Return which field of a decision is not served yet, or ''."""
+    for name in ('images', 'compressed_images', 'image_topics'):
+        if len(getattr(request, name)):
+            return _not_yet(name)
+    for index, message in enumerate(request.messages):
         if len(message.images):
             return _not_yet(f'messages[{index}].images')
     return ''
 
 
-def unserved_in_question(request: Decide.Request) -> str:
-    """Return which field of a decision is not served yet, or ''."""
-    for name in IMAGES:
-        if len(getattr(request, name)):
-            return _not_yet(name)
-    return unserved_in_messages(request.messages)
-
-
 def _in_goal(goal: Chat.Goal) -> Iterator[str]:
-    for name in (*IMAGES, 'adapter'):
-        if len(getattr(goal, name)):
-            yield _not_yet(name)
+    if goal.adapter:
+        yield _not_yet('adapter')
     yield from _in_sampling(goal.sampling)
 
 

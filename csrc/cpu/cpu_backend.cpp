@@ -361,6 +361,11 @@ void CpuBackend::norm_head(const ForwardBatch& batch) {
   const int width = c.embedding_width();
   const Linear& project = model_.project_out;
   const auto normed = [&](int token, float* out) { return norm_row(model_.final_norm, token, out); };
+  if (c.encoder) {
+    for (int t = 0; t < batch.num_outputs(); ++t)
+      if (float* row = batch.outputs[t].logits; row != nullptr) normed(t, row);
+    return;
+  }
   if (project.present())
     gemm_prepared(project, batch, Panels::kNever, normed, {step_.data(), static_cast<size_t>(width)});
   std::vector<float*> rows;

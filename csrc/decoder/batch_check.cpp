@@ -24,6 +24,7 @@ void check_inputs(const ForwardBatch& batch, const ModelConfig& config) {
   for (int i = 0; i < tokens; ++i) {
     const int id = batch.tokens[i];
     if (batch.embedding(i) == nullptr) {
+      require(!config.encoder, "an encoder has no vocabulary: its inputs are embeddings");
       if (id < 0 || id >= vocab) throw InvalidBatch("token " + of(id) + " is outside the vocabulary of " + of(vocab));
       continue;
     }

@@ -110,13 +110,14 @@ void check(bool is_right, const char* what) {
 
 // What the kernels rely on: sizes, lengths of lists, and numbers that give numbers.
 void check_config(const ModelConfig& c) {
-  check(c.vocab_size > 0 && c.hidden_size > 0 && c.intermediate_size > 0 && c.layers > 0 && c.heads > 0 &&
-            c.kv_heads > 0 && c.head_dim > 0 && c.embedding_size >= 0 && c.position_offset >= 0,
+  check(c.vocab_size > 0 && c.hidden_size > 0 && c.intermediate_size > 0 && c.layers >= (c.encoder ? 0 : 1) &&
+            c.heads > 0 && c.kv_heads > 0 && c.head_dim > 0 && c.embedding_size >= 0 && c.position_offset >= 0,
         "a size of the model is not positive");
   // The vector kernels read 16 floats at a time.
   check(
       c.hidden_size % 16 == 0 && c.embedding_width() % 16 == 0 && c.head_dim % 16 == 0 && c.intermediate_size % 16 == 0,
       "embedding size, hidden size, head size and feed-forward size must be multiples of 16");
+  check(!c.encoder || c.vocab_size == c.hidden_size, "the outputs of an encoder are as wide as its layers");
   check(c.heads % c.kv_heads == 0, "the number of heads must be a multiple of the number of KV heads");
   for (const std::vector<float>* frequencies : {&c.rope_inv_freq, &c.rope_local_inv_freq})
     check(static_cast<int>(frequencies->size()) * 2 <= c.head_dim, "rotary dimensions exceed the head size");
@@ -163,10 +164,10 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
   Model model;
   model.config = config;
   model.context_length = context_length;
-  model.embedding = find.table("embedding", config.vocab_size, width);
-  if (width != hidden) {
+  if (!config.encoder) model.embedding = find.table("embedding", config.vocab_size, width);
+  if (width != hidden || (config.encoder && find.has("project_in"))) {
     model.project_in = find.linear("project_in", hidden, width);
-    model.project_out = find.linear("project_out", width, hidden);
+    if (!config.encoder) model.project_out = find.linear("project_out", width, hidden);
   }
   if (find.has("positions")) {
     model.positions = find.table("positions", find.at("positions").linear.rows, hidden);
@@ -174,7 +175,7 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
           "there are fewer learned positions than the context");
   }
   model.final_norm = find.norm("norm", hidden, config.final_norm);
-  model.head = find.has("head") ? find.linear("head", config.vocab_size, width) : model.embedding;
+  if (!config.encoder) model.head = find.has("head") ? find.linear("head", config.vocab_size, width) : model.embedding;
 
   for (int i = 0; i < config.layers; ++i) {
     const std::string prefix = "layers." + std::to_string(i) + ".";

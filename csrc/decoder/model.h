@@ -38,6 +38,7 @@ struct ModelConfig {
   int position_offset = 0;     // of learned positions (OPT: 2)
   int embedding_size = 0;      // width of a token's embedding row, if it is not hidden_size (OPT-350M); 0: hidden_size
   bool final_norm = true;      // there is a norm before the head
+  bool encoder = false;        // no vocabulary: inputs are embedding rows, outputs rows of the last norm [hidden_size]
 
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
   // [rotated dimensions / 2] the axis of a Position that rotates each pair, 0 … 2 (M-RoPE); empty: axis 0 for all
@@ -109,13 +110,13 @@ struct Layer {
 struct Model {
   ModelConfig config;
   int context_length = 0; // all positions are smaller
-  Linear embedding;       // [vocab][embedding width]
+  Linear embedding;       // [vocab][embedding width]; absent in an encoder
   Linear project_in;      // [hidden][embedding width]; absent if these are equal
   Linear positions;       // [positions][hidden], learned; absent otherwise
   std::vector<Layer> layers;
   NormVectors final_norm;
   Linear project_out; // [embedding width][hidden], before the head; absent if these are equal
-  Linear head;        // [vocab][embedding width]; a copy of `embedding` if they are tied
+  Linear head;        // [vocab][embedding width]; a copy of `embedding` if they are tied; absent in an encoder
 };
 
 // A named tensor of the checkpoint in memory; the caller keeps the memory alive.

@@ -56,7 +56,7 @@ def test_tokenize_names_the_field_that_is_not_served(robot: Robot) -> None:
     messages = [Message(role='user', content='a', images=[0])]
     answer = robot.call(Tokenize, 'tokenize', Tokenize.Request(messages=messages))
     assert not answer.success
-    assert 'messages[0].images is not served by this version' in answer.message
+    assert 'messages: images are not counted here' in answer.message
 
 
 def test_of_messages_the_roles_count_too(robot: Robot) -> None:

@@ -8,22 +8,17 @@ from typing import Any
 
 import pytest
 from robot import Robot
-from sensor_msgs.msg import CompressedImage, Image
 
 from tinychat_ros.interfaces import Chat, Message, SamplingParams
 from tinychat_ros.unserved import unserved_field
 
 UNSERVED = {
-    'images': {'images': [Image()]},
-    'compressed_images': {'compressed_images': [CompressedImage()]},
-    'image_topics': {'image_topics': ['camera/image_raw']},
     'adapter': {'adapter': 'kitchen'},
     'sampling.typical_p': {'sampling': SamplingParams(typical_p=0.5)},
     'sampling.frequency_penalty': {'sampling': SamplingParams(frequency_penalty=-1.0)},
     'sampling.presence_penalty': {'sampling': SamplingParams(presence_penalty=float('nan'))},
     'sampling.bias_tokens': {'sampling': SamplingParams(bias_tokens=[1])},
     'sampling.bias_values': {'sampling': SamplingParams(bias_values=[1.0])},
-    'messages[1].images': {'messages': [Message(role='user'), Message(role='user', images=[0])]},
 }
 SERVED: list[dict[str, Any]] = [
     {}, {'tools': '[]'}, {'thinking': Chat.Goal.THINKING_ON}, {'local_only': True},

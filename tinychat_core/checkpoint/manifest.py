@@ -19,6 +19,7 @@ from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.tensor_names import check_tensor_names
+from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.errors import CheckpointError, TinyChatError
 from tinychat_core.regular_file import read_file
 
@@ -76,6 +77,7 @@ class Manifest:
     source: dict[str, str] = field(default_factory=dict)
     generator: str = ''
     format_version: int = FORMAT_VERSION
+    vision: VisionConfig | None = None  # how the model sees images
 
     @property
     def weights_bytes(self) -> int:
@@ -91,6 +93,9 @@ class Manifest:
     def text(self) -> str:
         """Return the content of tinychat.json; the version comes first, the checksum last."""
         content = {**asdict(self), 'model': self.model.to_json()}
+        del content['vision']
+        if self.vision is not None:
+            content['vision'] = self.vision.to_json()
         content = {**{name: content.pop(name) for name in ('format_version', 'generator')}, **content}
         return json.dumps({**content, 'checksum': _checksum(content)}, indent=1) + '\n'
 
@@ -129,7 +134,10 @@ class Manifest:
 
     @classmethod
     def _checked(cls, content: dict[str, Any]) -> Manifest:
-        manifest = typed(cls, {**content, 'model': ModelConfig.from_json(content['model'])})
+        fields_ = {**content, 'model': ModelConfig.from_json(content['model'])}
+        if 'vision' in content:
+            fields_['vision'] = VisionConfig.from_json(content['vision'])
+        manifest = typed(cls, fields_)
         for entry in content['tensors'].values():
             _check_names(TensorEntry, entry)
         for shard in content['shards']:

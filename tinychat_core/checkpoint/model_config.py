@@ -50,7 +50,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     vocab_size: Size
     hidden_size: Size
     intermediate_size: Size  # of the feed-forward part
-    layers: Size
+    layers: Index  # 0 only in an encoder: a single matrix
     heads: Size
     kv_heads: Size
     head_dim: Size
@@ -73,6 +73,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     alibi_slopes: list[float] | None = None  # [heads]
     embedding_size: Size | None = None  # width of the embedding where projections map it to `hidden_size` (OPT-350M)
     final_norm: bool = True  # there is a norm before the head (not in OPT-350M)
+    encoder: bool = False  # no vocabulary: inputs are embeddings, outputs the rows of the last norm [hidden_size]
     position_offset: Index = 0  # first row of the learned positions (tensor `positions`) that is used (OPT)
     parallel: bool = False  # attention and feed-forward read the same residual (Falcon)
     windows: list[Index] | None = None  # [layers] positions that a token attends to, itself included; 0: all
@@ -157,6 +158,10 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ValueError(f'{name} = {getattr(self, name)} is not supported: not a multiple of 16')
         if self.head_dim > LARGEST_HEAD:
             raise ValueError(f'head_dim = {self.head_dim} is not supported: above {LARGEST_HEAD}')
+        if not self.layers and not self.encoder:
+            raise ValueError('layers is 0')
+        if self.encoder and self.vocab_size != self.hidden_size:
+            raise ValueError(f'the outputs of an encoder have {self.vocab_size} elements instead of {self.hidden_size}')
         if self.heads % self.kv_heads:
             raise ValueError(f'{self.heads} heads are not a multiple of {self.kv_heads} KV heads')
         self._check_length('windows', self.layers, self.layers)

@@ -12,10 +12,11 @@ from tinychat_core.errors import CheckpointError
 
 # Any other tensor would change what a checkpoint means, and would be ignored.
 _TENSOR = re.compile(
+    r'(vision\.(stem|encoder|projector\.\d+)\.)?('
     r'(embedding|positions)(\.bias|\.input_scale)?'
     r'|(project_in|project_out|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))'
     r'(\.bias|\.input_scale|\.input_order)?'
-    r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm|sum_norm)|attn\.[qk]_norm))\.(weight|bias)')
+    r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm|sum_norm)|attn\.[qk]_norm))\.(weight|bias))')
 
 # Last parts of the names of vectors; all others are matrices.
 _NORMS = ('norm', 'attn_norm', 'mlp_norm', 'attn_post_norm', 'mlp_post_norm', 'attn_sum_norm', 'mlp_sum_norm', 'q_norm',

@@ -32,6 +32,7 @@ from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.manifest import FORMAT_VERSION, Manifest, NAME, Shard, TensorEntry, typed
 from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.shard_file import ShardFile, write_shard
+from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.errors import CheckpointError, TinyChatError
 
 Content = Mapping[str, Linear | npt.NDArray[np.float32]]
@@ -105,7 +106,8 @@ class CheckpointWriter:
                 raise _cannot_write(self._partial, error) from None
         self._added += 1
 
-    def finish(self, *, family: str, model: ModelConfig, files: Mapping[str, bytes]) -> None:
+    def finish(self, *, family: str, model: ModelConfig, files: Mapping[str, bytes],
+               vision: VisionConfig | None = None) -> None:
         """Turn the parts into shards, write the small files and tinychat.json, and rename the directory."""
         assert self._added == self._count
         try:
@@ -115,7 +117,7 @@ class CheckpointWriter:
             manifest = Manifest(
                 family=family, model=model, weights=weights, group_size=group_size, tensors=tensors, shards=shards,
                 files={name: checksum(content) for name, content in files.items()}, source=self._source,
-                generator=f'tinychat {__version__}')
+                generator=f'tinychat {__version__}', vision=vision)
             small = {**files, NAME: manifest.text().encode()}
             self._note([*small])
             for name, content in small.items():

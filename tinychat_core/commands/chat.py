@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from pathlib import Path
 from queue import SimpleQueue
 import signal
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.requests import ChatRequest
     from tinychat_core.serving.results import ChatEvent, ChatResult
+    from tinychat_core.vision.image import Image
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                           'terminal, pasted text is one turn, until Enter.')
     add_model_options(parser)
     parser.add_argument('--prompt', metavar='TEXT', help='answer this prompt and exit; - reads it from stdin')
+    parser.add_argument('--image', action='append', default=[], metavar='FILE',
+                        help='show this image (JPEG, PNG, WebP, BMP) before the first prompt; may be given several '
+                             'times (needs Pillow)')
     parser.add_argument('--system', default='', metavar='TEXT',
                         help="system prompt (default: the model's own, if any)")
     parser.add_argument('--tools', default='', metavar='FILE',
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.requests import ChatRequest
 
-    tools = read_tools(args.tools)
+    tools, images = read_tools(args.tools), _read_images(args.image)
     early = args.prompt is not None  # read the prompt while files are still being verified
     engine = open_model(args, progress=None if early else show_loading, early=early)
     service = ChatService(engine)
@@ -91,14 +96,15 @@ def run(args: argparse.Namespace) -> int:
     try:
         for prompt in prompts(args.prompt):
             try:
-                request = ChatRequest(prompt=prompt, default_system_prompt=args.system, conversation_id='terminal',
-                                      params=params, tools=tools)
+                request = ChatRequest(prompt=prompt, images=images, default_system_prompt=args.system,
+                                      conversation_id='terminal', params=params, tools=tools)
+                images = []
                 result = _answer(service, request)
                 while result.tool_calls and args.prompt is None:
                     results = ask_for_results(result.tool_calls)
                     if results is None:
                         return 0
-                    result = _answer(service, replace(request, prompt='', messages=results))
+                    result = _answer(service, replace(request, prompt='', images=(), messages=results))
                 if result.dropped_turns > dropped:
                     print(f'[the context is full: {result.dropped_turns - dropped} of the oldest turns were dropped]',
                           file=sys.stderr)
@@ -110,6 +116,15 @@ def run(args: argparse.Namespace) -> int:
     finally:
         service.close()
     return 0
+
+
+def _read_images(paths: list[str]) -> list[Image]:
+    if not paths:
+        return []
+    from tinychat_core.regular_file import read_file
+    from tinychat_core.vision.image import Image
+
+    return [Image.decode(read_file(Path(path)), path) for path in paths]
 
 
 def _answer(service: ChatService, request: ChatRequest) -> ChatResult:

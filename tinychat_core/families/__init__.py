@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.family import Family
 from tinychat_core.families.hf_config import HfConfig
@@ -44,6 +45,25 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
         found = family_of(config).model_config(reader)
         reader.check()
         return ModelConfig.from_json(found.to_json())
+    except ValueError as error:
+        raise UnsupportedModelError(str(error)) from None
+
+
+def vision_config(config: Mapping[str, Any], processor: Mapping[str, Any], text: ModelConfig) -> VisionConfig | None:
+    """
+    Return how a model sees images, from its config.json and preprocessor_config.json; None if it does not.
+
+    `text`: the configuration of its text part. Raises UnsupportedModelError for an option that is not supported.
+    """
+    vision = family_of(config).vision
+    if vision is None or not config.get('vision_config'):
+        return None
+    reader = HfConfig(config)
+    try:
+        found = vision.config(reader, processor, text)
+        reader.served(*config)  # `model_config` has checked those beside vision_config
+        reader.check()
+        return VisionConfig.from_json(found.to_json())
     except ValueError as error:
         raise UnsupportedModelError(str(error)) from None
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.vision import Vision
 
 # Our tensor name -> theirs, without `.weight` and `.bias`; `{i}` is the decoder layer. Several are stacked row by row.
 Names = Mapping[str, str | tuple[str, ...]]
@@ -45,7 +46,8 @@ class Family:
 
     `model_types`: values of config.json's model_type. `tensors`: Hugging Face's names, or a function that makes them
     from the configuration; a bias is read wherever there is one. `ignored`: endings of names of tensors that carry no
-    weights. `left_out`: beginnings of names of what a model has besides its text part. `norm_offset` is added to the
+    weights. `left_out`: beginnings of names of what a model has besides its text part, which `vision` may describe.
+    `norm_offset` is added to the
     weights of norms. `row_order` returns, for a matrix of ours, which row of theirs each of our rows is.
     """
 
@@ -58,6 +60,7 @@ class Family:
     norm_offset: float = 0.0
     row_order: Mapping[str, Callable[[ModelConfig], npt.NDArray[np.intp]]] = field(default_factory=dict)
     gguf: Gguf | None = None
+    vision: Vision | None = None
 
     def names(self, config: HfConfig) -> Names:
         """Return Hugging Face's tensor names for a model with this configuration."""
@@ -65,4 +68,4 @@ class Family:
 
     def in_gguf(self) -> Family:
         """Return the family as GGUF files store it: their converter has added the offset and ordered the rows."""
-        return replace(self, norm_offset=0.0, row_order={}, ignored=())
+        return replace(self, norm_offset=0.0, row_order={}, ignored=(), vision=None)

@@ -1,22 +1,33 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Gemma 3 (text): norms of the heads of q and k; five of six layers have a window and their own rotary base."""
+"""
+Gemma 3: norms of the heads of q and k; five of six layers have a window and their own rotary base.
+
+Those of 4B and more see images: SigLIP, whose patches are averaged.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+import math
+from typing import Any
 
 from tinychat_core.checkpoint.model_config import as_floats, inverse_frequencies, ModelConfig
+from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_matrix, single_norm, VisionConfig
 from tinychat_core.families import gemma2
 from tinychat_core.families.family import Gguf
 from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.rope import kind_of, table
+from tinychat_core.families.vision import Processor, siglip, siglip_tensors, Vision
 from tinychat_core.families.windows import windows
 
 # Options that a nested text configuration leaves out.
 _DEFAULTS = {
     'vocab_size': 262208, 'hidden_size': 2304, 'intermediate_size': 9216, 'num_hidden_layers': 26,
     'num_attention_heads': 8, 'max_position_embeddings': 131072, 'sliding_window': 4096}
+_VISION_DEFAULTS = {'hidden_size': 1152, 'intermediate_size': 4304, 'num_hidden_layers': 27, 'num_attention_heads': 16,
+                    'image_size': 896, 'patch_size': 14}
 _VISION_TENSORS = ('vision_tower.', 'multi_modal_projector.')
 
 
@@ -28,6 +39,25 @@ def model_config(config: HfConfig) -> ModelConfig:
     tied = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', True))}
     ends = {name: value for name, value in config.tokens().items() if value}
     return _text_model(config.inner('text_config').or_else(**_DEFAULTS, **tied)).replace(**ends)
+
+
+def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
+    """Return how it sees images."""
+    processor, inner = Processor(options), config.inner('vision_config').or_else(**_VISION_DEFAULTS)
+    processor.never('do_pan_and_scan')
+    encoder, patch = siglip(inner), inner.size('patch_size')
+    pixels = Pixeling(method='squeeze', tile=processor.edge('size', 'height', default=inner.size('image_size')),
+                      patch=patch, **processor.shared(resample=2))
+    rows = config.size('mm_tokens_per_image', 256)
+    side = math.isqrt(rows)
+    if side * side != rows or pixels.side % side:
+        raise config.unsupported('mm_tokens_per_image')
+    return VisionConfig(
+        pixels=pixels, encoder=encoder, merge=pixels.side // side, merging='mean', sees_both_ways=True,
+        projector=[single_norm(encoder.hidden_size, 'rms', encoder.norm_eps),
+                   single_matrix(encoder.hidden_size, text.hidden_size)],
+        placing=Placing(marker='<start_of_image>', token='<image_soft_token>',
+                        whole='\n\n<start_of_image>{rows}<end_of_image>\n\n'))
 
 
 def _text_model(config: HfConfig) -> ModelConfig:
@@ -59,6 +89,11 @@ def _text_model(config: HfConfig) -> ModelConfig:
 FAMILY = replace(
     gemma2.FAMILY, name='gemma3', model_types=('gemma3_text', 'gemma3'), model_config=model_config,
     left_out=(*_VISION_TENSORS, *(f'model.{name}' for name in _VISION_TENSORS)),
+    vision=Vision(vision_config, {
+        **siglip_tensors('model.vision_tower.'),
+        'projector.0.norm': 'model.multi_modal_projector.mm_soft_emb_norm',
+        'projector.1.project_in': 'model.multi_modal_projector.mm_input_projection_weight',
+    }, transposed=frozenset({'projector.1.project_in'})),
     tensors={
         **gemma2.TENSORS,
         'layers.{i}.attn.q_norm': 'model.layers.{i}.self_attn.q_norm',

@@ -40,18 +40,20 @@ def _import_model(source: str, out: Path, layout: str | None, progress: Callable
     from tinychat_core.importers.import_plan import ImportPlan
     from tinychat_core.importers.recipe import Recipe
     from tinychat_core.importers.tokenizer_check import check_tokenizer
+    from tinychat_core.importers.vision_plan import VisionPlan
 
     source_model = open_source(source, packed, chat_template)
     check_tokenizer(source_model.files, source, source_model.config.vocab_size)
     recipe = Recipe(weights, group_size)
     recipe.check(source_model.config)
-    parts = ImportPlan(source_model, recipe).parts
+    parts = [*ImportPlan(source_model, recipe).parts, *VisionPlan(source_model, weights).parts]
     identity = {**source_model.identity, **({'weights': weights, 'group_size': str(group_size)} if weights else {})}
     with CheckpointWriter(out, len(parts), identity, layout) as writer:
         for done, part in enumerate(parts, start=1):
             writer.add(part)
             progress(done / len(parts))
-        writer.finish(family=source_model.family.name, model=source_model.config, files=source_model.files)
+        writer.finish(family=source_model.family.name, model=source_model.config, files=source_model.files,
+                      vision=source_model.vision)
 
 
 def open_source(source: str, packed: Path | None = None, chat_template: str | None = None) -> SourceModel:

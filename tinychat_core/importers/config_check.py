@@ -110,8 +110,12 @@ def own_head(directory: Path, source: Source, embedding: str, head: str) -> bool
     return True
 
 
-def check_biases(directory: Path, source: Source, config: Mapping[str, Any]) -> None:
-    """Warn about biases that the configuration does not declare; zeros, which GPTQ writes, do not count."""
+def check_biases(directory: Path, source: Source, config: Mapping[str, Any], left_out: tuple[str, ...]) -> None:
+    """
+    Warn about biases that the configuration does not declare; zeros, which GPTQ writes, do not count.
+
+    `left_out`: how the names of tensors begin that do not belong to the text part.
+    """
     if any(config.get(name) for name in _BIASED) or (
             config.get('model_type') == 'opt' and config.get('enable_bias') is not False):
         return
@@ -119,6 +123,8 @@ def check_biases(directory: Path, source: Source, config: Mapping[str, Any]) -> 
     names = set(source.names)
     for name in source.names:
         matrix, _, part = name.rpartition('.')
+        if name.startswith(left_out):
+            continue
         if part == 'bias' and not matrix.endswith(expected) and f'{matrix}.weight' in names and (
                 len(source.shape(f'{matrix}.weight')) == 2) and source.vector(name).any():
             _log.warning('%s has biases (%s), which its config.json does not mention (attention_bias, mlp_bias); they '

@@ -19,7 +19,7 @@ from tinychat_core.checkpoint.checksums import checksum
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.shard_file import ShardFile
 from tinychat_core.errors import TinyChatError, UnsupportedModelError
-from tinychat_core.families import family_of, model_config
+from tinychat_core.families import family_of, model_config, vision_config
 from tinychat_core.families.family import Names
 from tinychat_core.families.hf_config import end_tokens, HfConfig
 from tinychat_core.importers import autoawq
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 _FORMATS = {'F16': 'f16', 'BF16': 'bf16', 'F32': 'f32', 'F64': 'f32'}
 # Small files that are copied unchanged where they exist.
 _OPTIONS = 'tokenizer_config.json'
+_PROCESSOR = 'preprocessor_config.json'
 _FILES = ('config.json', 'generation_config.json', 'tokenizer.json', _OPTIONS, 'chat_template.jinja',
           'chat_template.json', 'special_tokens_map.json', 'added_tokens.json')
 
@@ -78,8 +79,11 @@ def open_model(directory: Path, packed: Path | None = None) -> SourceModel:
     embedding, head = names['embedding'], names.get('head')
     if config.tied_head and isinstance(embedding, str) and isinstance(head, str):
         config = config.replace(tied_head=not own_head(directory, source, embedding, head))
-    check_biases(directory, source, hf_config)
+    check_biases(directory, source, hf_config, family.left_out)
+    sees = any(name.startswith(family.left_out) for name in source.names)  # some are published without their vision
+    vision = vision_config(hf_config, _processor(directory), config) if sees else None
     return SourceModel(source=source, family=family, names=names, config=config, files=files, identity=identity,
+                       vision=vision,
                        name=f'{hf_config.get("_name_or_path", "")} {directory.resolve().name}')
 
 
@@ -97,6 +101,16 @@ def _small_files(directory: Path) -> dict[str, bytes]:
     if lexists(template):
         files['chat_template.jinja'] = read_file(template)
     return files
+
+
+def _processor(directory: Path) -> dict[str, Any]:
+    """Return the options of the image processor; empty where a model has none."""
+    if lexists(directory / _PROCESSOR):
+        return read_json(directory, _PROCESSOR)
+    if lexists(directory / 'processor_config.json'):  # transformers 5 nests them there
+        found = read_json(directory, 'processor_config.json').get('image_processor')
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def _quantization(directory: Path, config: dict[str, Any]) -> Any:
@@ -168,6 +182,7 @@ class HuggingFaceSource:
     def matrix(self, name: str) -> Linear:
         """Return a matrix of F16, BF16, F32 or F64 (F64 as f32). Raises UnsupportedModelError for any other type."""
         array, format_ = self._array(name)
+        array = array.reshape(len(array), -1)  # that of a convolution has more dimensions
         rows, cols = array.shape
         return Linear(format_, rows, cols, 0, None, array)
 

@@ -30,6 +30,7 @@ class ImportPlan:
     def __init__(self, model: SourceModel, convert: Convert) -> None:
         """Match all tensors; UnsupportedModelError where one is missing, unused or of the wrong shape."""
         self._source, self._family, self._config, self._convert = model.source, model.family, model.config, convert
+        self._has_no_vision = model.vision is None
         self._said: set[tuple[str, str]] = set()  # (matrix, rounding) of the warnings already logged
         lists = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in model.names.items()}
         layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
@@ -67,7 +68,7 @@ class ImportPlan:
                                                     f'{list(self._source.shape(f"{name}.bias"))} instead of '
                                                     f'{list(shape[:1])}')
                 left -= {f'{name}.{part}' for name in theirs for part in ('weight', 'bias')}
-        if any(name.startswith(self._family.left_out) for name in left):
+        if self._has_no_vision and any(name.startswith(self._family.left_out) for name in left):
             _log.warning('%s: the vision part is left out; only text is supported', self._source.label)
         for name in sorted(left):
             if not name.endswith(self._family.ignored) and not name.startswith(self._family.left_out):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.families.family import Family, Names
 
 
@@ -56,3 +57,4 @@ class SourceModel:
     files: Mapping[str, bytes]
     identity: Mapping[str, str]
     name: str
+    vision: VisionConfig | None = None  # None: the model sees no images

@@ -49,7 +49,7 @@ def split(source: Path, out: Path, max_shard_size: int | None = None, layout: st
 
             writer.add(content)
             progress(0.5 + (index + 1) / len(shards) / 2)
-        writer.finish(family=manifest.family, model=manifest.model,
+        writer.finish(family=manifest.family, model=manifest.model, vision=manifest.vision,
                       files={name: (source / name).read_bytes() for name in manifest.files})
     checkpoint.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.vision_config import EMBEDDING_CACHE_BYTES, VisionConfig
 from tinychat_core.errors import DoesNotFitError, InvalidParameterError
 from tinychat_core.precision import choose_precision
 
@@ -156,6 +157,28 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
 
 def _buffers_bytes(manifest: Manifest, backend: str) -> int:
     """Return the bytes of one forward pass's activations, fp32 (CUDA: some in 16 bits), and of the logits."""
+    encoder = sum(entry.nbytes for name, entry in manifest.tensors.items() if name.startswith('vision.'))
+    # On CUDA each stage copies its weights, beside the copy of the whole files.
+    copies = encoder if backend == 'cuda' else 0
+    return copies + _vision_bytes(manifest.vision, backend) + _model_buffers_bytes(manifest, backend)
+
+
+def _vision_bytes(vision: VisionConfig | None, backend: str) -> int:
+    """Return the bytes of the buffers that a tile needs in each stage, and of the embeddings that are kept."""
+    if vision is None:
+        return 0
+    patches = vision.pixels.side ** 2 + vision.has_class
+    total = EMBEDDING_CACHE_BYTES
+    for name, stage in vision.stages.items():
+        tokens = max(vision.tile_rows if name.startswith('projector') else patches, _PASS_TOKENS[backend])
+        attention = stage.attention_width + 2 * stage.kv_width
+        keys = 2 * stage.kv_width if stage.layers else 0  # of one layer at a time
+        total += 4 * tokens * (2 * stage.hidden_size + 2 * stage.embedding_width + attention + stage.attention_width +
+                               keys + stage.intermediate_size)
+    return total
+
+
+def _model_buffers_bytes(manifest: Manifest, backend: str) -> int:
     model = manifest.model
     hidden, inner = max(model.hidden_size, model.embedding_width), model.intermediate_size
     attention = model.attention_width

@@ -34,6 +34,7 @@ from tinychat_core.importers import open_source
 from tinychat_core.importers.import_plan import ImportPlan
 from tinychat_core.importers.recipe import check_finite, Recipe
 from tinychat_core.importers.source import Source, SourceModel
+from tinychat_core.importers.vision_plan import VisionPlan
 from tinychat_core.quantize.calibration import sequences
 from tinychat_core.quantize.embed_and_head import embedded, Head
 from tinychat_core.quantize.layer import LayerQuantizer, Report, SearchResult
@@ -71,30 +72,40 @@ def quantize_model(source: str, out: Path, method: Method, text: Path | None = N
     recipe = Recipe('W8' if method.format == 'w8c' else 'W4', method.group_size)
     recipe.check(source_model.config)
     parts = [partial(_read, source_model.source, part) for part in ImportPlan(source_model, _plain).parts]
+    vision = VisionPlan(source_model, 'W8').parts
     identity = {**source_model.identity, 'method': method.name, 'precision': method.precision,
                 'group_size': str(method.group_size)}
     if not method.calibrates:
-        with CheckpointWriter(out, len(parts), identity) as writer, torch.inference_mode():
+        with CheckpointWriter(out, len(parts) + len(vision), identity) as writer, torch.inference_mode():
             for count, part in enumerate(parts, start=1):
                 writer.add(partial(_nearest, part, recipe, method))
                 progress(count / len(parts))
-            writer.finish(family=source_model.family.name, model=source_model.config, files=source_model.files)
+            _finish(writer, source_model, vision)
         return Summary([], {})
     results = load(load_search, source_model.config, _hf_names(source_model), method) if load_search else {}
     tokens, heldout = sequences(_tokenizer(source_model), text, source_model.config.context_length)
     identity['tokens'] = checksum(np.asarray(tokens, np.int64).tobytes())
     if load_search:
         identity['search'] = checksum(load_search.read_bytes())
-    with CheckpointWriter(out, len(parts), identity) as writer, torch.inference_mode():
+    with CheckpointWriter(out, len(parts) + len(vision), identity) as writer, torch.inference_mode():
         run = _Run(source_model, method, parts, writer, Progress(
-            out.with_name(out.name + '.calibration'), identity, method, writer.parts_done - 1))
+            out.with_name(out.name + '.calibration'), identity, method,
+            min(writer.parts_done, len(parts)) - 1))
         summary = run(tokens, heldout, results, recipe, progress)
         if save_search:
             save(save_search, run.done.results, method)
-        writer.finish(family=source_model.family.name, model=source_model.config, files=source_model.files)
+        _finish(writer, source_model, vision)
     run.done.remove()
     progress(1)
     return summary
+
+
+def _finish(writer: CheckpointWriter, source_model: SourceModel, vision: Sequence[Callable[[], Content]]) -> None:
+    """Write the encoder, which is only rounded to 8 bits, and the manifest."""
+    for part in vision:
+        writer.add(part)
+    writer.finish(family=source_model.family.name, model=source_model.config, files=source_model.files,
+                  vision=source_model.vision)
 
 
 class _Run:

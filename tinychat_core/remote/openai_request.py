@@ -22,6 +22,8 @@ def unable_reason(request: ChatRequest) -> str:
         return 'a prompt without the chat template'
     if request.params.regex:
         return 'a regular expression'
+    if request.all_images:
+        return 'images'
     if request.is_continued:
         return 'an answer that has begun'
     if request.params.top_logprobs is not None:
@@ -44,7 +46,7 @@ def body_of(request: ChatRequest, dialogue: Sequence[Mapping[str, Any]], model: 
     TinyChat know; they are sent only if they have an effect. A seed is always sent, so that the result can name it.
     Raises Unable.
     """
-    reason = unable_reason(request)
+    reason = unable_reason(request) or ('images' if any(message.get('images') for message in dialogue) else '')
     if reason:
         raise Unable(f'cannot serve {reason}')
     params = request.params

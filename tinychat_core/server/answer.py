@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from fastapi import Response
 import msgspec
 
-from tinychat_core.server.errors import ApiError, of_refusal, of_result
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.server.errors import ApiError, of_invalid, of_refusal, of_result
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import Refusal, Request
@@ -65,6 +66,8 @@ class AnswerResponse(Response):
             handle = self._service.submit(self._request, events.put)
         except Refusal as refusal:
             raise of_refusal(refusal) from None
+        except InvalidParameterError as error:
+            raise of_invalid(error, 'messages') from None
         watcher = asyncio.ensure_future(_cancel_on_disconnect(receive, handle))
         try:
             if self._is_streamed:

@@ -17,16 +17,17 @@ from tinychat_core.errors import InvalidParameterError, shown
 from tinychat_core.server import body
 from tinychat_core.server.answer import AnswerResponse
 from tinychat_core.server.dialogue import dialogue
-from tinychat_core.server.errors import ApiError, not_served, of_invalid
+from tinychat_core.server.errors import ApiError, of_invalid
 from tinychat_core.server.ollama_forms import now, OllamaChatForm, OllamaForm, OllamaGenerateForm
 from tinychat_core.server.ollama_schema import (
     OllamaChatRequest,
     OllamaGenerateRequest,
+    OllamaMessage,
     OllamaRequest,
     OllamaShowRequest,
     Options,
 )
-from tinychat_core.server.openai_schema import CalledFunction, Message, MessageToolCall
+from tinychat_core.server.openai_schema import CalledFunction, Message, MessageToolCall, Part
 from tinychat_core.server.served_model import ServedModel
 from tinychat_core.server.unserved import refuse_unserved
 from tinychat_core.serving.requests import ChatRequest
@@ -130,9 +131,6 @@ def _check(served: ServedModel, asked: OllamaRequest) -> None:
 
 
 def _dialogue(asked: OllamaChatRequest) -> Any:
-    for i, message in enumerate(asked.messages or ()):
-        if message.images:
-            raise not_served(f'messages[{i}].images', f'messages[{i}].images: images are not served')
     # Ollama's calls have no ids: a tool's message belongs to the first call of its name without a result.
     messages: list[Message] = []
     open_calls: list[MessageToolCall] = []
@@ -144,9 +142,17 @@ def _dialogue(asked: OllamaChatRequest) -> Any:
                          message.tool_name in (None, '', call.function.name)), None)
         if answered is not None:
             open_calls.remove(answered)
-        messages.append(Message(message.role, message.content, message.thinking, calls or None,
+        messages.append(Message(message.role, _content(message), message.thinking, calls or None,
                                 answered.id if answered else None))
     return dialogue(messages)
+
+
+def _content(message: OllamaMessage) -> str | list[Part] | None:
+    """Return the content as OpenAI's clients write it; Ollama's images are base64 without the head of a data URL."""
+    if not message.images:
+        return message.content
+    images = [Part('image_url', image_url=f'data:image/any;base64,{image}') for image in message.images]
+    return [*images, Part('text', message.content)]
 
 
 def _tools(asked: OllamaChatRequest) -> ToolUse:

@@ -28,7 +28,7 @@ class OllamaMessage(msgspec.Struct):
     role: str
     content: str = ''
     thinking: str | None = None
-    images: list[Any] | None = None
+    images: list[str] | None = None
     tool_calls: list[OllamaToolCall] | None = None
     tool_name: str | None = None
 

@@ -13,11 +13,19 @@ from typing import Any
 import msgspec
 
 
+class ImageUrl(msgspec.Struct):
+    """An image; `detail` has no effect, because every model has one way to look at it."""
+
+    url: str
+    detail: str | None = None
+
+
 class Part(msgspec.Struct):
     """A part of a message's content."""
 
     type: str
     text: str | None = None
+    image_url: ImageUrl | str | None = None
 
 
 class CalledFunction(msgspec.Struct):

@@ -53,6 +53,8 @@ class Answer(Computation):
         return ChatResult(
             self._parser.text if self._parser else '', ending.finish_reason, ending.error_code, ending.message,
             prompt_tokens=generation.prompt_tokens if generation else 0,
+            image_tokens=self._prepared.image_tokens if self._prepared and generation else 0,
+            image_time=self._prepared.image_time if self._prepared else 0.0,
             reused_tokens=generation.reused_tokens if generation else 0,
             dropped_turns=self._dropped_turns, new_tokens=self._new_tokens, seed=generation.seed if generation else 0,
             served_by=LOCAL if generation else '',

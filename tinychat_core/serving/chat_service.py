@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from tinychat_core.boundary import is_defect
 from tinychat_core.engine import Engine
-from tinychat_core.errors import one_line
+from tinychat_core.errors import InvalidParameterError, one_line
 from tinychat_core.serving.answer import Answer
 from tinychat_core.serving.backend_status import BackendStatus
 from tinychat_core.serving.chat_handle import ChatHandle, Listener
@@ -22,7 +22,14 @@ from tinychat_core.serving.conversations import Conversations
 from tinychat_core.serving.decision import Decision
 from tinychat_core.serving.embedding import Embedding
 from tinychat_core.serving.request_queue import Admission
-from tinychat_core.serving.requests import DecisionRequest, EmbeddingRequest, Refusal, RefusalReason, Request
+from tinychat_core.serving.requests import (
+    ChatRequest,
+    DecisionRequest,
+    EmbeddingRequest,
+    Refusal,
+    RefusalReason,
+    Request,
+)
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, Queued
 from tinychat_core.serving.scheduler import Scheduler
 from tinychat_core.serving.time_limits import TimeLimits
@@ -140,7 +147,13 @@ class ChatService:
         self.engine.close()
 
     def check(self, request: Request) -> None:
-        """Raise Refusal if `submit` would raise it now. Reserves nothing."""
+        """
+        Raise Refusal if `submit` would raise it now. Reserves nothing.
+
+        Raises InvalidParameterError for images where the model sees none.
+        """
+        if isinstance(request, ChatRequest) and request.all_images and self.engine.images is None:
+            raise InvalidParameterError('images: the model sees none; send text alone, or load a vision-language model')
         if not self._is_open:
             raise Refusal(RefusalReason.INACTIVE, 'no requests are accepted')
         self._scheduler.check(request.priority, self._admission())

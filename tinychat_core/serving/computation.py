@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 from tinychat_core.boundary import is_defect
 from tinychat_core.engine import Canceled
-from tinychat_core.errors import BackendFailedError, CheckpointError, one_line, PromptTooLongError, TinyChatError
+from tinychat_core.errors import (
+    BackendFailedError,
+    CheckpointError,
+    NoImageError,
+    one_line,
+    PromptTooLongError,
+    TinyChatError,
+)
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.conversations import Conversations, Prepared
 from tinychat_core.serving.requests import ChatRequest
@@ -41,6 +48,8 @@ class Computation(ABC):
             return Ending.aborted(ErrorCode.PROMPT_TOO_LONG, str(error))
         except (BackendFailedError, CheckpointError) as error:
             return Ending.aborted(ErrorCode.BACKEND_FAILED, str(error))
+        except NoImageError as error:
+            return Ending.aborted(ErrorCode.NO_IMAGE, str(error))
         except TinyChatError as error:
             return Ending.aborted(ErrorCode.INVALID_GOAL, str(error))
         except MemoryError:

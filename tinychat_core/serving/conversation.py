@@ -18,6 +18,7 @@ from tinychat_core.text.messages import texts_of
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.parser import AnswerParser
 from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolCall, ToolUse
+from tinychat_core.vision.image_rows import ImageRows
 
 Messages = tuple[Mapping[str, Any], ...]
 
@@ -27,10 +28,11 @@ class Turn:
     """
     A question, or the results of tool calls, and the answer to it.
 
-    `asked`: messages of role user or tool. `text`, `calls`: the answer. `ids` are the tokens of `text` as the sampler
-    drew them, `lead` those between the previous answer and this one. `lead` is None if the template rewrites the
-    previous answer once a question follows it. `is_rewritten`: the template may write this answer differently, because
-    it began with a thought, the prompt switched thinking, or there were tools.
+    `asked`: messages of role user, maybe with `images` (ImageRows, held by the turn), or of role tool. `text`, `calls`:
+    the answer. `ids` are the tokens of `text` as the sampler drew them, `lead` those between the previous answer and
+    this one. `lead` is None if the template rewrites the previous answer once a question follows it. `is_rewritten`:
+    the template may write this answer differently, because it began with a thought, the prompt switched thinking, or
+    there were tools.
     """
 
     asked: Messages
@@ -93,16 +95,17 @@ class Conversation:
 
     def prepare(self, text: str, params: SamplingParams, system_prompt: str | None = None,
                 cancel: CancelFlag | None = None, thinking: bool | None = None, tools: ToolUse = NO_TOOLS,
-                results: Sequence[Mapping[str, Any]] = ()) -> Question:
+                results: Sequence[Mapping[str, Any]] = (), images: Sequence[ImageRows] = ()) -> Question:
         """
         Return the next question for `start`, without changing the conversation.
 
         `system_prompt` None: as before; a new one applies to all turns as soon as `start` gets the question.
         `thinking`, `tools`: as in Tokenizer.encode_chat. `results`: messages of role tool, in place of a text: the
-        results of the calls of the last answer. Raises like Engine.generate, and Canceled.
+        results of the calls of the last answer. `images`: shown before the text. Raises like Engine.generate, and
+        Canceled.
         """
         system = self._system_prompt if system_prompt is None else system_prompt
-        asked = _asked(text, results)
+        asked = _asked(text, results, images)
         check_size((system, *texts_of(asked)), self._engine, cancel)
         self._check_results(results)
         turns, context = self._turns, self._engine.context_length
@@ -158,7 +161,7 @@ class Conversation:
         turn = Turn(asked.asked, parser.text, asked.lead, _ids_of_text(answer, self._engine), is_rewritten,
                     tuple(calls))
         self._turns = [*self._turns, turn]
-        self._ids = None if is_rewritten else array('i', [*asked.tokens, *turn.ids])
+        self._ids = None if is_rewritten else array('q', [*asked.tokens, *turn.ids])
 
     def dialogue(self, text: str, system_prompt: str | None = None,
                  results: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
@@ -179,8 +182,10 @@ class Conversation:
     @property
     def nbytes(self) -> int:
         """The approximate size of its turns in bytes."""
-        numbers = sum(len(turn.ids) + len(turn.lead or ()) for turn in self._turns) + len(self._ids or ())
-        return 4 * (numbers + sum(sum(map(len, texts_of(turn.messages))) for turn in self._turns))
+        numbers = sum(len(turn.ids) + 2 * len(turn.lead or ()) for turn in self._turns) + 2 * len(self._ids or ())
+        images = sum(image.rows.nbytes for turn in self._turns for message in turn.asked
+                     for image in message.get('images', ()))
+        return images + 4 * (numbers + sum(sum(map(len, texts_of(turn.messages))) for turn in self._turns))
 
     def _check_results(self, results: Sequence[Mapping[str, Any]]) -> None:
         """Raise InvalidParameterError for a result that belongs to no call of the last answer."""
@@ -216,13 +221,13 @@ class Conversation:
         if any(turn.is_rewritten for turn in turns):
             return None
         first = Question(turns[0].asked, system, (), None)
-        ids = array('i', self._engine.tokenizer.encode_chat(_messages(first, ())))
-        ids += turns[0].ids
+        ids = array('q', self._engine.tokenizer.encode_chat(_messages(first, ())))
+        ids.extend(iter(turns[0].ids))  # an array takes no array of smaller numbers
         for turn in turns[1:]:
             if turn.lead is None:
                 return None
-            ids += turn.lead
-            ids += turn.ids
+            ids.extend(turn.lead)
+            ids.extend(iter(turn.ids))
         return ids
 
     def _following(self, ids: Sequence[int] | None, turns: Sequence[Turn], new: Question) -> Question:
@@ -233,11 +238,12 @@ class Conversation:
         lead = tokenizer.encode_after_answer(messages) if turns and ids is not None and is_plain else None
         if lead is None or ids is None:
             return replace(new, tokens=tokenizer.encode_chat(messages, tools=new.tools, thinking=new.thinking))
-        return replace(new, tokens=[*ids, *lead], lead=array('i', lead))
+        return replace(new, tokens=[*ids, *lead], lead=array('q', lead))
 
 
-def _asked(text: str, results: Sequence[Mapping[str, Any]]) -> Messages:
-    return tuple(results) or ({'role': 'user', 'content': text},)
+def _asked(text: str, results: Sequence[Mapping[str, Any]], images: Sequence[ImageRows] = ()) -> Messages:
+    shown_images = {'images': tuple(images)} if images else {}
+    return tuple(results) or ({'role': 'user', 'content': text, **shown_images},)
 
 
 def _messages(new: Question, turns: Sequence[Turn]) -> list[Mapping[str, Any]]:

@@ -9,9 +9,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import auto, Enum
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from tinychat_core.engine import CancelFlag, Engine
+from tinychat_core.errors import InvalidParameterError
 from tinychat_core.generation import Generation
 from tinychat_core.serving.conversation import Conversation, Question
 from tinychat_core.serving.kv_cache_pool import CachedPrefix, KVCachePool
@@ -20,6 +22,7 @@ from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.messages import texts_of
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 from tinychat_core.text.tool_calls.tools import ToolCall
+from tinychat_core.vision.image_rows import ImageRows, text_ids
 
 # Their turns are kept, not their caches: a robot may greet each person under a new name, for months.
 MAX_CONVERSATIONS = 1000
@@ -36,12 +39,24 @@ class Reset(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The tokens of a request, the parts of its answer, and, in a conversation, the conversation and the question."""
+    """
+    The tokens of a request, the parts of its answer, and, in a conversation, the conversation and the question.
+
+    `images`: those in the prompt, which are held while it is answered; `image_time`: what decoding and encoding them
+    took [s].
+    """
 
     tokens: Sequence[int]
     parts: AnswerParts
     talk: Conversation | None = None
     question: Question | None = None
+    images: Sequence[ImageRows] = ()
+    image_time: float = 0.0
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of the prompt that are rows of images."""
+        return len(self.tokens) - len(text_ids(self.tokens))
 
     def with_tokens(self, tokens: Sequence[int]) -> Prepared:
         """Return the same with other tokens."""
@@ -82,19 +97,24 @@ class Conversations:
             if isinstance(raw, str):
                 check_size([raw], self._engine, cancel)
             tokens = tokenizer.encode(raw) if isinstance(raw, str) else [*raw]
+            if len(text_ids(tokens)) < len(tokens):  # a client must not name rows of somebody's images
+                raise InvalidParameterError('a token of the prompt is outside the vocabulary of '
+                                            f'{self._engine.vocab_size}')
             return Prepared(tokens, AnswerParts(json_schema=request.params.json_schema, regex=request.params.regex))
         if not request.conversation_id:
             dialogue = request.dialogue
             check_size(texts_of(dialogue), self._engine, cancel)
-            tokens = tokenizer.encode_chat(dialogue, tools=request.tools, thinking=request.thinking)
-            return Prepared(tokens, self._parts(request, tokens))
+            images, image_time = self._encoded(request, cancel)
+            tokens = tokenizer.encode_chat(_with_rows(dialogue, images), tools=request.tools, thinking=request.thinking)
+            return Prepared(tokens, self._parts(request, tokens), images=images, image_time=image_time)
         with self._lock:
             talk = self._talks.get(request.conversation_id)
         if talk is None:
             talk = self._new(request)
+        images, image_time = self._encoded(request, cancel)
         question = talk.prepare(request.prompt, request.params, request.system_prompt or None, cancel,
-                                request.thinking, request.tools, request.messages)
-        return Prepared(question.tokens, self._parts(request, question.tokens), talk, question)
+                                request.thinking, request.tools, request.messages, images)
+        return Prepared(question.tokens, self._parts(request, question.tokens), talk, question, images, image_time)
 
     def begin(self, request: ChatRequest, prepared: Prepared, cancel: CancelFlag) -> tuple[Generation, int]:
         """
@@ -196,6 +216,12 @@ class Conversations:
     def _new(self, request: ChatRequest) -> Conversation:
         return Conversation(self._engine, request.system_prompt or request.default_system_prompt, self._pool)
 
+    def _encoded(self, request: ChatRequest, cancel: CancelFlag) -> tuple[list[ImageRows], float]:
+        """Return the rows of a request's images, and how long they took [s]."""
+        begun = monotonic()
+        images = [image.load(cancel) for image in request.all_images]
+        return (self._engine.encode_images(images, cancel), monotonic() - begun) if images else ([], 0.0)
+
     def _parts(self, request: ChatRequest, tokens: Sequence[int]) -> AnswerParts:
         return self._engine.tokenizer.answer_parts(tokens, request.tools, thinking=request.thinking,
                                                    json_schema=request.params.json_schema, regex=request.params.regex)
@@ -223,3 +249,10 @@ class Conversations:
         talk = self._talks.pop(conversation_id, None)
         if talk is not None:
             talk.close()
+
+
+def _with_rows(dialogue: Sequence[Mapping[str, Any]], images: Sequence[ImageRows]) -> list[Mapping[str, Any]]:
+    """Return the messages with the rows of their images, which `images` has in order."""
+    following = iter(images)
+    return [{**message, 'images': [next(following) for _ in message['images']]} if message.get('images') else message
+            for message in dialogue]

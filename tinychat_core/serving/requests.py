@@ -14,6 +14,7 @@ from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.messages import checked_message, texts_of
 from tinychat_core.text.tool_calls.tools import NO_TOOLS, ToolUse
+from tinychat_core.vision.sources import ImageSource
 
 # A prompt that exceeds the context is accepted and then aborted with an error code. These limits refuse prompts that no
 # model could read.
@@ -21,6 +22,7 @@ MAX_CHARACTERS = 2**23  # of all texts together
 MAX_MESSAGES = 10_000
 MAX_ID_CHARACTERS = 256  # of conversation_id
 MAX_STOPS = 64
+MAX_IMAGES = 64  # of all messages together
 MAX_STOP_CHARACTERS = 1024
 MAX_OPTIONS = 1000
 MAX_OPTION_CHARACTERS = 1024
@@ -54,17 +56,18 @@ class ChatRequest:
     is the assistant's, the model continues it) and `raw_prompt` (a text, or its tokens, that the model continues
     without the chat template). `system_prompt`: if it is '', `default_system_prompt` applies, except in a conversation
     that already has turns. `conversation_id`: the turns are kept under this name, '' for none; with `prompt`, or with
-    `messages` of role tool: the results of the calls of the last answer. `tools`: functions that the answer may call.
-    `thinking`: whether the
-    model thinks first; None: the default of its chat template. `priority`: higher runs first. `time_limit`: from
-    acceptance to the end, waiting included [s]; 0 for none. `local_only`: the request never leaves this machine.
-    `publish_period`: text of this period is joined into one
-    event [s]. `wants_sentences`: events also have whole sentences for speech output.
+    `messages` of role tool: the results of the calls of the last answer. `images`: what the model sees before `prompt`;
+    a user's message may have its own `images`. Each is decoded when the request starts. `tools`: functions that the
+    answer may call. `thinking`: whether the model thinks first; None: the default of its chat template. `priority`:
+    higher runs first. `time_limit`: from acceptance to the end, waiting included [s]; 0 for none. `local_only`: the
+    request never leaves this machine. `publish_period`: text of this period is joined into one event [s].
+    `wants_sentences`: events also have whole sentences for speech output.
 
     Raises InvalidParameterError for a request that no model can answer.
     """
 
     prompt: str = ''
+    images: Sequence[ImageSource] = ()
     messages: Sequence[Mapping[str, Any]] = ()
     raw_prompt: str | Sequence[int] = ''
     system_prompt: str = ''
@@ -88,12 +91,14 @@ class ChatRequest:
         if not (math.isfinite(self.time_limit) and self.time_limit >= 0):
             raise InvalidParameterError(f'time_limit must not be negative, not {self.time_limit} s')
         if self.raw_prompt:
-            if (self.prompt or self.messages or self.system_prompt or self.conversation_id or self.tools.tools or
-                    self.thinking is not None):
+            if (self.prompt or self.images or self.messages or self.system_prompt or self.conversation_id or
+                    self.tools.tools or self.thinking is not None):
                 raise InvalidParameterError('a raw prompt stands alone')
         elif bool(self.prompt.strip()) == bool(self.messages):
             raise InvalidParameterError('give either a prompt or messages' +
                                         (', not both' if self.messages else '; both are empty'))
+        if self.images and self.messages:
+            raise InvalidParameterError('images: with messages, each belongs to one of them')
         for i, message in enumerate(self.messages):
             checked_message(message, f'messages[{i}]')
         if self._has_system_message and self.system_prompt:
@@ -107,9 +112,15 @@ class ChatRequest:
     @property
     def dialogue(self) -> list[Mapping[str, Any]]:
         """The messages of a request without a conversation, system prompt included."""
-        messages = [*self.messages] or [{'role': 'user', 'content': self.prompt}]
+        images = {'images': [*self.images]} if self.images else {}
+        messages = [*self.messages] or [{'role': 'user', 'content': self.prompt, **images}]
         system = '' if self._has_system_message else self.system_prompt or self.default_system_prompt
         return [{'role': 'system', 'content': system}, *messages] if system else messages
+
+    @property
+    def all_images(self) -> list[ImageSource]:
+        """The images of the prompt, or of all messages."""
+        return [*self.images, *(image for message in self.messages for image in message.get('images') or ())]
 
     @property
     def _has_system_message(self) -> bool:
@@ -121,6 +132,7 @@ class ChatRequest:
         stop = self.params.stop
         for name, size, most, unit in (
                 ('messages', len(self.messages), MAX_MESSAGES, 'messages'),
+                ('images', len(self.all_images), MAX_IMAGES, 'images'),
                 ('the texts of prompt, system_prompt and messages', texts, MAX_CHARACTERS, 'characters'),
                 ('conversation_id', len(self.conversation_id), MAX_ID_CHARACTERS, 'characters'),
                 ('stop', len(stop), MAX_STOPS, 'texts'),

@@ -82,12 +82,14 @@ class ChatResult:
     error_code: ErrorCode = ErrorCode.NONE
     error_message: str = ''
     prompt_tokens: int = 0
+    image_tokens: int = 0
     reused_tokens: int = 0
     dropped_turns: int = 0
     new_tokens: int = 0
     seed: int = 0
     served_by: str = ''
     queue_time: float = 0.0
+    image_time: float = 0.0
     time_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
     thoughts: str = ''

@@ -98,10 +98,10 @@ class ChatTemplate:
         Return the text of the dialogue, with the beginning of an answer where `add_generation_prompt`.
 
         An assistant's message at the end is that beginning: the text ends with it, and with its spaces where the
-        template keeps them. `messages`: as ToolPrompting.prepare takes them. `tools`: entries of OpenAI's `tools`.
-        `thinking`: whether the model shall think first; None: as the template has it. Raises InvalidParameterError
-        where the template refuses the messages, cannot do with them, leaves one out, cannot switch thinking, or takes
-        more than SECONDS or MEMORY.
+        template keeps them. `messages`: as ToolPrompting.prepare takes them; images of a message come before its text.
+        `tools`: entries of OpenAI's `tools`. `thinking`: whether the model shall think first; None: as the template has
+        it. Raises InvalidParameterError where the template refuses the messages, cannot do with them, leaves one out,
+        cannot switch thinking, or takes more than SECONDS or MEMORY.
         """
         dialogue, offered = self.tools.prepare([dict(message) for message in messages], tools)
         if self.folds_system:
@@ -169,12 +169,18 @@ class ChatTemplate:
                 self._left_out[roles] = None
         return self._left_out[roles]
 
+    @staticmethod
+    def _in_parts(message: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a message whose content is a list: its images, then its text."""
+        plain = {name: value for name, value in message.items() if name != 'images'}
+        text = [{'type': 'text', 'text': message['content'] or ''}]
+        return {**plain, 'content': [{'type': 'image'}] * message.get('images', 0) + text}
+
     def _rendered(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
                   tools: Sequence[Mapping[str, Any]] | None = None,
                   variables: Mapping[str, Any] = _NO_VARIABLES) -> str:
-        if self._takes_parts:
-            messages = [{**message, 'content': [{'type': 'text', 'text': message['content'] or ''}]}
-                        for message in messages]
+        messages = [self._in_parts(message) if self._takes_parts or 'images' in message else message
+                    for message in messages]
         # SmolLM3 asks for calls as XML marks around JSON by the name of the variable.
         known = {'messages': messages, 'tools': tools, 'xml_tools': tools, 'documents': None,
                  'add_generation_prompt': add_generation_prompt, **self._variables, **variables}

@@ -19,6 +19,10 @@ def checked_message(message: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(content, str):
         raise InvalidParameterError(f"a message's content must be a string, not {shown(content)}")
     checked: dict[str, Any] = {'role': role, 'content': content}
+    if message.get('images'):
+        if role != 'user':
+            raise InvalidParameterError(f"{place}.images: only a message of role 'user' has images, not of '{role}'")
+        checked['images'] = [*message['images']]
     for name, owner in (('thoughts', 'assistant'), ('tool_calls', 'assistant'), ('tool_call_id', 'tool')):
         if not message.get(name):
             continue

@@ -15,6 +15,7 @@ from tinychat_core.text.chat_template import ChatTemplate, load_template
 from tinychat_core.text.control_text import ControlText
 from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.text.messages import checked_message, mapped_texts, texts_in
+from tinychat_core.text.placed_images import placed, PlacedImage
 from tinychat_core.text.special_tokens import ends_of_answers, MARKUP
 from tinychat_core.text.thoughts import begins_thought, is_mark, thought_marks
 from tinychat_core.text.tokenizer_files import read_json, read_tokenizer, TokenizerFiles
@@ -116,14 +117,16 @@ class Tokenizer:
 
         With `add_generation_prompt` the beginning of an answer follows it, or an assistant's message at the end is
         that beginning. An assistant's message may have `thoughts`, and `tool_calls` of {'id', 'name', 'arguments'}; a
-        tool's has the `tool_call_id` of the call that it answers. `thinking`: whether the model shall think first;
+        tool's has the `tool_call_id` of the call that it answers. A user's may have `images` (PlacedImage), which come
+        before its content. `thinking`: whether the model shall think first;
         None: as the template has it. Raises InvalidParameterError for messages that are none, or that the template
         refuses; TinyChatError where the model has no chat template.
         """
         template = self._template_or_error()
         dialogue, guard = self._guarded(messages, template, tools)
         definitions = [mapped_texts(tool.definition, guard.protect) for tool in tools.tools]
-        return self._ids(template.render(dialogue, add_generation_prompt, definitions, thinking), guard)
+        return self._ids(template.render(dialogue, add_generation_prompt, definitions, thinking), guard,
+                         _images_of(messages))
 
     def answer_parts(self, prompt: Sequence[int], tools: ToolUse = NO_TOOLS, *, thinking: bool | None = None,
                      json_schema: str = '', regex: str = '') -> AnswerParts:
@@ -133,7 +136,8 @@ class Tokenizer:
         `prompt`: ids as `encode_chat` returns them with the same `tools` and `thinking`. Raises InvalidParameterError
         where calls are wanted, and the chat template writes them in a format that is not known.
         """
-        is_thinking = begins_thought(b''.join(map(self.bytes_of, prompt[-_PROMPT_END:])).decode(errors='replace'))
+        end = [id_ for id_ in prompt[-_PROMPT_END:] if id_ < self.vocab_size]  # others stand for images
+        is_thinking = begins_thought(b''.join(map(self.bytes_of, end)).decode(errors='replace'))
         marks = self.thought_marks if is_thinking or thinking is not False else None
         form = self._template_or_error().tools.form if tools.tools else None
         return AnswerParts(form, tools, marks, is_thinking and marks is not None, json_schema, regex)
@@ -164,9 +168,10 @@ class Tokenizer:
         if not whole.startswith(before):
             return None
         rest = whole[len(before):].lstrip()
+        images = _images_of(messages[last + 1:])
         for spelling in (answer, answer.rstrip()):
             if rest.startswith(spelling):
-                return self._continued(rest[len(spelling):], lambda whole: self._ids(whole, guard))
+                return self._continued(rest[len(spelling):], lambda whole: self._ids(whole, guard, images))
         return None
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -198,8 +203,10 @@ class Tokenizer:
         guard = ControlText(self._control.values(), [template.source, *texts])
         return [mapped_texts(message, guard.protect) for message in dialogue], guard
 
-    def _ids(self, text: str, guard: ControlText) -> list[int]:
-        """Return the ids of a template's text, the marks read as what they stand for."""
+    def _ids(self, text: str, guard: ControlText, images: Sequence[PlacedImage] = ()) -> list[int]:
+        """Return the ids of a template's text, the marks read as what they stand for, and the numbers of images."""
+        if images:
+            return placed(lambda whole: self._ids(whole, guard), text, images, self._library.token_to_id)
         encoding = self._encode(text, parse_special=True, add_bos=False, offsets=guard.is_used)
         ids: list[int] = self._restore(text, encoding, guard) if guard.is_used else encoding.ids
         return ids
@@ -289,6 +296,10 @@ class Tokenizer:
             return [], (between.rstrip(),) if between.strip() else ()
         is_first = between.lstrip().startswith(self._control[control[0]])
         return (control[:1] if is_first else []), ()
+
+
+def _images_of(messages: Sequence[Mapping[str, Any]]) -> list[PlacedImage]:
+    return [image for message in messages for image in message.get('images') or ()]
 
 
 def _entry(step: Any) -> dict[str, Any] | None:

@@ -193,11 +193,15 @@ void CudaBackend::norm_head(const ForwardBatch& batch) {
   const size_t vocab = config_.vocab_size;
   const Linear& project = s.model.project_out;
   float* const branch = s.tokens.branch.get();
+  if (config_.encoder && s.model.final_norm.present())
+    norm_residual(context_, norm_weights(s.model.final_norm), batch.num_outputs(), config_.hidden_size,
+                  s.tokens.residual.get());
   for (int begin = 0; begin < batch.num_outputs(); begin += kLogitRows) {
     const int rows = std::min(kLogitRows, batch.num_outputs() - begin);
     if (project.present()) norm_linear(project, residual_row(begin), s.model.final_norm, rows, branch);
-    norm_linear(s.model.head, project.present() ? branch : residual_row(begin),
-                project.present() ? NormVectors{} : s.model.final_norm, rows, s.logits.get());
+    if (!config_.encoder)
+      norm_linear(s.model.head, project.present() ? branch : residual_row(begin),
+                  project.present() ? NormVectors{} : s.model.final_norm, rows, s.logits.get());
     if (config_.logit_softcap > 0)
       softcap_logits(context_, s.logits.get(), rows * config_.vocab_size, config_.logit_softcap);
     if (pass_shape_.wants_top_k) {
@@ -211,8 +215,8 @@ void CudaBackend::norm_head(const ForwardBatch& batch) {
             "the candidates");
     }
     if (pass_shape_.wants_logits)
-      check(cudaMemcpyAsync(s.host_logits.get(), s.logits.get(), sizeof(float) * rows * vocab, cudaMemcpyDeviceToHost,
-                            context_.stream),
+      check(cudaMemcpyAsync(s.host_logits.get(), config_.encoder ? residual_row(begin) : s.logits.get(),
+                            sizeof(float) * rows * vocab, cudaMemcpyDeviceToHost, context_.stream),
             "the logits");
     if (capturing_) continue;
     check(cudaStreamSynchronize(context_.stream), "the logits");

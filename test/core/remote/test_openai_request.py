@@ -13,6 +13,7 @@ from tinychat_core.remote.outcomes import Unable
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.tool_calls.tools import tool_use
+from tinychat_core.vision.sources import EncodedImage
 
 TOOL = {'type': 'function', 'function': {'name': 'drive', 'description': 'Drive.', 'parameters': {
     'type': 'object', 'properties': {'metres': {'type': 'number'}}}}}
@@ -63,6 +64,16 @@ def test_a_dialogue_with_calls() -> None:
 def test_what_the_api_lacks_is_refused() -> None:
     with pytest.raises(Unable, match='regular expression'):
         body(params=SamplingParams(regex='a+'))
+
+
+def test_images_are_never_dropped_on_the_way_to_a_server() -> None:
+    image = EncodedImage(b'')
+    with pytest.raises(Unable, match='images'):
+        body(images=[image])
+    with pytest.raises(Unable, match='images'):  # those of an earlier turn of a conversation
+        body_of(ChatRequest(prompt='and now?'), [{'role': 'user', 'content': 'what?', 'images': [image]},
+                                                 {'role': 'assistant', 'content': 'a door'},
+                                                 {'role': 'user', 'content': 'and now?'}], 'small')
 
 
 def test_dry_is_not_sent_and_said() -> None:

@@ -24,7 +24,7 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     ({'messages': [*HELLO, {'role': 'user', 'content': 5}]}, 'messages[1].content'),
     ({'messages': [{'role': 'user', 'content': [{'text': 'x'}]}]}, 'messages[0].content[0].type'),
     ({'messages': [{'role': 'user', 'content': [{'type': 'image_url', 'image_url': {'url': 'data:,'}}]}]},
-     'messages[0].content[0].type'),
+     'messages[0].content[0].image_url'),
     ({'messages': MANY}, 'messages'),
     ({'model': 5}, 'model'), ({'model': 'gpt-4'}, 'model'),
     ({'max_tokens': 0}, 'max_tokens'), ({'max_tokens': -1}, 'max_tokens'), ({'max_tokens': '9'}, 'max_tokens'),

@@ -130,6 +130,8 @@ class ToolPrompting:
     @staticmethod
     def _plain(message: Message) -> Message:
         plain = {'role': message['role'], 'content': message['content']}
+        if message.get('images'):
+            plain['images'] = len(message['images'])
         if message.get('thoughts'):
             plain['reasoning_content'] = message['thoughts']
         return plain

@@ -1,0 +1,156 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+How a model sees images: pixels, encoder, projector, and what stands in the prompt for them.
+
+tinychat.json stores it in the field `vision`. The tensors are those of `vision.STAGE.NAME`: each stage is a ModelConfig
+with `encoder` set, so that the decoder's own layers compute it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from tinychat_core.checkpoint.model_config import Activation, ModelConfig
+from tinychat_core.errors import CheckpointError
+
+# Of the latest images: a further question about one of them does not encode it again.
+EMBEDDING_CACHE_BYTES = 32 << 20
+
+Pixels = Annotated[int, Meta(ge=1, le=1 << 14)]
+Colors = Annotated[list[float], Meta(min_length=3, max_length=3)]
+
+
+class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """
+    How an image becomes tiles of `tile` x `tile` pixels.
+
+    `method`: `squeeze` resizes to one tile; `crop` resizes the shorter edge and takes the center; `split` resizes the
+    longer edge to `longest_edge`, then to whole tiles, and adds the whole image as the last tile (Idefics 3).
+    """
+
+    method: Literal['squeeze', 'crop', 'split']
+    tile: Pixels
+    patch: Pixels
+    resample: Literal['bilinear', 'bicubic', 'lanczos']
+    mean: Colors
+    std: Colors
+    rescale: Annotated[float, Meta(gt=0)] = 1 / 255
+    longest_edge: Pixels | None = None  # of `split`; None: the image is one tile, resized twice
+
+    def __post_init__(self) -> None:
+        """Check how the fields fit together; raises ValueError."""
+        if self.tile % self.patch:
+            raise ValueError(f'tiles of {self.tile} pixels do not consist of patches of {self.patch}')
+        if not all(number > 0 for number in self.std):
+            raise ValueError('std has a number that is not positive')
+
+    @property
+    def side(self) -> int:
+        """Patches along the edge of a tile."""
+        return self.tile // self.patch
+
+
+class Placing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """
+    What stands in the prompt for an image.
+
+    The chat template writes `marker`; the text that replaces it has `token` once for each embedding. `whole` is the
+    text of an image of one tile; `tile`, `row_end` and `overview` are those of the tiles of a larger image, whose
+    whole comes last. `{rows}` stands for the embeddings of a tile, `{row}` and `{column}` count from 1.
+    """
+
+    marker: str
+    token: str
+    whole: str
+    tile: str = ''
+    row_end: str = ''
+    overview: str = ''
+
+
+class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """
+    An encoder and what is around it.
+
+    `stem` (tensors `vision.stem`) embeds patches where a norm follows; else `encoder` does. `has_class`: the first row
+    is not a patch, and is left out. `merge`: the rows of so many patches in each direction become one, `merging` them
+    by concatenation or by their mean. `projector`: single matrices, with `activation` between them.
+    """
+
+    pixels: Pixeling
+    placing: Placing
+    encoder: ModelConfig
+    projector: list[ModelConfig]
+    stem: ModelConfig | None = None
+    has_class: bool = False
+    merge: Annotated[int, Meta(ge=1, le=64)] = 1
+    merging: Literal['concatenate', 'mean'] = 'concatenate'
+    activation: Activation | None = None
+    sees_both_ways: bool = False  # the rows of an image see each other in the language model, too (Gemma 3)
+    # The importer scales the input of the encoder's activation by this, and its output back: quick GELU is
+    # silu(1.702 x) / 1.702.
+    activation_scale: Annotated[float, Meta(gt=0)] = 1.0
+
+    @property
+    def stages(self) -> dict[str, ModelConfig]:
+        """The stages in their order, by the name of their tensors after `vision.`."""
+        stem = {} if self.stem is None else {'stem': self.stem}
+        return {**stem, 'encoder': self.encoder,
+                **{f'projector.{i}': matrix for i, matrix in enumerate(self.projector)}}
+
+    @property
+    def tile_rows(self) -> int:
+        """Embeddings of a tile."""
+        return (self.pixels.side // self.merge) ** 2
+
+    @property
+    def width(self) -> int:
+        """Elements of an embedding."""
+        return self.projector[-1].hidden_size
+
+    @classmethod
+    def from_json(cls, fields: Any) -> VisionConfig:
+        """Return the configuration of a JSON object; ValueError and CheckpointError as ModelConfig.from_json."""
+        try:
+            return msgspec.convert(fields, cls)
+        except msgspec.ValidationError as error:
+            text = f"the configuration of the model's vision: {error}"
+            if 'unknown field' in text:
+                raise CheckpointError(f'{text}; update tinychat') from None
+            raise ValueError(text) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object, without the fields that have their default value."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
+    def __post_init__(self) -> None:
+        """Check how the fields fit together; raises ValueError."""
+        if not self.projector:
+            raise ValueError('there is no projector')
+        if self.pixels.side % self.merge:
+            raise ValueError(f'{self.pixels.side} patches cannot be merged by {self.merge}')
+        patches, positions = self.pixels.side ** 2 + self.has_class, (self.stem or self.encoder).context_length
+        if patches != positions:
+            raise ValueError(f'tiles of {self.pixels.tile} pixels have {patches} patches, but the encoder has '
+                             f'{positions} positions')
+        if not all(stage.encoder for stage in self.stages.values()):
+            raise ValueError('a stage is not an encoder')
+
+
+def single_matrix(in_features: int, out_features: int, norm_eps: float | None = None) -> ModelConfig:
+    """Return a stage without layers: a matrix, and a LayerNorm after it if `norm_eps` is given."""
+    return ModelConfig(
+        vocab_size=out_features, hidden_size=out_features, intermediate_size=16, layers=0, heads=1, kv_heads=1,
+        head_dim=16, context_length=1 << 16, norm='layer', norm_eps=norm_eps or 0.0, activation='relu', gated=False,
+        tied_head=False, bos_token_id=None, eos_token_ids=[], final_norm=norm_eps is not None, encoder=True,
+        embedding_size=in_features)
+
+
+def single_norm(width: int, norm: Literal['rms', 'layer'], norm_eps: float) -> ModelConfig:
+    """Return a stage without layers and matrices: only a norm."""
+    stage = single_matrix(width, width, norm_eps)
+    return stage.replace(norm=norm, embedding_size=None)

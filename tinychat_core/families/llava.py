@@ -1,0 +1,64 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""LLaVA 1.5: CLIP without its last layer, a projector of two matrices, and Vicuna."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_matrix, VisionConfig
+from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.families import llama
+from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.vision import clip, CLIP_MEAN, CLIP_STD, clip_tensors, Processor, Vision
+
+_BASE = 'model.vision_tower.'
+_VISION = ('vision_tower.', 'multi_modal_projector.')
+# Options that a nested text configuration leaves out, as transformers' LlamaConfig has them.
+_DEFAULTS = {'vocab_size': 32000, 'hidden_size': 4096, 'intermediate_size': 11008, 'num_hidden_layers': 32,
+             'num_attention_heads': 32, 'max_position_embeddings': 2048}
+
+
+def model_config(config: HfConfig) -> ModelConfig:
+    """Return the configuration of the text part."""
+    config.served('vision_config')
+    if config.mapping('text_config').get('model_type', 'llama') != 'llama':
+        raise config.unsupported('text_config')
+    tied = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', False))}
+    ends = {name: value for name, value in config.tokens().items() if value}
+    return llama.model_config(config.inner('text_config').or_else(**_DEFAULTS, **tied)).replace(**ends)
+
+
+def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
+    """Return how it sees images."""
+    processor, inner = Processor(options), config.inner('vision_config')
+    config.only('vision_feature_select_strategy', 'default')
+    layers, last = inner.size('num_hidden_layers', 24), config.get('vision_feature_layer', -2)
+    if type(last) is not int or not -layers <= last < 0:
+        raise config.unsupported('vision_feature_layer')
+    processor.always('do_center_crop')
+    processor.never('do_pad')
+    tile = processor.edge('crop_size', 'height', default=inner.size('image_size', 336))
+    if processor.edge('size', 'shortest_edge', default=tile) != tile:
+        raise UnsupportedModelError('preprocessor_config.json: a size other than crop_size is not supported')
+    fields = clip(inner, layers + 1 + last)
+    hidden = fields['encoder'].hidden_size
+    return VisionConfig(
+        **fields, pixels=Pixeling(method='crop', tile=tile, patch=inner.size('patch_size', 14),
+                                  **processor.shared(3, CLIP_MEAN, CLIP_STD)),
+        projector=[single_matrix(hidden, text.hidden_size), single_matrix(text.hidden_size, text.hidden_size)],
+        activation=config.activation('projector_hidden_act', 'gelu'),
+        placing=Placing(marker='<image>', token='<image>', whole='{rows}'))
+
+
+FAMILY = replace(
+    llama.FAMILY, name='llava', model_types=('llava',), model_config=model_config, gguf=None,
+    left_out=(*_VISION, *(f'model.{name}' for name in _VISION)), ignored=('.inv_freq', '.position_ids'),
+    vision=Vision(vision_config, {
+        **clip_tensors(_BASE),
+        'projector.0.project_in': 'model.multi_modal_projector.linear_1',
+        'projector.1.project_in': 'model.multi_modal_projector.linear_2',
+    }, class_embedding=f'{_BASE}embeddings.class_embedding'))

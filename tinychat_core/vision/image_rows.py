@@ -1,0 +1,184 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Images among the tokens of a prompt.
+
+A prompt stays a list of integers: an id of the vocabulary, or FIRST_ROW and above for a row of an image's embeddings.
+An image keeps its numbers for as long as the process runs, by its content: so everything that compares prompts, such as
+the prefixes of KV caches, also compares images, without knowing of them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from tinychat_core._tinychat import CancelFlag
+from tinychat_core.checkpoint.vision_config import EMBEDDING_CACHE_BYTES, VisionConfig
+from tinychat_core.errors import InvalidParameterError
+from tinychat_core.vision.encoder import VisionEncoder
+from tinychat_core.vision.image import Image
+from tinychat_core.vision.tiles import grid
+
+FIRST_ROW = 1 << 40
+_ROW_BITS = 20  # of a number: the row in its image
+_KEPT_NUMBERS = 10_000  # images that keep their numbers when their embeddings are gone
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """
+    The embeddings float32 [n, width] of an image, whose rows are the numbers `first`, `first` + 1, … of a prompt.
+
+    The chat template writes `marker`; `text` replaces it, and has `token` once for each row.
+    """
+
+    rows: npt.NDArray[np.float32]
+    first: int
+    marker: str
+    token: str
+    text: str
+
+    @property
+    def numbers(self) -> range:
+        """What stands in a prompt."""
+        return range(self.first, self.first + len(self.rows))
+
+
+class ImageStore:
+    """
+    Encodes images, once each; safe to use from several threads.
+
+    Embeddings stay as long as somebody holds their ImageRows; beyond that, up to EMBEDDING_CACHE_BYTES of the latest.
+    """
+
+    def __init__(self, encoder: VisionEncoder, kept_bytes: int = EMBEDDING_CACHE_BYTES) -> None:
+        """Start empty."""
+        self._encoder = encoder
+        self._kept_bytes = kept_bytes
+        self._lock = Lock()
+        self._kept: OrderedDict[bytes, ImageRows] = OrderedDict()  # by key; the most recently used one is last
+        self._firsts: OrderedDict[bytes, int] = OrderedDict()
+        self._next = FIRST_ROW
+        self._alive: WeakValueDictionary[int, ImageRows] = WeakValueDictionary()  # by `first`
+
+    @property
+    def config(self) -> VisionConfig:
+        """How the model sees images."""
+        return self._encoder.config
+
+    def count(self, width: int, height: int) -> int:
+        """Return how many rows an image of this size has."""
+        rows, columns = grid(self.config.pixels, width, height)
+        return (rows * columns + 1) * self.config.tile_rows
+
+    def encode(self, image: Image, cancel: CancelFlag | None = None) -> ImageRows:
+        """Return the rows of an image; encode it only if its embeddings are gone. Canceled once `cancel` is set."""
+        with self._lock:
+            first = self._first(image.key)
+            found = self._alive.get(first)
+        if found is None:
+            placing = self.config.placing
+            found = ImageRows(self._encoder.encode(image, cancel), first, placing.marker, placing.token,
+                              self._text(image))
+        with self._lock:
+            self._alive[first] = found
+            self._kept[image.key] = found
+            self._kept.move_to_end(image.key)
+            size = sum(kept.rows.nbytes for kept in self._kept.values())
+            while size > self._kept_bytes and len(self._kept) > 1:
+                size -= self._kept.popitem(last=False)[1].rows.nbytes
+        return found
+
+    def inputs(self, tokens: Sequence[int]) -> dict[str, Any]:
+        """
+        Return the arguments of ForwardBatch.add_sequence that give it a part of a prompt, which `part_end` has cut.
+
+        Raises InvalidParameterError for a row of an image that nobody holds any more.
+        """
+        ids = np.asarray(tokens, np.int64)
+        places = np.flatnonzero(ids >= FIRST_ROW)
+        if not len(places):
+            return {'tokens': ids}
+        numbers = ids[places]
+        images = {}
+        for first in {int(number) >> _ROW_BITS << _ROW_BITS for number in numbers}:
+            images[first] = self._alive.get(first)
+        rows = []
+        for number in numbers.tolist():
+            first = number >> _ROW_BITS << _ROW_BITS
+            held, row = images[first], number - first
+            if held is None or row >= len(held.rows):
+                raise InvalidParameterError('the prompt names an image that is not here')
+            rows.append(held.rows[row])
+        inputs: dict[str, Any] = {'tokens': np.where(ids >= FIRST_ROW, -1, ids), 'embeddings': np.stack(rows)}
+        if self.config.sees_both_ways:
+            inputs['bidirectional'] = [(places[begin], places[end - 1] + 1) for begin, end in _runs(places, numbers)]
+        return inputs
+
+    def close(self) -> None:
+        """Release the embeddings and the encoder."""
+        self._kept.clear()
+        self._encoder.close()
+
+    def _first(self, key: bytes) -> int:
+        first = self._firsts.pop(key, None)
+        if first is None:
+            first, self._next = self._next, self._next + (1 << _ROW_BITS)
+            while len(self._firsts) >= _KEPT_NUMBERS:
+                self._firsts.popitem(last=False)
+        self._firsts[key] = first
+        return first
+
+    def _text(self, image: Image) -> str:
+        config, placing = self.config, self.config.placing
+        height, width = image.pixels.shape[:2]
+        rows, columns = grid(config.pixels, width, height)
+        embeddings = placing.token * config.tile_rows
+        if not rows:
+            return placing.whole.replace('{rows}', embeddings)
+        tiles = ''.join(''.join(
+            placing.tile.replace('{row}', str(row + 1)).replace('{column}', str(column + 1))
+            for column in range(columns)) + placing.row_end for row in range(rows))
+        return (tiles + placing.overview).replace('{rows}', embeddings)
+
+
+def _runs(places: npt.NDArray[np.intp], numbers: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return begin and end, as indices of `places`, of the neighbouring rows of one image."""
+    breaks = np.flatnonzero((np.diff(places) != 1) | (np.diff(numbers >> _ROW_BITS) != 0)) + 1
+    return list(pairwise([0, *breaks.tolist(), len(places)]))
+
+
+def part_end(tokens: Sequence[int], begin: int, most: int) -> int:
+    """
+    Return where the part of a prompt that begins at `begin` ends: after `most` tokens, but not within an image.
+
+    Rows that see each other must be computed together. A part is longer than `most` where it begins with more rows.
+    """
+    end = min(len(tokens), begin + most)
+
+    def splits(at: int) -> bool:
+        return (at < len(tokens) and tokens[at - 1] >= FIRST_ROW and
+                tokens[at] >> _ROW_BITS == tokens[at - 1] >> _ROW_BITS)
+
+    cut = end
+    while cut > begin and splits(cut):
+        cut -= 1
+    if cut > begin:
+        return cut
+    while splits(end):
+        end += 1
+    return end
+
+
+def text_ids(tokens: Sequence[int]) -> Sequence[int]:
+    """Return the tokens of a prompt without the rows of images."""
+    return tokens if max(tokens, default=0) < FIRST_ROW else [token for token in tokens if token < FIRST_ROW]
