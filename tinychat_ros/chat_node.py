@@ -31,7 +31,7 @@ from tinychat_ros.backend_parameters import declare_backends, fleet_config
 from tinychat_ros.chat_server import ChatServer
 from tinychat_ros.core_log import CoreLog
 from tinychat_ros.diagnostics import Diagnostics
-from tinychat_ros.distribution import change_state_service, lifecycle_state
+from tinychat_ros.distribution import change_state_service, lifecycle_state, triggered
 from tinychat_ros.guard import guard_services
 from tinychat_ros.hardware_monitor import HardwareMonitor
 from tinychat_ros.heap import give_freed_memory_back
@@ -233,7 +233,7 @@ class ChatNode(LifecycleNodeMixin, Node):
 
     def _start(self) -> None:
         self._autostart.cancel()
-        has_failed = self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS
+        has_failed = triggered(self.trigger_configure) != SUCCESS or triggered(self.trigger_activate) != SUCCESS
         if has_failed and self._value('exit_on_failure'):
             self._give_up()
 

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import os
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.lifecycle import TransitionCallbackReturn
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -16,7 +17,7 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 __all__ = ['SubscriptionEventCallbacks', 'change_state_service', 'lifecycle_state', 'publish_goal_status',
-           'result_timeout', 'start_values', 'this_machine_only']
+           'result_timeout', 'start_values', 'this_machine_only', 'triggered']
 
 # In rcl before Jazzy, a result expires this long after the goal was accepted, not after it ended
 # (https://github.com/ros2/rcl/issues/1103, https://github.com/ros2/rcl/pull/1121).
@@ -54,6 +55,18 @@ def lifecycle_state(node: Any) -> str:
     """Return the label of a lifecycle node's state, as its service ~/get_state tells it: rclpy has no function."""
     service = next(service for service in node.services if service.srv_type is GetState)
     return str(service.callback(GetState.Request(), GetState.Response()).current_state.label)
+
+
+def triggered(trigger: Callable[[], TransitionCallbackReturn]) -> TransitionCallbackReturn:
+    """
+    Return the result of a node's trigger_configure and the like; ERROR if the transition is impossible now.
+
+    Kilted's rclpy returns ERROR then, and logs why. Humble's and Jazzy's raise RCLError, a RuntimeError.
+    """
+    try:
+        return trigger()
+    except RuntimeError:
+        return TransitionCallbackReturn.ERROR
 
 
 def start_values(node: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from threading import Lock
 from types import SimpleNamespace
 
 import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
 from robot import Robot
 
 from tinychat_ros.distribution import (
@@ -18,6 +19,7 @@ from tinychat_ros.distribution import (
     publish_goal_status,
     result_timeout,
     this_machine_only,
+    triggered,
 )
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'tinychat_ros'
@@ -53,6 +55,14 @@ def test_this_rclpy_can_repeat_a_status_and_another_does_not_end_the_node() -> N
     publish_goal_status(Server())
     assert calls == [True]
     publish_goal_status(object())
+
+
+def test_an_impossible_transition_fails_in_the_same_way_everywhere(robot: Robot) -> None:
+    def raises() -> TransitionCallbackReturn:  # as Humble's and Jazzy's rclpy
+        raise RuntimeError('Failed to trigger lifecycle state machine transition')
+
+    assert triggered(raises) == TransitionCallbackReturn.ERROR
+    assert triggered(robot.node.trigger_configure) == TransitionCallbackReturn.ERROR  # it is active
 
 
 def private_names() -> dict[str, set[str]]:
