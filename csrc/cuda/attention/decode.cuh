@@ -112,9 +112,10 @@ __device__ void merge_splits(const Attention& a, int first, int count, int split
 }
 
 // kFused: a single token, whose key and value are not in the cache yet. Otherwise rotate_and_store() has run.
-// Grid: (kv_heads, splits, num_tokens * ceil(group / kHeads)).
+// Grid: (kv_heads, splits, num_tokens * ceil(group / kHeads)). One block per multiprocessor is enough: asked for no number,
+// ptxas spills registers to fit two.
 template <typename Row, int kHeads, bool kFused>
-__global__ void __launch_bounds__(decode_threads(kHeads)) attention_decode_kernel(Attention a) {
+__global__ void __launch_bounds__(decode_threads(kHeads), 1) attention_decode_kernel(Attention a) {
   pdl_wait();
   constexpr int kThreads = decode_threads(kHeads), kWarps = kThreads / kWarp, kDeep = kHeads == 1 ? 4 : 2;
   alignas(16) __shared__ float queries[kHeads][kMaxHeadDim];
