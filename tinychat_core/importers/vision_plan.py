@@ -167,5 +167,3 @@ def _with_heads(matrix: Values, stage: ModelConfig) -> Values:
     rows = matrix.reshape(heads, -1, cols)
     padded[:, :rows.shape[1]] = rows
     return padded.reshape(-1, cols)
-
-

@@ -25,9 +25,9 @@ from tinychat_core.vision.image_rows import FIRST_ROW, part_end
 
 TILE, ROWS = 112, 16
 IDS = {'<start_of_image>': 257, '<image_soft_token>': 258, '<end_of_image>': 259}
-TEMPLATE = ("{% for message in messages %}<{{ message['role'] }}>{% for part in message['content'] %}"
-            "{% if part['type'] == 'image' %}<start_of_image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n"
-            "{% endfor %}{% if add_generation_prompt %}<model>{% endif %}")
+TEMPLATE = ('{% for message in messages %}<{{ message.role }}>{% for part in message.content %}'
+            '{% if part.type == "image" %}<start_of_image>{% else %}{{ part.text }}{% endif %}{% endfor %}\n'
+            '{% endfor %}{% if add_generation_prompt %}<model>{% endif %}')
 PROCESSOR = {'size': {'height': TILE, 'width': TILE}, 'resample': 2, 'image_mean': [0.5] * 3, 'image_std': [0.5] * 3,
              'rescale_factor': 1 / 255}
 BOUND = 1e-4  # of the largest number of the reference

@@ -19,9 +19,9 @@ PROCESSOR: dict[str, Any] = {
     'resample': 3,
     'image_mean': [0.48145466, 0.4578275, 0.40821073], 'image_std': [0.26862954, 0.26130258, 0.27577711],
     'rescale_factor': 1 / 255}
-TEMPLATE = ("{% for message in messages %}{{ message['role'] | upper }}: {% for part in message['content'] %}"
-            "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}"
-            "{% if add_generation_prompt %}ASSISTANT:{% endif %}")
+TEMPLATE = ('{% for message in messages %}{{ message.role | upper }}: {% for part in message.content %}'
+            '{% if part.type == "image" %}<image>\n{% else %}{{ part.text }} {% endif %}{% endfor %}{% endfor %}'
+            '{% if add_generation_prompt %}ASSISTANT:{% endif %}')
 
 
 def model() -> LlavaForConditionalGeneration:
