@@ -34,8 +34,8 @@ STEP   = @$(PYTHON) tools/step.py
 PIP    = $(PY) -m pip install --disable-pip-version-check --constraint tools/build-wheels.txt
 # All builds of the extension share this directory of object files.
 export TINYCHAT_BUILD_DIR := $(CURDIR)/build/native
-# One test process for each core; the tests of one file stay together and share their fixtures.
-SIDE_BY_SIDE = -n auto --dist loadfile
+# A test process more than cores, because many tests wait; the tests of one file stay together and share their fixtures.
+SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:

@@ -180,7 +180,7 @@ PYBIND11_MODULE(_tinychat, m) {
            "an "
            "embedding of another width, a position outside the context, a cache that is full, belongs to another "
            "decoder "
-           "or is there twice, and a mask that is too short; ValueError where a sampler finds no token, Canceled once "
+           "or is there twice, and a mask that is too short; Canceled once "
            "`cancel` is set, DeviceError.")
       .def("step_seconds", &PyDecoder::step_seconds, "Seconds spent so far, by fused step.")
       .def_property_readonly("isa", &PyDecoder::isa)

@@ -39,18 +39,20 @@ const uint32_t* bits_of(const Mask& mask) { return mask ? mask->data() : nullptr
 
 } // namespace
 
-Mask mask_of(const py::object& bits, int vocab) {
+Mask mask_of(const py::object& bits, int vocab, int rows) {
   if (bits.is_none()) return std::nullopt;
   const auto mask = Mask::value_type::ensure(bits);
   if (!mask) throw InvalidBatch("a mask must be uint32");
-  if (mask.size() * 32 < vocab) throw InvalidBatch("the mask has fewer bits than the vocabulary tokens");
+  if (rows > 1 && (mask.ndim() != 2 || mask.shape(0) != rows))
+    throw InvalidBatch("guesses need a mask for each token that may be drawn");
+  if (mask.size() / rows * 32 < vocab) throw InvalidBatch("the mask has fewer bits than the vocabulary tokens");
   return mask;
 }
 
 void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::object& embeddings,
                            const py::object& positions, const std::vector<std::pair<int, int>>& bidirectional,
                            const py::object& logits, const py::list& top_k, Sampler* sampler, const py::object& allowed,
-                           const py::object& hidden) {
+                           int guesses, const py::object& hidden) {
   PyBatch made = *this; // an error leaves the batch as it was
   const int begin = num_tokens();
   made.add_inputs(tokens, embeddings);
@@ -71,8 +73,10 @@ void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::o
       throw InvalidBatch("top_k of token " + std::to_string(token) + ", which the sequence does not have");
     made.top_k_.push_back({begin + token, k, penalty, seen, mask});
   }
-  if (sampler != nullptr) made.draws_.push_back({end - 1, sampler, allowed});
-  else if (!allowed.is_none()) throw InvalidBatch("`allowed` is for a sampler, and there is none");
+  if (sampler == nullptr && (!allowed.is_none() || guesses != 0))
+    throw InvalidBatch("`allowed` and `guesses` are for a sampler, and there is none");
+  if (guesses < 0 || guesses >= end - begin) throw InvalidBatch("there must be a token before the guesses");
+  if (sampler != nullptr) made.draws_.push_back({end - 1 - guesses, sampler, guesses, allowed});
   *this = std::move(made);
 }
 
@@ -192,15 +196,18 @@ ForwardResult PyBatch::run(Decoder& decoder, const CancelFlag* cancel) const {
   }
   std::vector<DrawRequest> draws;
   for (const Draw& draw : draws_) {
-    masks.push_back(mask_of(draw.allowed, vocab));
-    draws.push_back({draw.token, draw.sampler, bits_of(masks.back())});
+    masks.push_back(mask_of(draw.allowed, vocab, draw.guesses + 1));
+    const size_t words = masks.back() ? masks.back()->size() / (draw.guesses + 1) : 0;
+    draws.push_back({draw.token, draw.sampler, draw.guesses, bits_of(masks.back()), words});
   }
   ForwardBatch batch = batch_;
   for (const auto& [token, output] : outputs) batch.outputs.push_back(output);
+  std::vector<Drawn> drawn;
   {
     const py::gil_scoped_release release;
-    result.tokens = decoder.sample(std::move(batch), draws, cancel);
+    drawn = decoder.sample(std::move(batch), draws, cancel);
   }
+  for (const Drawn& draw : drawn) result.drawn.append(py::make_tuple(draw.tokens, draw.error));
   for (const TopKRequest& request : requests) {
     const auto count = static_cast<py::ssize_t>(request.found.size());
     py::array_t<int32_t> ids(count);
@@ -219,7 +226,10 @@ void bind_batch(py::module_& m) {
   py::class_<ForwardResult>(m, "ForwardResult", "What a forward pass found, in the order in which it was asked for.")
       .def_readonly("logits", &ForwardResult::logits, "float32 [rows, vocab].")
       .def_readonly("top_k", &ForwardResult::top_k, "A list of (ids int32 [k], logits float32 [k]).")
-      .def_readonly("tokens", &ForwardResult::tokens, "The ids that the samplers drew.")
+      .def_readonly(
+          "drawn", &ForwardResult::drawn,
+          "A list of (ids, error), one for each sampler: the tokens that it drew, and why it drew no more, or "
+          "''. The sampler has accepted all of them but the last.")
       .def_readonly("hidden", &ForwardResult::hidden, "float32 [rows, hidden_size].");
   py::class_<PyBatch>(m, "ForwardBatch",
                       "The tokens of several sequences, and what is wanted of them. One text prompt is a batch of one "
@@ -229,7 +239,7 @@ void bind_batch(py::module_& m) {
           "add_sequence", &PyBatch::add_sequence, "tokens"_a, "cache"_a = nullptr, py::kw_only(),
           "embeddings"_a = py::none(), "positions"_a = py::none(),
           "bidirectional"_a = std::vector<std::pair<int, int>>(), "logits"_a = "none", "top_k"_a = py::list(),
-          "sampler"_a = nullptr, "allowed"_a = py::none(), "hidden"_a = "none", py::keep_alive<1, 3>(),
+          "sampler"_a = nullptr, "allowed"_a = py::none(), "guesses"_a = 0, "hidden"_a = "none", py::keep_alive<1, 3>(),
           py::keep_alive<1, 9>(),
           "Add a sequence.\n\n"
           "`tokens` [n]: ids, or -1 for the next row of `embeddings` float32 [rows, width], which takes the place of "
@@ -240,7 +250,11 @@ void bind_batch(py::module_& m) {
           "states "
           "after the final norm, are returned. `top_k`: (token, k, penalty, seen, "
           "allowed) for the k likeliest tokens behind a token, after the repetition penalty of the tokens in the mask "
-          "`seen` and of those in `allowed`. `sampler`: draws what follows the last token, among `allowed`. Masks are "
+          "`seen` and of those in `allowed`. `sampler`: draws what follows the last token, among `allowed`. `guesses`: "
+          "how "
+          "many of the last tokens are only guesses of what the sampler draws; it draws what follows the token before "
+          "them, and what follows each of them as long as they were right. `allowed` then has a row for each. Masks "
+          "are "
           "uint32 [ceil(vocab/32)], or None.\n\n"
           "Raises InvalidBatchError for arrays of another shape or type; the batch stays as it was.")
       .def_property_readonly("caches", &PyBatch::caches, "Of the causal sequences.")

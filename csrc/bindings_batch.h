@@ -18,14 +18,14 @@ namespace tinychat {
 
 using Mask = std::optional<pybind11::array_t<uint32_t, pybind11::array::c_style>>;
 
-// A bit a token of the vocabulary, or None. ValueError where there are too few.
-Mask mask_of(const pybind11::object& bits, int vocab);
+// A bit a token of the vocabulary for each of `rows` rows, or None. ValueError where there are too few.
+Mask mask_of(const pybind11::object& bits, int vocab, int rows = 1);
 
 // What PyBatch::run() found, in the order in which it was asked for.
 struct ForwardResult {
   pybind11::array_t<float> logits; // [rows][vocab]
   pybind11::list top_k;            // of (ids int32 [k], logits float32 [k])
-  std::vector<int32_t> tokens;     // drawn
+  pybind11::list drawn;            // of (ids, error)
   pybind11::array_t<float> hidden; // [rows][hidden_size]
 };
 
@@ -35,7 +35,7 @@ class PyBatch {
   void add_sequence(const pybind11::object& tokens, KvCache* cache, const pybind11::object& embeddings,
                     const pybind11::object& positions, const std::vector<std::pair<int, int>>& bidirectional,
                     const pybind11::object& logits, const pybind11::list& top_k, Sampler* sampler,
-                    const pybind11::object& allowed, const pybind11::object& hidden);
+                    const pybind11::object& allowed, int guesses, const pybind11::object& hidden);
   pybind11::list caches() const;
   int num_tokens() const { return batch_.num_tokens(); }
   int num_sequences() const { return static_cast<int>(batch_.sequences.size()); }
@@ -53,6 +53,7 @@ class PyBatch {
   struct Draw {
     int token;
     Sampler* sampler;
+    int guesses;
     pybind11::object allowed;
   };
 

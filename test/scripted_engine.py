@@ -11,6 +11,8 @@ import numpy as np
 
 from tinychat_core._tinychat import Canceled, CancelFlag
 from tinychat_core.generation import Generation
+from tinychat_core.speculation.row_cost import RowCost
+from tinychat_core.step import Drawn, Step
 from tinychat_core.text.detokenizer import Detokenizer, Pieces, PieceTable
 from tinychat_core.text.thoughts import ThoughtMarks
 from tinychat_core.text.tool_calls.formats import FORMATS
@@ -111,6 +113,8 @@ class TokenCache:
     def __init__(self) -> None:
         """Begin empty."""
         self.tokens: list[int] = []
+        self.sampler: Any = None  # of the answer that is being appended
+        self.drawn = 0  # by it
 
     @property
     def length(self) -> int:
@@ -125,12 +129,13 @@ class TokenCache:
 
 class ScriptedEngine:
     """
-    Draws the tokens of `script`, one a step, over all answers; without a script each answer is `words`, and then EOS.
+    Draws the tokens of `script`, one a step, over all answers.
 
-    A prefill takes `prefill_delay` seconds, each other token `delay`. Steps are counted over all answers with a script
-    (`calls`), and within each answer without. Number `canceled_at` raises Canceled, `fails_at` another error;
-    `stands_at` lasts until it is another number or the answer is canceled. `prefilled` notes the tokens of each
-    prefill, and those that a new sampler comes with, `dialogues` what the tokenizer was given.
+    Without a script each answer is `words`, and then EOS, or `words` again and again if `is_endless`. A prefill takes
+    `prefill_delay` seconds, each other token `delay`. Steps are counted over all answers with a script (`calls`), and
+    within each answer without. Number `canceled_at` raises Canceled, `fails_at` another error; `stands_at` lasts until
+    it is another number or the answer is canceled. `prefilled` notes the tokens of each prefill, and those that a new
+    sampler comes with, `dialogues` what the tokenizer was given.
     """
 
     def __init__(self, script: Sequence[int] | None = None, context_length: int | None = None,
@@ -148,11 +153,13 @@ class ScriptedEngine:
         self.delay = self.prefill_delay = 0.0
         self.prefilled: list[list[int]] = []
         self.calls = 0
-        self.is_closed = False
+        self.is_closed = self.is_endless = False
         self.images: Any = None  # it sees none
         self.threads, self.path, self.family, self.precision, self.backend = 2, 'scripted', 'llama', 'W4A8', 'cpu'
         self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 300_000_000, 2000
-        self._sampler: Any = None
+        self.longest_piece, self.parallel = 512, 1
+        self.speculates, self.row_cost, self.draft = False, RowCost(), None
+        self.passes: list[int] = []  # steps of each
 
     @property
     def words(self) -> list[str]:
@@ -185,22 +192,42 @@ class ScriptedEngine:
         """Return the answer to a dialogue."""
         return Generation(self, self.tokenizer.encode_chat(messages), params, cache, cancel)  # type: ignore[arg-type]
 
+    def run(self, steps: Sequence[Step], cancel: CancelFlag | None = None) -> list[Drawn]:
+        """Compute a pass, in which each sequence takes its time."""
+        self.passes.append(len(steps))
+        return [self._drawn(step, cancel) for step in steps]
+
     def prefill(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
-        """Begin an answer."""
+        """Begin an answer, or read a piece of its prompt."""
         self.prefilled.append([*tokens])
-        if self.script is None:
-            self.calls = 0
         return self._step(cache, tokens, cancel, self.prefill_delay)
 
-    def sample(self, cache: Any, tokens: Sequence[int], sampler: Any, allowed: Any = None,
-               cancel: CancelFlag | None = None) -> int:
-        """Begin an answer where the sampler is a new one, else go on."""
-        if sampler is self._sampler:
-            return int(sampler.sample(self._step(cache, tokens, cancel, self.delay), allowed))
-        self._sampler = sampler
-        return int(sampler.sample(self.prefill(cache, tokens, cancel), allowed))
+    def _drawn(self, step: Step, cancel: CancelFlag | None) -> Drawn:
+        cache: Any = step.cache
+        if step.sampler is None:
+            self.prefilled.append([*step.tokens])
+            self._wait(cancel, self.prefill_delay)
+            cache.tokens += step.tokens
+            return Drawn()
+        is_first = step.sampler is not cache.sampler
+        if is_first:
+            cache.sampler, cache.drawn = step.sampler, 0
+        count = len(step.tokens) - step.guesses
+        masks = [step.allowed] if not step.guesses or step.allowed is None else step.allowed
+        drawn: list[int] = []
+        for i in range(step.guesses + 1):
+            tokens = step.tokens[:count] if i == 0 else step.tokens[count + i - 1:count + i]
+            logits = self.prefill(cache, tokens, cancel) if is_first and i == 0 else self._step(
+                cache, tokens, cancel, self.delay if i == 0 else 0.0)
+            drawn.append(int(step.sampler.sample(logits, masks[i] if len(masks) > 1 else masks[0])))
+            if i == step.guesses or drawn[-1] != step.tokens[count + i]:
+                break
+            step.sampler.accept(drawn[-1])
+        cache.tokens += step.tokens[count + len(drawn) - 1:]
+        return Drawn(drawn)
 
     def _step(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None, delay: float) -> Any:
+        self.calls = cache.drawn if self.script is None else self.calls
         if self.calls == self.canceled_at:
             raise Canceled('canceled')
         self._wait(cancel, delay)
@@ -210,11 +237,14 @@ class ScriptedEngine:
         assert len(cache.tokens) <= self.context_length
         if self.script is None:
             logits = np.zeros(self.vocab_size, np.float32)
-            logits[FIRST_WORD + self.calls if self.calls < len(self.tokenizer.words) else EOS] = 100.0
+            count = len(self.tokenizer.words)
+            next_word = self.calls % count if self.is_endless else self.calls
+            logits[FIRST_WORD + next_word if next_word < count else EOS] = 100.0
         else:
             logits = np.ones(self.vocab_size, np.float32)
             logits[self.script[self.calls]] = 9.0
         self.calls += 1
+        cache.drawn += 1
         return logits
 
     def _wait(self, cancel: CancelFlag | None, delay: float) -> None:

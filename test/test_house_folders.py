@@ -28,7 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     'remote': {'serving', 'speech', 'text', 'workers'},  # backends on other machines, behind the face of serving
     # A door: it translates and nothing else; of text the tools that a request brings, of vision the sources of images.
     'server': {'serving', 'text', 'vision'},
-    'bench': {'checkpoint', 'families', 'loading'},
+    'speculation': set(),
+    'bench': {'checkpoint', 'families', 'loading', 'serving', 'text'},
     'commands': {'bench', 'checkpoint', 'importers', 'loading', 'quantize', 'server', 'serving', 'text',
                  'vision'},
 }

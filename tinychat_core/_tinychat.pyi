@@ -101,8 +101,12 @@ class ForwardResult:
         """For each request: ids [k] and their logits [k], likelier first."""
 
     @property
-    def tokens(self) -> list[int]:
-        """The ids that the samplers drew."""
+    def drawn(self) -> list[tuple[list[int], str]]:
+        """
+        For each sampler: the ids that it drew, and why it drew no more, or ''.
+
+        The sampler has accepted all of them but the last.
+        """
 
     @property
     def hidden(self) -> Floats:
@@ -125,7 +129,7 @@ class ForwardBatch:
             bidirectional: Sequence[tuple[int, int]] = (),
             logits: Literal['none', 'last', 'all'] | Sequence[int] | npt.NDArray[np.integer[Any]] = 'none',
             top_k: Sequence[tuple[int, int, float, Mask | None, Mask | None]] = (),
-            sampler: Sampler | None = None, allowed: Mask | None = None,
+            sampler: Sampler | None = None, allowed: Mask | None = None, guesses: int = 0,
             hidden: Literal['none', 'last', 'all'] | Sequence[int] | npt.NDArray[np.integer[Any]] = 'none') -> None:
         """
         Add a sequence.
@@ -137,7 +141,9 @@ class ForwardBatch:
         `logits`, `hidden`: of which tokens, by index in the sequence, the logits, and the hidden states after the final
         norm, are returned. `top_k`: (token, k, penalty, seen, allowed) for the k
         likeliest tokens behind a token, after the repetition penalty of the tokens in `seen` and among `allowed`.
-        `sampler`: draws what follows the last token, among `allowed`. Masks: a bit a token, uint32 [ceil(vocab/32)].
+        `sampler`: draws what follows the last token, among `allowed`. `guesses`: so many of the last tokens are only
+        guesses of what it draws; it draws what follows the token before them, and what follows each of them as long as
+        they were right. `allowed` then has a row for each draw. Masks: a bit a token, uint32 [ceil(vocab/32)].
 
         Raises InvalidBatchError for arrays of another shape or type; the batch stays as it was.
         """
@@ -192,8 +198,7 @@ class Decoder:
 
         Raises InvalidBatchError, before anything is computed, for an empty batch, a token outside the vocabulary, an
         embedding of another width, a position outside the context, a cache that is full, belongs to another decoder or
-        is there twice, and a mask that is too short; ValueError where a sampler finds no token, Canceled once `cancel`
-        is set, DeviceError.
+        is there twice, and a mask that is too short; Canceled once `cancel` is set, DeviceError.
         """
 
     def step_seconds(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ of a single line take it hours or gigabytes, and it cannot be interrupted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
@@ -65,7 +65,8 @@ class OutputConstraint:
     """
     What one answer has to match, and how far it has come.
 
-    `is_accepting`: whether it may end after the tokens that were accepted.
+    `is_accepting`: whether it may end after the tokens that were accepted. `guess`: tokens that may come next, because
+    the structure forces them (`is_forced`), or because somebody has guessed them and the structure allows them.
     """
 
     def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int,
@@ -84,28 +85,33 @@ class OutputConstraint:
         self._session = next(_SESSIONS)
         finalize(self, _ENDED.append, self._session)
         self._tokens: list[int] = []
+        self.guess: list[int] = []
+        self.is_forced = False
         # A model may have more logits than there are tokens: the rest is never allowed.
-        self._mask = np.zeros((max(vocab_size, vocabulary.vocab_size) + 31) // 32, np.uint32)
+        self._words = (max(vocab_size, vocabulary.vocab_size) + 31) // 32
+        self._masks = np.zeros((1, self._words), np.uint32)
         self._is_stopped = False
         self.is_accepting = False
         self._begin(cancel)
 
-    def token_mask(self) -> npt.NDArray[np.uint32]:
-        """Return the tokens that may come next, as a bit mask [ceil(vocab/32)] that `accept` overwrites."""
-        return self._mask
+    def token_mask(self, guesses: int = 0) -> npt.NDArray[np.uint32]:
+        """Return what may come next as a bit mask [ceil(vocab/32)]; with guesses a mask for each and one more."""
+        return self._masks[:guesses + 1] if guesses else self._masks[0]
 
-    def accept(self, token: int) -> bool:
+    def accept(self, *tokens: int, guess: Sequence[int] = (), most: int = 0) -> bool:
         """
-        Take note of a token that was allowed; return whether the answer is complete, and nothing can follow.
+        Take note of tokens that were allowed; return whether the answer is complete, and nothing can follow.
 
-        Raises InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.
+        `guess`: tokens that may come next, for `self.guess`, which has at most `most` tokens. Raises
+        InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.
         """
-        self._tokens.append(token)
-        reply, mask = self._ask({'do': 'accept', 'session': self._session, 'token': token}, self._cancel)
+        self._tokens += tokens
+        request = {'do': 'accept', 'session': self._session, 'tokens': tokens, 'guess': [*guess], 'most': most}
+        reply, masks = self._ask(request, self._cancel)
         if 'unknown' in reply:  # the process is another one
             self._begin(self._cancel)
         else:
-            self._take(reply, mask)
+            self._take(reply, masks)
         return self._is_stopped
 
     def matches(self, text: str) -> bool:
@@ -121,7 +127,7 @@ class OutputConstraint:
 
     def _begin(self, cancel: Flag | None) -> None:
         request = {'do': 'begin', 'session': self._session, 'vocabulary': _name(self._vocabulary),
-                   'tokens': self._tokens, **self._pattern}
+                   'tokens': self._tokens, 'guess': [], 'most': 0, **self._pattern}
         reply, mask = self._ask(request, cancel)
         if 'unknown' in reply:
             description = _description(self._vocabulary)
@@ -142,12 +148,16 @@ class OutputConstraint:
     def _encode(self, question: Mapping[str, str]) -> list[int]:
         return self._vocabulary.encode_within(question['encode'])
 
-    def _take(self, reply: Mapping[str, Any], mask: bytes) -> None:
+    def _take(self, reply: Mapping[str, Any], masks: bytes) -> None:
         if reply['error']:
             raise InvalidParameterError(f'the structure is refused: {_line(reply["error"])}')
         self._is_stopped, self.is_accepting = reply['stopped'], reply['accepting']
-        words = np.frombuffer(mask, '<u4')[:len(self._mask)]  # it may have one word more than the vocabulary
-        self._mask[:len(words)] = words
+        self.guess, self.is_forced = reply['guess'], reply['forced']
+        if masks:
+            rows = np.frombuffer(masks, '<u4').reshape(len(self.guess) + 1, -1)
+            rows = rows[:, :self._words]  # it may have one word more than the vocabulary
+            self._masks = np.zeros((len(rows), self._words), np.uint32)
+            self._masks[:, :rows.shape[1]] = rows
 
 
 def check(json_schema: str, regex: str) -> None:

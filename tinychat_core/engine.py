@@ -8,6 +8,7 @@ from dataclasses import replace
 import logging
 import os
 from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
 import numpy as np
@@ -38,12 +39,22 @@ from tinychat_core.errors import (
 )
 from tinychat_core.generation import Generation, Token
 from tinychat_core.loading.load_mode import choose_load_mode, Device, LoadMode, Machine
-from tinychat_core.loading.memory_plan import fitting_plan, kv_cache_type, position_bytes, Request
+from tinychat_core.loading.memory_plan import (
+    fitting_parallel,
+    fitting_plan,
+    kv_cache_type,
+    MAX_PARALLEL,
+    PIECE_TOKENS,
+    position_bytes,
+    Request,
+)
 from tinychat_core.loading.reader import Checkpoint
 from tinychat_core.loading.staging import reads_directly
 from tinychat_core.loading.system_memory import available_memory, free_swap
 from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.speculation.row_cost import RowCost
+from tinychat_core.step import Drawn, FEW_TOKENS, Step
 from tinychat_core.text.tokenizer import Tokenizer
 from tinychat_core.vision.encoder import VisionEncoder
 from tinychat_core.vision.image import Image
@@ -55,6 +66,7 @@ _LOG = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, Any]] | Sequence[int]
 Logits = npt.NDArray[np.float32]
+SPECULATION = ('auto', 'off')
 
 
 class Engine:
@@ -62,17 +74,20 @@ class Engine:
 
     def __init__(self, model: ModelConfig, tensors: Mapping[str, Any], *, weights: str,
                  precision: str | None = None, backend: str = 'auto', threads: int | None = None,
-                 max_seq_len: int | None = None, kv_cache: str = 'auto', vision: VisionConfig | None = None,
+                 max_seq_len: int | None = None, kv_cache: str = 'auto', speculation: str = 'auto',
+                 vision: VisionConfig | None = None,
                  copy_files: Callable[[WeightMemory], None] | None = None) -> None:
         """
         Build the decoder over `tensors`, which it reads in place; `Engine.open` does this for a checkpoint.
 
         A tensor is a float32 vector, or a dictionary with a matrix's format, rows, cols, group_size and arrays.
-        `vision`: how it sees images, with `tensors` named `vision.…`. `copy_files` is called to copy files to a device
-        whenever that is set up (CUDA). Raises InvalidParameterError
+        `vision`: how it sees images, with `tensors` named `vision.…`. `speculation`: auto or off, as for `Engine.open`.
+        `copy_files` is called to copy files to a device whenever that is set up (CUDA). Raises InvalidParameterError
         for unsupported options, ValueError for tensors that do not fit `model`, BackendFailedError for a device without
         enough memory.
         """
+        if speculation not in SPECULATION:
+            raise InvalidParameterError(f"unknown speculation '{speculation}'; use {' or '.join(SPECULATION)}")
         library = cuda.usable_library(backend, weights, precision)
         self.backend = 'cpu' if library is None else 'cuda'
         self.precision, activations = choose_precision(precision, weights, self.backend)
@@ -87,6 +102,10 @@ class Engine:
         self.threads = threads or cores.physical
         self.context_length = max_seq_len or limit
         self.vocab_size = model.vocab_size
+        self.longest_piece = PIECE_TOKENS[self.backend]
+        self.speculates = speculation == 'auto'
+        self.row_cost = RowCost()
+        self.draft: Engine | None = None  # a smaller model, whose guesses this one verifies
         self.hidden_size = model.hidden_size
         self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
         if library is None:
@@ -127,6 +146,7 @@ class Engine:
         self.path: Path | None = None
         self.family = ''
         self.group_size = 0
+        self.parallel = 1  # sequences for which the memory was planned
         self._tokenizer: Tokenizer | None = None
         self._checkpoint: Checkpoint | None = None
 
@@ -134,7 +154,8 @@ class Engine:
     def open(cls, path: str | os.PathLike[str], precision: str | None = None, backend: str = 'auto',
              threads: int | None = None, max_seq_len: int | None = None,
              progress: Callable[[float], None] | None = None, cancel: CancelFlag | None = None, *,
-             kv_cache: str = 'auto', caches: int = 1, memory: int | None = None, verify: str = 'full',
+             kv_cache: str = 'auto', caches: int = 1, parallel: int = 1, speculation: str = 'auto',
+             draft_model: str | os.PathLike[str] | None = None, memory: int | None = None, verify: str = 'full',
              early: bool = False, staged: bool = False, lock: bool = False) -> Engine:
         """
         Plan the memory, then map a split checkpoint and verify its checksums.
@@ -142,7 +163,10 @@ class Engine:
         `precision`: one of precision.PRECISIONS; None is the default for the weights. `threads`: None is every physical
         core that the process may use. `max_seq_len`: positions of a KV cache; None or 0 is the model's context length,
         or as much of it as fits. `progress` receives the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
-        `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches in use at the same time, for the plan.
+        `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches that are kept, for the plan. `parallel`:
+        sequences that are computed at the same time, each with a cache; 0: as many as fit, up to AUTO_PARALLEL.
+        `speculation`: auto: tokens are guessed where that makes an answer faster, and verified, so that the answer is
+        the same; off. `draft_model`: a smaller checkpoint with the same tokenizer, whose guesses are verified.
         `memory`: bytes that may be used; None: what the system or the device has free, without swap. `verify`: full, or
         size to skip the checksums of the weights. `early`: return while verification continues; no logits are returned
         before it has finished. `staged`: copy the weights instead of mapping them. `lock`: keep the mapping in memory.
@@ -151,6 +175,8 @@ class Engine:
         """
         if backend not in cuda.BACKENDS:
             raise InvalidParameterError(f"backend = '{backend}' is unknown; use {', '.join(cuda.BACKENDS)}")
+        if not 0 <= parallel <= MAX_PARALLEL:
+            raise InvalidParameterError(f'parallel must be 0 .. {MAX_PARALLEL} (0: as many as fit), not {parallel}')
 
         def report(fraction: float) -> None:
             if cancel is not None and cancel.is_set():
@@ -166,8 +192,10 @@ class Engine:
         if memory is not None:
             machine = machine.with_room(memory)
         try:
+            request = Request(precision, kv_cache, caches, backend)
+            parallel = parallel or fitting_parallel(manifest, machine.room, max_seq_len or 0, request)
             needs = fitting_plan(manifest, machine.room, max_seq_len or 0,
-                                 Request(precision, kv_cache, caches, backend))
+                                 replace(request, caches=max(caches, parallel)))
         except DoesNotFitError as error:
             raise DoesNotFitError(f'{error}; {_memory_hint(backend)}' if memory is None else str(error)) from None
         _LOG.info('%s: %s of %.0f MiB', path, needs, machine.room / 2**20)
@@ -189,7 +217,8 @@ class Engine:
         try:
             tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
             engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
-                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache, vision=manifest.vision,
+                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache, speculation=speculation,
+                         vision=manifest.vision,
                          copy_files=None if library is None or reordered else checkpoint.copy_to_device)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
             if not early:
@@ -204,8 +233,15 @@ class Engine:
             raise
         engine._checkpoint = checkpoint
         engine.path = checkpoint.path
+        engine.parallel = parallel
         engine.family = manifest.family
         engine.group_size = manifest.group_size
+        if draft_model and engine.speculates:
+            try:
+                engine.draft = _draft_of(engine, draft_model, machine.room - needs.total_bytes, verify, cancel)
+            except BaseException:
+                engine.close()
+                raise
         return engine
 
     @property
@@ -254,7 +290,27 @@ class Engine:
         a logit is not finite.
         """
         self._check_room(cache, tokens)
-        return self.forward(self._batch_of(cache, tokens, sampler=sampler, allowed=allowed), cancel).tokens[0]
+        (drawn,) = self.run([Step(cache, tokens, sampler, allowed=allowed)], cancel)
+        if drawn.error:
+            raise ValueError(drawn.error)
+        return drawn.tokens[0]
+
+    def run(self, steps: Sequence[Step], cancel: CancelFlag | None = None) -> list[Drawn]:
+        """
+        Compute the steps of several sequences in one forward pass, and return what each has drawn.
+
+        Afterwards the caches contain all tokens, wrong guesses included: truncate them. A draw that fails does not
+        affect the others. Raises like `forward`.
+        """
+        batch = ForwardBatch()
+        for step in steps:
+            self.add_sequence(batch, step.tokens, step.cache, sampler=step.sampler, allowed=step.allowed,
+                              guesses=step.guesses)
+        begin = perf_counter()
+        drawn = iter(self.forward(batch, cancel).drawn)
+        if all(len(step.tokens) <= FEW_TOKENS for step in steps):
+            self.row_cost.note(perf_counter() - begin, batch.num_tokens)
+        return [Drawn() if step.sampler is None else Drawn(*next(drawn)) for step in steps]
 
     def score(self, tokens: Sequence[int]) -> Logits:
         """Return the logits [n, vocab] after each of tokens [n], using a new cache; raises like `prefill`."""
@@ -267,8 +323,8 @@ class Engine:
         Append the tokens of each of a batch's sequences to its cache, and return what is wanted of them.
 
         A sequence's numbers are the same alone and beside others. Raises InvalidParameterError, before anything is
-        computed, for a batch that the model does not allow (`_tinychat.Decoder.forward` lists the reasons), ValueError
-        where a sampler finds no token, and Canceled, BackendFailedError and CheckpointError like `prefill`.
+        computed, for a batch that the model does not allow (`_tinychat.Decoder.forward` lists the reasons), and
+        Canceled, BackendFailedError and CheckpointError like `prefill`.
         """
         self.check_files()
         try:
@@ -347,6 +403,8 @@ class Engine:
     def close(self) -> None:
         """Release the decoder's buffers and the mapping; the engine must not be used afterwards."""
         del self._decoder
+        if self.draft is not None:
+            self.draft.close()
         if self.images is not None:
             self.images.close()
         if self._checkpoint is not None:
@@ -363,6 +421,22 @@ class Engine:
         if len(tokens) > cache.capacity - cache.length:
             raise PromptTooLongError(f'{len(tokens)} tokens do not fit: {cache.capacity - cache.length} of '
                                      f'{cache.capacity} positions are left')
+
+
+def _draft_of(engine: Engine, path: str | os.PathLike[str], memory: int, verify: str,
+              cancel: CancelFlag | None) -> Engine:
+    """Open the draft model of an engine, within the memory that is left; its context may be shorter."""
+    length = min(engine.context_length, Manifest.read(Path(path)).model.context_length)
+    try:
+        draft = Engine.open(path, backend=engine.backend, threads=engine.threads, max_seq_len=length, cancel=cancel,
+                            parallel=engine.parallel, speculation='off', memory=max(memory, 0), verify=verify)
+    except DoesNotFitError as error:
+        raise DoesNotFitError(f'the draft model does not fit beside the model: {error}') from None
+    if not draft.tokenizer.has_same_tokens(engine.tokenizer):
+        draft.close()
+        raise InvalidParameterError(f'the draft model {path} has another tokenizer than {engine.path}; use a smaller '
+                                    'model of the same family')
+    return draft
 
 
 def _memory_hint(backend: str) -> str:

@@ -3,6 +3,7 @@
 """One answer, token by token."""
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from typing import Any, Protocol
 from tinychat_core._tinychat import Cache, Canceled, CancelFlag, Sampler
 from tinychat_core.constraint import OutputConstraint
 from tinychat_core.dry import breakers
-from tinychat_core.errors import InvalidParameterError, PromptTooLongError
+from tinychat_core.errors import BackendFailedError, InvalidParameterError, PromptTooLongError
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.speculation.draft import Draft, DraftEngine
+from tinychat_core.speculation.guesser import Guesser
+from tinychat_core.speculation.row_cost import RowCost
+from tinychat_core.step import Drawn, FEW_TOKENS, Step
 from tinychat_core.text.answer_stop import AnswerStop
 from tinychat_core.text.tokenizer import Tokenizer
 from tinychat_core.text.tool_calls.grammar import answer_grammar, AnswerParts
@@ -20,8 +25,9 @@ from tinychat_core.vision.image_rows import ImageRows, part_end, text_ids
 from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
-# A prompt is read in parts, to tell how far it is; a multiple of what the decoder does at once.
-PART = 512
+# No piece of a prompt has FEW_TOKENS tokens or fewer unless the prompt is so short: where a prompt is cut then does not
+# change its numbers. A piece that is too long by this rule needs this length.
+SHORTEST_PIECE = 2 * FEW_TOKENS + 1
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,17 @@ class Token:
 
 
 class Decoder(Protocol):
-    """What a generation needs of an Engine; both steps raise Canceled."""
+    """What a generation needs of an Engine."""
 
     context_length: int
     vocab_size: int
+    longest_piece: int  # tokens of a prompt in one forward pass
+    speculates: bool
+    row_cost: RowCost
+
+    @property
+    def draft(self) -> DraftEngine | None:
+        """A smaller model that guesses."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -70,12 +83,8 @@ class Decoder(Protocol):
     def new_cache(self) -> Cache:
         """Return an empty cache."""
 
-    def prefill(self, cache: Cache, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
-        """Append tokens [n] to the cache."""
-
-    def sample(self, cache: Cache, tokens: Sequence[int], sampler: Sampler, allowed: Any = None,
-               cancel: CancelFlag | None = None) -> int:
-        """Append tokens [n] to the cache and return the one that is drawn next."""
+    def run(self, steps: Sequence[Step], cancel: CancelFlag | None = None) -> Sequence[Drawn]:
+        """Compute the steps of several sequences in one forward pass; raises Canceled."""
 
 
 def check_prompt(engine: Decoder, tokens: Sequence[int], held: int = 0) -> None:
@@ -92,11 +101,12 @@ def check_prompt(engine: Decoder, tokens: Sequence[int], held: int = 0) -> None:
 
 class Generation(Iterator[Token]):
     """
-    An iterator of Token; nothing is computed before the first `next()`, and one token at each.
+    An iterator of Token; nothing is computed before the first `next()`, and one forward pass at each.
 
-    At its end, and between tokens, the cache holds what it held before, the prompt and all of `ids` but the
-    last, which is only decoded when the next one is asked for. `ids` are all tokens drawn so far, the one
-    that ends the answer included. `on_prefill` is told the fraction of a long prompt that has been read.
+    Instead of `next()`, a scheduler computes the steps of several generations together: `next_step`, then `take` with
+    what was drawn, then `tokens`. At its end, and between tokens, the cache holds what it held before, the prompt and
+    all of `ids` but the last, which is only decoded when the next one is asked for. `ids` are all tokens drawn so far,
+    the one that ends the answer included. `on_prefill` is told the fraction of a long prompt that has been read.
     """
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
@@ -152,7 +162,14 @@ class Generation(Iterator[Token]):
         self._detokenizer = engine.tokenizer.detokenizer(keep_leading_space=keeps_space)
         self._stop_ids = engine.tokenizer.stop_ids
         self._stop_text = AnswerStop(engine.tokenizer.stop_texts, params.stop, parts)
+        self.accepted_tokens = 0  # of `ids`: guessed, and confirmed
+        self._guesser: Guesser | None = None
+        # The sampler keeps the log probabilities of its last draw alone.
+        if engine.speculates and params.top_logprobs is None:
+            draft = None if engine.draft is None else Draft(engine.draft, engine.vocab_size)
+            self._guesser = Guesser(text_ids((*earlier, *tokens)), engine.row_cost, draft)
         self._texts: list[str] = []
+        self._new: deque[Token] = deque()
         self._steps = 0
 
     @property
@@ -169,54 +186,140 @@ class Generation(Iterator[Token]):
 
     def __next__(self) -> Token:
         """Return the next token; whatever the engine raises ends the generation."""
-        if self.finish_reason is not None:
-            raise StopIteration
-        if self._cancel is not None and self._cancel.is_set():
-            return self._end(NO_TOKEN, '', 'canceled')
-        try:
-            tokens = self.ids[-1:] or self._last_of_prompt()
-            mask = None if self._constraint is None else self._constraint.token_mask()
-            token = self._engine.sample(self._cache, tokens, self._sampler, mask, self._cancel)
-        except Canceled:
-            return self._end(NO_TOKEN, '', 'canceled')
-        self._sampler.accept(token)
-        self.ids.append(token)
-        if token in self._stop_ids:
-            return self._end(token, '', 'stop')
-        text = self._stop_text.push(self._detokenizer.push(token))
-        if self._stop_text.is_complete or self._completes(token):
-            return self._end(token, text, 'stop')
-        if len(self.ids) == self._limit:
-            return self._end(token, text, 'length')
-        return self._token(token, text)
+        while not self._new:
+            if self.finish_reason is not None:
+                raise StopIteration
+            step = None if self._cancel is not None and self._cancel.is_set() else self.next_step()
+            try:
+                if step is None:
+                    self.cancel()
+                else:
+                    (drawn,) = self._engine.run([step], self._cancel)
+                    self.take(step, drawn)
+            except Canceled:
+                self.cancel()
+        return self._new.popleft()
 
-    def _completes(self, token: int) -> bool:
-        """Return whether the structure is complete with a token; what is canceled meanwhile ends at the next one."""
-        if self._constraint is None:
+    @property
+    def is_reading(self) -> bool:
+        """Whether a part of the prompt is still to be read."""
+        return self._cache.length < self.prompt_tokens
+
+    def next_step(self, longest: int | None = None, sequences: int = 1) -> Step:
+        """
+        Return what to compute next.
+
+        `longest`: tokens of a piece of the prompt, at least SHORTEST_PIECE. `sequences`: those that decode in the pass;
+        the more there are, the fewer tokens are guessed.
+        """
+        if not self.is_reading:
+            guess = self._guess(sequences)
+            return Step(self._cache, [self.ids[-1], *guess], self._sampler, len(guess), self._mask(len(guess)))
+        begin = self._cache.length - self.reused_tokens
+        if begin < 0:
+            raise BackendFailedError('the device has failed, and has lost the KV cache')
+        rest = len(self._prompt) - begin
+        size = part_end(self._prompt, begin, longest or self._engine.longest_piece) - begin
+        if 0 < rest - size <= FEW_TOKENS:
+            shorter = part_end(self._prompt, begin, rest - FEW_TOKENS - 1) - begin
+            size = shorter if shorter < size else rest  # an image is not cut
+        piece = self._prompt[begin:begin + size]
+        return Step(self._cache, piece) if size < rest else Step(self._cache, piece, self._sampler,
+                                                                 allowed=self._mask())
+
+    def take(self, step: Step, drawn: Drawn) -> None:
+        """Take what was drawn for a step; ValueError if a draw has failed, after the tokens before it."""
+        if step.sampler is None:
+            self.on_prefill((self._cache.length - self.reused_tokens) / len(self._prompt))
+            return
+        guess = step.tokens[len(step.tokens) - step.guesses:]
+        before = len(self.ids)
+        self._append(drawn.tokens)
+        if guess:
+            assert self._guesser is not None
+            # Wrong guesses leave nothing behind, and neither does what was drawn after the end.
+            self._cache.truncate(self.prompt_tokens + len(self.ids) - 1)
+            right = sum(one == other for one, other in zip(guess, drawn.tokens, strict=False))
+            self._guesser.note(len(guess), right)
+            self.accepted_tokens += min(right, len(self.ids) - before)
+        if drawn.error:
+            raise ValueError(drawn.error)
+
+    def tokens(self) -> list[Token]:
+        """Return the tokens that are new since the last call."""
+        tokens = [*self._new]
+        self._new.clear()
+        return tokens
+
+    def cancel(self) -> None:
+        """End the answer with its text so far."""
+        self._end(NO_TOKEN, '', 'canceled')
+
+    def _append(self, tokens: Sequence[int]) -> None:
+        """Add drawn tokens up to the one that ends the answer."""
+        accepted: list[int] = []  # which the constraint has not seen yet
+        for i, token in enumerate(tokens):
+            if i == len(tokens) - 1:
+                self._sampler.accept(token)
+            self.ids.append(token)
+            if self._guesser is not None:
+                self._guesser.append(token)
+            if token in self._stop_ids:
+                self._completes(accepted)
+                self._end(token, '', 'stop')
+                return
+            text = self._stop_text.push(self._detokenizer.push(token))
+            if self._stop_text.is_complete:
+                self._completes(accepted)
+                self._end(token, text, 'stop')
+                return
+            accepted.append(token)
+            is_last = len(self.ids) == self._limit
+            if (is_last or i == len(tokens) - 1) and self._completes(accepted, not is_last):
+                self._end(token, text, 'stop')
+                return
+            if is_last:
+                self._end(token, text, 'length')
+                return
+            self._push(token, text)
+
+    def _completes(self, tokens: Sequence[int], goes_on: bool = False) -> bool:
+        """Return whether the structure is complete with tokens; what is canceled meanwhile ends at the next step."""
+        if self._constraint is None or not tokens:
             return False
+        most = self._most_guesses() if goes_on else 0
+        guess = self._guesser.lookup(most) if self._guesser is not None and most else ()
         with suppress(WorkerCanceledError):
-            return self._constraint.accept(token)
+            return self._constraint.accept(*tokens, guess=guess, most=most)
         return False
 
-    def _last_of_prompt(self) -> Sequence[int]:
-        """Read the prompt but for its last part, and return that."""
-        begin, end = 0, part_end(self._prompt, 0, PART)
-        while end < len(self._prompt):
-            self._engine.prefill(self._cache, self._prompt[begin:end], self._cancel)
-            self.on_prefill(end / len(self._prompt))
-            begin, end = end, part_end(self._prompt, end, PART)
-        return self._prompt[begin:]
+    def _most_guesses(self) -> int:
+        """Return how many tokens may be guessed: as many as are computed like one, fit, and are not too many."""
+        if self._guesser is None:
+            return 0
+        room = self._engine.context_length - self.prompt_tokens - len(self.ids)
+        return max(0, min(FEW_TOKENS - 1, room, self._limit - len(self.ids) - 1))
 
-    def _end(self, token: int, text: str, reason: str) -> Token:
-        """Return the last token, with all text that was held back."""
+    def _guess(self, sequences: int) -> Sequence[int]:
+        most = self._most_guesses()
+        if self._guesser is None or not most:
+            return ()
+        if self._constraint is None:
+            return self._guesser.guess(most, sequences)
+        return self._guesser.of_structure(self._constraint.guess[:most], self._constraint.is_forced, sequences)
+
+    def _mask(self, guesses: int = 0) -> Any:
+        return None if self._constraint is None else self._constraint.token_mask(guesses)
+
+    def _end(self, token: int, text: str, reason: str) -> None:
+        """Add the last token, with all text that was held back."""
         self.finish_reason = reason
-        text += self._stop_text.push(self._detokenizer.finish()) + self._stop_text.finish()
-        return self._token(token, text)
+        self._push(token, text + self._stop_text.push(self._detokenizer.finish()) + self._stop_text.finish())
 
-    def _token(self, token: int, text: str) -> Token:
+    def _push(self, token: int, text: str) -> None:
         self._texts.append(text)
+        self._new.append(Token(text, token, self._steps, self.finish_reason, self._logprob(token)))
         self._steps += 1
-        return Token(text, token, self._steps - 1, self.finish_reason, self._logprob(token))
 
     def _logprob(self, token: int) -> TokenLogprob | None:
         """Return the log probabilities of the token that was just drawn, if they are wanted."""

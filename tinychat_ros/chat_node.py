@@ -69,7 +69,8 @@ class ChatNode(LifecycleNodeMixin, Node):
     Configure loads the model, activate serves it, deactivate ends all goals, cleanup gives the memory back.
 
     All interfaces exist from the start, and say so where there is nothing to serve. Needs a
-    MultiThreadedExecutor of at least four threads: one generates, one may wait in a transition.
+    MultiThreadedExecutor with a thread for each goal that runs (`parallel`), and three more: one may wait in a
+    transition.
     """
 
     def __init__(self, open_engine: Callable[..., Engine] = Engine.open,
@@ -172,7 +173,9 @@ class ChatNode(LifecycleNodeMixin, Node):
                     self._value('threads') or None, self._value('max_seq_len') or None,
                     progress=self._on_progress, cancel=self._interrupt, kv_cache=self._value('kv_cache_dtype'),
                     memory=parse_size(memory, 'memory') if memory else None,
-                    caches=self._value('kv_caches'), verify=self._value('verify'))
+                    caches=self._value('kv_caches'), parallel=self._value('parallel'),
+                    speculation=self._value('speculation'),
+                    draft_model=self._value('draft_model') or None, verify=self._value('verify'))
         except TinyChatError as error:
             return self._fail(str(error))
         except Canceled:
@@ -182,7 +185,8 @@ class ChatNode(LifecycleNodeMixin, Node):
         give_freed_memory_back()  # reading a tokenizer leaves as much as its size
         self._status.loaded(engine.backend, engine.images is not None)
         self.get_logger().info(f'loaded {one_line(model)}: {engine.precision} on {engine.backend}, '
-                               f'{engine.threads} threads, context {engine.context_length}')
+                               f'{engine.threads} threads, context {engine.context_length}, up to '
+                               f'{engine.parallel} goals at the same time')
         return super().on_configure(state)
 
     @logged

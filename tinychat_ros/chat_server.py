@@ -101,14 +101,14 @@ class ChatServer:
                 self._status.serving([id_message(handle.id) for handle in self.service.running], self.service.waiting,
                                      self.service.backends)
 
-    def check(self, goal: Chat.Goal) -> tuple[ChatService, ChatRequest] | None:
+    def check(self, goal: Chat.Goal, audience: str = '') -> tuple[ChatService, ChatRequest] | None:
         """Return who answers a goal, and its request; None for a goal that is rejected, which ~/state tells."""
         try:
             service = self.service
             if service is None or not self._is_open:
                 reason = '[inactive] the node is not active'
             else:
-                request = check_goal(goal, self._value, service.engine.context_length, self._topics)
+                request = check_goal(goal, self._value, service.engine.context_length, self._topics, audience)
                 service.check(request)
                 return service, request
         except InvalidParameterError as error:

@@ -51,6 +51,7 @@ class Diagnostics:
         state = self._status.message
         values = {'state': STATES[state.state], 'model': state.model, 'loaded [%]': f'{100 * state.load_progress:.0f}',
                   'backend': state.backend,
+                  'running goals': len(state.running_goals),
                   'waiting goals': state.queued_goals, 'rejected goals': state.rejected_goals,
                   'last rejection': state.last_rejection,
                   'resident memory [MB]': f'{resident_bytes() / 1e6:.0f}',
@@ -61,7 +62,7 @@ class Diagnostics:
             values |= {'precision': engine.precision, 'threads': engine.threads,
                        'context length': engine.context_length,
                        'weights [MB]': f'{engine.weights_bytes / 1e6:.0f}',
-                       'KV caches': service.kv_caches,
+                       'parallel goals': engine.parallel, 'KV caches': service.kv_caches,
                        'KV caches, full [MB]': f'{service.kv_caches * engine.kv_cache_bytes / 1e6:.0f}',
                        'answers': metrics.answers, 'failed goals': metrics.failed,
                        'tokens/s': f'{metrics.tokens_per_second:.1f}',

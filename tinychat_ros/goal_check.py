@@ -27,11 +27,12 @@ THINKING = {Chat.Goal.THINKING_DEFAULT: None, Chat.Goal.THINKING_ON: True, Chat.
 
 
 def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int,
-               topics: ImageTopics) -> ChatRequest:
+               topics: ImageTopics, audience: str = '') -> ChatRequest:
     """
     Return what to answer; InvalidParameterError with the reason for what is impossible.
 
-    `parameter` gives the value of a node parameter by name; `topics` takes frames of image_topics. What only the
+    `parameter` gives the value of a node parameter by name; `topics` takes frames of image_topics. `audience`:
+    as in ChatRequest; by default the answers that are spoken have one in common. What only the
     tokenizer, the template or an image's bytes can tell is not looked at.
     """
     reason = unserved_field(goal)
@@ -46,6 +47,8 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
                              regex=goal.regex, top_logprobs=goal.top_logprobs or None)
     if goal.thinking not in THINKING:
         raise InvalidParameterError(f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}')
+    # Nobody wants to hear JSON.
+    wants_sentences = bool(parameter('sentence_topic')) and not goal.json_schema
     images, dialogue = images_of(goal, topics), dialogue_of(goal.messages)
     if dialogue:
         with_images(goal.messages, dialogue, images)
@@ -56,9 +59,8 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
         conversation_id=goal.conversation_id, params=params, priority=goal.priority,
         tools=tool_use(goal.tools, goal.tool_choice, goal.parallel_tool_calls), thinking=THINKING[goal.thinking],
         time_limit=time_limit or parameter('time_limit'), local_only=goal.local_only,
-        publish_period=parameter('publish_period'),
-        # Nobody wants to hear JSON.
-        wants_sentences=bool(parameter('sentence_topic')) and not goal.json_schema)
+        publish_period=parameter('publish_period'), wants_sentences=wants_sentences,
+        audience=audience or ('person' if wants_sentences else ''))
 
 
 def sampling_params(sampling: Mapping[str, Any], max_new_tokens: int, context_length: int,

@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 import yaml
 
 from tinychat_core.errors import InvalidParameterError, shown
+from tinychat_core.loading.memory_plan import MAX_PARALLEL
 from tinychat_core.remote.config import check_order
 from tinychat_ros.distribution import start_values
 from tinychat_ros.parameter_values import convert, Value
@@ -97,14 +98,24 @@ PARAMETERS = (
     Declared('kv_cache_dtype', 'auto',
              'Data type of the KV cache; auto: 16 bits (fp32 if the CPU computes in fp32); int8: half of 16 bits.',
              UNCONFIGURED, choices=('auto', 'int8')),
+    Declared('speculation', 'auto',
+             'auto: tokens are guessed where that makes answers faster, and verified, so that the answers are the '
+             'same; off: one token after the other.', UNCONFIGURED, choices=('auto', 'off')),
+    Declared('draft_model', '',
+             'Directory of a smaller split checkpoint with the same tokenizer, which guesses tokens for the model to '
+             'verify; empty: none.', UNCONFIGURED),
     Declared('memory', '',
              'Memory limit for the model, such as 6GiB; empty: the memory that is available when it loads, without '
              'swap.', UNCONFIGURED),
     Declared('verify', 'full', 'Check of the model files when they are loaded: all checksums, or only the file sizes.',
              UNCONFIGURED, choices=('full', 'size')),
+    Declared('parallel', 0,
+             'Number of goals that are computed at the same time, each with a KV cache; 0: as many as fit into memory, '
+             'up to 4. Goals of one conversation run one after the other.', UNCONFIGURED, low=0, high=MAX_PARALLEL),
     Declared('kv_caches', 2,
-             'Maximum number of KV caches, shared by all conversations and created when first needed. A conversation '
-             'that loses its cache keeps its turns, and the model reads them again.', UNCONFIGURED, low=1, high=1000),
+             'Maximum number of KV caches, at least `parallel`, shared by all conversations and created when first '
+             'needed. A conversation that loses its cache keeps its turns, and the model reads them again.',
+             UNCONFIGURED, low=1, high=1000),
     Declared('http_port', 0,
              "Port of the HTTP server: OpenAI's API, Ollama's, and a page to chat, for the model of the action; 0: no "
              'server. It needs fastapi and uvicorn.', UNCONFIGURED, low=0, high=65535),
@@ -147,11 +158,12 @@ PARAMETERS = (
     Declared('time_limit', 0.0, 'Maximum time from the acceptance to the end of a goal [s]; 0: no limit.',
              low=0.0, high=1e9),
     Declared('busy_policy', 'queue',
-             'What happens to a new goal while another goal runs: it waits (queue), is rejected (reject), or ends the '
-             'other goal (preempt).', choices=('queue', 'reject', 'preempt')),
+             'What happens to a new goal while no more goals can run: it waits (queue), is rejected (reject), or ends '
+             'the oldest goal of the lowest priority (preempt).', choices=('queue', 'reject', 'preempt')),
     Declared('queue_depth', 8, 'Maximum number of waiting goals, if busy_policy is queue.', low=1, high=100000),
     Declared('on_deactivate', 'abort',
-             'What deactivation does to the running goal: abort it or let it finish. Waiting goals are always aborted.',
+             'What deactivation does to the running goals: abort them or let them finish. Waiting goals are always '
+             'aborted.',
              choices=('abort', 'finish')),
     Declared('on_client_lost', 'finish',
              "What to do when every client that followed a goal's feedback has gone: finish or cancel it. A clean exit "

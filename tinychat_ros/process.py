@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from tinychat_core.errors import TinyChatError
+from tinychat_core.loading.memory_plan import MAX_PARALLEL
 from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
@@ -76,7 +77,8 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         print(f'tinychat_ros: error: {_explained(error)}', file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = MultiThreadedExecutor(num_threads=4)
+    # A goal that runs occupies a thread; threads start when they are first needed.
+    executor = MultiThreadedExecutor(num_threads=MAX_PARALLEL + 3)
     executor.add_node(node)
 
     def spin_on() -> None:

@@ -28,7 +28,7 @@ class Door(Protocol):
 
     service: ChatService | None
 
-    def check(self, goal: Chat.Goal) -> tuple[ChatService, ChatRequest] | None:
+    def check(self, goal: Chat.Goal, audience: str = '') -> tuple[ChatService, ChatRequest] | None:
         """Return who answers a goal, and its request; None for a goal that is rejected."""
 
 
@@ -48,7 +48,8 @@ class PromptDoor:
 
     def _on_prompt(self, message: String) -> None:
         checked = self._door.check(Chat.Goal(prompt=message.data,
-                                             conversation_id=self._value('prompt_conversation_id')))
+                                             conversation_id=self._value('prompt_conversation_id')),
+                                   audience='person')  # who reads ~/prompt hears the spoken answers, too
         if checked is None:
             return
         service, request = checked

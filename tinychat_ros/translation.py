@@ -62,7 +62,8 @@ def result_of(result: ChatResult) -> Chat.Result:
         error_code=result.error_code.value, error_msg=result.error_message, prompt_tokens=result.prompt_tokens,
         image_tokens=result.image_tokens, image_time=result.image_time,
         reused_tokens=result.reused_tokens, dropped_turns=result.dropped_turns, new_tokens=result.new_tokens,
-        seed=result.seed, served_by=result.served_by, queue_time=result.queue_time,
+        accepted_tokens=result.accepted_tokens, seed=result.seed, served_by=result.served_by,
+        queue_time=result.queue_time,
         time_to_first_token=result.time_to_first_token, tokens_per_second=result.tokens_per_second,
         logprobs=[_logprob(each) for each in result.logprobs])
 

@@ -1,8 +1,9 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The attention step: positions, cache write, and who reads which part of the cache. A causal sequence with one token is
-// decoded, every other one prefilled; what a sequence's numbers depend on is that sequence alone.
+// The attention step: positions, cache write, and who reads which part of the cache. A causal sequence with few tokens is
+// decoded, and each token gets the numbers that it would get in a pass of its own; every other sequence is prefilled. What a
+// sequence's numbers depend on is that sequence alone.
 
 #include <algorithm>
 #include <cmath>
@@ -69,7 +70,10 @@ void store_int8(CpuKvCache& store, int layer, int kv_head, int slot, const float
   store.value_scales(layer, kv_head)[slot] = to_int8(value, dim, 1, values);
 }
 
-bool is_decoded(const Sequence& sequence) { return sequence.causal && sequence.tokens.size() == 1; }
+// A bidirectional span is not: its tokens see later ones.
+bool is_decoded(const Sequence& sequence, int few_tokens) {
+  return sequence.causal && sequence.tokens.size() <= few_tokens && sequence.bidirectional.empty();
+}
 
 // The slots that a token sees. A window reaches window - 1 slots back, and where a sequence is not causal, as far ahead; a
 // bidirectional span is seen as a whole (Gemma 3).
@@ -124,24 +128,40 @@ void CpuBackend::plan_stores(const ForwardBatch& batch) {
   }
 }
 
-// A KV head of a sequence is a work item; a long cache is cut so that every thread has the same to read.
+// A KV head and a few tokens of a sequence are a work item; a long cache is cut so that every thread has the same to read.
+// Where it is cut depends on a token alone, so tokens share an item only if their caches are cut in the same way.
 CpuBackend::DecodePlan CpuBackend::decode_plan(int window, const ForwardBatch& batch) const {
   const int kv_heads = model_.config.kv_heads, threads = pool_.threads();
+  const int at_once = std::max(1, kPrefillQueries / (model_.config.heads / kv_heads));
+  struct Cut {
+    int begin, end, parts, size;
+  };
   DecodePlan plan;
   std::vector<int64_t> costs = {0}; // of all items before
   for (size_t i = 0; i < batch.sequences.size(); ++i) {
     const Sequence& sequence = batch.sequences[i];
-    if (!is_decoded(sequence)) continue;
-    TokenRange seen = visible_slots(window, sequence, stores_[i].first_slot, sequence.tokens.begin);
-    seen.begin = seen.begin / kChunk * kChunk;
-    const int parts = kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, seen.size() / kStretch));
-    const int size = ((seen.size() + parts - 1) / parts + kChunk - 1) / kChunk * kChunk;
-    for (int kv_head = 0; kv_head < kv_heads; ++kv_head)
-      for (int part = 0; part < parts; ++part) {
-        const int begin = std::min(seen.begin + part * size, seen.end), end = std::min(begin + size, seen.end);
-        plan.items.push_back({static_cast<int>(i), kv_head, {begin, end}, parts});
-        costs.push_back(costs.back() + size + kChunk);
+    if (!is_decoded(sequence, kFewTokens)) continue;
+    const auto cut_of = [&](int token) {
+      const TokenRange visible = visible_slots(window, sequence, stores_[i].first_slot, token);
+      const int begin = visible.begin / kChunk * kChunk, count = visible.end - begin;
+      const int parts = kv_heads % threads == 0 ? 1 : std::max(1, std::min(threads, count / kStretch));
+      return Cut{begin, visible.end, parts, ((count + parts - 1) / parts + kChunk - 1) / kChunk * kChunk};
+    };
+    for (TokenRange tokens = {sequence.tokens.begin, 0}; tokens.begin < sequence.tokens.end;
+         tokens.begin = tokens.end) {
+      Cut cut = cut_of(tokens.begin);
+      for (tokens.end = tokens.begin + 1; tokens.end < sequence.tokens.end && tokens.size() < at_once; ++tokens.end) {
+        const Cut next = cut_of(tokens.end);
+        if (next.begin != cut.begin || next.parts != cut.parts || next.size != cut.size) break;
+        cut.end = next.end;
       }
+      for (int kv_head = 0; kv_head < kv_heads; ++kv_head)
+        for (int part = 0; part < cut.parts; ++part) {
+          const int begin = std::min(cut.begin + part * cut.size, cut.end), end = std::min(begin + cut.size, cut.end);
+          plan.items.push_back({static_cast<int>(i), kv_head, {begin, end}, cut.parts, tokens});
+          costs.push_back(costs.back() + cut.size + kChunk);
+        }
+    }
   }
   // A thread has the items whose middle is in its part of the cost.
   const int count = static_cast<int>(plan.items.size());
@@ -234,11 +254,36 @@ void CpuBackend::run_span(int layer, const Store& store, int kv_head, int querie
 }
 
 void CpuBackend::attention(int layer, const ForwardBatch& batch, Tokens queries) {
+  store_and_rotate(layer, batch);
   attention_decode(layer, batch);
   attention_prefill(layer, batch, queries);
 }
 
-// One token a sequence: each item from the rotation to the result; the parts of a cache are joined afterwards.
+// The keys and values of every token into the caches, and the queries rotated in place; for sequences of one token
+// decode_item() does it.
+void CpuBackend::store_and_rotate(int layer, const ForwardBatch& batch) {
+  const ModelConfig& c = model_.config;
+  const int threads = pool_.threads(), heads = c.heads + c.kv_heads;
+  std::vector<std::pair<int, int>> tokens; // and their sequences
+  for (int i = 0; i < static_cast<int>(batch.sequences.size()); ++i) {
+    const Sequence& sequence = batch.sequences[i];
+    if (is_decoded(sequence, 1)) continue;
+    for (int token = sequence.tokens.begin; token < sequence.tokens.end; ++token) tokens.emplace_back(token, i);
+  }
+  if (tokens.empty()) return;
+  const size_t width = c.qkv_width();
+  pool_.run([&](int thread) {
+    const auto count = static_cast<int64_t>(tokens.size()) * heads;
+    for (int64_t item = count * thread / threads; item < count * (thread + 1) / threads; ++item) {
+      const auto [token, i] = tokens[item / heads];
+      const int head = static_cast<int>(item % heads);
+      if (head >= c.heads) store_token(layer, stores_[i], head - c.heads, batch.sequences[i], token);
+      else rotate_head(layer, token, false, &qkv_[token * width + static_cast<size_t>(head) * c.head_dim]);
+    }
+  });
+}
+
+// Few tokens a sequence; the parts of a cache are joined afterwards.
 void CpuBackend::attention_decode(int layer, const ForwardBatch& batch) {
   const DecodePlan& plan = decode_plans_.at(window_of(layer));
   if (plan.items.empty()) return;
@@ -256,45 +301,57 @@ void CpuBackend::attention_decode(int layer, const ForwardBatch& batch) {
     }
     for (int i = begin; i < end; ++i) decode_item(layer, batch, plan.items[i], scratch_[i]);
   });
-  join_parts(batch, plan.items);
+  join_parts(plan.items);
 }
 
-// Each part of a cache rotates the queries for itself; the key belongs to the part that reads it.
+// A single token goes from the rotation to the result. Each part of its cache rotates the queries for itself; the key belongs
+// to the part that reads it.
 void CpuBackend::decode_item(int layer, const ForwardBatch& batch, const AttentionItem& item, AttentionScratch& s) {
   const ModelConfig& c = model_.config;
   const Sequence& sequence = batch.sequences[item.sequence];
   const Store& store = stores_[item.sequence];
-  const int token = sequence.tokens.begin, shared = c.heads / c.kv_heads;
+  const int shared = c.heads / c.kv_heads, count = item.tokens.size();
   const size_t first = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
-  std::copy_n(&qkv_[static_cast<size_t>(token) * c.qkv_width() + first], shared * c.head_dim, s.rotated.data());
-  for (int r = 0; r < shared; ++r) rotate_head(layer, token, false, &s.rotated[static_cast<size_t>(r) * c.head_dim]);
-  if (item.range.begin <= store.first_slot && store.first_slot < item.range.end)
-    store_token(layer, store, item.kv_head, sequence, token);
-  add_queries(s, 0, item.kv_head, s.rotated.data(), store.first_slot,
-              visible_slots(window_of(layer), sequence, store.first_slot, token));
-  run_span(layer, store, item.kv_head, shared, item.range.begin, item.range.end, false, s);
-  if (item.parts == 1) finish(s, shared, &attention_[static_cast<size_t>(token) * c.attention_width() + first]);
+  const auto queries_of = [&](int token) { return &qkv_[static_cast<size_t>(token) * c.qkv_width() + first]; };
+  const bool is_single = sequence.tokens.size() == 1;
+  if (is_single) {
+    const int token = sequence.tokens.begin;
+    std::copy_n(queries_of(token), shared * c.head_dim, s.rotated.data());
+    for (int r = 0; r < shared; ++r) rotate_head(layer, token, false, &s.rotated[static_cast<size_t>(r) * c.head_dim]);
+    if (item.range.begin <= store.first_slot && store.first_slot < item.range.end)
+      store_token(layer, store, item.kv_head, sequence, token);
+  }
+  for (int i = 0; i < count; ++i) {
+    const int token = item.tokens.begin + i, slot = store.first_slot + token - sequence.tokens.begin;
+    add_queries(s, i * shared, item.kv_head, is_single ? s.rotated.data() : queries_of(token), slot,
+                visible_slots(window_of(layer), sequence, store.first_slot, token));
+  }
+  run_span(layer, store, item.kv_head, count * shared, item.range.begin, item.range.end, false, s);
+  if (item.parts > 1) return;
+  for (int i = 0; i < count; ++i)
+    finish(s, shared, &attention_[static_cast<size_t>(item.tokens.begin + i) * c.attention_width() + first],
+           i * shared);
 }
 
 // What the parts of a cache found, into one result; an item's scratch has its number.
-void CpuBackend::join_parts(const ForwardBatch& batch, const std::vector<AttentionItem>& items) {
+void CpuBackend::join_parts(const std::vector<AttentionItem>& items) {
   const ModelConfig& c = model_.config;
   const int shared = c.heads / c.kv_heads, dim = c.head_dim;
   for (size_t item = 0; item < items.size(); item += items[item].parts) {
     const int count = items[item].parts;
     if (count == 1) continue;
     const AttentionScratch* parts = &scratch_[item];
-    const int token = batch.sequences[items[item].sequence].tokens.begin;
-    float* out = &attention_[static_cast<size_t>(token) * c.attention_width() +
-                             static_cast<size_t>(items[item].kv_head) * shared * dim];
-    for (int r = 0; r < shared; ++r, out += dim) {
-      float highest = parts[0].maxima[r], total = 0;
-      for (int p = 1; p < count; ++p) highest = std::max(highest, parts[p].maxima[r]);
+    const size_t first = static_cast<size_t>(items[item].kv_head) * shared * dim;
+    for (int query = 0; query < items[item].tokens.size() * shared; ++query) {
+      float* out = &attention_[static_cast<size_t>(items[item].tokens.begin + query / shared) * c.attention_width() +
+                               first + static_cast<size_t>(query % shared) * dim];
+      float highest = parts[0].maxima[query], total = 0;
+      for (int p = 1; p < count; ++p) highest = std::max(highest, parts[p].maxima[query]);
       std::fill_n(out, dim, 0.0f);
       for (int p = 0; p < count; ++p) {
-        const float weight = std::exp(parts[p].maxima[r] - highest);
-        total += weight * parts[p].sums[r];
-        for (int d = 0; d < dim; ++d) out[d] += weight * parts[p].accumulators[static_cast<size_t>(r) * dim + d];
+        const float weight = std::exp(parts[p].maxima[query] - highest);
+        total += weight * parts[p].sums[query];
+        for (int d = 0; d < dim; ++d) out[d] += weight * parts[p].accumulators[static_cast<size_t>(query) * dim + d];
       }
       for (int d = 0; d < dim; ++d) out[d] /= total;
     }
@@ -309,17 +366,14 @@ void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int fi
       out[r * dim + d] = s.accumulators[static_cast<size_t>(first + r) * dim + d] / s.sums[first + r];
 }
 
-// All other sequences: first the keys and values of every token; then a KV head and a few tokens a work item.
+// All other sequences: a KV head and a few tokens are a work item.
 void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, Tokens queries) {
   const ModelConfig& c = model_.config;
   const int threads = pool_.threads(), at_once = std::max(1, kPrefillQueries / (c.heads / c.kv_heads));
-  const size_t width = c.qkv_width();
-  std::vector<std::pair<int, int>> tokens; // and their sequences
   std::vector<AttentionItem> items;
   for (int i = 0; i < static_cast<int>(batch.sequences.size()); ++i) {
     const Sequence& sequence = batch.sequences[i];
-    if (is_decoded(sequence)) continue;
-    for (int token = sequence.tokens.begin; token < sequence.tokens.end; ++token) tokens.emplace_back(token, i);
+    if (is_decoded(sequence, kFewTokens)) continue;
     TokenRange all = sequence.tokens;
     if (queries == Tokens::kOutputs) {
       const auto before = [](const OutputRequest& output, int token) { return output.token < token; };
@@ -329,19 +383,9 @@ void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, Tokens 
     }
     for (int kv_head = 0; kv_head < c.kv_heads; ++kv_head)
       for (int begin = all.begin; begin < all.end; begin += at_once)
-        items.push_back({i, kv_head, {begin, std::min(begin + at_once, all.end)}, 1});
+        items.push_back({i, kv_head, {}, 1, {begin, std::min(begin + at_once, all.end)}});
   }
-  if (tokens.empty()) return;
-  pool_.run([&](int thread) {
-    const int heads = c.heads + c.kv_heads;
-    const auto count = static_cast<int64_t>(tokens.size()) * heads;
-    for (int64_t item = count * thread / threads; item < count * (thread + 1) / threads; ++item) {
-      const auto [token, i] = tokens[item / heads];
-      const int head = static_cast<int>(item % heads);
-      if (head >= c.heads) store_token(layer, stores_[i], head - c.heads, batch.sequences[i], token);
-      else rotate_head(layer, token, false, &qkv_[token * width + static_cast<size_t>(head) * c.head_dim]);
-    }
-  });
+  if (items.empty()) return;
   // Later tokens see more: items are dealt in turn.
   pool_.run([&](int thread) {
     for (size_t item = thread; item < items.size(); item += threads)
@@ -354,10 +398,10 @@ void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Attent
   const ModelConfig& c = model_.config;
   const Sequence& sequence = batch.sequences[item.sequence];
   const Store& store = stores_[item.sequence];
-  const int shared = c.heads / c.kv_heads, count = item.range.size();
+  const int shared = c.heads / c.kv_heads, count = item.tokens.size();
   const size_t first_head = static_cast<size_t>(item.kv_head) * shared * c.head_dim;
   const auto token_of = [&](int i) {
-    return queries == Tokens::kOutputs ? batch.outputs[item.range.begin + i].token : item.range.begin + i;
+    return queries == Tokens::kOutputs ? batch.outputs[item.tokens.begin + i].token : item.tokens.begin + i;
   };
   TokenRange seen = {store.cache->capacity(), 0};
   for (int i = 0; i < count; ++i) {
@@ -373,7 +417,7 @@ void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Attent
     finish(s, shared, &attention_[static_cast<size_t>(token_of(i)) * c.attention_width() + first_head], i * shared);
 }
 
-// Decoding: the queries of one KV head. Prefill: those of a few tokens.
+// The queries of a few tokens that read one KV head; of a single token if it has more.
 void CpuBackend::reserve_scratch(size_t count) {
   const ModelConfig& c = model_.config;
   const int shared = c.heads / c.kv_heads;

@@ -44,7 +44,8 @@ class CpuBackend : public Backend {
   static constexpr int kMaxSequenceTokens = 256;
   static constexpr int kDecodeTokens = 32; // of sequences that decode in the same pass as a prefill
   static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
-  // A sequence with more tokens is multiplied as bf16 panels if the CPU supports them, otherwise as digits.
+  // The tokens of a sequence with so few are computed as if each were alone. A sequence with more is multiplied as bf16
+  // panels if the CPU supports them, otherwise as digits.
   static constexpr int kFewTokens = 8;
   static constexpr int kPrefillQueries = 32; // that share each read of the cache
 
@@ -93,9 +94,9 @@ class CpuBackend : public Backend {
   struct AttentionItem {
     int sequence; // of the batch
     int kv_head;
-    // Decode: slots that are read; prefill: tokens whose queries are run, of the batch or of its outputs.
-    TokenRange range;
-    int parts; // decode: stretches that the cache is cut into
+    TokenRange range;  // decode: slots that are read
+    int parts;         // decode: stretches that the cache is cut into
+    TokenRange tokens; // whose queries are run, of the batch; prefill: or of its outputs
   };
   struct DecodePlan {
     std::vector<AttentionItem> items;
@@ -137,9 +138,10 @@ class CpuBackend : public Backend {
   DecodePlan decode_plan(int window, const ForwardBatch& batch) const;
   void rotate_head(int layer, int token, bool key, float* x) const;
   void store_token(int layer, const Store& store, int kv_head, const Sequence& sequence, int token);
+  void store_and_rotate(int layer, const ForwardBatch& batch);
   void attention_decode(int layer, const ForwardBatch& batch);
   void decode_item(int layer, const ForwardBatch& batch, const AttentionItem& item, AttentionScratch& s);
-  void join_parts(const ForwardBatch& batch, const std::vector<AttentionItem>& items);
+  void join_parts(const std::vector<AttentionItem>& items);
   void attention_prefill(int layer, const ForwardBatch& batch, Tokens queries);
   void prefill_item(int layer, const ForwardBatch& batch, const AttentionItem& item, Tokens queries,
                     AttentionScratch& s);

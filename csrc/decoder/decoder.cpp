@@ -67,6 +67,32 @@ OutputRequest& output_of(ForwardBatch& batch, int token) {
   return *output;
 }
 
+// What a sampler draws from, of one token: candidates that the backend finds, or logits.
+struct RowRequest {
+  TopKRequest top_k = {};
+  const float* logits = nullptr;
+  const uint32_t* allowed = nullptr;
+};
+
+// `tokens`: the token of the request, and its guesses.
+Drawn draw_rows(const DrawRequest& draw, const int32_t* tokens, const std::vector<RowRequest>& rows, int vocab) {
+  Drawn drawn;
+  Sampler& sampler = *draw.sampler;
+  try {
+    for (int i = 0; i <= draw.guesses; ++i) {
+      const RowRequest& row = rows[i];
+      const int32_t token = row.logits != nullptr ? sampler.sample(row.logits, vocab, row.allowed)
+                                                  : sampler.sample(row.top_k.found);
+      drawn.tokens.push_back(token);
+      if (i == draw.guesses || token != tokens[i + 1]) break;
+      sampler.accept(token);
+    }
+  } catch (const std::invalid_argument& error) {
+    drawn.error = error.what();
+  }
+  return drawn;
+}
+
 } // namespace
 
 Decoder::Decoder(const Model& model, std::unique_ptr<Backend> backend)
@@ -140,31 +166,38 @@ void Decoder::forward(const ForwardBatch& batch, const CancelFlag* cancel) {
   for (ForwardBatch& pass : passes) run_pass(pass, cancel);
 }
 
-std::vector<int32_t> Decoder::sample(ForwardBatch batch, const std::vector<DrawRequest>& draws,
-                                     const CancelFlag* cancel) {
+std::vector<Drawn> Decoder::sample(ForwardBatch batch, const std::vector<DrawRequest>& draws,
+                                   const CancelFlag* cancel) {
   const int vocab = model_.config.vocab_size;
-  std::vector<TopKRequest> requests(draws.size());
-  std::vector<const float*> rows(draws.size());
+  std::vector<std::vector<RowRequest>> rows(draws.size());
   std::set<const Sampler*> samplers;
   for (size_t i = 0; i < draws.size(); ++i) {
-    Sampler& sampler = *draws[i].sampler;
+    const DrawRequest& draw = draws[i];
+    Sampler& sampler = *draw.sampler;
     if (!samplers.insert(&sampler).second) throw InvalidBatch("two draws of a batch have the same sampler");
-    OutputRequest& output = output_of(batch, draws[i].token);
+    rows[i].resize(draw.guesses + 1);
     const int wanted = sampler.candidates(vocab);
-    if (wanted > 0 && wanted <= backend_->max_top_k() && output.logits == nullptr && output.top_k == nullptr) {
-      requests[i] = sampler.top_k_request(wanted, vocab, draws[i].allowed);
-      output.top_k = &requests[i];
-      continue;
+    const bool few = wanted > 0 && wanted <= backend_->max_top_k();
+    for (int guess = 0; guess <= draw.guesses; ++guess) {
+      RowRequest& row = rows[i][guess];
+      row.allowed = draw.allowed == nullptr ? nullptr : draw.allowed + guess * draw.allowed_words;
+      OutputRequest& output = output_of(batch, draw.token + guess);
+      // What a sampler looks for after a guess depends on the guess if it has penalties.
+      const bool is_known = guess == 0 || !sampler.has_penalties();
+      if (few && is_known && output.logits == nullptr && output.top_k == nullptr) {
+        row.top_k = sampler.top_k_request(wanted, vocab, row.allowed);
+        output.top_k = &row.top_k;
+        continue;
+      }
+      if (output.logits == nullptr) output.logits = sampler.row(guess, draw.guesses + 1, vocab);
+      row.logits = output.logits;
     }
-    if (output.logits == nullptr) output.logits = sampler.row(vocab);
-    rows[i] = output.logits;
   }
   forward(batch, cancel);
-  std::vector<int32_t> tokens;
+  std::vector<Drawn> drawn;
   for (size_t i = 0; i < draws.size(); ++i)
-    tokens.push_back(rows[i] != nullptr ? draws[i].sampler->sample(rows[i], vocab, draws[i].allowed)
-                                        : draws[i].sampler->sample(requests[i].found));
-  return tokens;
+    drawn.push_back(draw_rows(draws[i], &batch.tokens[draws[i].token], rows[i], vocab));
+  return drawn;
 }
 
 } // namespace tinychat

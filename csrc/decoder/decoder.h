@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "decoder/backend.h"
@@ -27,12 +28,23 @@ struct Canceled : std::runtime_error {
   Canceled() : std::runtime_error("canceled") {}
 };
 
-// Requests that a sampler draws the token that follows a token of the batch. Each request needs its own sampler, because a
-// sampler accepts no tokens during a forward pass.
+// Requests that a sampler draws the token that follows a token of the batch. If the `guesses` tokens after it are guesses
+// of what will be drawn, the sampler also draws what follows each of them, as long as the guesses were right. Each request
+// needs its own sampler, because a sampler accepts no tokens during a forward pass.
 struct DrawRequest {
-  int token; // index in the batch
+  int token; // index in the batch; the guesses are the tokens after it
   Sampler* sampler;
-  const uint32_t* allowed; // as in Sampler::sample()
+  int guesses = 0;
+  // As in Sampler::sample(), or null: for token + i, `allowed` + i * allowed_words.
+  const uint32_t* allowed = nullptr;
+  size_t allowed_words = 0;
+};
+
+// What a sampler drew: 1 … guesses + 1 tokens, all but the last equal to the guesses; the sampler has accepted these. If
+// the draw has failed, `error` says why, and `tokens` are those before it.
+struct Drawn {
+  std::vector<int32_t> tokens = {};
+  std::string error = {};
 };
 
 class Decoder {
@@ -55,9 +67,10 @@ class Decoder {
   // complete.
   void forward(const ForwardBatch& batch, const CancelFlag* cancel);
 
-  // The same, and draws a token for each request, in order. If the top k tokens of the backend are enough for a sampler, no
-  // row of logits is copied. Also throws what Sampler::sample() throws; the caches then contain the batch.
-  std::vector<int32_t> sample(ForwardBatch batch, const std::vector<DrawRequest>& draws, const CancelFlag* cancel);
+  // The same, and draws for each request, in order. If the top k tokens of the backend are enough for a sampler, no row of
+  // logits is copied. A draw that fails (Sampler::sample()) does not affect the others. The caches then contain the whole
+  // batch, wrong guesses included.
+  std::vector<Drawn> sample(ForwardBatch batch, const std::vector<DrawRequest>& draws, const CancelFlag* cancel);
 
  private:
   void run_pass(ForwardBatch& pass, const CancelFlag* cancel);

@@ -120,9 +120,9 @@ TopKRequest Sampler::top_k_request(int k, int vocab, const uint32_t* allowed) {
   return {k, params_.repetition_penalty, seen_.empty() ? nullptr : is_seen_.data(), allowed};
 }
 
-float* Sampler::row(int vocab) {
-  row_.resize(vocab);
-  return row_.data();
+float* Sampler::row(int index, int count, int vocab) {
+  rows_.resize(static_cast<size_t>(count) * vocab);
+  return &rows_[static_cast<size_t>(index) * vocab];
 }
 
 int32_t Sampler::sample(const std::vector<Candidate>& likeliest) {

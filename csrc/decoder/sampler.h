@@ -54,8 +54,11 @@ class Sampler {
   // Of the last token that was drawn, if top_logprobs is not -1.
   const DrawnLogprobs& logprobs() const { return logprobs_; }
 
-  // A buffer for logits [vocab], which may be passed to sample().
-  float* row(int vocab);
+  // Row `index` of a buffer for logits [count][vocab], which may be passed to sample().
+  float* row(int index, int count, int vocab);
+
+  // Whether the distribution also depends on the tokens accepted so far.
+  bool has_penalties() const { return params_.repetition_penalty != 1 || dry_.is_on(); }
 
  private:
   int32_t choose(const float* logits, int vocab, const uint32_t* allowed);
@@ -71,7 +74,7 @@ class Sampler {
   std::mt19937_64 random_;
   std::vector<uint32_t> is_seen_; // one bit per token
   std::vector<int32_t> seen_;
-  std::vector<float> row_;
+  std::vector<float> rows_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
   DrawnLogprobs logprobs_;

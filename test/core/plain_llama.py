@@ -17,10 +17,10 @@ from tinychat_core.checkpoint.manifest import Manifest
 Array = npt.NDArray[Any]
 
 
-def random_tensors(listed: Manifest) -> dict[str, Any]:
+def random_tensors(listed: Manifest, seed: int = 0) -> dict[str, Any]:
     """Return random tensors as `Engine` takes them, large enough that what a token sees changes its logits."""
-    tensors = shapes.random_tensors(listed)
-    random = np.random.default_rng(0)
+    tensors = shapes.random_tensors(listed, seed=seed)
+    random = np.random.default_rng(seed)
     for tensor in tensors.values():
         if isinstance(tensor, dict) and 'scales' in tensor:
             tensor['scales'] = tensor['scales'] * tensor['scales'].dtype.type(20)

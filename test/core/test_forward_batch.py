@@ -195,6 +195,39 @@ def test_the_likeliest_tokens_are_those_of_the_logits() -> None:
     assert [len(tokens) for tokens, _ in result.top_k] == [5, 7, VOCAB]
 
 
+@pytest.mark.parametrize(('precision', 'kv_cache'), [('W4', 'auto'), ('W4', 'int8'), ('W8', 'auto'), ('W4A8', 'auto'),
+                                                     ('W4A16', 'auto')])
+@pytest.mark.parametrize(('threads', 'windows'), [(1, [0, 0]), (2, [0, 0]), (2, [50, 0])])
+def test_few_tokens_have_the_numbers_that_they_have_one_by_one(precision: str, kv_cache: str, threads: int,
+                                                               windows: list[int]) -> None:
+    """Guesses are verified this way. Also where a long cache is read in parts, and where these change."""
+    engine = engine_of(precision, kv_cache, threads, windows=windows)
+    for held in (0, 5, 124, 250, 507, 600):
+        ids = random_ids(8, held)
+        alone, together = filled(engine, held, 1), filled(engine, held, 1)
+        expected = [engine.decode(alone, id_) for id_ in ids]
+        beside = {'tokens': random_ids(12, 3), 'cache': filled(engine, 20, 2), 'logits': 'none'}
+        assert np.array_equal(logits_of(engine, {'tokens': ids, 'cache': together}, beside), expected)
+        # And so have those that come after some were dropped.
+        together.truncate(held + 3)
+        assert np.array_equal(logits_of(engine, {'tokens': ids[3:], 'cache': together}), expected[3:])
+
+
+@pytest.mark.parametrize(('precision', 'kv_cache'), [('W4', 'auto'), ('W4', 'int8'), ('W8', 'auto'), ('W4A8', 'auto'),
+                                                     ('W4A16', 'auto')])
+def test_where_a_prompt_is_cut_does_not_matter(precision: str, kv_cache: str) -> None:
+    engine = engine_of(precision, kv_cache)
+    ids = random_ids(300, 5)
+    whole, pieces = engine.new_cache(), engine.new_cache()
+    expected = engine.prefill(whole, ids)
+    begin = 0
+    for size in (9, 17, 100, 40, 134):
+        found = engine.prefill(pieces, ids[begin:begin + size])
+        begin += size
+    assert np.array_equal(found, expected)
+    assert np.array_equal(engine.decode(pieces, 1), engine.decode(whole, 1))
+
+
 def test_each_sequence_draws_what_it_would_alone() -> None:
     engine = engine_of('W4')
     prompts = [random_ids(count, count) for count in (1, 12, 280)]
@@ -208,7 +241,7 @@ def test_each_sequence_draws_what_it_would_alone() -> None:
     batch = ForwardBatch()
     for prompt, sampler in zip(prompts, samplers(), strict=True):
         batch.add_sequence(prompt, engine.new_cache(), sampler=sampler, allowed=allowed)
-    assert engine.forward(batch).tokens == alone
+    assert [drawn for (drawn,), _ in engine.forward(batch).drawn] == alone
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -244,6 +277,10 @@ SHARED = Sampler(1)
     (lambda engine, held: {'tokens': [1], 'cache': engine.new_cache(), 'logits': [0, 0]}, 'wanted twice'),
     (lambda engine, held: {'tokens': [1], 'cache': engine.new_cache(), 'sampler': SHARED,
                            'allowed': np.zeros(9, np.uint32)}, 'the mask has fewer bits'),
+    (lambda engine, held: {'tokens': [1, 2], 'cache': engine.new_cache(), 'sampler': Sampler(0), 'guesses': 1,
+                           'allowed': np.zeros(10, np.uint32)}, 'a mask for each token'),
+    (lambda engine, held: {'tokens': [1, 2], 'cache': engine.new_cache(), 'sampler': Sampler(0), 'guesses': 1,
+                           'allowed': np.zeros((2, 9), np.uint32)}, 'the mask has fewer bits'),
     (lambda engine, held: {'tokens': [1], 'cache': engine.new_cache(), 'sampler': SHARED}, 'the same sampler'),
 ])
 def test_a_batch_that_is_wrong_changes_no_cache(bad: Any, reason: str) -> None:
@@ -274,6 +311,9 @@ def test_a_batch_that_is_wrong_changes_no_cache(bad: Any, reason: str) -> None:
     ({'tokens': [1], 'logits': [-1]}, 'logits of token -1, which the sequence does not have'),
     ({'tokens': [1], 'top_k': [(1, 2, 1.0, None, None)]}, 'top_k of token 1, which the sequence does not have'),
     ({'tokens': [1], 'allowed': np.zeros(10, np.uint32)}, 'and there is none'),
+    ({'tokens': [1, 2], 'guesses': 1}, 'and there is none'),
+    ({'tokens': [1], 'guesses': 1, 'sampler': SHARED}, 'a token before the guesses'),
+    ({'tokens': [1], 'guesses': -1, 'sampler': SHARED}, 'a token before the guesses'),
 ])
 def test_a_sequence_that_is_wrong_is_not_added(bad: dict[str, Any], reason: str) -> None:
     batch = ForwardBatch()

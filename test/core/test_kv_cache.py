@@ -159,3 +159,25 @@ def test_less_than_is_left_may_be_used(directory: Path, caplog: pytest.LogCaptur
     assert 'set the limit' not in str(caught.value)
     Engine.open(directory, max_seq_len=64, memory=1 << 30)
     assert not [record for record in caplog.records if record.levelname == 'WARNING']
+
+
+def test_caches_of_long_and_short_sequences_take_what_their_tokens_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not paged, and yet at most 10% more: memory is provided page by page where a cache is written."""
+    monkeypatch.setitem(shapes._SHAPES, 'deep', shapes._Shape({
+        'model_type': 'llama', 'vocab_size': 300, 'hidden_size': 64, 'intermediate_size': 64, 'num_hidden_layers': 6,
+        'num_attention_heads': 6, 'num_key_value_heads': 6, 'head_dim': 64, 'max_position_embeddings': 2048,
+        'rms_norm_eps': 1e-5}, group_size=32))
+    listed = shapes.manifest('deep', 'W4')
+    engine = Engine(listed.model, shapes.random_tensors(listed), weights='W4', threads=1)
+    engine.prefill(engine.new_cache(), [1] * 256)  # the buffers of a pass
+    caches, lengths = [engine.new_cache() for _ in range(4)], (1500, 100, 200, 50)
+
+    def anonymous_bytes() -> int:
+        lines = Path('/proc/self/status').read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith('RssAnon'))
+
+    before = anonymous_bytes()
+    for cache, length in zip(caches, lengths, strict=True):
+        engine.prefill(cache, [1] * length)
+    needed = sum(lengths) * engine.kv_cache_bytes // engine.context_length
+    assert needed <= anonymous_bytes() - before <= 1.1 * needed

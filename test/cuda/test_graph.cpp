@@ -98,7 +98,7 @@ void test_top_k_is_in_the_graph() {
     return counted([&] {
       ForwardBatch batch;
       Small::add(batch, *cache, 1);
-      small.decoder.sample(batch, {{0, &sampler, nullptr}}, nullptr);
+      small.decoder.sample(batch, {DrawRequest{0, &sampler}}, nullptr);
     });
   };
   sample();

@@ -24,12 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2', 'yaml': 'python3-yaml',
           # Starlette is what FastAPI stands on.
           'fastapi': 'python3-fastapi', 'starlette': 'python3-fastapi', 'uvicorn': 'python3-uvicorn',
-          'httpx': 'python3-httpx', 'jsonschema': 'python3-jsonschema'}
+          'httpx': 'python3-httpx', 'jsonschema': 'python3-jsonschema', 'PIL': 'python3-pil'}
 PIP_ONLY = {'msgspec', 'safetensors', 'tokenizers', 'xxhash'}  # No rosdep key.
 # Loaded only by the commands that need them.
 WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib', 'llguidance'}
 SERVER = {'fastapi', 'starlette', 'uvicorn'}  # The extra `server`.
 FLEET = {'httpx', 'jsonschema'}  # The extra `fleet`.
+VISION = {'PIL'}  # The extra `vision`.
 OWN = {'tinychat_core', 'tinychat_ros'}
 
 
@@ -93,7 +94,7 @@ def test_package_xml_names_what_is_imported_and_no_more() -> None:
 
 def test_pip_installs_what_the_runtime_imports() -> None:
     required = {line.split()[0] for line in requires('tinychat_ros') or []}
-    assert imported('tinychat_core') - WORKSHOP - SERVER - FLEET <= required
+    assert imported('tinychat_core') - WORKSHOP - SERVER - FLEET - VISION <= required
 
 
 def test_everything_is_installed(wheel: set[str]) -> None:

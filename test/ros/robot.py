@@ -89,7 +89,7 @@ class Robot:
         self.client = ActionClient(self.client_node, Chat, 'tinychat/chat', feedback_sub_qos_profile=depth,
                                    goal_service_qos_profile=depth, result_service_qos_profile=depth,
                                    cancel_service_qos_profile=depth)
-        self.executor = MultiThreadedExecutor(num_threads=4)
+        self.executor = MultiThreadedExecutor(num_threads=8)
         self.executor.add_node(self.node)
         self.client_executor = SingleThreadedExecutor()
         self.client_executor.add_node(self.client_node)

@@ -61,7 +61,7 @@ def test_the_memory_plan_is_in_the_log(start_node: Any) -> None:
     node, _ = start_node('-p', 'max_seq_len:=64')
     node.says('positions, buffers')
     plan = next(line for line in node.output.splitlines() if 'positions, buffers' in line)
-    assert '[INFO]' in plan and 'weights ' in plan and '2 KV caches ' in plan and 'for 64 positions' in plan
+    assert '[INFO]' in plan and 'weights ' in plan and '4 KV caches ' in plan and 'for 64 positions' in plan
     node.says('weights are mapped: the CPU computes from the page cache')
 
 

@@ -21,9 +21,10 @@ PROFILES = {name: str(Path(__file__).with_name('no_type_lookup.xml'))
 
 @pytest.fixture
 def soak(smollm2_checkpoint: Path) -> Iterator[Soak]:
-    """Return a client of a node with the real model and a context that is soon full."""
+    """Return a client of a node with the real model, four goals at the same time, and a context that is soon full."""
     namespace = new_namespace()
-    node = node_process(namespace, smollm2_checkpoint, '-p', 'max_seq_len:=256', env=os.environ | PROFILES)
+    node = node_process(namespace, smollm2_checkpoint, '-p', 'max_seq_len:=256', '-p', 'parallel:=4',
+                        env=os.environ | PROFILES)
     try:
         soak = Soak(namespace, node.process)
         yield soak

@@ -11,7 +11,7 @@ import sys
 from tinychat_core.bench.shapes import manifest, random_tensors, SHAPES
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.errors import BackendFailedError, InvalidParameterError
-from tinychat_core.loading.memory_plan import KV_CACHES
+from tinychat_core.loading.memory_plan import KV_CACHES, MAX_PARALLEL
 from tinychat_core.sizes import parse_size
 
 
@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='CPU threads (default: one for each physical core that the process may use)')
     parser.add_argument('--json', action='store_true', help='print one JSON line per setting')
     parser.add_argument('--profile', action='store_true', help='also print the time of each step of the forward pass')
+    parser.add_argument('--parallel', metavar='N[,N…]',
+                        help='answers at the same time: also print their speed, the time to the first token of one '
+                             'more prompt of --context tokens, and the longest gap in the others meanwhile')
+    parser.add_argument('--task', action='append', choices=('extract', 'json', 'free'),
+                        help='instead: answers to prompts of this kind, with and without guessing tokens; may be given '
+                             'several times')
     parser.add_argument('--kernels', action='store_true',
                         help='instead of a model: each matrix product of LLaMA models on a CUDA device')
     parser.add_argument('--plot', metavar='FILE.png', help='plot decode speed over context (needs matplotlib)')
@@ -41,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print one line per setting: decode and prefill speed, and the share of the memory bandwidth in the same run."""
     from tinychat_core.bench.latency import Latency, measure, profile
+    from tinychat_core.bench.parallel import measure_parallel
     from tinychat_core.cuda import usable_library
     from tinychat_core.engine import Engine
 
@@ -51,11 +58,19 @@ def run(args: argparse.Namespace) -> int:
     contexts = _numbers('--context', args.context)
     if args.new_tokens < 1:
         raise InvalidParameterError('--new-tokens must be at least 1')
+    if args.task:
+        return _tasks(args)
+    parallel = _numbers('--parallel', args.parallel) if args.parallel else []
+    if parallel and max(parallel) > MAX_PARALLEL:
+        raise InvalidParameterError(f'--parallel must be 1 .. {MAX_PARALLEL}')
     if args.plot:
         from tinychat_core.bench.plot import check_plot, plot_latencies
 
         check_plot(args.plot)
     length = max(contexts) + args.new_tokens
+    if parallel:
+        # Answers go on while one more prompt is read.
+        length = 2 * max(contexts) + max(args.new_tokens, 1000)
     weights = (args.precision or 'W4').split('A')[0]
     tensors = None
     if args.shape:
@@ -87,12 +102,38 @@ def run(args: argparse.Namespace) -> int:
                 print(f'{context:8d} {result.threads:8d} {result.decode_tokens_per_s:8.1f} tok/s '
                       f'{result.prefill_tokens_per_s:8.1f} tok/s {result.read_gb_per_s:7.1f} GB/s '
                       f'{result.bandwidth_share:9.0%}', flush=True)
+        for n in parallel:
+            for context in contexts:
+                speed = measure_parallel(engine, n, context, args.new_tokens)
+                print(json.dumps(speed.as_json()) if args.json else
+                      f'{context:8d} {n:8d} answers {speed.tokens_per_s:8.1f} tok/s in all '
+                      f'{speed.tokens_per_s_each:8.1f} each; a prompt beside them: first token after '
+                      f'{speed.first_token_ms:.0f} ms, longest gap {speed.longest_gap_steps:.1f} steps', flush=True)
         if args.profile:
             for step, microseconds, share in profile(engine, max(contexts), args.new_tokens):
                 print(f'  {step:<10} {microseconds:9.1f} µs per token {share:7.1%}', file=sys.stderr)
         engine.close()
     if args.plot:
         plot_latencies(results, args.shape or args.model, args.plot)
+    return 0
+
+
+def _tasks(args: argparse.Namespace) -> int:
+    """Print a line per task."""
+    from tinychat_core.bench.tasks import measure_task
+    from tinychat_core.engine import Engine
+
+    if args.model is None:
+        raise InvalidParameterError('--task needs a model directory: random weights have nothing to say')
+    threads = _numbers('--threads', args.threads)[0] if args.threads else None
+    engine = Engine.open(args.model, args.precision, args.backend, threads, kv_cache=args.kv_cache,
+                         memory=parse_size(args.memory, '--memory') if args.memory else None)
+    for task in args.task:
+        result = measure_task(engine, task, args.new_tokens)
+        print(json.dumps(result.as_json()) if args.json else
+              f'{task:>8} {result.tokens_per_s:8.1f} tok/s, {result.tokens_per_s_without:.1f} without guesses: '
+              f'{result.speed_up:.2f} times as fast, {result.accepted_share:.0%} of the tokens guessed', flush=True)
+    engine.close()
     return 0
 
 

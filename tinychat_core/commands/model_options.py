@@ -27,6 +27,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-seq-len', type=int, metavar='N',
                         help="context length (default: the model's, or what fits)")
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
+    parser.add_argument('--speculation', choices=('auto', 'off'), default='auto',
+                        help='auto: guess tokens where that is faster; the answers are the same (default: %(default)s)')
+    parser.add_argument('--draft-model', metavar='DIRECTORY',
+                        help='a smaller checkpoint with the same tokenizer, which guesses tokens (default: none)')
     parser.add_argument('--memory', metavar='SIZE',
                         help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
     parser.add_argument('--verify', choices=VERIFY, default='full',
@@ -39,7 +43,8 @@ def open_model(args: argparse.Namespace, **options: Any) -> Engine:
     from tinychat_core.engine import Engine
 
     return Engine.open(args.model, args.precision, args.backend, args.threads, args.max_seq_len,
-                       kv_cache=args.kv_cache, memory=parse_size(args.memory, '--memory') if args.memory else None,
+                       kv_cache=args.kv_cache, speculation=args.speculation, draft_model=args.draft_model,
+                       memory=parse_size(args.memory, '--memory') if args.memory else None,
                        verify=args.verify, lock=args.lock, **options)
 
 

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     parser.add_argument('--kv-caches', type=int, default=2, metavar='N',
                         help='KV caches, one for each dialogue that is kept in memory (default: %(default)s)')
+    parser.add_argument('--parallel', type=int, default=0, metavar='N',
+                        help='requests that are computed at the same time, 1 .. 32, each with a KV cache (default: as '
+                             'many as fit into memory, up to 4)')
     server = parser.add_argument_group('server')
     server.add_argument('--port', type=int, default=8000, metavar='N', help='0: a free one (default: %(default)s)')
     server.add_argument('--host', default=LOOPBACK, metavar='ADDRESS',
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.request_queue import Admission
 
-    engine = open_model(args, progress=show_loading, caches=args.kv_caches)
+    engine = open_model(args, progress=show_loading, caches=args.kv_caches, parallel=args.parallel)
     service = ChatService(engine, args.kv_caches, lambda: Admission('queue', args.queue_depth))
     defaults = default_values(engine)
     ended = Event()

@@ -14,8 +14,12 @@ from tinychat_core.precision import choose_precision
 
 KV_CACHES = ('auto', 'int8')  # auto: 16 bits, or fp32 where the precision promises the results of fp32 on the CPU
 KEY_GROUP = 32                # channels of an int8 key that share a scale: kKeyGroup in csrc
-# Tokens of a forward pass that csrc has buffers for. On the CPU they grow when sequences decode beside a prefill.
-_PASS_TOKENS = {'cpu': 256, 'cuda': 512 + 32}
+# Tokens of one prompt in a forward pass, and of sequences that decode beside it: kMaxSequenceTokens and kDecodeTokens
+# in csrc. On the CPU the buffers of the latter grow when they are needed.
+PIECE_TOKENS = {'cpu': 256, 'cuda': 512}
+_PASS_TOKENS = {'cpu': PIECE_TOKENS['cpu'], 'cuda': PIECE_TOKENS['cuda'] + 32}
+MAX_PARALLEL = 32             # sequences that decode in one forward pass: kDecodeTokens in csrc
+AUTO_PARALLEL = 4             # as many as nobody has to ask for where they fit
 _CUDA_LOGIT_TOKENS = 16       # tokens whose logits the CUDA backend computes at a time: its kLogitRows
 _SHORTEST = 128               # positions; a context that nobody asked for is not cut below this
 
@@ -99,6 +103,20 @@ def fitting_plan(manifest: Manifest, memory: int, max_seq_len: int = 0, request:
                           f'{_mib(memory)} may be used; {advice(manifest, memory, needs.max_seq_len, request)}')
 
 
+def fitting_parallel(manifest: Manifest, memory: int, max_seq_len: int = 0, request: Request = Request()) -> int:
+    """
+    Return how many sequences to compute at the same time, each with a KV cache of `max_seq_len` positions.
+
+    AUTO_PARALLEL, or 2, if their caches fit into `memory` bytes without a shorter context than asked for (0: the
+    model's); otherwise 2 if `request` has so many caches anyway.
+    """
+    for parallel in (AUTO_PARALLEL, 2):
+        more = replace(request, caches=max(request.caches, parallel))
+        if plan(manifest, max_seq_len or None, more).total_bytes <= memory:
+            return parallel
+    return min(2, request.caches)
+
+
 def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request = Request()) -> str:
     """Return what would make the model fit, as the end of a sentence; each remedy suffices by itself."""
     def fits(other: Request, checkpoint: Manifest = manifest) -> bool:
@@ -109,7 +127,7 @@ def advice(manifest: Manifest, memory: int, max_seq_len: int, request: Request =
     if largest:
         remedies.append(f'max_seq_len {largest}')
     if request.caches > 1 and fits(replace(request, caches=1)):
-        remedies.append('one KV cache')
+        remedies.append('one KV cache (kv_caches 1, parallel 1)')
     if request.kv_cache == 'auto' and fits(replace(request, kv_cache='int8')):
         remedies.append('kv_cache int8')
     first, _ = choose_precision(None, manifest.weights, request.backend)

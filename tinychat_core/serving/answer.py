@@ -1,13 +1,14 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to one running request, one token per step."""
+"""The answer to one running request, from step to step."""
 
 from __future__ import annotations
 
 from time import monotonic
 
 from tinychat_core.engine import Canceled
-from tinychat_core.generation import Generation
+from tinychat_core.errors import TinyChatError
+from tinychat_core.generation import Generation, Token
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.conversations import Conversations, Prepared
@@ -23,11 +24,12 @@ from tinychat_core.serving.results import (
     TokenLogprob,
 )
 from tinychat_core.speech.spoken_text import SpokenText
+from tinychat_core.step import Drawn, Step
 from tinychat_core.text.tool_calls.parser import AnswerParser, Delta
 
 
 class Answer(Computation):
-    """The answer to a request, from its prompt to its end; the first step also reads the prompt."""
+    """The answer to a request, from its prompt to its end."""
 
     def __init__(self, handle: ChatHandle, request: ChatRequest, conversations: Conversations) -> None:
         """Claim the conversation, without computing anything yet."""
@@ -43,8 +45,45 @@ class Answer(Computation):
         self._first = self._last = self._begun
         conversations.claim(request.conversation_id)
 
-    def close(self, ending: Ending) -> ChatResult:
+    @property
+    def is_reading(self) -> bool:
+        """Whether a part of the prompt is still to be read."""
+        return self.ending is None and self._generation is not None and self._generation.is_reading
+
+    def next_step(self, longest: int | None = None, sequences: int = 1) -> Step | None:
+        """Return what to compute next, as Generation.next_step; None if the answer has ended."""
+        if self.ending is not None:
+            return None
+        assert self._generation is not None
+        try:
+            return self._generation.next_step(longest, sequences)
+        except TinyChatError as error:
+            self.fail(error)
+            return None
+
+    def take(self, step: Step, drawn: Drawn) -> None:
+        """Take what was drawn for a step."""
+        assert self._generation is not None
+        try:
+            try:
+                self._generation.take(step, drawn)
+            finally:
+                for token in self._generation.tokens():
+                    self._push_token(token)
+        except BaseException as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error; a canceled answer keeps its text so far."""
+        if isinstance(error, Canceled) and self._generation is not None and self._parser is not None:
+            self._generation.cancel()
+            self._push(self._parser.push(''.join(token.text for token in self._generation.tokens())))
+        super().fail(error)
+
+    def close(self) -> ChatResult:
         """Release the answer's resources, and return its result."""
+        ending = self.ending
+        assert ending is not None
         generation, self._generation = self._generation, None
         if self._parser is not None:
             self._push(self._parser.finish())
@@ -56,7 +95,8 @@ class Answer(Computation):
             image_tokens=self._prepared.image_tokens if self._prepared and generation else 0,
             image_time=self._prepared.image_time if self._prepared else 0.0,
             reused_tokens=generation.reused_tokens if generation else 0,
-            dropped_turns=self._dropped_turns, new_tokens=self._new_tokens, seed=generation.seed if generation else 0,
+            dropped_turns=self._dropped_turns, new_tokens=self._new_tokens,
+            accepted_tokens=generation.accepted_tokens if generation else 0, seed=generation.seed if generation else 0,
             served_by=LOCAL if generation else '',
             queue_time=self._begun - self.handle.accepted_at,
             time_to_first_token=self._first - self._begun if self._new_tokens else 0.0,
@@ -64,14 +104,8 @@ class Answer(Computation):
             thoughts=self._parser.thoughts if self._parser else '',
             tool_calls=tuple(self._parser.calls) if self._parser else (), logprobs=tuple(self._logprobs))
 
-    def _step(self) -> Ending | None:
-        if self._generation is None:
-            self._begin()
+    def _push_token(self, token: Token) -> None:
         assert self._generation is not None and self._parser is not None
-        token = next(self._generation)
-        if token.finish_reason == 'canceled':
-            self._push(self._parser.push(token.text))
-            return self.handle.early_ending
         self._last = monotonic()
         if self._new_tokens == 0:
             self._first = self._last
@@ -80,12 +114,13 @@ class Answer(Computation):
             self._logprobs.append(token.logprob)
         self._push(self._parser.push(token.text), token.logprob)
         if token.finish_reason is None:
-            return None
+            return
         # If every call is complete, the closing marks may be missing.
         has_whole_calls = bool(self._parser.calls) and not self._parser.is_calling
         if not self._generation.is_complete and not has_whole_calls:
-            return Ending.aborted(ErrorCode.STRUCTURE_INCOMPLETE, 'the answer was cut off before it matched')
-        return Ending(FinishReason.TOOL_CALLS if self._parser.calls else FinishReason(token.finish_reason))
+            self.ending = Ending.aborted(ErrorCode.STRUCTURE_INCOMPLETE, 'the answer was cut off before it matched')
+        else:
+            self.ending = Ending(FinishReason.TOOL_CALLS if self._parser.calls else FinishReason(token.finish_reason))
 
     def _push(self, delta: Delta, logprob: TokenLogprob | None = None) -> None:
         assert self._parser is not None

@@ -78,16 +78,17 @@ class ChatService:
         """
         Take an open engine, which `close` closes, and the maximum number of KV caches.
 
-        `admission` returns the current rules for requests that arrive while others run. `on_change` is called whenever
-        `running` or `waiting` has changed, from any thread.
+        `engine.parallel` requests run at the same time, and there are at least as many caches. `admission` returns the
+        current rules for requests that arrive while others run. `on_change` is called whenever `running` or `waiting`
+        has changed, from any thread.
         """
         self.engine = engine
-        self.kv_caches = kv_caches
+        self.kv_caches = max(kv_caches, engine.parallel)
         self.metrics = Metrics()
-        self.conversations = Conversations(engine, kv_caches)
+        self.conversations = Conversations(engine, self.kv_caches)
         self._admission = admission
         self._on_change = on_change
-        self._scheduler = Scheduler(self._begin, self._on_ended)
+        self._scheduler = Scheduler(engine.parallel, engine.longest_piece, engine.run, self._begin, self._on_ended)
         self._limits: TimeLimits[ChatHandle] = TimeLimits(self._on_time_limit)
         self._changed = Condition()  # guards the two below
         self._is_open = False
@@ -141,10 +142,14 @@ class ChatService:
     def close(self) -> None:
         """Stop, and release the memory; the service must not be used afterwards."""
         self.stop('the model was unloaded')
+        self.release()
+        self.engine.close()
+
+    def release(self) -> None:
+        """End the threads and release the caches of a stopped service, but not the engine."""
         self._scheduler.close()
         self._limits.close()
         self.conversations.close()
-        self.engine.close()
 
     def check(self, request: Request) -> None:
         """
@@ -156,7 +161,7 @@ class ChatService:
             raise InvalidParameterError('images: the model sees none; send text alone, or load a vision-language model')
         if not self._is_open:
             raise Refusal(RefusalReason.INACTIVE, 'no requests are accepted')
-        self._scheduler.check(request.priority, self._admission())
+        self._scheduler.check(request.priority, self._admission(), request.exclusive)
 
     def submit(self, request: Request, listener: Listener, request_id: UUID | None = None, *,
                is_accepted: bool = False) -> ChatHandle:

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import logging
+from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.conversations import Conversations, Prepared
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, ToolCall
+from tinychat_core.step import Drawn, Step
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,37 +33,81 @@ Result = TypeVar('Result', bound=ChatResult)
 
 
 class Computation(ABC):
-    """The answer to one request; call `close` after the last `step`."""
+    """
+    The answer to one request.
+
+    `start` it. As soon as it `is_ready`, let it `work`, or compute each `next_step` and `take` what was drawn, until
+    there is an `ending`; then `close` it.
+    """
 
     def __init__(self, handle: ChatHandle) -> None:
         """Take the request, without computing anything yet."""
         self.handle = handle
+        self.ending: Ending | None = None
+        self.is_ready = False  # to compute, or to be closed
         self._begun = monotonic()
 
-    def step(self) -> Ending | None:
-        """Compute a small part; return how the request ends with it, or None."""
-        try:
-            return self._step()
-        except Canceled:
-            return self.handle.early_ending
-        except PromptTooLongError as error:
-            return Ending.aborted(ErrorCode.PROMPT_TOO_LONG, str(error))
-        except (BackendFailedError, CheckpointError) as error:
-            return Ending.aborted(ErrorCode.BACKEND_FAILED, str(error))
-        except NoImageError as error:
-            return Ending.aborted(ErrorCode.NO_IMAGE, str(error))
-        except TinyChatError as error:
-            return Ending.aborted(ErrorCode.INVALID_GOAL, str(error))
-        except MemoryError:
-            return Ending.aborted(ErrorCode.OUT_OF_MEMORY, 'there is not enough memory')
-        except BaseException as error:
-            if not is_defect(error):
-                raise
-            _LOG.debug('a request has failed', exc_info=True)
-            return Ending.aborted(ErrorCode.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
+    def start(self, ready: Callable[[], None]) -> None:
+        """Prepare in a separate thread, which others do not wait for; `ready` is called when it is done."""
+        def begin() -> None:
+            try:
+                self._begin()
+            except BaseException as error:
+                self.fail(error)
+            self.is_ready = True
+            ready()
+
+        Thread(target=begin, name='request', daemon=True).start()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether its next step is a piece of a prompt."""
+        return False
+
+    def end_if_canceled(self) -> None:
+        """End if the request was ended early."""
+        if self.ending is None and self.handle.cancel_flag.is_set():
+            self.fail(Canceled('canceled'))
+
+    def work(self) -> None:
+        """Compute a small part in forward passes of its own."""
+        if self.ending is None:
+            try:
+                self.ending = self._step()
+            except BaseException as error:
+                self.fail(error)
+
+    def next_step(self, longest: int | None = None, sequences: int = 1) -> Step | None:
+        """Return what to compute next in a pass that it shares, as Generation.next_step; None for nothing."""
+        return None
+
+    def take(self, step: Step, drawn: Drawn) -> None:
+        """Take what was drawn for a step."""
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, which may be that of a pass with several answers."""
+        # Raising it here would tie this frame to its traceback: a cycle that keeps the engine alive until a collection.
+        if isinstance(error, Canceled):
+            self.ending = self.handle.early_ending
+        elif isinstance(error, PromptTooLongError):
+            self.ending = Ending.aborted(ErrorCode.PROMPT_TOO_LONG, str(error))
+        elif isinstance(error, (BackendFailedError, CheckpointError)):
+            self.ending = Ending.aborted(ErrorCode.BACKEND_FAILED, str(error))
+        elif isinstance(error, NoImageError):
+            self.ending = Ending.aborted(ErrorCode.NO_IMAGE, str(error))
+        elif isinstance(error, TinyChatError):
+            self.ending = Ending.aborted(ErrorCode.INVALID_GOAL, str(error))
+        elif isinstance(error, MemoryError):
+            self.ending = Ending.aborted(ErrorCode.OUT_OF_MEMORY, 'there is not enough memory')
+        elif is_defect(error):
+            _LOG.debug('a request has failed', exc_info=error)
+            self.ending = Ending.aborted(ErrorCode.BACKEND_FAILED, one_line(f'the backend failed: {error!r}'))
+        else:
+            raise error
 
     @abstractmethod
-    def close(self, ending: Ending) -> ChatResult:
+    def close(self) -> ChatResult:
         """Release the resources, and return the result."""
 
     @staticmethod
@@ -82,5 +128,9 @@ class Computation(ABC):
                     queue_time=self._begun - self.handle.accepted_at, **fields)
 
     @abstractmethod
+    def _begin(self) -> None:
+        """Prepare; may raise anything."""
+
     def _step(self) -> Ending | None:
-        """Do the same as `step`; may raise anything."""
+        """Compute a small part; return how the request ends with it, or None. May raise anything."""
+        return None

@@ -239,8 +239,12 @@ class Conversations:
 
     def _forget_oldest(self) -> None:
         taken = sum(talk.nbytes for talk in self._talks.values())
-        while len(self._talks) > MAX_CONVERSATIONS or (taken > MAX_BYTES and len(self._talks) > 1):
-            forgotten = self._talks.popitem(last=False)[1]
+        for conversation_id in [*self._talks]:
+            if len(self._talks) <= MAX_CONVERSATIONS and (taken <= MAX_BYTES or len(self._talks) == 1):
+                return
+            if conversation_id in self._in_use:  # its cache is being written
+                continue
+            forgotten = self._talks.pop(conversation_id)
             taken -= forgotten.nbytes
             forgotten.close()
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinychat_core.engine import Engine
 from tinychat_core.errors import InvalidParameterError
-from tinychat_core.generation import check_prompt, PART
+from tinychat_core.generation import check_prompt
 from tinychat_core.scoring import continuation_logprobs
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.computation import Computation
@@ -40,10 +40,10 @@ class Decision(Computation):
         self._logprobs: Sequence[float] = ()
         conversations.claim(request.question.conversation_id)
 
-    def close(self, ending: Ending) -> DecisionResult:
+    def close(self) -> DecisionResult:
         """Release the cache, and return the probabilities."""
-        if self._prefix is not None:
-            self._prefix.is_held = False
+        ending = self.ending
+        assert ending is not None
         self.end(self._conversations, self._request.question, self._prepared, ending)
         result = self.result(DecisionResult, ending)
         if self._prepared is None or not len(self._logprobs):
@@ -55,12 +55,10 @@ class Decision(Computation):
                            probabilities=tuple(probabilities.tolist()), scores=tuple(self._logprobs), entropy=entropy)
 
     def _step(self) -> Ending | None:
-        if self._prefix is None:
-            self._begin()
         assert self._prepared is not None and self._prefix is not None
         prefix, tokens, cancel = self._prefix, self._prepared.tokens, self.handle.cancel_flag
         begin = prefix.cache.length
-        end = min(begin + PART, len(tokens))
+        end = min(begin + self._engine.longest_piece, len(tokens))
         logits = self._engine.prefill(prefix.cache, tokens[begin:end], cancel)
         prefix.tokens = [*tokens[:end]]
         if end < len(tokens):

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from tinychat_core.engine import Engine, ForwardBatch
 from tinychat_core.errors import PromptTooLongError
-from tinychat_core.generation import PART
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.conversations import Conversations
@@ -36,8 +35,10 @@ class Embedding(Computation):
         self._sums: list[npt.NDArray[np.float64]] = []
         self._prefix: CachedPrefix | None = None
 
-    def close(self, ending: Ending) -> EmbeddingResult:
+    def close(self) -> EmbeddingResult:
         """Release the cache, and return the vectors."""
+        ending = self.ending
+        assert ending is not None
         self._conversations.release(self, ending.has_failed)
         if ending.finish_reason is not FinishReason.STOP:
             return self.result(EmbeddingResult, ending)
@@ -48,9 +49,7 @@ class Embedding(Computation):
                            vectors=vectors.astype(np.float32))
 
     def _step(self) -> Ending | None:
-        if self._prefix is None:
-            self.handle.emit(Prefill(0.0))
-            self._prefix = self._conversations.borrow(self)
+        assert self._prefix is not None
         cache, texts = self._prefix.cache, self._request.texts
         if not self._tokens or cache.length == len(self._tokens[-1]):
             cache.truncate(0)
@@ -58,7 +57,7 @@ class Embedding(Computation):
             self._sums.append(np.zeros(()))
         tokens = self._tokens[-1]
         batch = ForwardBatch()
-        batch.add_sequence(tokens[cache.length:cache.length + PART], cache, hidden='all')
+        batch.add_sequence(tokens[cache.length:cache.length + self._engine.longest_piece], cache, hidden='all')
         hidden = self._engine.forward(batch, self.handle.cancel_flag).hidden
         self._sums[-1] = self._sums[-1] + hidden.sum(axis=0, dtype=np.float64)
         is_complete = cache.length == len(tokens)
@@ -67,6 +66,10 @@ class Embedding(Computation):
         if is_complete:
             self.handle.emit(Prefill(len(self._tokens) / len(texts)))
         return None
+
+    def _begin(self) -> None:
+        self.handle.emit(Prefill(0.0))
+        self._prefix = self._conversations.borrow(self)
 
     def _encoded(self, index: int) -> list[int]:
         """Return the tokens of a text."""

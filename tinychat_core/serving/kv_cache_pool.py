@@ -22,17 +22,19 @@ class CachedPrefix:
     cache: Cache
     tokens: list[int] = field(default_factory=list)
     generation: Generation | None = None
-    is_held: bool = False  # by an owner that appends tokens without an answer
+    is_taken: bool = False  # for an answer, which may not have begun yet
 
     @property
     def is_busy(self) -> bool:
-        """Whether tokens may still be appended to it."""
-        return self.is_held or (self.generation is not None and self.generation.finish_reason is None)
+        """Whether an answer may still append tokens."""
+        return self.is_taken and (self.generation is None or self.generation.finish_reason is None)
 
     def settle(self) -> None:
         """Record which tokens of the last answer the cache holds, and release the answer, which uses much memory."""
+        self.is_taken = False
         if self.generation is not None:
-            self.tokens = (self.tokens + self.generation.ids)[:self.cache.length]
+            # The cache may have wrong guesses behind them where a pass has failed.
+            self.tokens = (self.tokens + self.generation.ids[:-1])[:self.cache.length]
             self.generation = None
 
 
@@ -66,8 +68,9 @@ class KVCachePool:
         owner.
         """
         check_prompt(self._engine, tokens)
-        lent = self.take(owner)
+        lent = self.take(owner, tokens)
         lent.settle()
+        lent.is_taken = True
         kept = _common_prefix(lent.tokens, tokens[:-1])
         lent.cache.truncate(kept)
         lent.tokens = list(tokens[:kept])
@@ -80,23 +83,24 @@ class KVCachePool:
         """
         Return the owner's cache with the longest prefix that it shares with a prompt, without its last token.
 
-        The owner appends tokens to the cache, and to the record of its tokens, and then resets `is_held`.
+        The owner appends tokens to the cache, and to the record of its tokens.
         """
-        lent = self.take(owner)
+        lent = self.take(owner, tokens)
         lent.settle()
+        lent.is_taken = True
         kept = _common_prefix(lent.tokens, tokens[:-1])
         lent.cache.truncate(kept)
         lent.tokens = [*tokens[:kept]]
-        lent.is_held = True
         return lent
 
-    def take(self, owner: Hashable) -> CachedPrefix:
-        """Return the owner's cache; if it has none, lend it one."""
+    def take(self, owner: Hashable, tokens: Sequence[int] = ()) -> CachedPrefix:
+        """Return the owner's cache; if it has none, lend it the one that shares most of these tokens."""
         with self._lock:
             lent = self._lent.pop(owner, None)
             if lent is None:
                 if self._free:
-                    lent = self._free.pop()
+                    lent = max(reversed(self._free), key=lambda free: _common_prefix(free.tokens, tokens))
+                    self._free.remove(lent)
                 elif len(self._lent) < self._size:
                     lent = CachedPrefix(self._engine.new_cache())
                 else:
@@ -104,6 +108,7 @@ class KVCachePool:
                     oldest = next(iter(self._lent))
                     lent = self._lent.pop(next((each for each, cache in self._lent.items() if not cache.is_busy),
                                                oldest))
+            lent.is_taken = True
             self._lent[owner] = lent
             return lent
 
@@ -119,14 +124,13 @@ class KVCachePool:
             lent = self._lent.pop(owner, None)
             if lent is not None:
                 lent.settle()
-                lent.is_held = False
                 lent.tokens = lent.tokens[:lent.cache.length]
                 self._free.append(lent)
 
     def clear(self) -> None:
-        """Discard all caches, because their content may be wrong or their memory is needed."""
+        """Discard all caches that no answer uses, because their content may be wrong or their memory is needed."""
         with self._lock:
-            self._lent.clear()
+            self._lent = OrderedDict((owner, lent) for owner, lent in self._lent.items() if lent.is_busy)
             self._free.clear()
 
 

@@ -61,7 +61,8 @@ class ChatRequest:
     answer may call. `thinking`: whether the model thinks first; None: the default of its chat template. `priority`:
     higher runs first. `time_limit`: from acceptance to the end, waiting included [s]; 0 for none. `local_only`: the
     request never leaves this machine. `publish_period`: text of this period is joined into one event [s].
-    `wants_sentences`: events also have whole sentences for speech output.
+    `wants_sentences`: events also have whole sentences for speech output. `audience`: requests with the same name, ''
+    for none, are answered one after the other, because one listener hears all of them.
 
     Raises InvalidParameterError for a request that no model can answer.
     """
@@ -81,6 +82,7 @@ class ChatRequest:
     local_only: bool = False
     publish_period: float = 0.0
     wants_sentences: bool = False
+    audience: str = ''
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -116,6 +118,12 @@ class ChatRequest:
         messages = [*self.messages] or [{'role': 'user', 'content': self.prompt, **images}]
         system = '' if self._has_system_message else self.system_prompt or self.default_system_prompt
         return [{'role': 'system', 'content': system}, *messages] if system else messages
+
+    @property
+    def exclusive(self) -> frozenset[str]:
+        """The names that no two running requests have in common: a conversation has one question at a time."""
+        names = {'conversation': self.conversation_id, 'audience': self.audience}
+        return frozenset(f'{kind} {name}' for kind, name in names.items() if name)
 
     @property
     def all_images(self) -> list[ImageSource]:
@@ -181,6 +189,11 @@ class DecisionRequest:
         return self.question.priority
 
     @property
+    def exclusive(self) -> frozenset[str]:
+        """As in ChatRequest."""
+        return self.question.exclusive
+
+    @property
     def time_limit(self) -> float:
         """As in ChatRequest."""
         return self.question.time_limit
@@ -201,6 +214,7 @@ class EmbeddingRequest:
     priority: int = 0
     time_limit: float = 0.0
     publish_period: ClassVar[float] = 0.0
+    exclusive: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         """Check every field."""

@@ -73,7 +73,8 @@ class ChatResult:
     only complete calls. `reused_tokens` of `prompt_tokens` were found in a KV cache. `dropped_turns`: how many of the
     conversation's oldest turns no longer fit the context. `queue_time` is from acceptance to the start of the
     computation, `time_to_first_token` from there to the first token. `tokens_per_second` is the speed of decoding,
-    without the prompt. `served_by`: the backend that answered. A field is 0 or '' if the request ended before it.
+    without the prompt. `accepted_tokens` of `new_tokens` were guessed, and confirmed by the model. `served_by`: the
+    backend that answered. A field is 0 or '' if the request ended before it.
     `logprobs`: one for each new token, if `top_logprobs` of the request is not None.
     """
 
@@ -86,6 +87,7 @@ class ChatResult:
     reused_tokens: int = 0
     dropped_turns: int = 0
     new_tokens: int = 0
+    accepted_tokens: int = 0
     seed: int = 0
     served_by: str = ''
     queue_time: float = 0.0

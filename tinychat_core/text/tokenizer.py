@@ -187,6 +187,11 @@ class Tokenizer:
         """Return the bytes that a token stands for; none for a control token, but for a mark of thoughts."""
         return self._pieces[token]
 
+    def has_same_tokens(self, other: Tokenizer) -> bool:
+        """Return whether each id is the same token in another tokenizer."""
+        return (self.vocab_size == other.vocab_size and self.control_ids == other.control_ids and
+                all(self.bytes_of(id_) == other.bytes_of(id_) for id_ in range(self.vocab_size)))
+
     def _template_or_error(self) -> ChatTemplate:
         if self._template is None:
             raise TinyChatError('this model has no chat template: give it raw text, or put a '

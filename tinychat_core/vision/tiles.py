@@ -46,13 +46,15 @@ def tiles_of(config: Pixeling, image: Rgb) -> Tiles:
     filter_ = {'bilinear': pillow.Resampling.BILINEAR, 'bicubic': pillow.Resampling.BICUBIC,
                'lanczos': pillow.Resampling.LANCZOS}[config.resample]
     picture, tile = pillow.fromarray(np.ascontiguousarray(image)), config.tile
-    rows, columns = grid(config, *picture.size)
+    height, width = image.shape[:2]
+    rows, columns = grid(config, width, height)
     if config.method == 'crop':
         return Tiles(_normalized(config, [_cropped(picture, tile, filter_)]))
     if config.longest_edge is not None:
-        picture = picture.resize(_scaled(*picture.size, config.longest_edge), filter_)
+        width, height = _scaled(width, height, config.longest_edge)
+        picture = picture.resize((width, height), filter_)
     if config.method == 'split':
-        picture = picture.resize(_whole_tiles(*picture.size, tile), filter_)
+        picture = picture.resize(_whole_tiles(width, height, tile), filter_)
     parts = [picture.crop((column * tile, row * tile, (column + 1) * tile, (row + 1) * tile))
              for row in range(rows) for column in range(columns)]
     whole = picture if picture.size == (tile, tile) else picture.resize((tile, tile), filter_)

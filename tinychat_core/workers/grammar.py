@@ -8,9 +8,11 @@ Where a schema forces a text, it asks for the model's own tokens of it: `encode`
 Requests (`do`):
 - check: `json_schema` or `regex` → `error`, without a vocabulary and without compiling the lexer;
 - vocabulary: `name`, `tokens` (each Latin-1 for bytes), `special`, `ends` → {};
-- begin: `session`, `vocabulary`, `json_schema`, `regex` or `lark`, `tokens` (to be taken at once) → as accept;
-- accept: `session`, `token` → `error`, `stopped`, `accepting` (whether it may end here), and the mask of what may
-  follow as raw bytes;
+- begin: `session`, `vocabulary`, `json_schema`, `regex` or `lark`, `tokens` (to be taken at once), `guess`, `most` → as
+  accept;
+- accept: `session`, `tokens`, `guess`, `most` → `error`, `stopped`, `accepting` (whether it may end here), `guess`
+  (at most `most` tokens: those that the grammar forces, `forced`, or as much of the guess in the request as it allows),
+  and as raw bytes the mask of what may follow, and one more for each token of the guess;
 - matches: `session`, `text` → `matches`; it is the end of the session.
 A session or vocabulary that this process has not heard of → `unknown`. `ended` in any request: sessions that nobody
 asks about any more.
@@ -103,16 +105,16 @@ class _Grammars:
         if request['tokens']:
             matcher.consume_tokens(request['tokens'])
         self._matchers[request['session']] = matcher, tokenizer
-        return self._state(matcher)
+        return self._state(matcher, request)
 
     def _accept(self, request: dict[str, Any]) -> Reply:
         if request['session'] not in self._matchers:
             return _UNKNOWN
         matcher, _ = self._matchers[request['session']]
-        matcher.consume_token(request['token'])
+        matcher.consume_tokens(request['tokens'])
         if matcher.is_error():
             self._matchers.pop(request['session'])
-        return self._state(matcher)
+        return self._state(matcher, request)
 
     def _matches(self, request: dict[str, Any]) -> Reply:
         if request['session'] not in self._matchers:
@@ -126,10 +128,35 @@ class _Grammars:
         return {'matches': matches}, b''
 
     @staticmethod
-    def _state(matcher: Any) -> Reply:
+    def _state(matcher: Any, request: dict[str, Any]) -> Reply:
         stopped = matcher.is_error() or matcher.is_stopped()
-        mask = b'' if stopped else matcher.compute_bitmask()
-        return {'error': matcher.get_error(), 'stopped': stopped, 'accepting': matcher.is_accepting()}, mask
+        state = {'error': matcher.get_error(), 'stopped': stopped, 'accepting': matcher.is_accepting(), 'forced': False,
+                 'guess': []}
+        if stopped:
+            return state, b''
+        masks = [matcher.compute_bitmask()]
+        if request['most']:
+            forced = matcher.compute_ff_tokens()
+            state['forced'] = bool(forced)
+            state['guess'] = _follow(matcher, (forced or request['guess'])[:request['most']], masks)
+        return state, b''.join(masks)
+
+
+def _follow(matcher: Any, guess: list[int], masks: list[bytes]) -> list[int]:
+    """Return the beginning of a guess that the grammar allows, and add the mask of what may follow each token of it."""
+    allowed = 0
+    for token in guess:
+        if matcher.try_consume_tokens([token]) < 1:
+            break
+        allowed += 1
+        if matcher.is_stopped():  # nothing follows: it is drawn, not guessed
+            matcher.rollback(1)
+            allowed -= 1
+            break
+        masks.append(matcher.compute_bitmask())
+    if allowed:
+        matcher.rollback(allowed)
+    return guess[:allowed]
 
 
 def _grammar(request: dict[str, Any]) -> str:

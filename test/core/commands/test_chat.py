@@ -31,9 +31,9 @@ class InterruptedEngine(ScriptedEngine):
         super().__init__(script)
         self._step_of_interrupt, self._times = step, times
 
-    def sample(self, cache: Any, tokens: Any, sampler: Any, allowed: Any = None, cancel: Any = None) -> int:
+    def _step(self, cache: Any, tokens: Any, cancel: Any, delay: float) -> Any:
         if self.calls != self._step_of_interrupt:
-            return super().sample(cache, tokens, sampler, allowed, cancel)
+            return super()._step(cache, tokens, cancel, delay)
         for _ in range(self._times):
             os.kill(os.getpid(), signal.SIGINT)
             while not cancel.is_set():

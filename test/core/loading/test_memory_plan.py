@@ -70,7 +70,8 @@ def test_the_largest_context_fits_and_the_next_one_does_not() -> None:
 @pytest.mark.parametrize(('request_', 'memory', 'remedies'), [
     (Request(), 5 * GIB, 'it would fit with max_seq_len 3170 or kv_cache int8'),
     (Request(kv_cache='int8'), 4 * GIB, 'it would fit with max_seq_len 2161'),
-    (Request(caches=2), 7 * GIB, 'it would fit with max_seq_len 3633 or one KV cache or kv_cache int8'),
+    (Request(caches=2), 7 * GIB,
+     'it would fit with max_seq_len 3633 or one KV cache (kv_caches 1, parallel 1) or kv_cache int8'),
     (Request('W4A16'), 6 * GIB, 'it would fit with max_seq_len 2609 or kv_cache int8 or precision W4'),
 ])
 def test_the_advice_names_what_is_enough(request_: Request, memory: int, remedies: str) -> None:

@@ -86,7 +86,7 @@ def test_what_there_is(served: Served) -> None:
     ('/api/generate', {'prompt': 'x', 'suffix': 'y'}, 400),
     ('/api/generate', {'prompt': 'x', 'context': [1]}, 400),
     ('/api/generate', {'prompt': '  '}, 400),
-    ('/api/embed', {'input': 'x'}, 400),
+    ('/api/embed', {'input': 5}, 400),
     ('/api/pull', {'model': 'x'}, 404)])
 def test_an_error_is_a_text(served: Served, path: str, body: Any, status: int) -> None:
     response = served.client.post(path, json=body)

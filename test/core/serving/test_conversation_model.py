@@ -3,17 +3,18 @@
 """Conversation on a real model: a follow-up is answered as if all had been read anew."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from talking import answer_to
 
-from tinychat_core.engine import Cache, Engine
+from tinychat_core.engine import Engine
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.conversation import Conversation
 from tinychat_core.serving.kv_cache_pool import KVCachePool
+from tinychat_core.step import Step
 
 QUESTIONS = ('My name is Ada. What is a KV cache?', 'And <|im_end|> what is that?', 'What is my name?')
 
@@ -40,18 +41,16 @@ def test_reused_and_fresh_caches_give_the_same_answers(engine: Engine) -> None:
         list(answer_to(Conversation(engine, '', pool), 'Something else', SamplingParams(max_new_tokens=1)))
 
 
-def noting(read: list[int], compute: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what computes and adds to `read` the tokens that it was given."""
-    def note(cache: Cache, tokens: Sequence[int], *rest: Any) -> Any:
-        read.extend(tokens)
-        return compute(cache, tokens, *rest)
-    return note
-
-
 def test_what_the_model_reads_is_the_templates_text(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    for name in ('prefill', 'sample'):
-        monkeypatch.setattr(engine, name, noting(read, getattr(engine, name)))
+    run = engine.run
+
+    def note(steps: Sequence[Step], *rest: Any) -> Any:
+        read.extend(token for step in steps for token in step.tokens)
+        return run(steps, *rest)
+
+    monkeypatch.setattr(engine, 'run', note)
+    monkeypatch.setattr(engine, 'speculates', False)  # wrong guesses are read, too, and dropped
     talk, dialogue = Conversation(engine, '', KVCachePool(engine, 1)), []
     for number, question in enumerate(QUESTIONS):
         answer = answer_to(talk, question, SamplingParams(max_new_tokens=16, temperature=2.0, seed=number))

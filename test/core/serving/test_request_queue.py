@@ -132,9 +132,48 @@ def test_as_many_run_as_have_a_place() -> None:
     assert queue.running == ['b', 'c']
 
 
-def test_a_newer_item_preempts_all_that_run_where_no_place_is_free() -> None:
-    queue: RequestQueue[str] = RequestQueue(2)
-    for item, priority in (('a', 0), ('b', 3)):
+def test_a_newer_item_preempts_the_oldest_of_the_lowest_priority() -> None:
+    queue: RequestQueue[str] = RequestQueue(3)
+    for item, priority in (('a', 3), ('b', 0), ('c', 0)):
         assert queue.push(item, priority, 'preempt') == ([], [])
         queue.start()
-    assert queue.push('c', 3, 'preempt') == ([], ['a', 'b'])
+    assert queue.push('d', 3, 'preempt') == ([], ['b'])
+    # One after the other: what waits for its place has one, and what ends is not ended again.
+    assert queue.push('e', 3, 'preempt') == ([], ['c'])
+    assert queue.push('f', 3, 'preempt') == ([], ['a'])
+    assert queue.push('g', 3, 'preempt') == (['d'], [])
+    assert refusal(queue, 2, 'preempt', 1) == (RefusalReason.BUSY,
+                                               '[busy] a request of higher priority is running or waiting')
+    for item in ('a', 'b', 'c'):
+        queue.finish(item)
+    assert [queue.start() for _ in range(4)] == ['e', 'f', 'g', None]
+
+
+def test_items_with_a_name_in_common_run_one_after_the_other() -> None:
+    queue: RequestQueue[str] = RequestQueue(3)
+    for item, names in (('a', {'x'}), ('b', {'x', 'y'}), ('c', {'y'}), ('d', set()), ('e', {'x'})):
+        queue.push(item, 0, 'queue', frozenset(names))
+    assert [queue.start() for _ in range(4)] == ['a', 'c', 'd', None]
+    queue.finish('a')
+    assert queue.start() == 'e'
+    queue.finish('c')
+    queue.finish('e')
+    assert queue.start() == 'b'
+
+
+@pytest.mark.parametrize('policy', POLICIES)
+def test_a_name_in_use_counts_as_no_place(policy: str) -> None:
+    queue: RequestQueue[str] = RequestQueue(3)
+    for item, name in (('a', 'x'), ('b', 'y')):
+        queue.push(item, 5, 'queue', frozenset({name}))
+        queue.start()
+    names = frozenset({'x'})
+    if policy == 'reject':
+        with pytest.raises(Refusal):
+            queue.check(5, Admission(policy, 1), names)
+        return
+    queue.check(5, Admission(policy, 1), names)
+    assert queue.push('c', 5, policy, names) == ([], ['a'] if policy == 'preempt' else [])
+    assert queue.start() is None
+    queue.finish('a')
+    assert queue.start() == 'c'

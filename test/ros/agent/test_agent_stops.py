@@ -93,10 +93,10 @@ def test_a_cancel_stops_it(drive: Drive) -> None:
 
 
 def test_the_time_limit_stops_it(drive: Drive) -> None:
-    status, result = drive.begin(DRIVE, time_limit=Duration(sec=1)).result()
+    status, result = drive.begin(DRIVE, time_limit=Duration(sec=5)).result()
     assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, 4)
     drive.has_stopped()
-    status, result = drive.begin(GO, time_limit=Duration(sec=1)).result()
+    status, result = drive.begin(GO, time_limit=Duration(sec=5)).result()
     assert (status, result.error_code) == (GoalStatus.STATUS_ABORTED, 4)
     drive.has_canceled()
 

@@ -1,0 +1,91 @@
+# Copyright 2026 The TinyChat for ROS 2 authors
+# SPDX-License-Identifier: Apache-2.0
+"""Guesses of a smaller model with the same tokenizer (Leviathan et al. 2023; here the large model draws each token)."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+import logging
+from typing import Any, Protocol
+
+from tinychat_core._tinychat import Cache, Sampler
+from tinychat_core.errors import TinyChatError
+from tinychat_core.speculation.row_cost import RowCost
+
+_LOG = logging.getLogger(__name__)
+
+
+class DraftEngine(Protocol):
+    """What a draft needs of an Engine."""
+
+    context_length: int
+    vocab_size: int
+    longest_piece: int
+    row_cost: RowCost
+
+    def new_cache(self) -> Cache:
+        """Return an empty cache."""
+
+    def prefill(self, cache: Cache, tokens: Sequence[int]) -> Any:
+        """Append tokens [n] to the cache."""
+
+    def sample(self, cache: Cache, tokens: Sequence[int], sampler: Sampler) -> int:
+        """Append tokens [n] to the cache and return the next token."""
+
+
+class Draft:
+    """The draft of one answer. If its engine fails, it guesses nothing more, and the answer goes on without it."""
+
+    def __init__(self, engine: DraftEngine, vocab_size: int) -> None:
+        """Begin with an empty cache; guesses are below `vocab_size`."""
+        self._engine = engine
+        self._vocab_size = min(vocab_size, engine.vocab_size)
+        self._cache: Cache | None = None
+        self._read: list[int] = []  # what the cache holds
+        self._sampler = Sampler(0)  # greedy, and without penalties it has no state
+        self._has_failed = False
+
+    @property
+    def seconds(self) -> float:
+        """The time of a token; 0 if none was computed."""
+        return self._engine.row_cost.seconds
+
+    def guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        """
+        Return up to `most` tokens that follow `tokens`, the whole text so far.
+
+        A long text is read in pieces, one in each call, and nothing is guessed before its end.
+        """
+        if self._has_failed or len(tokens) + most > self._engine.context_length:
+            return []
+        try:
+            return self._guess(tokens, most)
+        except (TinyChatError, MemoryError, ValueError) as error:
+            self._has_failed = True
+            self._cache = None
+            _LOG.warning('an answer goes on without its draft model: %s', error)
+            return []
+
+    def _guess(self, tokens: Sequence[int], most: int) -> list[int]:
+        if self._cache is None:
+            self._cache = self._engine.new_cache()
+        # What is confirmed stays; wrong guesses go.
+        kept = next((i for i, (one, other) in enumerate(zip(self._read, tokens, strict=False)) if one != other),
+                    min(len(self._read), len(tokens) - 1))
+        self._cache.truncate(kept)
+        del self._read[kept:]
+        rest = tokens[kept:kept + self._engine.longest_piece]
+        if max(rest) >= self._engine.vocab_size:
+            raise ValueError('a token is not in its vocabulary')
+        if kept + len(rest) < len(tokens):
+            self._engine.prefill(self._cache, rest)
+            self._read += rest
+            return []
+        guess: list[int] = []
+        while len(guess) < most:
+            token = self._engine.sample(self._cache, rest, self._sampler)
+            self._read += rest
+            if token >= self._vocab_size:
+                break
+            guess.append(token)
+            rest = [token]
+        return guess
