@@ -234,12 +234,13 @@ def test_a_prompt_is_read_in_pieces_beside_others(talk: Talk, engine: ScriptedEn
 
 
 def test_prompts_of_equal_priority_take_turns_and_higher_ones_go_first(talk: Talk, engine: ScriptedEngine) -> None:
-    run, sent = engine.run, Event()
+    run, begun, sent = engine.run, Event(), Event()
     asked: list[Asked] = []
 
     def hold(steps: Any, cancel: Any) -> Any:
         """Let the three others be sent in the first pass of the blocker, and be prepared in its second one."""
         if len(engine.passes) == 0:
+            begun.set()
             sent.wait(30)
         elif len(engine.passes) == 1:
             wait_for(lambda: len(engine.dialogues) == 4)
@@ -252,6 +253,7 @@ def test_prompts_of_equal_priority_take_turns_and_higher_ones_go_first(talk: Tal
 
     talk.service._scheduler._run = hold
     blocker = talk.send('blocker', LONG)
+    assert begun.wait(30)
     asked = [talk.send(letter * 2000, SamplingParams(max_new_tokens=1), priority=priority)
              for letter, priority in (('a', 0), ('b', 0), ('c', 1))]
     sent.set()
