@@ -369,8 +369,8 @@ class Engine:
         """
         Add a part of a prompt to a batch; its tokens may be rows of images (see vision.image_rows).
 
-        `wanted`: `logits`, `top_k`, `sampler` and `allowed` of ForwardBatch.add_sequence. Raises InvalidParameterError
-        where the batch refuses it, or an image is not here any more.
+        `wanted`: what ForwardBatch.add_sequence computes for it, for example `logits` or `sampler`. Raises
+        InvalidParameterError where the batch refuses it, or an image is not here any more.
         """
         inputs = {'tokens': tokens} if self.images is None else self.images.inputs(tokens)
         try:

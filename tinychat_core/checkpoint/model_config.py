@@ -11,7 +11,7 @@ because ignoring the field would change the model's answers.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -36,12 +36,30 @@ _NOT_NATIVE = frozenset((
     'context_length', 'tied_head', 'bos_token_id', 'eos_token_ids', 'rope', 'rope_inv_freq', 'rope_long_inv_freq',
     'rope_long_after'))
 
+_Struct = TypeVar('_Struct', bound=msgspec.Struct)
+
 
 class Rope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Unscaled rotary embedding: its base, and how many elements of a head are rotated."""
 
     theta: Annotated[float, Meta(gt=0)]
     dim: Annotated[int, Meta(ge=0, multiple_of=2)]
+
+
+def from_json(kind: type[_Struct], fields: Any, named: str) -> _Struct:
+    """
+    Return the part of a manifest that a JSON object describes; messages begin with `named`.
+
+    Raises ValueError, naming the field, where one is missing, has the wrong type or is out of range; CheckpointError
+    where this release does not know a field.
+    """
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        text = f'{named}: {error}'
+        if 'unknown field' in text:
+            raise CheckpointError(f'{text}; update tinychat') from None
+        raise ValueError(text) from None
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -90,13 +108,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Raises ValueError, naming the field, where one is missing, has the wrong type or is out of range;
         CheckpointError where this release does not know a field.
         """
-        try:
-            return msgspec.convert(fields, cls)
-        except msgspec.ValidationError as error:
-            text = f"the model's configuration: {error}"
-            if 'unknown field' in text:
-                raise CheckpointError(f'{text}; update tinychat') from None
-            raise ValueError(text) from None
+        return from_json(cls, fields, "the model's configuration")
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object, without the fields that have their default value."""

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tinychat_core.checkpoint.model_config import Activation, ModelConfig
-from tinychat_core.errors import CheckpointError
+from tinychat_core.checkpoint.model_config import Activation, from_json, ModelConfig
 
 # Of the latest images: a further question about one of them does not encode it again.
 EMBEDDING_CACHE_BYTES = 32 << 20
@@ -114,13 +113,7 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     @classmethod
     def from_json(cls, fields: Any) -> VisionConfig:
         """Return the configuration of a JSON object; ValueError and CheckpointError as ModelConfig.from_json."""
-        try:
-            return msgspec.convert(fields, cls)
-        except msgspec.ValidationError as error:
-            text = f"the configuration of the model's vision: {error}"
-            if 'unknown field' in text:
-                raise CheckpointError(f'{text}; update tinychat') from None
-            raise ValueError(text) from None
+        return from_json(cls, fields, "the configuration of the model's vision")
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object, without the fields that have their default value."""
