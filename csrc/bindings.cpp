@@ -24,6 +24,7 @@
 #include "decoder/decoder.h"
 #include "decoder/mapping_guard.h"
 #include "decoder/sampler.h"
+#include "last_resort.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -199,6 +200,10 @@ PYBIND11_MODULE(_tinychat, m) {
   m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, "rounds"_a = 9,
         py::call_guard<py::gil_scoped_release>(),
         "Bytes per second at which `threads` threads together read a buffer of `bytes`: the median of `rounds`.");
+
+  m.def("exit_after_signal", &exit_after_signal, "signals"_a, "seconds"_a, "message"_a,
+        "Exit with code 1, after a message on stderr, `seconds` after the first of `signals`, even if Python cannot "
+        "run.");
 
   m.def(
       "isas",

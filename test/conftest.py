@@ -14,6 +14,7 @@ from importlib.util import find_spec
 import logging
 import os
 from pathlib import Path
+import re
 import sys
 
 import pytest
@@ -23,29 +24,40 @@ HERE = Path(__file__).resolve().parent
 if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]:  # `colcon build` leaves the extension elsewhere
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
-# Of test/requirements.txt, by the names to import.
-REQUIRED = ('colcon_core', 'fastapi', 'httpx', 'hypothesis', 'jsonschema', 'langchain_ollama', 'langchain_openai',
-            'llguidance', 'ollama', 'openai', 'playwright', 'py_trees', 'pydantic', 'regex', 'rosdep2', 'torch',
-            'transformers', 'uvicorn')
-MISSING = {name for name in REQUIRED if find_spec(name) is None}
+# The names to import of test/requirements.txt, where they differ from those to install.
+IMPORTED_AS = {'colcon_common_extensions': 'colcon_core', 'pillow': 'PIL', 'pytest_xdist': 'xdist', 'rosdep': 'rosdep2'}
+
+
+def required() -> set[str]:
+    """Return the names to import of test/requirements.txt."""
+    lines = (HERE / 'requirements.txt').read_text().splitlines()
+    names = {re.split('[<>=]', line)[0].replace('-', '_') for line in lines if line and not line.startswith('#')}
+    return {IMPORTED_AS.get(name, name) for name in names}
+
+
+MISSING = {name for name in required() if find_spec(name) is None}
 
 
 def needs_what_is_missing() -> list[str]:
     """Return the test files that import what is missing, themselves or through a helper."""
     imports = {}
+    folders = {path.name for path in HERE.rglob('*') if path.is_dir()}
     for path in HERE.rglob('*.py'):
         nodes = [*walk(parse(path.read_text()))]
         names = [alias.name for node in nodes if isinstance(node, Import) for alias in node.names]
-        names += [node.module for node in nodes if isinstance(node, ImportFrom) and node.module]
+        for node in nodes:
+            if isinstance(node, ImportFrom) and node.module:
+                names += [node.module, *(alias.name for alias in node.names if node.module in folders)]
         imports[path] = {part for name in names for part in name.split('.')}
-    # tinychat_core imports it only when an answer is to match something.
-    lacking = MISSING | ({'constraint'} if 'llguidance' in MISSING else set())
+    # tinychat_core imports it only when an answer is to match something, or a model is to call tools.
+    lacking = MISSING | ({'constraint', 'tool_calls'} if 'llguidance' in MISSING else set())
     lacking |= {'server'} if MISSING & {'fastapi', 'uvicorn'} else set()
     while True:
         found = {path for path, names in imports.items() if names & lacking}
         grown = lacking | {path.stem for path in found}
         if grown == lacking:
-            return sorted(str(path) for path in found)
+            # pytest imports conftest.py before it asks what to leave out of a folder.
+            return sorted(str(path.parent if path.name == 'conftest.py' else path) for path in found)
         lacking = grown
 
 
@@ -56,7 +68,8 @@ def pytest_report_header() -> list[str]:
     """Say what is left out."""
     if not MISSING:
         return []
-    names = sorted(Path(path).stem for path in collect_ignore if Path(path).name.startswith('test_'))
+    paths = [path for ignored in map(Path, collect_ignore) for path in (ignored, *ignored.rglob('*.py'))]
+    names = sorted({path.stem for path in paths if path.name.startswith('test_')})
     return [f'left out for want of {", ".join(sorted(MISSING))} (test/requirements.txt): {", ".join(names)}']
 
 

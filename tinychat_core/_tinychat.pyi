@@ -233,6 +233,14 @@ class CudaDevice(TypedDict):
     free_memory: int
 
 
+def exit_after_signal(signals: Sequence[int], seconds: float, message: str) -> None:
+    """
+    Exit with code 1, after a message on stderr, `seconds` after the first of `signals`, even if Python cannot run.
+
+    To be called once, after signal.signal(): the handlers are still called. ValueError for a signal without one.
+    """
+
+
 def isas() -> list[str]:
     """Return the instruction sets that this build has and this CPU supports, best first."""
 

@@ -178,6 +178,11 @@ class Generation(Iterator[Token]):
         return ''.join(self._texts)
 
     @property
+    def has_structure(self) -> bool:
+        """Whether the answer must match a schema, an expression or a grammar."""
+        return self._constraint is not None
+
+    @property
     def is_complete(self) -> bool:
         """Whether the answer has ended as it was asked for: not canceled, and the whole text matches a structure."""
         if self.finish_reason not in ('stop', 'length') or self._constraint is None:

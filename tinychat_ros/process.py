@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-import os
-import signal
 import sys
-from threading import Event, Thread, Timer
+from threading import Event, Thread
 from time import sleep
 from typing import Any
 
@@ -18,23 +16,13 @@ from rclpy.executors import MultiThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
+from tinychat_core.end_signal import on_end_signal
 from tinychat_core.errors import TinyChatError
 from tinychat_core.loading.memory_plan import MAX_PARALLEL
 from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
 QUOTED = """-p "NAME:='a: b'" or -p "NAME:=''\""""
-
-
-LONGEST_END = 4.0  # [s] from a signal to the end of the process
-
-
-def _exit_now() -> None:
-    """End the process: something that cannot be interrupted does not end by itself."""
-    print(f'tinychat_ros: the running goal or transition has not ended within {LONGEST_END:g} s of the signal; the '
-          'process exits anyway',
-          file=sys.stderr, flush=True)
-    os._exit(1)
 
 
 def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
@@ -58,16 +46,8 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         if not stop.is_set():  # a signal that interrupts loading is a clean end
             end(2)
 
-    def on_signal() -> None:
-        if not stop.is_set():
-            last_resort = Timer(LONGEST_END, _exit_now)
-            last_resort.daemon = True
-            last_resort.start()
-        stop.set()
-
     share_one_heap()  # before DDS starts its threads
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: on_signal())
+    on_end_signal(stop.set, 'tinychat_ros: the running goal or transition')
     try:
         _refuse_others(args or sys.argv)
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-import signal
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -60,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     # Loading may take minutes, so errors in the address are reported first.
     server = open_server(args.port, args.host, args.api_key_file, args.cors_origin)
 
+    from tinychat_core.end_signal import on_end_signal
     from tinychat_core.serving.chat_service import ChatService
     from tinychat_core.serving.request_queue import Admission
 
@@ -67,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
     service = ChatService(engine, args.kv_caches, lambda: Admission('queue', args.queue_depth))
     defaults = default_values(engine)
     ended = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    on_end_signal(ended.set, 'tinychat serve: a running request')
     service.open()
     server.start(service, lambda: defaults)
     logging.basicConfig(level=logging.INFO, format='%(message)s')

@@ -27,6 +27,8 @@ from tinychat_core.speech.spoken_text import SpokenText
 from tinychat_core.step import Drawn, Step
 from tinychat_core.text.tool_calls.parser import AnswerParser, Delta
 
+LONGEST_WAIT = 0.005  # [s] for an answer to be ready for the next pass
+
 
 class Answer(Computation):
     """The answer to a request, from its prompt to its end."""
@@ -64,14 +66,21 @@ class Answer(Computation):
     def take(self, step: Step, drawn: Drawn) -> None:
         """Take what was drawn for a step."""
         assert self._generation is not None
+        if self._generation.has_structure:  # which may take long to follow; the others do not wait for that
+            self.apart(lambda: self._take(step, drawn)).join(LONGEST_WAIT)
+            return
         try:
-            try:
-                self._generation.take(step, drawn)
-            finally:
-                for token in self._generation.tokens():
-                    self._push_token(token)
+            self._take(step, drawn)
         except BaseException as error:
             self.fail(error)
+
+    def _take(self, step: Step, drawn: Drawn) -> None:
+        assert self._generation is not None
+        try:
+            self._generation.take(step, drawn)
+        finally:
+            for token in self._generation.tokens():
+                self._push_token(token)
 
     def fail(self, error: BaseException) -> None:
         """End with an error; a canceled answer keeps its text so far."""

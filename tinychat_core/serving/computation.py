@@ -48,16 +48,24 @@ class Computation(ABC):
         self._begun = monotonic()
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Prepare in a separate thread, which others do not wait for; `ready` is called when it is done."""
-        def begin() -> None:
+        """Prepare in a separate thread, which others do not wait for; `ready` is called whenever it is ready again."""
+        self._tell_ready = ready
+        self.apart(self._begin)
+
+    def apart(self, work: Callable[[], None]) -> Thread:
+        """Do what may take long in a thread, which is returned; until it is done, the request is not ready."""
+        def run() -> None:
             try:
-                self._begin()
+                work()
             except BaseException as error:
                 self.fail(error)
             self.is_ready = True
-            ready()
+            self._tell_ready()
 
-        Thread(target=begin, name='request', daemon=True).start()
+        self.is_ready = False
+        thread = Thread(target=run, name='request', daemon=True)
+        thread.start()
+        return thread
 
     @property
     def is_reading(self) -> bool:

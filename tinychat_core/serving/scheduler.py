@@ -101,7 +101,7 @@ class Scheduler:
         while self._await_work(answers):
             self._pass(answers)
             for answer in [*answers]:
-                if answer.ending is not None:
+                if answer.ending is not None and answer.is_ready:
                     answers.remove(answer)
                     self._close(answer)
 

@@ -15,6 +15,7 @@ from scripted_engine import ScriptedEngine
 from talking import Asked, Talk
 from waiting import wait_for
 
+from tinychat_core.constraint import OutputConstraint
 from tinychat_core.errors import BackendFailedError, InvalidParameterError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving import conversations
@@ -189,6 +190,26 @@ def test_a_cancel_in_the_pass_that_ends_the_answer(talk: Talk, engine: ScriptedE
     asked.append(talk.send('ending', SamplingParams(max_new_tokens=1)))
     assert asked[0].result().finish_reason is FinishReason.LENGTH
     go_on(beside)
+
+
+def test_a_structure_that_takes_long_to_follow_holds_up_no_other_answer(
+        talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept, entered, go = OutputConstraint.accept, Event(), Event()
+
+    def slow(*arguments: Any, **options: Any) -> bool:
+        entered.set()
+        assert go.wait(30)
+        return accept(*arguments, **options)
+
+    monkeypatch.setattr(OutputConstraint, 'accept', slow)
+    beside = neighbours(talk)
+    asked = talk.send('structured', SamplingParams(regex='(word ){3}'))
+    assert entered.wait(30)
+    go_on(beside)
+    assert asked.handle.result is None
+    go.set()
+    result = asked.result()
+    assert (result.text, result.finish_reason) == ('word word word ', FinishReason.STOP)
 
 
 def test_questions_of_one_conversation_follow_each_other(talk: Talk, engine: ScriptedEngine) -> None:
