@@ -18,6 +18,7 @@ import pytest
 from scripted_engine import ScriptedEngine
 from waiting import wait_for
 
+from tinychat_core import end_signal
 from tinychat_core.commands import serve
 import tinychat_core.engine
 from tinychat_core.errors import InvalidParameterError, TinyChatError
@@ -35,7 +36,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_a_signal(run: Callable[..., int], capsys: pytest.CaptureFixture[str], number: int) -> None:
+def test_it_serves_until_a_signal(run: Callable[..., int], capsys: pytest.CaptureFixture[str],
+                                  monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(end_signal, 'exit_after_signal', lambda *_: None)  # this process lives longer than the server
     answers: list[Any] = []
 
     def ask() -> None:
