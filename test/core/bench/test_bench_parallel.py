@@ -37,7 +37,7 @@ def test_impossible_settings(arguments: list[str], error: str, capsys: pytest.Ca
     assert error in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.large
 def test_tasks_of_the_real_model(smollm2_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [argument for task in TASKS for argument in ('--task', task)]
     assert main(['bench', str(smollm2_checkpoint), *arguments, '--json', '--new-tokens', '60']) == 0
