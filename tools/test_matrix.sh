@@ -77,7 +77,9 @@ for combination in "${combinations[@]}"; do
       # Without the reference implementations: torch alone is 200 MB.
       grep -vE '^(torch|transformers|langchain|ollama|openai|schemathesis)' test/requirements.txt > ../requirements.txt
       stage 'test dependencies' .venv/bin/python -m pip install --quiet -r ../requirements.txt
-      stage 'ROS tests' .venv/bin/python -m pytest -q -n auto --dist loadfile test/ros
+      # The tests of a failing GPU need the CUDA library for machines without one.
+      stage 'CUDA library of the tests' tools/build_native_tests.sh .venv/bin/python tinychat_cuda_on_host
+      stage 'ROS tests' .venv/bin/python -m pytest -q -n auto --dist loadfile test/ros test/launch
       # The last line of pytest, for example: 365 passed, 2 skipped in 100 s
       cells+=("$cell: $(grep -E '[0-9]+ (passed|failed|error)' "$log" | tail -1 | sed 's/ in .*//; s/=//g')")
       stage demo make PYTHON="$python" demo PROMPT='What is a map?'; cells+=("$cell")
