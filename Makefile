@@ -45,7 +45,7 @@ setup: $(MADE)/interfaces $(MADE)/extension
 
 # The environment, with ROS 2 and the build tools.
 $(MADE)/venv-$(ROS):
-	@PYTHON=$(PYTHON) tools/check_tools.sh
+	@PYTHON=$(PYTHON) ROS=$(ROS) tools/check_tools.sh
 	$(STEP) 'virtual environment' $(PYTHON) -m venv --clear $(if $(filter-out wheels,$(ROS)),--system-site-packages) $(VENV)
 	@mkdir -p $(MADE) && touch $@
 

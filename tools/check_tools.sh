@@ -27,3 +27,14 @@ case ${ROS_DISTRO:-} in
     echo "tinychat: ROS 2 $ROS_DISTRO is too old; source Humble or newer, or unset ROS_DISTRO to install ROS 2 from wheels" >&2
     exit 2 ;;
 esac
+# The wheels of tools/wheels.lock.
+if [[ ${ROS:-} == wheels ]]; then
+  this=$("$python" -c 'import platform, sys
+if platform.machine() != "x86_64": print(platform.machine())
+elif sys.version_info > (3, 15): print("Python {}.{}".format(*sys.version_info))')
+  if [[ $this ]]; then
+    echo "tinychat: there are no ROS 2 wheels for $this (only for x86-64, Python 3.10 to 3.14); source a ROS 2 distribution, or" \
+      "use another Python: make PYTHON=python3.12 …; or install without ROS: $python -m pip install ." >&2
+    exit 2
+  fi
+fi

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import platform
 import subprocess
 import sys
 from typing import Any
@@ -41,6 +42,20 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     old.write_text('#!/bin/sh\ncase "$*" in *version_info*) exit 1;; --version) echo Python 3.9.18;; esac\n')
     old.chmod(0o755)
     assert 'Python 3.9.18 is too old; use 3.10 or newer' in one_line(check(PYTHON=str(old)))
+
+
+@pytest.mark.parametrize('told', ['aarch64', 'Python 3.15'])
+def test_a_machine_or_a_python_without_wheels(told: str, tmp_path: Path) -> None:
+    """Unless a distribution is sourced, which needs no wheels."""
+    other = tmp_path / 'python3'
+    other.write_text(f'#!/bin/sh\ncase "$*" in *platform.machine*) echo {told};; esac\n')
+    other.chmod(0o755)
+    assert f'there are no ROS 2 wheels for {told} (' in one_line(check(PYTHON=str(other), ROS='wheels'))
+    assert check(PYTHON=str(other), ROS='jazzy').returncode == 0
+
+
+def test_this_python_has_wheels_if_the_processor_has() -> None:
+    assert check(ROS='wheels').returncode == (0 if platform.machine() == 'x86_64' else 2)
 
 
 def test_missing_tools_are_named_with_their_packages() -> None:

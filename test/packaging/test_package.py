@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ROSDEP = {'numpy': 'python3-numpy', 'jinja2': 'python3-jinja2', 'yaml': 'python3-yaml',
           # Starlette is what FastAPI stands on.
           'fastapi': 'python3-fastapi', 'starlette': 'python3-fastapi', 'uvicorn': 'python3-uvicorn',
-          'httpx': 'python3-httpx', 'jsonschema': 'python3-jsonschema', 'PIL': 'python3-pil'}
-PIP_ONLY = {'msgspec', 'safetensors', 'tokenizers', 'xxhash'}  # No rosdep key.
+          'httpx': 'python3-httpx', 'jsonschema': 'python3-jsonschema', 'PIL': 'python3-pil',
+          'msgspec': 'python3-msgspec-pip', 'safetensors': 'python3-safetensors-pip',
+          'tokenizers': 'python3-tokenizers-pip', 'xxhash': 'python3-xxhash'}
 # Loaded only by the commands that need them.
 WORKSHOP = {'torch', 'transformers', 'huggingface_hub', 'matplotlib', 'llguidance'}
 SERVER = {'fastapi', 'starlette', 'uvicorn'}  # The extra `server`.
@@ -88,7 +89,7 @@ def test_versions_agree() -> None:
 
 def test_package_xml_names_what_is_imported_and_no_more() -> None:
     declared = {depend.name for depend in parse_package(str(ROOT)).exec_depends}
-    needed = imported('tinychat_core', 'tinychat_ros', 'launch') - PIP_ONLY - WORKSHOP
+    needed = imported('tinychat_core', 'tinychat_ros', 'launch') - WORKSHOP
     assert {ROSDEP.get(name, name) for name in needed} == declared
 
 

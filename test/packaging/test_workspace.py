@@ -52,13 +52,15 @@ def test_colcon_finds_both_packages(workspace: Path) -> None:
 
 
 def test_rosdep_resolves_every_dependency(workspace: Path) -> None:
-    """With a database that has every key of the two package.xml, except the packages themselves."""
+    """With rosdep.yaml, and a database that has all other keys of the two package.xml, as rosdistro has."""
     keys = {depend.name for package in PACKAGES.values() for kind in
             (package.buildtool_depends, package.build_depends, package.exec_depends, package.test_depends)
             for depend in kind} - {*PACKAGES}
+    own = yaml.safe_load((ROOT / 'rosdep.yaml').read_text())
+    assert {*own} <= keys
     local = workspace.parent / 'rosdep'
     local.mkdir()
-    files = {'keys.yaml': {key: {'ubuntu': [f'apt-{key}']} for key in keys},
+    files = {'keys.yaml': {key: {'ubuntu': [f'apt-{key}']} for key in keys - {*own}},
              'index.yaml': {'type': 'index', 'version': 4, 'distributions': {'kilted': {
                  'distribution': ['kilted.yaml'], 'distribution_status': 'active', 'distribution_type': 'ros2',
                  'python_version': 3}}},
@@ -66,11 +68,22 @@ def test_rosdep_resolves_every_dependency(workspace: Path) -> None:
                              'repositories': {}}}
     for name, content in files.items():
         (local / name).write_text(('%YAML 1.1\n---\n' if name != 'keys.yaml' else '') + yaml.safe_dump(content))
-    (local / '10-local.list').write_text(f'yaml {(local / "keys.yaml").as_uri()}\n')
+    (local / '20-default.list').write_text(f'yaml {(local / "keys.yaml").as_uri()}\n')
+    line, target = re.search(r'echo "(yaml .+)" \| sudo tee \S+/(\S+)', (ROOT / 'README.md').read_text()).groups()
+    (local / target).write_text(line.replace('$PWD', str(workspace)) + '\n')
     environment = {'ROSDEP_SOURCE_PATH': str(local), 'ROSDISTRO_INDEX_URL': (local / 'index.yaml').as_uri(),
                    'ROS_HOME': str(workspace.parent / 'home'), 'ROS_DISTRO': 'kilted'}
+    # No package is there, neither from pip nor from apt; and pip may install, as on 22.04.
+    programs = workspace.parent / 'bin'
+    programs.mkdir()
+    for name in ('pip3', 'dpkg-query', 'apt-cache', 'sudo'):
+        (programs / name).write_text('#!/bin/sh\n')
+        (programs / name).chmod(0o755)
+    environment |= {'PATH': f'{programs}:{os.environ["PATH"]}', 'PIP_BREAK_SYSTEM_PACKAGES': '1'}
     command = re.search(r'rosdep (install .+)', (ROOT / 'README.md').read_text())[1].split()
     for arguments in (['update'], [*command, '--simulate', '--os', 'ubuntu:noble']):
         done = tool('rosdep', 'rosdep2.main', 'rosdep_main', *arguments, cwd=workspace, **environment)
         assert done.returncode == 0, done.stdout
-    assert set(re.findall(r'apt-(?!get)\S+', done.stdout)) == {f'apt-{key}' for key in keys}
+    assert set(re.findall(r'apt-(?!get)\S+', done.stdout)) == {f'apt-{key}' for key in keys - {*own}}
+    assert set(re.findall(r'pip3 install -U (\S+)', done.stdout)) == {'msgspec', 'safetensors', 'tokenizers'}
+    assert 'apt-get install -y python3-xxhash' in done.stdout
