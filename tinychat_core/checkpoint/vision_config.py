@@ -20,6 +20,8 @@ from tinychat_core.checkpoint.model_config import Activation, from_json, ModelCo
 EMBEDDING_CACHE_BYTES = 32 << 20
 
 Pixels = Annotated[int, Meta(ge=1, le=1 << 14)]
+Tiles = Annotated[int, Meta(ge=1, le=256)]
+Size = Annotated[list[Pixels], Meta(min_length=2, max_length=2)]
 Colors = Annotated[list[float], Meta(min_length=3, max_length=3)]
 
 
@@ -28,10 +30,12 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     How an image becomes tiles of `tile` x `tile` pixels.
 
     `method`: `squeeze` resizes to one tile; `crop` resizes the shorter edge and takes the center; `split` resizes the
-    longer edge to `longest_edge`, then to whole tiles, and adds the whole image as the last tile (Idefics 3).
+    longer edge to `longest_edge`, then to whole tiles, and adds the whole image as the last tile (Idefics 3); `fill`
+    resizes to the most similar shape of up to `most_tiles` tiles, and adds the whole image as the last one (InternVL);
+    `pad` resizes to the best of `sizes`, fills up with black, and adds the whole image as the first tile (LLaVA-NeXT).
     """
 
-    method: Literal['squeeze', 'crop', 'split']
+    method: Literal['squeeze', 'crop', 'split', 'fill', 'pad']
     tile: Pixels
     patch: Pixels
     resample: Literal['bilinear', 'bicubic', 'lanczos']
@@ -39,6 +43,9 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     std: Colors
     rescale: Annotated[float, Meta(gt=0)] = 1 / 255
     longest_edge: Pixels | None = None  # of `split`; None: the image is one tile, resized twice
+    fewest_tiles: Tiles = 1  # of `fill`
+    most_tiles: Tiles = 1
+    sizes: Annotated[list[Size], Meta(max_length=256)] = []  # [height, width] of `pad`, in the order of preference
 
     def __post_init__(self) -> None:
         """Check how the fields fit together; raises ValueError."""
@@ -46,6 +53,12 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f'tiles of {self.tile} pixels do not consist of patches of {self.patch}')
         if not all(number > 0 for number in self.std):
             raise ValueError('std has a number that is not positive')
+        if self.method == 'pad' and not self.sizes:
+            raise ValueError('there are no sizes to resize to')
+        if any(edge % self.tile for size in self.sizes for edge in size):
+            raise ValueError(f'sizes = {self.sizes} are not multiples of {self.tile}')
+        if self.fewest_tiles > self.most_tiles:
+            raise ValueError(f'at least {self.fewest_tiles} tiles, but at most {self.most_tiles}')
 
     @property
     def side(self) -> int:
@@ -59,7 +72,8 @@ class Placing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     The chat template writes `marker`; the text that replaces it has `token` once for each embedding. `whole` is the
     text of an image of one tile; `tile`, `row_end` and `overview` are those of the tiles of a larger image, whose
-    whole comes last. `{rows}` stands for the embeddings of a tile, `{row}` and `{column}` count from 1.
+    whole comes last. `{rows}` stands for the embeddings of a tile, `{row}` and `{column}` count from 1. Without `tile`,
+    a larger image has the text `whole`, too, and `{rows}` stands for all its embeddings.
     """
 
     marker: str
@@ -76,7 +90,8 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     `stem` (tensors `vision.stem`) embeds patches where a norm follows; else `encoder` does. `has_class`: the first row
     is not a patch, and is left out. `merge`: the rows of so many patches in each direction become one, `merging` them
-    by concatenation or by their mean. `projector`: single matrices, with `activation` between them.
+    by concatenation or by their mean. `projector`: single matrices and norms, with `activation` after each matrix but
+    the last. With the method `pad` the tensor `vision.newline` [width] ends each line of patches.
     """
 
     pixels: Pixeling

@@ -93,7 +93,7 @@ FAMILY = replace(
         **siglip_tensors('model.vision_tower.'),
         'projector.0.norm': 'model.multi_modal_projector.mm_soft_emb_norm',
         'projector.1.project_in': 'model.multi_modal_projector.mm_input_projection_weight',
-    }, transposed=frozenset({'projector.1.project_in'})),
+    }, bare=frozenset({'projector.1.project_in'}), transposed=frozenset({'projector.1.project_in'})),
     tensors={
         **gemma2.TENSORS,
         'layers.{i}.attn.q_norm': 'model.layers.{i}.self_attn.q_norm',

@@ -65,6 +65,15 @@ class HfConfig:
             raise self.unsupported(name)
         return value
 
+    def edge(self, name: str, default: int) -> int:
+        """Return the edge of a square [pixels]: a positive integer, or two equal ones."""
+        value = self.get(name, default)
+        if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
+            value = value[0]
+        if type(value) is not int or not 0 < value <= _LARGEST:
+            raise self.unsupported(name)
+        return value
+
     def number(self, name: str, default: float | None = None) -> float:
         """Return a number; UnsupportedModelError where it is missing or something else."""
         value = self.get(name, default)

@@ -13,45 +13,49 @@ from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_mat
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families import llama
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.text_part import text_part
 from tinychat_core.families.vision import clip, CLIP_MEAN, CLIP_STD, clip_tensors, Processor, Vision
 
 _BASE = 'model.vision_tower.'
 _VISION = ('vision_tower.', 'multi_modal_projector.')
 # Options that a nested text configuration leaves out, as transformers' LlamaConfig has them.
-_DEFAULTS = {'vocab_size': 32000, 'hidden_size': 4096, 'intermediate_size': 11008, 'num_hidden_layers': 32,
-             'num_attention_heads': 32, 'max_position_embeddings': 2048}
+DEFAULTS = {'vocab_size': 32000, 'hidden_size': 4096, 'intermediate_size': 11008, 'num_hidden_layers': 32,
+            'num_attention_heads': 32, 'max_position_embeddings': 2048}
+# Those of CLIP ViT-L/14 with 336 pixels.
+VISION_DEFAULTS = {'hidden_size': 1024, 'intermediate_size': 4096, 'num_hidden_layers': 24, 'num_attention_heads': 16,
+                   'image_size': 336, 'patch_size': 14}
 
 
 def model_config(config: HfConfig) -> ModelConfig:
     """Return the configuration of the text part."""
-    config.served('vision_config')
-    if config.mapping('text_config').get('model_type', 'llama') != 'llama':
-        raise config.unsupported('text_config')
-    tied = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', False))}
-    ends = {name: value for name, value in config.tokens().items() if value}
-    return llama.model_config(config.inner('text_config').or_else(**_DEFAULTS, **tied)).replace(**ends)
+    return text_part(config, {'llama': (llama.FAMILY, DEFAULTS)}, tied=False)[1]
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
     """Return how it sees images."""
-    processor, inner = Processor(options), config.inner('vision_config')
-    config.only('vision_feature_select_strategy', 'default')
-    layers, last = inner.size('num_hidden_layers', 24), config.get('vision_feature_layer', -2)
-    if type(last) is not int or not -layers <= last < 0:
-        raise config.unsupported('vision_feature_layer')
+    processor, inner = Processor(options), config.inner('vision_config').or_else(**VISION_DEFAULTS)
     processor.always('do_center_crop')
     processor.never('do_pad')
-    tile = processor.edge('crop_size', 'height', default=inner.size('image_size', 336))
+    tile = processor.edge('crop_size', 'height', default=inner.size('image_size'))
     if processor.edge('size', 'shortest_edge', default=tile) != tile:
         raise UnsupportedModelError('preprocessor_config.json: a size other than crop_size is not supported')
-    fields = clip(inner, layers + 1 + last)
-    hidden = fields['encoder'].hidden_size
     return VisionConfig(
-        **fields, pixels=Pixeling(method='crop', tile=tile, patch=inner.size('patch_size', 14),
-                                  **processor.shared(3, CLIP_MEAN, CLIP_STD)),
-        projector=[single_matrix(hidden, text.hidden_size), single_matrix(text.hidden_size, text.hidden_size)],
-        activation=config.activation('projector_hidden_act', 'gelu'),
+        **encoder_and_projector(config, inner, text),
+        pixels=Pixeling(method='crop', tile=tile, patch=inner.size('patch_size'),
+                        **processor.shared(3, CLIP_MEAN, CLIP_STD)),
         placing=Placing(marker='<image>', token='<image>', whole='{rows}'))
+
+
+def encoder_and_projector(config: HfConfig, inner: HfConfig, text: ModelConfig) -> dict[str, Any]:
+    """Return the fields of VisionConfig for CLIP, up to the layer that is used, and the two matrices after it."""
+    config.only('vision_feature_select_strategy', 'default')
+    layers, last = inner.size('num_hidden_layers'), config.get('vision_feature_layer', -2)
+    if type(last) is not int or not -layers <= last < 0:
+        raise config.unsupported('vision_feature_layer')
+    fields = clip(inner, layers + 1 + last)
+    return {**fields, 'activation': config.activation('projector_hidden_act', 'gelu'), 'projector': [
+        single_matrix(fields['encoder'].hidden_size, text.hidden_size),
+        single_matrix(text.hidden_size, text.hidden_size)]}
 
 
 FAMILY = replace(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tinychat_core.checkpoint.model_config import ModelConfig
@@ -32,12 +32,20 @@ class Vision:
     config: Callable[[HfConfig, Mapping[str, Any], ModelConfig], VisionConfig]
     tensors: Names
     class_embedding: str = ''  # the tensor with the embedding of VisionConfig.has_class
-    transposed: frozenset[str] = frozenset()  # ours that are stored [in, out], under names without `.weight`
+    newline: str = ''  # the tensor that ends a line of patches, where the method is `pad`
+    bare: frozenset[str] = frozenset()  # ours that are stored under names without `.weight`
+    transposed: frozenset[str] = frozenset()  # those of them that are stored [in, out]
+    row_scales: Mapping[str, str] = field(default_factory=dict)  # of a matrix and its bias: theirs, without `.weight`
 
 
 def padded(width: int) -> int:
     """Return a width as the kernels take it: the importer fills it with zeros."""
     return -(-width // 16) * 16
+
+
+def padded_patch(patch: int) -> int:
+    """Return the columns of the matrix that embeds patches, and in two more the class and the bias."""
+    return padded(3 * patch * patch + 2)
 
 
 def siglip(config: HfConfig) -> ModelConfig:
@@ -85,7 +93,7 @@ def clip(config: HfConfig, layers: int) -> dict[str, Any]:
         raise config.unsupported('hidden_size' if hidden % heads else 'num_channels')
     eps, positions = config.number('layer_norm_eps', 1e-5), (config.size('image_size', 224) // patch) ** 2 + 1
     is_quick = config.get('hidden_act', 'quick_gelu') == 'quick_gelu'
-    stem = single_matrix(padded(3 * patch * patch + 1), hidden, eps)
+    stem = single_matrix(padded_patch(patch), hidden, eps)
     encoder = ModelConfig(
         vocab_size=hidden, hidden_size=hidden, intermediate_size=config.size('intermediate_size', 3072), layers=layers,
         heads=heads, kv_heads=heads, head_dim=padded(hidden // heads), context_length=positions, norm='layer',
@@ -108,6 +116,11 @@ class Processor:
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take the content of the file."""
         self._options = options
+
+    def get(self, name: str, default: Any) -> Any:
+        """Return an option; `default` where it is absent or null."""
+        value = self._options.get(name)
+        return default if value is None else value
 
     def flag(self, name: str, default: bool = True) -> bool:
         """Return whether a step is done."""

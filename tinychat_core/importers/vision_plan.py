@@ -36,11 +36,11 @@ class VisionPlan:
     def __init__(self, model: SourceModel, weights: str | None) -> None:
         """Match all tensors; UnsupportedModelError where one is missing, unused or of the wrong shape."""
         self._source, self._weights, self._parts = model.source, weights, list[dict[str, tuple[str, ...]]]()
-        self._vision, vision = model.vision, model.family.vision
+        self._vision, vision, self._newline = model.vision, model.family.vision, ''
         if self._vision is None or vision is None:
             return
         self._class, self._norm_offset = self._in_file((vision.class_embedding,), '')[0], model.family.norm_offset
-        self._transposed = vision.transposed
+        self._family, self._newline = vision, self._in_file((vision.newline,), '')[0]
         self._stages = self._vision.stages
         names = {ours: self._in_file((theirs,) if isinstance(theirs, str) else theirs, self._ending(ours))
                  for ours, theirs in vision.tensors.items()}
@@ -48,6 +48,8 @@ class VisionPlan:
                    for ours, theirs in names.items() if '{i}' in ours} for i in range(self._vision.encoder.layers)]
         rest = {ours: theirs for ours, theirs in names.items() if '{i}' not in ours}
         self._parts = [*layers, rest]
+        self._row_scales = {ours.format(i=i): self._in_file((theirs.format(i=i),), '')[0]
+                            for ours, theirs in vision.row_scales.items() for i in range(len(layers))}
         self._check(model.family.left_out, model.family.ignored)
 
     @property
@@ -57,7 +59,8 @@ class VisionPlan:
             return lambda: {f'vision.{name}': tensor for ours, theirs in tensors.items()
                             for name, tensor in self._tensors(ours, theirs).items()}
 
-        return [content(tensors) for tensors in self._parts]
+        newline = {'vision.newline': self._source.vector(self._newline)} if self._newline else {}
+        return [*(content(tensors) for tensors in self._parts), *([lambda: newline] if newline else [])]
 
     def _in_file(self, theirs: tuple[str, ...], ending: str = '.weight') -> tuple[str, ...]:
         """Return the names that the tensors have in this file."""
@@ -70,7 +73,10 @@ class VisionPlan:
         return theirs
 
     def _check(self, begins: tuple[str, ...], ignored: tuple[str, ...]) -> None:
-        used = {self._class}
+        used = {name for name in (self._class, self._newline, *self._row_scales.values()) if name}
+        for name in sorted(used):
+            if name not in self._source.names:
+                raise UnsupportedModelError(f'{self._source.label} has no tensor {name}')
         for tensors in self._parts:
             for ours, theirs in tensors.items():
                 for name in theirs:
@@ -86,7 +92,7 @@ class VisionPlan:
     def _is_past(self, name: str) -> bool:
         """Return whether a tensor comes after the last layer or norm that is used."""
         assert self._vision is not None
-        layer = re.search(r'\.layers\.(\d+)\.', name)
+        layer = re.search(r'\.layers?\.(\d+)\.', name)
         return (layer is not None and int(layer[1]) >= self._vision.encoder.layers) or (
             '.post_layernorm.' in name and not self._vision.encoder.final_norm) or _POOLING.search(name) is not None
 
@@ -98,7 +104,7 @@ class VisionPlan:
         shapes = [self._shape(ours, name) for name in theirs]
         found = sum(shape[0] for shape in shapes), shapes[0][1]
         spare = cols - found[1] if kind == 'project_in' and not ours.startswith('projector') else 0
-        if found != (rows, cols - spare) or not 0 <= spare <= 16 or len({shape[1] for shape in shapes}) > 1:
+        if found != (rows, cols - spare) or not 0 <= spare <= 17 or len({shape[1] for shape in shapes}) > 1:
             raise UnsupportedModelError(f'{self._source.label}: {" + ".join(theirs)} has the shape {list(found)} '
                                         f'instead of {[rows, cols]}')
 
@@ -108,13 +114,15 @@ class VisionPlan:
         return self._stages[stage], ours.removeprefix(f'{stage}.')
 
     def _ending(self, ours: str) -> str:
-        return '' if ours in self._transposed else '.weight'
+        return '' if ours in self._family.bare else '.weight'
 
     def _shape(self, ours: str, name: str) -> tuple[int, int]:
         """Return the shape of a matrix; that of a convolution has one column for each number of a patch."""
         shape = self._source.shape(name + self._ending(ours))
+        if ours.endswith('positions') and shape[0] == 1:
+            shape = shape[1:]
         rows, cols = shape[0], int(np.prod(shape[1:]))
-        return (cols, rows) if ours in self._transposed else (rows, cols)
+        return (cols, rows) if ours in self._family.transposed else (rows, cols)
 
     def _tensors(self, ours: str, theirs: tuple[str, ...]) -> Content:
         source = self._source
@@ -128,6 +136,9 @@ class VisionPlan:
             return {f'{ours}.weight': source.vector(f'{theirs[0]}.weight') + offset,
                     **({f'{ours}.bias': biases[0]} if biases else {})}
         values = [self._values(ours, name) for name in theirs]
+        if ours in self._row_scales:
+            scales = source.vector(self._row_scales[ours])
+            values, biases = [values[0] * scales[:, None]], [bias * scales for bias in biases]
         rows, cols = shape_of(kind, stage)
         if kind.endswith('attn.qkv'):
             values = [_with_heads(matrix, stage) for matrix in values]
@@ -138,7 +149,10 @@ class VisionPlan:
         matrix = np.zeros((rows, cols), np.float32)
         matrix[:, :whole.shape[1]] = whole
         if kind == 'project_in' and self._class and self._vision.has_class and not ours.startswith('projector'):
-            matrix[:, whole.shape[1]] = source.vector(self._class)  # VisionEncoder sets this input for the class alone
+            matrix[:, whole.shape[1]] = source.vector(self._class).reshape(-1)  # selected as VisionEncoder says
+            for bias in biases:
+                matrix[:, whole.shape[1] + 1] = bias
+            biases = []
         more = {f'{ours}.bias': np.concatenate(biases)} if biases else {}
         scale = np.float32(self._vision.activation_scale)
         if scale != 1 and kind.endswith('mlp.up'):
@@ -150,7 +164,7 @@ class VisionPlan:
     def _values(self, ours: str, name: str) -> Values:
         """Return a matrix in float32."""
         values = self._source.matrix(name + self._ending(ours)).dequantized()
-        return values.T if ours in self._transposed else values
+        return values.T if ours in self._family.transposed else values.reshape(self._shape(ours, name))
 
     def _stored(self, ours: str, values: Values) -> Linear:
         plain = Linear('f32', values.shape[0], values.shape[1], 0, None, values)

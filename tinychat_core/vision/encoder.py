@@ -15,6 +15,7 @@ from tinychat_core.checkpoint.model_config import Activation
 from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.vision.image import Image
+from tinychat_core.vision.sizes import padding
 from tinychat_core.vision.tiles import tiles_of
 
 Rows = npt.NDArray[np.float32]
@@ -36,6 +37,9 @@ class VisionEncoder:
         `new_decoder` returns a decoder for a native configuration, its tensors and the length of its longest sequence.
         """
         self.config = config
+        self._newline: Rows | None = tensors.get(f'{_PREFIX}newline')
+        if (self._newline is not None) != (config.pixels.method == 'pad'):
+            raise ValueError(f'the tensor {_PREFIX}newline does not fit the method {config.pixels.method}')
         self._decoders: dict[str, Decoder] = {}
         for name, stage in config.stages.items():
             prefix = f'{_PREFIX}{name}.'
@@ -44,9 +48,23 @@ class VisionEncoder:
             self._decoders[name] = new_decoder(stage.to_native(longest), own, longest)
 
     def encode(self, image: Image, cancel: CancelFlag | None = None) -> Rows:
-        """Return the embeddings [rows, width] of an image, tile after tile; Canceled once `cancel` is set."""
-        tiles = tiles_of(self.config.pixels, image.pixels).pixels
-        return np.concatenate([self.encode_tile(tile, cancel) for tile in tiles])
+        """
+        Return the embeddings [rows, width] of an image; Canceled once `cancel` is set.
+
+        They come tile after tile; with the method `pad` the whole image, then the lines of all tiles together.
+        """
+        tiles = tiles_of(self.config.pixels, image.pixels)
+        rows = [self.encode_tile(tile, cancel) for tile in tiles.pixels]
+        if self._newline is None:
+            return np.concatenate(rows)
+        height, width = image.pixels.shape[:2]
+        top, left = padding(self.config, width, height)
+        side, elements = self.config.pixels.side // self.config.merge, self.config.width
+        joined = np.reshape(rows[1:], (tiles.rows, tiles.columns, side, side, elements)).transpose(0, 2, 1, 3, 4)
+        lines = joined.reshape(tiles.rows * side, tiles.columns * side, elements)
+        lines = lines[top:len(lines) - top, left:lines.shape[1] - left]
+        ends = np.broadcast_to(self._newline, (len(lines), 1, elements))
+        return np.concatenate([rows[0], np.concatenate([lines, ends], axis=1).reshape(-1, elements)])
 
     def encode_tile(self, tile: Rows, cancel: CancelFlag | None = None) -> Rows:
         """Return the embeddings [tile_rows, width] of a tile [3, height, width]."""
@@ -57,7 +75,7 @@ class VisionEncoder:
         rows = self._run('encoder', rows, cancel)
         rows = self._merged(rows[1:] if config.has_class else rows)
         for i in range(len(config.projector)):
-            if i:
+            if i and config.projector[i - 1].embedding_size is not None:
                 rows = _activated(rows, config.activation)
             rows = self._run(f'projector.{i}', rows, cancel)
         return rows
@@ -67,7 +85,12 @@ class VisionEncoder:
         self._decoders.clear()
 
     def _patches(self, tile: Rows) -> Rows:
-        """Return the numbers of each patch, by color, then by row; zeros fill up the columns of the first matrix."""
+        """
+        Return the numbers of each patch, by color, then by row; zeros fill up the columns of the first matrix.
+
+        Where a class comes before the patches, two columns follow, in which the importer stores the class's embedding
+        and the patches' bias: a 1 selects one of them.
+        """
         config = self.config
         side, patch = config.pixels.side, config.pixels.patch
         columns = (config.stem or config.encoder).embedding_width
@@ -75,7 +98,8 @@ class VisionEncoder:
         cut = tile.reshape(3, side, patch, side, patch).transpose(1, 3, 0, 2, 4)
         rows[int(config.has_class):, :3 * patch * patch] = cut.reshape(side * side, -1)
         if config.has_class:
-            rows[0, 3 * patch * patch] = 1  # the importer stores the class's embedding as the column that this selects
+            rows[0, 3 * patch * patch] = 1
+            rows[1:, 3 * patch * patch + 1] = 1
         return rows
 
     def _merged(self, rows: Rows) -> Rows:

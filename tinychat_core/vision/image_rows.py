@@ -26,7 +26,7 @@ from tinychat_core.checkpoint.vision_config import EMBEDDING_CACHE_BYTES, Vision
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.vision.encoder import VisionEncoder
 from tinychat_core.vision.image import Image
-from tinychat_core.vision.tiles import grid
+from tinychat_core.vision.sizes import grid, row_count
 
 FIRST_ROW = 1 << 40
 _ROW_BITS = 20  # of a number: the row in its image
@@ -77,8 +77,7 @@ class ImageStore:
 
     def count(self, width: int, height: int) -> int:
         """Return how many rows an image of this size has."""
-        rows, columns = grid(self.config.pixels, width, height)
-        return (rows * columns + 1) * self.config.tile_rows
+        return row_count(self.config, width, height)
 
     def encode(self, image: Image, cancel: CancelFlag | None = None) -> ImageRows:
         """Return the rows of an image; encode it only if its embeddings are gone. Canceled once `cancel` is set."""
@@ -142,9 +141,9 @@ class ImageStore:
         config, placing = self.config, self.config.placing
         height, width = image.pixels.shape[:2]
         rows, columns = grid(config.pixels, width, height)
+        if not rows or not placing.tile:
+            return placing.whole.replace('{rows}', placing.token * row_count(config, width, height))
         embeddings = placing.token * config.tile_rows
-        if not rows:
-            return placing.whole.replace('{rows}', embeddings)
         tiles = ''.join(''.join(
             placing.tile.replace('{row}', str(row + 1)).replace('{column}', str(column + 1))
             for column in range(columns)) + placing.row_end for row in range(rows))

@@ -17,26 +17,20 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.vision_config import Pixeling
 from tinychat_core.vision.image import Rgb
-
-_MOST = 4096  # pixels of an edge, which transformers' Idefics 3 never exceeds
+from tinychat_core.vision.sizes import best_size, grid, scaled, whole_tiles
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Tiles float32 [n, 3, tile, tile] of `rows` x `columns` parts, and the whole image as the last; 0 x 0: only it."""
+    """
+    Tiles float32 [n, 3, tile, tile]: the parts of `rows` x `columns`, and the whole image; 0 x 0: only it.
+
+    The whole image is the last tile, and with the method `pad` the first.
+    """
 
     pixels: npt.NDArray[np.float32]
     rows: int = 0
     columns: int = 0
-
-
-def grid(config: Pixeling, width: int, height: int) -> tuple[int, int]:
-    """Return in how many rows and columns an image of this size is cut; (0, 0) if it is one tile."""
-    if config.method != 'split' or config.longest_edge is None:
-        return 0, 0
-    width, height = _whole_tiles(*_scaled(width, height, config.longest_edge), config.tile)
-    rows, columns = height // config.tile, width // config.tile
-    return (0, 0) if rows == columns == 1 else (rows, columns)
 
 
 def tiles_of(config: Pixeling, image: Rgb) -> Tiles:
@@ -50,15 +44,27 @@ def tiles_of(config: Pixeling, image: Rgb) -> Tiles:
     rows, columns = grid(config, width, height)
     if config.method == 'crop':
         return Tiles(_normalized(config, [_cropped(picture, tile, filter_)]))
+    if config.method == 'pad':
+        parts = _parts(_padded(picture, *best_size(config.sizes, width, height), filter_), rows, columns, tile)
+        return Tiles(_normalized(config, [picture.resize((tile, tile), filter_), *parts]), rows, columns)
+    if config.method == 'fill':
+        larger = picture.resize((columns * tile, rows * tile), filter_) if rows else picture
+        parts = _parts(larger, rows, columns, tile)
+        return Tiles(_normalized(config, [*parts, picture.resize((tile, tile), filter_)]), rows, columns)
     if config.longest_edge is not None:
-        width, height = _scaled(width, height, config.longest_edge)
+        width, height = scaled(width, height, config.longest_edge)
         picture = picture.resize((width, height), filter_)
     if config.method == 'split':
-        picture = picture.resize(_whole_tiles(width, height, tile), filter_)
-    parts = [picture.crop((column * tile, row * tile, (column + 1) * tile, (row + 1) * tile))
-             for row in range(rows) for column in range(columns)]
+        picture = picture.resize(whole_tiles(width, height, tile), filter_)
+    parts = _parts(picture, rows, columns, tile)
     whole = picture if picture.size == (tile, tile) else picture.resize((tile, tile), filter_)
     return Tiles(_normalized(config, [*parts, whole]), rows, columns)
+
+
+def _parts(picture: Any, rows: int, columns: int, tile: int) -> list[Any]:
+    """Return the tiles of a picture, row by row."""
+    return [picture.crop((column * tile, row * tile, (column + 1) * tile, (row + 1) * tile))
+            for row in range(rows) for column in range(columns)]
 
 
 def _normalized(config: Pixeling, parts: list[Any]) -> npt.NDArray[np.float32]:
@@ -78,31 +84,13 @@ def _cropped(picture: Any, tile: int, filter_: Any) -> Any:
     return picture.crop((left, top, left + tile, top + tile))
 
 
-def _scaled(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Return the size with this longer edge; the shorter one is even."""
-    ratio = width / height
-    if width >= height:
-        width, height = longest, int(longest / ratio)
-        height += height % 2
+def _padded(picture: Any, height: int, width: int, filter_: Any) -> Any:
+    """Resize into a size, with the ratio kept, and fill up both sides with black."""
+    own_width, own_height = picture.size
+    by_width, by_height = width / own_width, height / own_height
+    if by_width < by_height:
+        new_width, new_height = width, min(math.ceil(own_height * by_width), height)
     else:
-        width, height = int(longest * ratio), longest
-        width += width % 2
-    width, height = max(width, 1), max(height, 1)
-    ratio = width / height
-    if width >= height and width > _MOST:
-        width, height = _MOST, int(_MOST / ratio)
-    elif height > width and height > _MOST:
-        width, height = int(_MOST * ratio), _MOST
-    return max(width, 1), max(height, 1)
-
-
-def _whole_tiles(width: int, height: int, tile: int) -> tuple[int, int]:
-    """Return the size in whole tiles, the longer edge rounded up first."""
-    ratio = width / height
-    if width >= height:
-        width = math.ceil(width / tile) * tile
-        height = math.ceil(int(width / ratio) / tile) * tile
-    else:
-        height = math.ceil(height / tile) * tile
-        width = math.ceil(int(height * ratio) / tile) * tile
-    return width, height
+        new_width, new_height = min(math.ceil(own_width * by_height), width), height
+    left, top = (width - new_width) // 2, (height - new_height) // 2
+    return picture.resize((new_width, new_height), filter_).crop((-left, -top, width - left, height - top))

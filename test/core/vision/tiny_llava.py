@@ -47,12 +47,10 @@ def model() -> LlavaForConditionalGeneration:
     return made
 
 
-def save(made: LlavaForConditionalGeneration, directory: Path) -> Path:
+def save(made: Any, directory: Path, processor: dict[str, Any] = PROCESSOR) -> Path:
     """Write the model's Hugging Face directory, with the names that transformers publishes."""
     made.save_pretrained(directory)
-    config = json.loads((directory / 'config.json').read_text())
-    (directory / 'config.json').write_text(json.dumps(config))
-    (directory / 'preprocessor_config.json').write_text(json.dumps(PROCESSOR))
+    (directory / 'preprocessor_config.json').write_text(json.dumps(processor))
     tokenizer = small.tokenizer()
     tokenizer['added_tokens'].append({**tokenizer['added_tokens'][0], 'id': IMAGE, 'content': '<image>'})
     (directory / 'tokenizer.json').write_text(json.dumps(tokenizer))
