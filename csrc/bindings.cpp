@@ -36,7 +36,7 @@ namespace {
 class PyDecoder {
  public:
   PyDecoder(const py::dict& config, const py::dict& tensors, const std::string& activations, const std::string& isa,
-            int threads, int max_seq_len, const std::string& cuda_library, bool int8_kv_cache,
+            int threads, bool equal_cores, int max_seq_len, const std::string& cuda_library, bool int8_kv_cache,
             const py::object& place_files)
       : tensors_(tensors), isa_(choose_isa(isa)), threads_(threads) {
     if (threads < 1) throw py::value_error("threads must be at least 1");
@@ -52,7 +52,7 @@ class PyDecoder {
       const CacheKind cache = int8_kv_cache                     ? CacheKind::kInt8
                               : input == ActivationType::kFloat ? CacheKind::kFloat
                                                                 : CacheKind::kBf16;
-      backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, max_seq_len);
+      backend = std::make_unique<CpuBackend>(model, *isa_.kernels, input, cache, threads, equal_cores, max_seq_len);
     } else {
       const CudaOptions options = {max_seq_len, int8_kv_cache, input == ActivationType::kInt8, placing(place_files)};
       const py::gil_scoped_release release;
@@ -167,10 +167,10 @@ PYBIND11_MODULE(_tinychat, m) {
   bind_sampler(m);
   bind_batch(m);
   py::class_<PyDecoder>(m, "Decoder")
-      .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, int,
+      .def(py::init<const py::dict&, const py::dict&, const std::string&, const std::string&, int, bool, int,
                     const std::string&, bool, const py::object&>(),
-           "config"_a, "tensors"_a, py::kw_only(), "activations"_a, "isa"_a, "threads"_a, "max_seq_len"_a,
-           "cuda_library"_a = "", "int8_kv_cache"_a = false, "place_files"_a = py::none(),
+           "config"_a, "tensors"_a, py::kw_only(), "activations"_a, "isa"_a, "threads"_a, "equal_cores"_a = true,
+           "max_seq_len"_a, "cuda_library"_a = "", "int8_kv_cache"_a = false, "place_files"_a = py::none(),
            "Build a decoder over mapped tensors, which stay alive with it; `cuda_library`: a path, to decode on a "
            "GPU; `place_files`: called with a WeightMemory whenever that is set up, to copy files there.\n\n"
            "Raises ValueError for what does not fit, DeviceError where there is no GPU or it has no room.")

@@ -179,14 +179,14 @@ class Decoder:
     """A model's layers over mapped tensors, which stay alive with it."""
 
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, Any], *, activations: str, isa: str,
-                 threads: int, max_seq_len: int, cuda_library: str = '', int8_kv_cache: bool = False,
-                 place_files: Callable[[WeightMemory], None] | None = None) -> None:
+                 threads: int, max_seq_len: int, equal_cores: bool = True, cuda_library: str = '',
+                 int8_kv_cache: bool = False, place_files: Callable[[WeightMemory], None] | None = None) -> None:
         """
         Check the model and allocate the buffers.
 
-        `cuda_library`: a path, to decode on a GPU. `place_files`: called with a WeightMemory whenever that is set
-        up, to copy files there. Raises ValueError for what does not fit, DeviceError where there is no GPU or it has no
-        room.
+        `equal_cores`: whether the threads' cores are equally fast. `cuda_library`: a path, to decode on a GPU.
+        `place_files`: called with a WeightMemory whenever that is set up, to copy files there. Raises ValueError for
+        what does not fit, DeviceError where there is no GPU or it has no room.
         """
 
     def new_cache(self) -> Cache:

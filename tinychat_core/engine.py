@@ -129,13 +129,13 @@ class Engine:
 
         def new_stage(config: dict[str, Any], own: dict[str, Any], length: int) -> _tinychat.Decoder:
             return _tinychat.Decoder(config, own, activations=precise, isa=isa, threads=self.threads,
-                                     max_seq_len=length, cuda_library=cuda_library)
+                                     equal_cores=cores.are_equal, max_seq_len=length, cuda_library=cuda_library)
 
         try:
             self._decoder = _tinychat.Decoder(
                 model.to_native(self.context_length), dict(tensors), activations=activations, isa=isa,
-                threads=self.threads, max_seq_len=self.context_length, cuda_library=cuda_library,
-                int8_kv_cache=self.kv_cache == 'int8', place_files=copy_files)
+                threads=self.threads, equal_cores=cores.are_equal, max_seq_len=self.context_length,
+                cuda_library=cuda_library, int8_kv_cache=self.kv_cache == 'int8', place_files=copy_files)
             self.images: ImageStore | None = None
             if vision is not None:
                 self.images = ImageStore(VisionEncoder(vision, of_vision, new_stage))

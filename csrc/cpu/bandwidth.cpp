@@ -23,7 +23,7 @@ double read_bandwidth(size_t bytes, int threads, int rounds) {
   std::vector<double> seconds;
   for (int round = 0; round <= rounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    pool.run([&](int thread) {
+    pool.run(threads, [&](int thread) {
       const size_t begin = lines * thread / threads, end = lines * (thread + 1) / threads;
       seen += kernels.read(memory.data() + 64 * begin, end - begin);
     });

@@ -100,7 +100,7 @@ int CpuBackend::window_of(int layer) const { return model_.config.windows.empty(
 void CpuBackend::plan_attention(const ForwardBatch& batch) {
   plan_stores(batch);
   decode_plans_.clear();
-  size_t most_items = pool_.threads();
+  size_t most_items = parts_of(kMaxTokens);
   for (int layer = 0; layer < model_.config.layers; ++layer) {
     const auto [plan, is_new] = decode_plans_.try_emplace(window_of(layer));
     if (is_new) plan->second = decode_plan(plan->first, batch);
@@ -163,10 +163,10 @@ CpuBackend::DecodePlan CpuBackend::decode_plan(int window, const ForwardBatch& b
         }
     }
   }
-  // A thread has the items whose middle is in its part of the cost.
-  const int count = static_cast<int>(plan.items.size());
-  for (int thread = 0, item = 0; thread <= threads; ++thread) {
-    while (item < count && (costs[item] + costs[item + 1]) * threads < 2 * costs.back() * thread) ++item;
+  // A part has the items whose middle is in its share of the cost.
+  const int count = static_cast<int>(plan.items.size()), parts = parts_of(1);
+  for (int part = 0, item = 0; part <= parts; ++part) {
+    while (item < count && (costs[item] + costs[item + 1]) * parts < 2 * costs.back() * part) ++item;
     plan.begins.push_back(item);
   }
   return plan;
@@ -263,7 +263,7 @@ void CpuBackend::attention(int layer, const ForwardBatch& batch, Tokens queries)
 // decode_item() does it.
 void CpuBackend::store_and_rotate(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
-  const int threads = pool_.threads(), heads = c.heads + c.kv_heads;
+  const int heads = c.heads + c.kv_heads;
   std::vector<std::pair<int, int>> tokens; // and their sequences
   for (int i = 0; i < static_cast<int>(batch.sequences.size()); ++i) {
     const Sequence& sequence = batch.sequences[i];
@@ -272,9 +272,10 @@ void CpuBackend::store_and_rotate(int layer, const ForwardBatch& batch) {
   }
   if (tokens.empty()) return;
   const size_t width = c.qkv_width();
-  pool_.run([&](int thread) {
+  const int parts = parts_of(static_cast<int>(tokens.size()));
+  pool_.run(parts, [&](int part) {
     const auto count = static_cast<int64_t>(tokens.size()) * heads;
-    for (int64_t item = count * thread / threads; item < count * (thread + 1) / threads; ++item) {
+    for (int64_t item = count * part / parts; item < count * (part + 1) / parts; ++item) {
       const auto [token, i] = tokens[item / heads];
       const int head = static_cast<int>(item % heads);
       if (head >= c.heads) store_token(layer, stores_[i], head - c.heads, batch.sequences[i], token);
@@ -287,8 +288,8 @@ void CpuBackend::store_and_rotate(int layer, const ForwardBatch& batch) {
 void CpuBackend::attention_decode(int layer, const ForwardBatch& batch) {
   const DecodePlan& plan = decode_plans_.at(window_of(layer));
   if (plan.items.empty()) return;
-  pool_.run([&](int thread) {
-    const int begin = plan.begins[thread], end = plan.begins[thread + 1];
+  pool_.run(static_cast<int>(plan.begins.size()) - 1, [&](int part) {
+    const int begin = plan.begins[part], end = plan.begins[part + 1];
     // All heads' first keys come while the first head's queries are rotated; the kernel asks for the rest.
     for (int i = begin; i < end; ++i) {
       const AttentionItem& item = plan.items[i];
@@ -369,7 +370,7 @@ void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int fi
 // All other sequences: a KV head and a few tokens are a work item.
 void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, Tokens queries) {
   const ModelConfig& c = model_.config;
-  const int threads = pool_.threads(), at_once = std::max(1, kPrefillQueries / (c.heads / c.kv_heads));
+  const int parts = parts_of(kMaxTokens), at_once = std::max(1, kPrefillQueries / (c.heads / c.kv_heads));
   std::vector<AttentionItem> items;
   for (int i = 0; i < static_cast<int>(batch.sequences.size()); ++i) {
     const Sequence& sequence = batch.sequences[i];
@@ -387,9 +388,9 @@ void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, Tokens 
   }
   if (items.empty()) return;
   // Later tokens see more: items are dealt in turn.
-  pool_.run([&](int thread) {
-    for (size_t item = thread; item < items.size(); item += threads)
-      prefill_item(layer, batch, items[item], queries, scratch_[thread]);
+  pool_.run(parts, [&](int part) {
+    for (size_t item = part; item < items.size(); item += parts)
+      prefill_item(layer, batch, items[item], queries, scratch_[part]);
   });
 }
 

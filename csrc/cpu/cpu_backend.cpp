@@ -14,8 +14,11 @@
 namespace tinychat {
 namespace {
 
-// Where a thread's part of n things begins; it ends where the next one's does.
-int share(int n, int thread, int threads) { return static_cast<int>(static_cast<int64_t>(n) * thread / threads); }
+// Where a part of n things begins; it ends where the next one does. `step`: it begins at a multiple of it.
+int share(int n, int part, int parts, int step = 1) {
+  const int steps = (n + step - 1) / step;
+  return std::min(n, static_cast<int>(static_cast<int64_t>(steps) * part / parts) * step);
+}
 
 // Asks memory for what a thread reads first of a matrix, which then comes while it computes its input.
 void ask_for_start(const Linear& w, int tile, int groups) {
@@ -44,13 +47,20 @@ size_t panel_steps(const ModelConfig& c) { return (widest_input(c) + kPanelColum
 } // namespace
 
 CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, ActivationType input, CacheKind cache, int threads,
-                       int capacity)
-    : model_(model), kernels_(kernels), input_(input), cache_(cache), pool_(threads), capacity_(capacity) {
+                       bool equal_cores, int capacity)
+    : model_(model),
+      kernels_(kernels),
+      input_(input),
+      cache_(cache),
+      pool_(threads),
+      equal_cores_(equal_cores),
+      capacity_(capacity) {
+  const int most_parts = std::max(parts_of(1), parts_of(kMaxTokens));
   if (input == ActivationType::kTwoDigits && kernels.gemm_large_m != nullptr) {
-    panels_.resize(threads);
+    panels_.resize(most_parts);
     for (auto& panel : panels_) panel.resize(2 * 16 * panel_steps(model_.config));
   }
-  own_.resize(threads);
+  own_.resize(most_parts);
   for (Input& buffer : own_) reserve_inputs(buffer, 1);
   reserve(kMaxSequenceTokens);
 }
@@ -87,6 +97,12 @@ void CpuBackend::reserve(int tokens) {
   const size_t at_once = std::min(tokens, kMaxTokens);
   reserve_inputs(shared_, at_once);
   if (!panels_.empty()) grow(shared_.packed, (at_once + 15) / 16 * 16 * panel_steps(c));
+}
+
+// Small parts cost a few percent of a single token, as each prepares the token for itself, and nothing of many.
+int CpuBackend::parts_of(int tokens) const {
+  const int threads = pool_.threads();
+  return threads == 1 || (equal_cores_ && tokens <= kFewTokens) ? threads : kPartsPerThread * threads;
 }
 
 ActivationType CpuBackend::activation_type(const Linear& w) const {
@@ -186,7 +202,7 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
           values, w.cols, group, &buffer.quantized[slot * row_bytes], &buffer.scales[at], &buffer.sums[at],
           &buffer.scaled_sums[at]);
   };
-  const auto view = [&](const Input& buffer, int thread) {
+  const auto view = [&](const Input& buffer, int number) {
     return Activations{w.input_order != nullptr ? buffer.ordered.data() : buffer.values.data(),
                        buffer.quantized.data(),
                        buffer.scales.data(),
@@ -195,22 +211,23 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
                        w.cols,
                        groups,
                        panels ? buffer.packed[0].numbers : nullptr,
-                       panels ? panels_[thread][0].numbers : nullptr};
+                       panels ? panels_[number][0].numbers : nullptr};
   };
-  const int threads = pool_.threads(), count = tokens.size();
+  const int count = tokens.size(), parts = parts_of(count);
   if (count > 1)
-    pool_.run([&](int thread) {
-      const int end = share(count, thread + 1, threads);
-      for (int slot = share(count, thread, threads); slot < end; ++slot) fill(shared_, slot);
+    pool_.run(parts, [&](int number) {
+      const int end = share(count, number + 1, parts);
+      for (int slot = share(count, number, parts); slot < end; ++slot) fill(shared_, slot);
     });
-  pool_.run([&](int thread) {
-    Input& buffer = count > 1 ? shared_ : own_[thread];
-    const Tiles mine = {share(tiles, thread, threads), share(tiles, thread + 1, threads)};
+  const int step = panels ? 2 : 1; // tiles that a kernel computes together
+  pool_.run(parts, [&](int number) {
+    Input& buffer = count > 1 ? shared_ : own_[number];
+    const Tiles mine = {share(tiles, number, parts, step), share(tiles, number + 1, parts, step)};
     if (count == 1) {
       if (!floats) ask_for_start(w, mine.begin, groups);
       fill(buffer, 0);
     }
-    part(mine, view(buffer, thread), tokens);
+    part(mine, view(buffer, number), tokens);
   });
 }
 

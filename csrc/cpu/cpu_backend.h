@@ -1,8 +1,8 @@
 // Copyright 2026 The TinyChat for ROS 2 authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The decoder's steps on the CPU. The work of a step is divided equally between the threads: by tiles of 16 weight rows, or
-// by KV heads and ranges of the cache. Buffers are allocated once, and grow for a pass that cannot be cut.
+// The decoder's steps on the CPU. The work of a step is divided into equal parts, which free threads take: by tiles of 16
+// weight rows, or by KV heads and ranges of the cache. Buffers are allocated once, and grow for a pass that cannot be cut.
 #pragma once
 
 #include <map>
@@ -23,7 +23,7 @@ enum class ActivationType { kFloat, kInt8, kTwoDigits };
 class CpuBackend : public Backend {
  public:
   CpuBackend(const Model& model, const Kernels& kernels, ActivationType input, CacheKind cache, int threads,
-             int capacity);
+             bool equal_cores, int capacity);
 
   std::unique_ptr<KvCache> new_cache() override;
   int max_tokens() const override { return kMaxTokens; }
@@ -48,8 +48,9 @@ class CpuBackend : public Backend {
   // panels if the CPU supports them, otherwise as digits.
   static constexpr int kFewTokens = 8;
   static constexpr int kPrefillQueries = 32; // that share each read of the cache
+  static constexpr int kPartsPerThread = 4;  // of a step, where threads may differ in speed
 
-  // The input of a matrix, as floats or integers. All tokens of a GEMM share one. For a single token each thread has its
+  // The input of a matrix, as floats or integers. All tokens of a GEMM share one. For a single token each part has its
   // own, because computing a norm twice is cheaper than waiting for another thread.
   struct alignas(64) Bf16Line {
     uint16_t numbers[32];
@@ -100,7 +101,7 @@ class CpuBackend : public Backend {
   };
   struct DecodePlan {
     std::vector<AttentionItem> items;
-    std::vector<int> begins; // [threads + 1]: a thread has the items from its begin to the next one's
+    std::vector<int> begins; // [parts + 1]: a part has the items from its begin to the next one's
   };
 
   void reserve(int tokens);
@@ -108,7 +109,7 @@ class CpuBackend : public Backend {
   void reserve_inputs(Input& buffer, size_t tokens) const;
 
   // For all tokens of a batch: prepare(token, buffer) returns the input row, in the buffer or elsewhere; part(Tiles,
-  // activations, GemmTokens) computes a thread's share of the `tiles`.
+  // activations, GemmTokens) computes a part of the `tiles`.
   template <typename Prepare, typename Part>
   void gemm(const Linear& w, const ForwardBatch& batch, Panels panels, int tiles, const Prepare& prepare,
             const Part& part);
@@ -125,6 +126,7 @@ class CpuBackend : public Backend {
                        const NormVectors& post_norm, const NormVectors& sum_norm);
   void norm(const NormVectors& vectors, const float* x, float* out) const;
   const float* norm_row(const NormVectors& vectors, int token, float* out) const;
+  int parts_of(int tokens) const; // that a step is divided into
   ActivationType activation_type(const Linear& w) const;
   Panels panels_of(int layer) const;
   // Writes the products of the first tile to the start of `out`.
@@ -157,6 +159,7 @@ class CpuBackend : public Backend {
   const ActivationType input_;
   const CacheKind cache_;
   ThreadPool pool_;
+  const bool equal_cores_;
   const int capacity_; // tokens of a cache
 
   // [tokens][…]
@@ -164,9 +167,9 @@ class CpuBackend : public Backend {
   std::vector<float> up_; // used if up has another input order than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
-  std::vector<Input> own_;                    // one per thread
-  std::vector<std::vector<Bf16Line>> panels_; // one per thread: two tiles of weights
-  std::vector<AttentionScratch> scratch_;     // one per thread, or per range of a cache
+  std::vector<Input> own_;                    // one per part
+  std::vector<std::vector<Bf16Line>> panels_; // one per part: two tiles of weights
+  std::vector<AttentionScratch> scratch_;     // one per part, or per range of a cache
   // Of the pass, from embed() on.
   std::vector<Store> stores_;              // one per sequence
   std::map<int, DecodePlan> decode_plans_; // one per window of the layers

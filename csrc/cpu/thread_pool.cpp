@@ -45,12 +45,13 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::run_erased(Function function, const void* context) {
+void ThreadPool::run_erased(int parts, Function function, const void* context) {
   function_ = function;
   context_ = context;
-  unfinished_.store(threads(), std::memory_order_relaxed);
+  parts_ = parts;
+  unfinished_.store(parts, std::memory_order_relaxed);
   // Sequentially consistent with the sleeper's count: either we see the sleeper, or it sees the parts.
-  untaken_.store(threads());
+  untaken_.store(parts);
   if (sleepers_.load() != 0) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -67,7 +68,7 @@ int ThreadPool::do_parts() {
   int done = 0;
   for (int left = untaken_.load(std::memory_order_acquire); left > 0;) {
     if (!untaken_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-    function_(context_, threads() - left);
+    function_(context_, parts_ - left);
     unfinished_.fetch_sub(1, std::memory_order_release);
     ++done;
     left = untaken_.load(std::memory_order_acquire);

@@ -3,8 +3,9 @@
 //
 // A pool that runs one small job on all threads at once, hundreds of times per token. A worker spins briefly for the next job,
 // because waking a sleeping thread takes longer than a whole step. It then sleeps, because an idle robot must not use a core.
-// A job has as many parts as there are threads, and any free thread takes the next part. If the cores are busy, the caller
-// computes a part itself instead of waiting for a worker that is not scheduled yet.
+// A job has at least as many parts as there are threads, and any free thread takes the next part. If the cores are busy, the
+// caller computes a part itself instead of waiting for a worker that is not scheduled yet. With several parts a thread, a core
+// that is slow or busy computes fewer of them.
 #pragma once
 
 #include <atomic>
@@ -25,16 +26,16 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls job(part) once for every part in [0, threads()), several at a time, and returns when all have returned.
+  // Calls job(part) once for every part in [0, parts), several at a time, and returns when all have returned.
   // Jobs must not throw.
   template <typename Job>
-  void run(const Job& job) {
-    run_erased([](const void* context, int part) { (*static_cast<const Job*>(context))(part); }, &job);
+  void run(int parts, const Job& job) {
+    run_erased(parts, [](const void* context, int part) { (*static_cast<const Job*>(context))(part); }, &job);
   }
 
  private:
   using Function = void (*)(const void* context, int part);
-  void run_erased(Function function, const void* context);
+  void run_erased(int parts, Function function, const void* context);
   int do_parts();
   void work();
 
@@ -42,6 +43,7 @@ class ThreadPool {
   alignas(64) std::atomic<int> untaken_{0};
   Function function_ = nullptr;
   const void* context_ = nullptr;
+  int parts_ = 0;
   alignas(64) std::atomic<int> unfinished_{0};
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};

@@ -49,3 +49,32 @@ def test_there_is_always_one(machine) -> None:
 def test_a_machine_without_cgroups_counts_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('os.sched_getaffinity', lambda _: {0, 1})
     assert usable_cores(tmp_path, tmp_path, tmp_path / 'absent') == Cores(physical=2, logical=2)
+
+
+def test_quotas_of_cgroups_of_the_first_version_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: set(range(8)))
+    group = tmp_path / 'cpu,cpuacct' / 'robot'
+    (group / 'chat').mkdir(parents=True)
+    for path, quota in ((group, 350_000), (group / 'chat', -1)):
+        (path / 'cpu.cfs_quota_us').write_text(f'{quota}\n')
+        (path / 'cpu.cfs_period_us').write_text('100000\n')
+    membership = tmp_path / 'membership'
+    membership.write_text('12:cpuset:/other\n4:cpu,cpuacct:/robot/chat\n0::/init.scope\n')
+    assert usable_cores(tmp_path / 'cpu', tmp_path, membership) == Cores(physical=4, logical=4)
+    membership.write_text('4:cpu,cpuacct:/not/mounted/here\n')
+    assert usable_cores(tmp_path / 'cpu', tmp_path, membership).logical == 8
+
+
+@pytest.mark.parametrize('file', ['cpu_capacity', 'cpufreq/cpuinfo_max_freq'])
+def test_slow_cores_beside_fast_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    for cpu, speed in enumerate((1024, 1024, 980, 530)):
+        path = tmp_path / f'cpu{cpu}' / file
+        path.parent.mkdir(parents=True)
+        path.write_text(f'{speed}\n')
+
+    def are_equal(affinity: set[int]) -> bool:
+        monkeypatch.setattr('os.sched_getaffinity', lambda _: affinity)
+        return usable_cores(tmp_path, tmp_path, tmp_path / 'absent').are_equal
+
+    assert not are_equal({0, 3}) and not are_equal({0, 1, 2, 3})
+    assert are_equal({0, 2}) and are_equal({3})

@@ -14,6 +14,7 @@ import pytest
 from tinychat_core import _tinychat
 from tinychat_core._tinychat import Sampler
 from tinychat_core.bench import shapes
+from tinychat_core.cores import Cores
 from tinychat_core.engine import Cache, Engine, ForwardBatch
 from tinychat_core.errors import InvalidParameterError
 
@@ -77,6 +78,20 @@ def test_a_sequence_has_the_same_numbers_alone_and_beside_others(monkeypatch: py
     # What the caches hold is the same, too: the tokens that follow tell.
     following = logits_of(engine, *({'tokens': [i], 'cache': cache} for i, cache in enumerate(caches)))
     assert np.array_equal(following, [engine.decode(cache, i) for i, cache in enumerate(alone_caches)])
+
+
+@pytest.mark.parametrize('precision', ['W4', 'W4A8', 'W8', 'W16A16'])
+@pytest.mark.parametrize('isa', _tinychat.isas())
+def test_unequal_cores_do_not_change_numbers(monkeypatch: pytest.MonkeyPatch, isa: str, precision: str) -> None:
+    monkeypatch.setenv('TINYCHAT_ISA', isa)
+    found = []
+    for are_equal in (True, False):
+        monkeypatch.setattr('tinychat_core.engine.usable_cores', lambda equal=are_equal: Cores(2, 2, equal))
+        engine = engine_of(precision)
+        caches = [filled(engine, held, i) for i, (held, _) in enumerate(LENGTHS)]
+        found.append(logits_of(engine, *({'tokens': random_ids(count, i), 'cache': cache}
+                                         for i, ((_, count), cache) in enumerate(zip(LENGTHS, caches, strict=True)))))
+    assert np.array_equal(*found)
 
 
 @pytest.mark.parametrize('precision', ['W4', 'W4A16'])

@@ -30,7 +30,7 @@ void check_that_the_caller_helps() {
   int helped = 0;
   for (int i = 0; i < 1000; ++i) {
     std::thread::id who[4];
-    pool.run([&](int part) { who[part] = std::this_thread::get_id(); });
+    pool.run(4, [&](int part) { who[part] = std::this_thread::get_id(); });
     helped += std::count(who, who + 4, caller) > 1;
   }
   CHECK(helped > 0, "the caller waited for its workers each time");
@@ -43,12 +43,12 @@ int main() {
   for (int threads = 1; threads <= 4; ++threads) {
     tinychat::ThreadPool pool(threads);
     CHECK(pool.threads() == threads, std::to_string(threads));
-    std::vector<long> calls(threads);
-    long expected = 0;
-    for (int round = 0; round < 3; ++round) {
-      for (int i = 0; i < 300; ++i) pool.run([&](int part) { ++calls[part]; });
-      expected += 300;
-      for (const long count : calls) CHECK(count == expected, std::to_string(threads));
+    const int parts[] = {threads, 4 * threads, 1}; // the pool takes jobs of any size in turn
+    std::vector<long> calls(4 * threads), expected(4 * threads);
+    for (const int count : parts) {
+      for (int i = 0; i < 300; ++i) pool.run(count, [&](int part) { ++calls[part]; });
+      for (int part = 0; part < count; ++part) expected[part] += 300;
+      CHECK(calls == expected, std::to_string(threads));
       std::this_thread::sleep_for(std::chrono::milliseconds(5)); // longer than the workers spin
     }
   }

@@ -30,7 +30,7 @@ Decoder on_cuda(const Model& model, bool int8_cache = false) {
 
 Decoder on_cpu(const Model& model) {
   return Decoder(model, std::make_unique<CpuBackend>(model, *compiled_isas().back().kernels, ActivationType::kFloat,
-                                                     CacheKind::kFloat, 1, kContext));
+                                                     CacheKind::kFloat, 1, true, kContext));
 }
 
 std::vector<int32_t> random_ids(std::mt19937& random, int count) {
