@@ -102,7 +102,9 @@ $(MADE)/cuda: $(shell find csrc/cuda csrc/cuda_api csrc/decoder -type f 2>/dev/n
 	$(STEP) 'CUDA library' tools/build_cuda.sh 87
 	@touch $@
 
-test: setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
+# What does not need each other is built side by side.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
 	@ctest --test-dir build/native --parallel $$(nproc) --output-on-failure --no-tests=error; native=$$?; \
 	tools/test_arm.sh; arm=$$?; \
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not large' && exit $$((native + arm))
