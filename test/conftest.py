@@ -21,7 +21,9 @@ import pytest
 import smollm2
 
 HERE = Path(__file__).resolve().parent
-if not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]:  # `colcon build` leaves the extension elsewhere
+# `colcon build` leaves the extension elsewhere.
+IN_WORKSPACE = not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]
+if IN_WORKSPACE:
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
 # The names to import of test/requirements.txt, where they differ from those to install.
@@ -62,15 +64,18 @@ def needs_what_is_missing() -> list[str]:
 
 
 collect_ignore = needs_what_is_missing() if MISSING else []
+if IN_WORKSPACE:  # These tests run a library that only `make test` builds.
+    collect_ignore += [str(HERE / 'cuda'), str(HERE / 'ros' / 'test_faults_gpu.py')]
 
 
 def pytest_report_header() -> list[str]:
     """Say what is left out."""
-    if not MISSING:
+    if not collect_ignore:
         return []
     paths = [path for ignored in map(Path, collect_ignore) for path in (ignored, *ignored.rglob('*.py'))]
     names = sorted({path.stem for path in paths if path.name.startswith('test_')})
-    return [f'left out for want of {", ".join(sorted(MISSING))} (test/requirements.txt): {", ".join(names)}']
+    missing = ', '.join([*sorted(MISSING), *(['the CUDA library of `make test`'] if IN_WORKSPACE else [])])
+    return [f'left out for want of {missing} (test/requirements.txt): {", ".join(names)}']
 
 
 @pytest.fixture(scope='session')

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from action_msgs.msg import GoalStatus
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import pytest
 from rclpy.parameter import Parameter
 from robot import Robot
@@ -56,14 +56,19 @@ def test_a_broken_stream_aborts_with_the_text(start: Start, server: ScriptedServ
     assert result.error_code == ErrorCode.REMOTE_FAILED and result.served_by == 'edge'
 
 
+def statuses_of_edge(arrays: list[DiagnosticArray]) -> list[DiagnosticStatus]:
+    return [status for array in arrays for status in array.status if status.name.endswith('backend edge')]
+
+
 def test_a_failing_backend_is_in_state_and_diagnostics(start: Start, server: ScriptedServer) -> None:
     server.on_get = refuses(500, 'no disk')
     robot = start(**edge(server))
     arrays: list[DiagnosticArray] = []
     robot.client_node.create_subscription(DiagnosticArray, '/diagnostics', arrays.append, 10)
     wait_for(lambda: list(robot.states[-1].backends) == ['local'])
-    wait_for(lambda: arrays)
-    status = next(status for array in arrays for status in array.status if status.name.endswith('backend edge'))
+    # The first ones may be of a node that has no backends yet.
+    wait_for(lambda: statuses_of_edge(arrays))
+    status = statuses_of_edge(arrays)[0]
     assert status.level == status.WARN and 'no disk' in status.message and status.hardware_id == server.url
     assert robot.send().result()[1].served_by == 'local'
 

@@ -82,4 +82,4 @@ def private_names() -> dict[str, set[str]]:
 
 def test_private_names_of_rclpy_are_used_in_one_file() -> None:
     assert {file: names for file, names in private_names().items() if names} == {
-        'distribution.py': {'_parameter_overrides'}, 'process.py': {'_exit'}}  # _exit is of os
+        'distribution.py': {'_parameter_overrides'}}

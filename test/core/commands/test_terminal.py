@@ -16,7 +16,7 @@ START, END = '\x1b[200~', '\x1b[201~'  # what a terminal puts around a paste, on
 ASKED = '\x1b[?2004h'
 CHAT = """
 import argparse, sys
-sys.path[:0] = [{here!r}, {root!r}]
+sys.path.insert(0, {here!r})
 from scripted_engine import EOS, ScriptedEngine
 from tinychat_core.commands import chat
 import tinychat_core.engine
@@ -66,7 +66,7 @@ class Terminal:
 def chat() -> Iterator[Terminal]:
     """Return a terminal with `tinychat chat` that has asked for its first turn."""
     here = Path(__file__).parents[2]
-    terminal = Terminal(CHAT.format(here=str(here), root=str(here.parent)))
+    terminal = Terminal(CHAT.format(here=str(here)))
     terminal.says(ASKED)
     terminal.says('> ')
     yield terminal
