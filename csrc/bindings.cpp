@@ -85,13 +85,6 @@ int32_t sample(Sampler& sampler, const py::array_t<float, py::array::c_style>& l
   return sampler.sample(logits.data(), vocab, mask ? mask->data() : nullptr);
 }
 
-py::tuple logprobs(const Sampler& sampler) {
-  py::list top;
-  for (const Candidate& candidate : sampler.logprobs().top)
-    top.append(py::make_tuple(candidate.token, candidate.logit));
-  return py::make_tuple(sampler.logprobs().logprob, top);
-}
-
 void bind_sampler(py::module_& m) {
   py::class_<Sampler>(m, "Sampler")
       .def(py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty,
@@ -111,9 +104,10 @@ void bind_sampler(py::module_& m) {
       .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].")
-      .def_property_readonly("logprobs", &logprobs,
-                             "Of the last draw: the log probability of the token, and the most likely tokens as a list "
-                             "of (id, log probability); before penalties, mask and temperature.");
+      .def_property_readonly(
+          "logprobs", [](const Sampler& sampler) { return tuple_of(sampler.logprobs()); },
+          "Of the last draw: the log probability of the token, and the most likely tokens as a list "
+          "of (id, log probability); before penalties, mask and temperature.");
 }
 
 } // namespace

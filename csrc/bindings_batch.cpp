@@ -49,6 +49,12 @@ Mask mask_of(const py::object& bits, int vocab, int rows) {
   return mask;
 }
 
+py::tuple tuple_of(const DrawnLogprobs& logprobs) {
+  py::list top;
+  for (const Candidate& candidate : logprobs.top) top.append(py::make_tuple(candidate.token, candidate.logit));
+  return py::make_tuple(logprobs.logprob, top);
+}
+
 void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::object& embeddings,
                            const py::object& positions, const std::vector<std::pair<int, int>>& bidirectional,
                            const py::object& logits, const py::list& top_k, Sampler* sampler, const py::object& allowed,
@@ -207,7 +213,11 @@ ForwardResult PyBatch::run(Decoder& decoder, const CancelFlag* cancel) const {
     const py::gil_scoped_release release;
     drawn = decoder.sample(std::move(batch), draws, cancel);
   }
-  for (const Drawn& draw : drawn) result.drawn.append(py::make_tuple(draw.tokens, draw.error));
+  for (const Drawn& draw : drawn) {
+    py::list logprobs;
+    for (const DrawnLogprobs& of_token : draw.logprobs) logprobs.append(tuple_of(of_token));
+    result.drawn.append(py::make_tuple(draw.tokens, draw.error, logprobs));
+  }
   for (const TopKRequest& request : requests) {
     const auto count = static_cast<py::ssize_t>(request.found.size());
     py::array_t<int32_t> ids(count);
@@ -228,8 +238,9 @@ void bind_batch(py::module_& m) {
       .def_readonly("top_k", &ForwardResult::top_k, "A list of (ids int32 [k], logits float32 [k]).")
       .def_readonly(
           "drawn", &ForwardResult::drawn,
-          "A list of (ids, error), one for each sampler: the tokens that it drew, and why it drew no more, or "
-          "''. The sampler has accepted all of them but the last.")
+          "A list of (ids, error, logprobs), one for each sampler: the tokens that it drew, why it drew no more, or "
+          "'', "
+          "and Sampler.logprobs of each token, if it records them. The sampler has accepted all of them but the last.")
       .def_readonly("hidden", &ForwardResult::hidden, "float32 [rows, hidden_size].");
   py::class_<PyBatch>(m, "ForwardBatch",
                       "The tokens of several sequences, and what is wanted of them. One text prompt is a batch of one "

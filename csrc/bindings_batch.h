@@ -21,6 +21,9 @@ using Mask = std::optional<pybind11::array_t<uint32_t, pybind11::array::c_style>
 // A bit a token of the vocabulary for each of `rows` rows, or None. ValueError where there are too few.
 Mask mask_of(const pybind11::object& bits, int vocab, int rows = 1);
 
+// The log probability, and a list of (token, log probability) of the most likely ones.
+pybind11::tuple tuple_of(const DrawnLogprobs& logprobs);
+
 // What PyBatch::run() found, in the order in which it was asked for.
 struct ForwardResult {
   pybind11::array_t<float> logits; // [rows][vocab]

@@ -215,16 +215,18 @@ class ScriptedEngine:
         count = len(step.tokens) - step.guesses
         masks = [step.allowed] if not step.guesses or step.allowed is None else step.allowed
         drawn: list[int] = []
+        logprobs: list[Any] = []
         for i in range(step.guesses + 1):
             tokens = step.tokens[:count] if i == 0 else step.tokens[count + i - 1:count + i]
             logits = self.prefill(cache, tokens, cancel) if is_first and i == 0 else self._step(
                 cache, tokens, cancel, self.delay if i == 0 else 0.0)
             drawn.append(int(step.sampler.sample(logits, masks[i] if len(masks) > 1 else masks[0])))
+            logprobs.append(step.sampler.logprobs)
             if i == step.guesses or drawn[-1] != step.tokens[count + i]:
                 break
             step.sampler.accept(drawn[-1])
         cache.tokens += step.tokens[count + len(drawn) - 1:]
-        return Drawn(drawn)
+        return Drawn(drawn, logprobs=logprobs)
 
     def _step(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None, delay: float) -> Any:
         self.calls = cache.drawn if self.script is None else self.calls

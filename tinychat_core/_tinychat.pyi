@@ -12,6 +12,7 @@ from typing_extensions import Buffer
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.uint32]
+Logprobs = tuple[float, list[tuple[int, float]]]  # of a token, and of the most likely ones
 
 
 class Canceled(Exception):
@@ -81,7 +82,7 @@ class Sampler:
         """Draw a token from logits [vocab]; ValueError where none is allowed, or a logit is no finite number."""
 
     @property
-    def logprobs(self) -> tuple[float, list[tuple[int, float]]]:
+    def logprobs(self) -> Logprobs:
         """
         Of the last draw: the log probability of the token, and the most likely tokens with theirs.
 
@@ -101,9 +102,9 @@ class ForwardResult:
         """For each request: ids [k] and their logits [k], likelier first."""
 
     @property
-    def drawn(self) -> list[tuple[list[int], str]]:
+    def drawn(self) -> list[tuple[list[int], str, list[Logprobs]]]:
         """
-        For each sampler: the ids that it drew, and why it drew no more, or ''.
+        For each sampler: the ids that it drew, why it drew no more, or '', and Sampler.logprobs of each, if recorded.
 
         The sampler has accepted all of them but the last.
         """

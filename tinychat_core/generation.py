@@ -26,8 +26,8 @@ from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
 # No piece of a prompt has FEW_TOKENS tokens or fewer unless the prompt is so short: where a prompt is cut then does not
-# change its numbers. A piece that is too long by this rule needs this length.
-SHORTEST_PIECE = 2 * FEW_TOKENS + 1
+# change its numbers. So the last piece may be FEW_TOKENS longer than was asked for.
+SHORTEST_PIECE = FEW_TOKENS + 1
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,11 @@ class Generation(Iterator[Token]):
         self._stop_text = AnswerStop(engine.tokenizer.stop_texts, params.stop, parts)
         self.accepted_tokens = 0  # of `ids`: guessed, and confirmed
         self._guesser: Guesser | None = None
-        # The sampler keeps the log probabilities of its last draw alone.
-        if engine.speculates and params.top_logprobs is None:
+        if engine.speculates:
             draft = None if engine.draft is None else Draft(engine.draft, engine.vocab_size)
             self._guesser = Guesser(text_ids((*earlier, *tokens)), engine.row_cost, draft)
         self._texts: list[str] = []
+        self._logprob: TokenLogprob | None = None  # of the token that is added
         self._new: deque[Token] = deque()
         self._steps = 0
 
@@ -226,8 +226,8 @@ class Generation(Iterator[Token]):
         rest = len(self._prompt) - begin
         size = part_end(self._prompt, begin, longest or self._engine.longest_piece) - begin
         if 0 < rest - size <= FEW_TOKENS:
-            shorter = part_end(self._prompt, begin, rest - FEW_TOKENS - 1) - begin
-            size = shorter if shorter < size else rest  # an image is not cut
+            shorter = part_end(self._prompt, begin, max(rest - SHORTEST_PIECE, 1)) - begin
+            size = shorter if FEW_TOKENS < shorter < size else rest  # an image is not cut
         piece = self._prompt[begin:begin + size]
         return Step(self._cache, piece) if size < rest else Step(self._cache, piece, self._sampler,
                                                                  allowed=self._mask())
@@ -239,7 +239,7 @@ class Generation(Iterator[Token]):
             return
         guess = step.tokens[len(step.tokens) - step.guesses:]
         before = len(self.ids)
-        self._append(drawn.tokens)
+        self._append(drawn)
         if guess:
             assert self._guesser is not None
             # Wrong guesses leave nothing behind, and neither does what was drawn after the end.
@@ -258,12 +258,16 @@ class Generation(Iterator[Token]):
 
     def cancel(self) -> None:
         """End the answer with its text so far."""
+        self._logprob = None
         self._end(NO_TOKEN, '', 'canceled')
 
-    def _append(self, tokens: Sequence[int]) -> None:
+    def _append(self, drawn: Drawn) -> None:
         """Add drawn tokens up to the one that ends the answer."""
+        tokens = drawn.tokens
         accepted: list[int] = []  # which the constraint has not seen yet
         for i, token in enumerate(tokens):
+            if self.params.top_logprobs is not None:
+                self._logprob = self._logprob_of(token, *drawn.logprobs[i])
             if i == len(tokens) - 1:
                 self._sampler.accept(token)
             self.ids.append(token)
@@ -323,14 +327,10 @@ class Generation(Iterator[Token]):
 
     def _push(self, token: int, text: str) -> None:
         self._texts.append(text)
-        self._new.append(Token(text, token, self._steps, self.finish_reason, self._logprob(token)))
+        self._new.append(Token(text, token, self._steps, self.finish_reason, self._logprob))
         self._steps += 1
 
-    def _logprob(self, token: int) -> TokenLogprob | None:
-        """Return the log probabilities of the token that was just drawn, if they are wanted."""
-        if self.params.top_logprobs is None or token == NO_TOKEN:
-            return None
+    def _logprob_of(self, token: int, logprob: float, top: Sequence[tuple[int, float]]) -> TokenLogprob:
         piece = self._engine.tokenizer.bytes_of
-        logprob, top = self._sampler.logprobs
         return TokenLogprob(token, piece(token), logprob,
                             tuple(TokenLogprob(other, piece(other), value) for other, value in top))

@@ -37,8 +37,10 @@ class Drawn:
     """
     The tokens that a step has drawn; the sampler has accepted all of them but the last.
 
-    `error`: why it drew no more, for example because the logits were not finite; '' if nothing is wrong.
+    `error`: why it drew no more, for example because the logits were not finite; '' if nothing is wrong. `logprobs`:
+    Sampler.logprobs of each token, if the sampler records them.
     """
 
     tokens: Sequence[int] = ()
     error: str = ''
+    logprobs: Sequence[tuple[float, Sequence[tuple[int, float]]]] = ()

@@ -29,6 +29,7 @@ class CpuBackend : public Backend {
   int max_tokens() const override { return kMaxTokens; }
   int max_sequence_tokens() const override { return kMaxSequenceTokens; }
   int max_uncut_tokens() const override { return capacity_; }
+  void run_jobs(int count, const std::function<void(int)>& job) override;
   void embed(const ForwardBatch& batch) override;
   void norm_qkv(int layer, const ForwardBatch& batch) override;
   void attention(int layer, const ForwardBatch& batch, Tokens queries) override;

@@ -49,6 +49,12 @@ class Backend {
   // replay them for a later pass. The outputs are complete when it returns.
   virtual void run(const ForwardBatch& /*pass*/, const std::function<void()>& steps) { steps(); }
 
+  // Calls job(0) … job(count - 1), which must not throw; a backend with several threads runs them at the same time. Not called
+  // during a pass.
+  virtual void run_jobs(int count, const std::function<void(int)>& job) {
+    for (int i = 0; i < count; ++i) job(i);
+  }
+
   // residual = embedding rows (+ learned positions)
   virtual void embed(const ForwardBatch& batch) = 0;
   // qkv = W·norm(residual)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <set>
 #include <utility>
@@ -84,6 +85,7 @@ Drawn draw_rows(const DrawRequest& draw, const int32_t* tokens, const std::vecto
       const int32_t token = row.logits != nullptr ? sampler.sample(row.logits, vocab, row.allowed)
                                                   : sampler.sample(row.top_k.found);
       drawn.tokens.push_back(token);
+      if (sampler.has_logprobs()) drawn.logprobs.push_back(sampler.logprobs());
       if (i == draw.guesses || token != tokens[i + 1]) break;
       sampler.accept(token);
     }
@@ -194,9 +196,19 @@ std::vector<Drawn> Decoder::sample(ForwardBatch batch, const std::vector<DrawReq
     }
   }
   forward(batch, cancel);
-  std::vector<Drawn> drawn;
-  for (size_t i = 0; i < draws.size(); ++i)
-    drawn.push_back(draw_rows(draws[i], &batch.tokens[draws[i].token], rows[i], vocab));
+  std::vector<Drawn> drawn(draws.size());
+  // A draw from a whole vocabulary takes a noticeable part of a pass.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::exception_ptr> errors(draws.size());
+  backend_->run_jobs(static_cast<int>(draws.size()), [&](int i) {
+    try {
+      drawn[i] = draw_rows(draws[i], &batch.tokens[draws[i].token], rows[i], vocab);
+    } catch (...) {
+      errors[i] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
   return drawn;
 }
 

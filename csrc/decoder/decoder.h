@@ -41,9 +41,11 @@ struct DrawRequest {
 };
 
 // What a sampler drew: 1 … guesses + 1 tokens, all but the last equal to the guesses; the sampler has accepted these. If
-// the draw has failed, `error` says why, and `tokens` are those before it.
+// the draw has failed, `error` says why, and `tokens` are those before it. `logprobs`: of each token, if the sampler records
+// them.
 struct Drawn {
   std::vector<int32_t> tokens = {};
+  std::vector<DrawnLogprobs> logprobs = {};
   std::string error = {};
 };
 

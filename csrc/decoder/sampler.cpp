@@ -61,6 +61,43 @@ float maximum(const float* x, int n) {
   return *std::max_element(most, most + kLanes);
 }
 
+// Numbers that are added up together, so that a draw finds its token without looking at every weight again.
+constexpr int kBlock = 256;
+
+// The sum of n numbers. Eight running sums, which a compiler keeps in vectors.
+double sum_of(const float* x, int n) {
+  constexpr int kLanes = 8;
+  double sums[kLanes] = {};
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int j = 0; j < kLanes; ++j) sums[j] += static_cast<double>(x[i + j]);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  for (; i < n; ++i) total += static_cast<double>(x[i]);
+  return total;
+}
+
+// weights[i] = exp((logits[i] - highest) * factor), or 0 where it is negligible; the sums of kBlock weights each into
+// `sums`. Returns their total.
+double softmax_weights(const float* logits, int n, float highest, float factor, std::vector<float>& weights,
+                       std::vector<double>& sums) {
+  weights.resize(n);
+  sums.clear();
+  double total = 0;
+  for (int begin = 0; begin < n; begin += kBlock) {
+    const int count = std::min(kBlock, n - begin);
+    const float* x = logits + begin;
+    float* w = &weights[begin];
+    for (int i = 0; i < count; ++i) {
+      const float exponent = (x[i] - highest) * factor, power = fast_exp(exponent);
+      w[i] = exponent >= -kNegligible ? power : 0.0f;
+    }
+    sums.push_back(sum_of(w, count));
+    total += sums.back();
+  }
+  return total;
+}
+
 void check_highest(float highest) {
   if (!std::isfinite(highest))
     throw std::invalid_argument(highest == kForbidden ? "no token is allowed" : "the logits are not finite numbers");
@@ -150,9 +187,8 @@ int32_t Sampler::sample(const float* logits, int vocab, const uint32_t* allowed)
 
 void Sampler::record(const float* logits, int vocab, int32_t token) {
   const float highest = maximum(logits, vocab);
-  double sum = 0;
-  for (int i = 0; i < vocab; ++i) sum += fast_exp(logits[i] - highest);
-  const double total = static_cast<double>(highest) + std::log(sum);
+  const double total = static_cast<double>(highest) +
+                       std::log(softmax_weights(logits, vocab, highest, 1.0f, weights_, sums_));
   const auto logprob = [total](float logit) { return static_cast<float>(static_cast<double>(logit) - total); };
   logprobs_.logprob = logprob(logits[token]);
   logprobs_.top.clear();
@@ -185,25 +221,44 @@ int32_t Sampler::choose(const float* logits, int vocab, const uint32_t* allowed)
   check_highest(highest);
   if (params_.temperature <= 0) return static_cast<int32_t>(std::find(logits, logits + vocab, highest) - logits);
 
+  const auto top_k = static_cast<size_t>(drawn_from(vocab));
+  if (top_k == 0) return draw_from_all(logits, vocab, highest);
+  // A heap of the k best so far, the worst of them on top: most logits end at one comparison.
   candidates_.clear();
-  if (const auto top_k = static_cast<size_t>(drawn_from(vocab)); top_k > 0) {
-    // A heap of the k best so far, the worst of them on top: most logits end at one comparison.
-    for (int i = 0; i < vocab; ++i) {
-      if (!(logits[i] > (candidates_.size() == top_k ? candidates_.front().logit : kForbidden))) continue;
-      if (candidates_.size() == top_k) {
-        std::pop_heap(candidates_.begin(), candidates_.end(), likelier);
-        candidates_.pop_back();
-      }
-      candidates_.push_back({logits[i], i});
-      std::push_heap(candidates_.begin(), candidates_.end(), likelier);
+  for (int i = 0; i < vocab; ++i) {
+    if (!(logits[i] > (candidates_.size() == top_k ? candidates_.front().logit : kForbidden))) continue;
+    if (candidates_.size() == top_k) {
+      std::pop_heap(candidates_.begin(), candidates_.end(), likelier);
+      candidates_.pop_back();
     }
-    std::sort_heap(candidates_.begin(), candidates_.end(), likelier);
-  } else {
-    const float least = highest - kNegligible * params_.temperature;
-    for (int i = 0; i < vocab; ++i)
-      if (logits[i] >= least) candidates_.push_back({logits[i], i});
+    candidates_.push_back({logits[i], i});
+    std::push_heap(candidates_.begin(), candidates_.end(), likelier);
   }
+  std::sort_heap(candidates_.begin(), candidates_.end(), likelier);
   return draw(highest);
+}
+
+int32_t Sampler::draw_from_all(const float* logits, int vocab, float highest) {
+  const double total = softmax_weights(logits, vocab, highest, 1.0f / params_.temperature, weights_, sums_);
+  if (params_.top_p < 1 || params_.min_p > 0) {
+    // Tokens below an equal share of the mass that may be left out are all left out: only the rest needs sorting.
+    const double share = (1.0 - static_cast<double>(params_.top_p)) * total / static_cast<double>(vocab);
+    const auto least = static_cast<float>(std::max(share, static_cast<double>(params_.top_p < 1 ? 0 : params_.min_p)));
+    candidates_.clear();
+    for (int i = 0; i < vocab; ++i)
+      if (weights_[i] >= least && weights_[i] > 0) candidates_.push_back({weights_[i], i});
+    return draw_weighted(total);
+  }
+  double left = uniform() * total;
+  size_t block = 0;
+  while (block + 1 < sums_.size() && left >= sums_[block]) left -= sums_[block++];
+  for (int i = static_cast<int>(block) * kBlock; i < vocab; ++i) {
+    left -= static_cast<double>(weights_[i]);
+    if (left < 0) return i;
+  }
+  int32_t last = vocab - 1; // rounding has left a remainder
+  while (weights_[last] <= 0) --last;
+  return last;
 }
 
 int32_t Sampler::draw(float highest) {
@@ -211,33 +266,33 @@ int32_t Sampler::draw(float highest) {
   const float factor = 1.0f / params_.temperature;
   double total = 0;
   for (Candidate& c : candidates_) c.logit = fast_exp((c.logit - highest) * factor);
-  for (const Candidate& c : candidates_) total += c.logit;
+  for (const Candidate& c : candidates_) total += static_cast<double>(c.logit);
+  return draw_weighted(total);
+}
 
-  const auto keep = [&](double least) {
-    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
-                                     [least](const Candidate& c) { return static_cast<double>(c.logit) < least; }),
-                      candidates_.end());
-  };
+int32_t Sampler::draw_weighted(double total) {
   if (params_.top_p < 1) {
-    // Tokens below an equal share of the mass that may be left out are all left out: only the rest needs sorting.
-    keep((1.0 - static_cast<double>(params_.top_p)) * total / static_cast<double>(candidates_.size()));
     std::sort(candidates_.begin(), candidates_.end(), likelier);
     double mass = 0;
     size_t count = 0;
     while (count < candidates_.size() && mass < static_cast<double>(params_.top_p) * total)
-      mass += candidates_[count++].logit;
+      mass += static_cast<double>(candidates_[count++].logit);
     candidates_.resize(std::max<size_t>(count, 1));
   }
-  if (params_.min_p > 0) keep(params_.min_p); // the likeliest token's weight is 1
-
+  if (params_.min_p > 0) { // the likeliest token's weight is 1
+    const auto is_less = [least = params_.min_p](const Candidate& c) { return c.logit < least; };
+    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(), is_less), candidates_.end());
+  }
   total = 0;
-  for (const Candidate& c : candidates_) total += c.logit;
-  double left = static_cast<double>(random_() >> 11) * 0x1p-53 * total;
+  for (const Candidate& c : candidates_) total += static_cast<double>(c.logit);
+  double left = uniform() * total;
   for (const Candidate& c : candidates_) {
-    left -= c.logit;
+    left -= static_cast<double>(c.logit);
     if (left < 0) return c.token;
   }
   return candidates_.back().token;
 }
+
+double Sampler::uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
 
 } // namespace tinychat

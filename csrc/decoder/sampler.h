@@ -53,6 +53,7 @@ class Sampler {
 
   // Of the last token that was drawn, if top_logprobs is not -1.
   const DrawnLogprobs& logprobs() const { return logprobs_; }
+  bool has_logprobs() const { return params_.top_logprobs >= 0; }
 
   // Row `index` of a buffer for logits [count][vocab], which may be passed to sample().
   float* row(int index, int count, int vocab);
@@ -63,8 +64,12 @@ class Sampler {
  private:
   int32_t choose(const float* logits, int vocab, const uint32_t* allowed);
   void record(const float* logits, int vocab, int32_t token);
+  int32_t draw_from_all(const float* logits, int vocab, float highest);
   // Draws from candidates_, in an order that depends only on their logits and ids.
   int32_t draw(float highest);
+  // The same when their numbers are weights already; `total`: of all tokens, also of those that are no candidates.
+  int32_t draw_weighted(double total);
+  double uniform(); // in [0, 1)
 
   // The number of candidates to draw from; 0: all.
   int drawn_from(int vocab) const;
@@ -77,6 +82,8 @@ class Sampler {
   std::vector<float> rows_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;
+  std::vector<float> weights_; // of all tokens
+  std::vector<double> sums_;   // of blocks of them
   DrawnLogprobs logprobs_;
 };
 

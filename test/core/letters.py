@@ -24,7 +24,7 @@ KINDS: list[tuple[int, dict[str, Any]]] = [
     (3, {}), (40, {**_SAMPLED, 'top_k': 20, 'top_p': 0.9}), (600, {**_SAMPLED, 'repetition_penalty': 1.3}),
     (8, {**_SAMPLED, 'dry_multiplier': 0.8}), (263, {}), (300, {'regex': '[a-c]{20}x+y'}),
     (17, {**_SAMPLED, 'json_schema': '{"type": "array", "items": {"enum": ["red", "green"]}, "minItems": 4}'}),
-    (90, {**_SAMPLED, 'min_p': 0.1, 'stop': ('a', 'zz')})]
+    (90, {**_SAMPLED, 'min_p': 0.1, 'stop': ('a', 'zz')}), (12, {**_SAMPLED, 'top_logprobs': 2})]
 
 
 class Letters(ScriptedTokenizer):

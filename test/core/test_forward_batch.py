@@ -256,7 +256,7 @@ def test_each_sequence_draws_what_it_would_alone() -> None:
     batch = ForwardBatch()
     for prompt, sampler in zip(prompts, samplers(), strict=True):
         batch.add_sequence(prompt, engine.new_cache(), sampler=sampler, allowed=allowed)
-    assert [drawn for (drawn,), _ in engine.forward(batch).drawn] == alone
+    assert [drawn for (drawn,), _, _ in engine.forward(batch).drawn] == alone
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

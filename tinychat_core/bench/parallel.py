@@ -18,6 +18,7 @@ from tinychat_core.serving.results import ChatEvent, TextDelta
 from tinychat_core.text.tool_calls.grammar import AnswerParts
 
 _WARM_STEPS = 8
+_ALONE_STEPS = 20  # of the others, before one more prompt arrives
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ParallelSpeed:
     tokens_per_s_each: float
     step_ms: float                # median time between two tokens of an answer
     first_token_ms: float         # of one more prompt while the others decode; 0 for `parallel` 1
-    longest_gap_steps: float      # between two tokens of the others meanwhile, in `step_ms`
+    longest_gap_steps: float      # between two tokens of the others meanwhile, in their own steps before it
 
     def as_json(self) -> dict[str, object]:
         """Return the figures for `--json`, rounded."""
@@ -113,7 +114,7 @@ def measure_parallel(engine: Engine, parallel: int, context: int, new_tokens: in
         first, longest = _arrive(service, engine, parallel, context) if parallel > 1 else (0.0, 0.0)
         step = median(gaps)
         return ParallelSpeed(parallel, context, len(gaps) / (end - begin), len(gaps) / (end - begin) / parallel,
-                             1e3 * step, 1e3 * first, longest / step)
+                             1e3 * step, 1e3 * first, longest)
     finally:
         service.stop('measured')
         service.release()
@@ -121,19 +122,23 @@ def measure_parallel(engine: Engine, parallel: int, context: int, new_tokens: in
 
 
 def _arrive(service: ChatService, engine: Engine, parallel: int, context: int) -> tuple[float, float]:
-    """Return the time to the first token of one more prompt, and the longest gap of the others meanwhile."""
+    """Return the time to the first token of one more prompt, and the longest gap of the others meanwhile, in steps."""
     others = [_Stream(service, _prompt(engine, 8, i), engine.context_length) for i in range(parallel - 1)]
     for stream in others:
         stream.await_tokens(_WARM_STEPS)
+    alone = perf_counter()
+    for stream in others:
+        stream.await_tokens(len(stream.times) + _ALONE_STEPS)
     arriving = _Stream(service, _prompt(engine, context, parallel + 1), 1)
     begin = perf_counter()
     result = arriving.handle.wait()
     assert result is not None
     end = perf_counter()
+    step = median(gap for stream in others for gap in stream.gaps(alone, begin))
     gaps = [gap for stream in others for gap in stream.gaps(begin, end)]
     for stream in others:
         stream.end()
-    return result.queue_time + result.time_to_first_token, max(gaps, default=0.0)
+    return result.queue_time + result.time_to_first_token, max(gaps, default=0.0) / step
 
 
 def _prompt(engine: Engine, length: int, number: int) -> list[int]:

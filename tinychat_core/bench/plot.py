@@ -1,17 +1,18 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plots decode speed over context length."""
+"""Plots decode speed over the length of the context, or over the number of answers at the same time."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tinychat_core.bench.latency import Latency
+from tinychat_core.bench.parallel import ParallelSpeed
 from tinychat_core.errors import TinyChatError
 
 
 def check_plot(path: str) -> None:
-    """Raise TinyChatError where `plot_latencies` could not write `path`; call it before measuring."""
+    """Raise TinyChatError where no plot could be written to `path`; call it before measuring."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
@@ -25,15 +26,28 @@ def check_plot(path: str) -> None:
 
 def plot_latencies(results: Sequence[Latency], title: str, path: str) -> None:
     """Plot decode tokens/s over context, one line per thread count, into `path`; see `check_plot`."""
+    lines = {f'{threads} thread{"s" if threads > 1 else ""}': [
+        (result.context, result.decode_tokens_per_s) for result in results if result.threads == threads]
+        for threads in sorted({result.threads for result in results})}
+    _plot(lines, title, 'tokens of context', 'decoded tokens per second', path)
+
+
+def plot_parallel(results: Sequence[ParallelSpeed], title: str, path: str) -> None:
+    """Plot tokens/s of all answers together over their number, one line per context, into `path`; see `check_plot`."""
+    lines = {f'context {context}': [
+        (result.parallel, result.tokens_per_s) for result in results if result.context == context]
+        for context in sorted({result.context for result in results})}
+    _plot(lines, title, 'answers at the same time', 'decoded tokens per second, all answers together', path)
+
+
+def _plot(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, across: str, up: str, path: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.subplots()
-    for threads in sorted({result.threads for result in results}):
-        mine = [result for result in results if result.threads == threads]
-        axes.plot([r.context for r in mine], [r.decode_tokens_per_s for r in mine], marker='o',
-                  label=f'{threads} thread{"s" if threads > 1 else ""}')
-    axes.set(xlabel='tokens of context', ylabel='decoded tokens per second', title=title)
+    for label, points in lines.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], marker='o', label=label)
+    axes.set(xlabel=across, ylabel=up, title=title)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -41,13 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              'several times')
     parser.add_argument('--kernels', action='store_true',
                         help='instead of a model: each matrix product of LLaMA models on a CUDA device')
-    parser.add_argument('--plot', metavar='FILE.png', help='plot decode speed over context (needs matplotlib)')
+    parser.add_argument('--plot', metavar='FILE.png',
+                        help='plot decode speed over context, or with --parallel over the answers at the same time '
+                             '(needs matplotlib)')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print one line per setting: decode and prefill speed, and the share of the memory bandwidth in the same run."""
     from tinychat_core.bench.latency import Latency, measure, profile
-    from tinychat_core.bench.parallel import measure_parallel
+    from tinychat_core.bench.parallel import measure_parallel, ParallelSpeed
     from tinychat_core.cuda import usable_library
     from tinychat_core.engine import Engine
 
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if parallel and max(parallel) > MAX_PARALLEL:
         raise InvalidParameterError(f'--parallel must be 1 .. {MAX_PARALLEL}')
     if args.plot:
-        from tinychat_core.bench.plot import check_plot, plot_latencies
+        from tinychat_core.bench.plot import check_plot, plot_latencies, plot_parallel
 
         check_plot(args.plot)
     length = max(contexts) + args.new_tokens
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             return 0
         tensors = random_tensors(listed, distinct=library is None)
     results: list[Latency] = []
+    speeds: list[ParallelSpeed] = []
     for threads in _numbers('--threads', args.threads) if args.threads else [None]:
         if tensors is not None:
             engine = Engine(listed.model, tensors, weights=weights, precision=args.precision,
@@ -105,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         for n in parallel:
             for context in contexts:
                 speed = measure_parallel(engine, n, context, args.new_tokens)
+                speeds.append(speed)
                 print(json.dumps(speed.as_json()) if args.json else
                       f'{context:8d} {n:8d} answers {speed.tokens_per_s:8.1f} tok/s in all '
                       f'{speed.tokens_per_s_each:8.1f} each; a prompt beside them: first token after '
@@ -114,7 +118,11 @@ def run(args: argparse.Namespace) -> int:
                 print(f'  {step:<10} {microseconds:9.1f} µs per token {share:7.1%}', file=sys.stderr)
         engine.close()
     if args.plot:
-        plot_latencies(results, args.shape or args.model, args.plot)
+        title = args.shape or Path(args.model).name
+        if speeds:
+            plot_parallel(speeds, f'{title}, {results[0].threads} threads', args.plot)
+        else:
+            plot_latencies(results, title, args.plot)
     return 0
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from tinychat_core.generation import SHORTEST_PIECE
 
-STRETCH = 2.0  # a pass with a piece of a prompt may take so many times as long as one without
+STRETCH = 2.5  # a pass with a piece of a prompt may take so many times as long as one without
 _SMOOTHING = 0.2
+_GROWTH = 1.5  # of a piece, at most, after the one before
+_TILE = 16  # tokens that the CPU multiplies together: a longer piece is a multiple
 
 
 class PrefillPace:
@@ -18,17 +20,22 @@ class PrefillPace:
         self._longest = longest
         self._piece = float(SHORTEST_PIECE)
         self._decoding = 0.0  # [s] of a pass that only decodes
+        self._per_token = 0.0  # [s] that a token of the last piece has added to its pass
 
     def piece(self, is_decoding: bool) -> int:
         """Return how many tokens of a prompt the next pass may read."""
-        return int(self._piece) if is_decoding else self._longest
+        if not is_decoding:
+            return self._longest
+        if self._per_token:
+            # What a token adds falls with the length of its piece, so that a piece grows to its length from below.
+            fitting = (STRETCH - 1.0) * self._decoding / self._per_token
+            self._piece = min(max(min(fitting, self._piece * _GROWTH), SHORTEST_PIECE), self._longest)
+        piece = int(self._piece)
+        return piece if piece < _TILE else piece // _TILE * _TILE
 
     def note(self, seconds: float, tokens: int) -> None:
         """Take the time of a pass that has decoded beside `tokens` tokens of a prompt."""
         if not tokens:
             self._decoding += (seconds - self._decoding) * (_SMOOTHING if self._decoding else 1.0)
-        elif self._decoding:
-            change = STRETCH * self._decoding / seconds
-            # A shorter last piece of a prompt says little about longer ones.
-            if change < 1.0 or tokens >= int(self._piece):
-                self._piece = min(max(self._piece * min(max(change, 0.5), 1.5), SHORTEST_PIECE), self._longest)
+        elif self._decoding and tokens >= SHORTEST_PIECE:  # a shorter prompt says little about longer pieces
+            self._per_token = max(seconds - self._decoding, 0.0) / tokens

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import sys
 from typing import Any
+from unittest.mock import MagicMock
 
 from letters import tiny_engine
 import pytest
 
-from tinychat_core.bench.parallel import measure_parallel
+from tinychat_core.bench.parallel import measure_parallel, ParallelSpeed
+from tinychat_core.bench.plot import plot_parallel
 from tinychat_core.bench.tasks import TASKS
 from tinychat_core.cli import main
 
@@ -25,6 +28,18 @@ def test_the_figures_of_several_answers(monkeypatch: pytest.MonkeyPatch) -> None
     assert three.tokens_per_s == pytest.approx(3 * three.tokens_per_s_each)
     assert min(one.tokens_per_s, three.step_ms, three.first_token_ms, three.longest_gap_steps) > 0
     engine.close()
+
+
+def test_a_plot_of_several_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = MagicMock()
+    monkeypatch.setitem(sys.modules, 'matplotlib', MagicMock())
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', MagicMock(Figure=figure))
+    speeds = [ParallelSpeed(n, context, 100.0 * n, 100.0, 10.0, 0.0, 0.0) for n in (1, 2) for context in (4, 500)]
+    plot_parallel(speeds, 'a model', 'plot.png')
+    drawn = figure.return_value.subplots.return_value.plot.call_args_list
+    assert [(call.args, call.kwargs['label']) for call in drawn] == [
+        (([1, 2], [100.0, 200.0]), f'context {context}') for context in (4, 500)]
+    assert figure.return_value.savefig.call_args.args == ('plot.png',)
 
 
 @pytest.mark.parametrize(('arguments', 'error'), [
