@@ -4,7 +4,8 @@
 Run one peer in the peers' environment: `peer.py PROGRAM MODEL.gguf THREADS PROMPT NEW_TOKENS` prints one line of JSON.
 
 Decode is the median step after a prompt of 4 tokens, prefill the median of three prompts of PROMPT tokens. All prompts
-differ, so that no program can reuse a cache.
+differ, so that no program can reuse a cache. `openvino-parallel` has one argument more, the number of sequences, and
+prints the speed of all together.
 """
 from __future__ import annotations
 
@@ -62,6 +63,29 @@ def openvino(model: str, threads: int, prompt: int, new_tokens: int) -> tuple[li
     return steps[1:], prefills[1:]
 
 
+def openvino_parallel(model: str, threads: int, prompt: int, new_tokens: int, sequences: int) -> list[float]:
+    """Return the times of the steps in which all sequences decode together [s]."""
+    import numpy as np
+    from openvino import Tensor
+    import openvino_genai
+
+    config = openvino_genai.SchedulerConfig()
+    config.cache_size = 1  # GB
+    config.max_num_seqs = sequences
+    pipeline = openvino_genai.ContinuousBatchingPipeline(model, config, 'CPU', {'INFERENCE_NUM_THREADS': threads})
+    handles = []
+    for number, tokens in enumerate(islice(prompts(prompt), sequences)):
+        options = openvino_genai.GenerationConfig(max_new_tokens=new_tokens, ignore_eos=True, do_sample=False)
+        handles.append(pipeline.add_request(number, Tensor(np.array([tokens], np.int64)), options))
+    steps = []
+    while pipeline.has_non_finished_requests():
+        start = perf_counter()
+        pipeline.step()
+        steps.append(perf_counter() - start)
+    # The first steps read the prompts, and in the last one some sequences may have ended.
+    return steps[-new_tokens + 1:-1]
+
+
 def transformers(model: str, threads: int, prompt: int, new_tokens: int, dtype: str) -> tuple[list[float], list[float]]:
     """Return the times of the decode steps and of the prefills [s]."""
     import torch
@@ -111,7 +135,11 @@ def main() -> None:
     if program in ('requantize', 'dequantize'):
         (requantize if program == 'requantize' else dequantize)(model, numbers[0])
         return
-    threads, prompt, new_tokens = map(int, numbers)
+    threads, prompt, new_tokens, *sequences = map(int, numbers)
+    if program == 'openvino-parallel':
+        step = median(openvino_parallel(model, threads, prompt, new_tokens, *sequences))
+        print(json.dumps({'parallel': sequences[0] / step}))
+        return
     if program == 'llama.cpp':
         steps, prefills = llama_cpp(model, threads, prompt, new_tokens)
     elif program == 'openvino':

@@ -5,6 +5,7 @@ Compare TinyChat with its peers: the same weights, prompts and threads, in turn 
 
     .venv/bin/python benchmarks/peers.py                     SmolLM2-135M-Instruct, after `make demo`
     .venv/bin/python benchmarks/peers.py --shape llama-2-7b  random weights (4 GB; TinyChat and llama.cpp)
+    .venv/bin/python benchmarks/peers.py --parallel 4        four answers together; TinyChat and OpenVINO GenAI
 
 The first run installs the peers (llama-cpp-python, OpenVINO GenAI, transformers) into build/peers/venv and compiles
 llama.cpp there. Each program runs in its own process, `--rounds` times in turn. The table shows medians and the ratio
@@ -44,10 +45,14 @@ def main() -> None:
     parser.add_argument('--threads', default='2,1')
     parser.add_argument('--prompt', type=int, help='tokens of the prefill (default: 512, with --shape: 128)')
     parser.add_argument('--new-tokens', type=int, help='tokens to decode (default: 100, with --shape: 16)')
+    parser.add_argument('--parallel', type=int, metavar='N', help='instead: the speed of N answers together')
     parser.add_argument('--json', metavar='FILE', help='write the results to this file')
     args = parser.parse_args()
     prompt, new_tokens = args.prompt or (128 if args.shape else 512), args.new_tokens or (16 if args.shape else 100)
     install()
+    if args.parallel:
+        measure_parallel(args.parallel, args.rounds, args.threads, prompt, new_tokens)
+        return
     programs = shape_programs(args.shape) if args.shape else smollm2_programs()
     results = []
     for threads in map(int, args.threads.split(',')):
@@ -64,6 +69,29 @@ def main() -> None:
         print_table(rows, prompt)
     if args.json:
         Path(args.json).write_text(json.dumps({'cpu': cpu_name(), 'rows': results}, indent=1) + '\n')
+
+
+def measure_parallel(parallel: int, rounds: int, threads: str, prompt: int, new_tokens: int) -> None:
+    """Measure answers that are decoded together, in turn, and print the medians."""
+    q40 = q40_file()
+    for count in map(int, threads.split(',')):
+        ours: dict[int, list[float]] = {1: [], parallel: []}
+        theirs: dict[int, list[float]] = {1: [], parallel: []}
+        for _ in range(rounds):
+            for n in ours:
+                lines = output_of([TINYCHAT, 'bench', imported(q40), '--json', '--threads', str(count), '--context',
+                                   str(prompt), '--new-tokens', str(new_tokens), '--parallel', str(n)], count)
+                ours[n].append(lines[-1]['tokens_per_s'])
+                lines = output_of([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'openvino-parallel', q40, str(count),
+                                   str(prompt), str(new_tokens), str(n)], count)
+                theirs[n].append(lines[-1]['parallel'])
+        print(f'\n| {count} threads, {cpu_name()}, after {prompt} tokens | 1 answer, tok/s | {parallel} together, tok/s '
+              f'in all | of one |\n|---|---|---|---|')
+        for name, speeds in (('TinyChat W4', ours), ('OpenVINO GenAI, ContinuousBatchingPipeline', theirs)):
+            one, together = median(speeds[1]), median(speeds[parallel])
+            print(f'| {name} (Q4_0 weights) | {one:.1f} | {together:.1f} | {together / one:.2f}× |')
+        ratio = median(ours[parallel]) / median(theirs[parallel])
+        print(f'{parallel} together: TinyChat is {ratio:.2f} times as fast', flush=True)
 
 
 def install() -> None:
@@ -85,13 +113,19 @@ def install() -> None:
         raise
 
 
-def smollm2_programs() -> dict[str, tuple[str, Path]]:
-    """Return name -> (program, model): the Q4_1 file as published, and Q4_0 (llama.cpp's fastest) made from it."""
+def q40_file() -> Path:
+    """Return the model in Q4_0. Make it if necessary."""
     if not GGUF.exists():
         raise SystemExit('run `make demo` first: it downloads the model')
     q40 = WORK / 'smollm2-q4_0.gguf'
     if not q40.exists():
         subprocess.run([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'requantize', GGUF, q40], check=True)
+    return q40
+
+
+def smollm2_programs() -> dict[str, tuple[str, Path]]:
+    """Return name -> (program, model): the Q4_1 file as published, and Q4_0 (llama.cpp's fastest) made from it."""
+    q40 = q40_file()
     floats = WORK / 'smollm2-float'
     if not floats.exists():
         subprocess.run([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'dequantize', GGUF, floats], check=True)
@@ -131,15 +165,20 @@ def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -
                               '--context', f'4,{prompt}', '--new-tokens', str(new_tokens)]
     else:
         command = [PYTHON, ROOT / 'benchmarks' / 'peer.py', program, model, str(threads), str(prompt), str(new_tokens)]
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM='false')
-    process = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if process.returncode:
-        raise SystemExit(f'{program}: {process.stderr[-2000:]}')
-    lines = [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{')]
+    lines = output_of(command, threads)
     if program == 'tinychat':
         return {'decode': lines[0]['decode_tokens_per_s'], 'prefill': lines[1]['prefill_tokens_per_s']}
     figures: dict[str, float] = lines[-1]
     return figures
+
+
+def output_of(command: list[Any], threads: int) -> list[dict[str, Any]]:
+    """Run a process, and return the lines of JSON that it prints."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM='false')
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f'{command}: {process.stderr[-2000:]}')
+    return [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{')]
 
 
 def print_table(rows: list[dict[str, Any]], prompt: int) -> None:

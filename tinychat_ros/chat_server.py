@@ -19,7 +19,7 @@ from tinychat_core.serving.requests import ChatRequest, Refusal
 from tinychat_core.serving.results import ChatResult, ErrorCode
 from tinychat_ros.action_goal import ActionGoal
 from tinychat_ros.answer_publishers import AnswerPublishers, TOKEN_QOS
-from tinychat_ros.client_watcher import ClientWatcher
+from tinychat_ros.client_watcher import ClientWatcher, LOOK_PERIOD
 from tinychat_ros.distribution import publish_goal_status, result_timeout
 from tinychat_ros.goal_check import check_goal
 from tinychat_ros.goal_log import log_end
@@ -31,7 +31,6 @@ from tinychat_ros.translation import id_message
 
 # A thousand goals may come at once, and each client must be answered: with the default depth most never are.
 SERVICE_QOS = QoSProfile(depth=2000)
-LOOK_PERIOD = 0.5  # [s]; ROS itself misses a client that was killed after 20 s
 
 
 class ChatServer:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
+LOOK_PERIOD = 0.5  # [s] between two looks; ROS itself misses a client that was killed after 20 s
+
 Item = TypeVar('Item', bound=Hashable)
 
 

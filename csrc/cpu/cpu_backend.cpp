@@ -245,13 +245,7 @@ void CpuBackend::gemm_all_tokens(const Linear& w, const ForwardBatch& batch, Pan
   gemm_prepared(w, batch, panels, row, out);
 }
 
-void CpuBackend::run_jobs(int count, const std::function<void(int)>& job) {
-  const int threads = std::min(pool_.threads(), count);
-  if (threads < 2) return Backend::run_jobs(count, job);
-  pool_.run([&](int thread) {
-    for (int i = thread; i < count; i += pool_.threads()) job(i);
-  });
-}
+void CpuBackend::run_jobs(int count, const std::function<void(int)>& job) { pool_.run(count, job); }
 
 void CpuBackend::embed(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;

@@ -34,6 +34,7 @@ from tinychat_ros.agent.tool import read_tools, Tool
 from tinychat_ros.agent.tool_runner import ToolRunner
 from tinychat_ros.agent.topic_callers import Publisher, Reader
 from tinychat_ros.agent.wakeup import TaskEnded, Wakeup
+from tinychat_ros.client_watcher import ClientWatcher, LOOK_PERIOD
 from tinychat_ros.distribution import result_timeout
 from tinychat_ros.guard import guard_services
 from tinychat_ros.interfaces import Message, Task, TaskStep
@@ -87,6 +88,10 @@ class AgentNode(Node):
         self._look = self.create_timer(LOOK_AFTER, self._on_look, MutuallyExclusiveCallbackGroup(),
                                        Clock(clock_type=ClockType.STEADY_TIME))
         self._were_missing = False
+        self._watcher: ClientWatcher[Wakeup] = ClientWatcher()
+        self._feedback_topic = self.resolve_topic_name('~/task/_action/feedback')
+        self.create_timer(LOOK_PERIOD, self._look_for_clients, MutuallyExclusiveCallbackGroup(),
+                          Clock(clock_type=ClockType.STEADY_TIME))
         parameters.warn_of_unknown(self, PARAMETERS)
         guard_services(self)
         if not self._value('dry_run') and not self._guarded.start():
@@ -136,8 +141,12 @@ class AgentNode(Node):
 
     def _on_accepted(self, handle: Any) -> None:
         given = handle.request.time_limit
+        wakeup = Wakeup(given.sec + given.nanosec * 1e-9 or self._value('time_limit'))
         with self._changed:
-            self._running = Wakeup(given.sec + given.nanosec * 1e-9 or self._value('time_limit'))
+            self._running = wakeup
+        if self._value('on_client_lost') == 'cancel':
+            self._watcher.watch(wakeup)
+            self._look_for_clients()
         handle.execute()
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
@@ -187,8 +196,17 @@ class AgentNode(Node):
                 handle.succeed()
         finally:
             with self._changed:
+                if self._running is not None:
+                    self._watcher.forget(self._running)
                 self._running = None
                 self._changed.notify_all()
+
+    def _look_for_clients(self) -> None:
+        if self._watcher:
+            present = self.get_subscriptions_info_by_topic(self._feedback_topic)
+            for wakeup in self._watcher.look({bytes(subscription.endpoint_gid) for subscription in present}):
+                self.get_logger().warning('a task was ended because its client has gone')
+                wakeup.end(TaskEnded(Task.Result.ABORTED, ErrorCode.CLIENT_LOST, 'its client has gone'))
 
     def _record(self, goal_id: Any, task_id: UUID, step: TaskStep) -> None:
         """Publish and log a step."""

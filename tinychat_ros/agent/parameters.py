@@ -21,6 +21,9 @@ PARAMETERS = (
     Declared('max_steps', 10, 'Maximum number of calls in a task that does not set it.', NEVER, low=1, high=1000),
     Declared('time_limit', 300.0, 'Maximum time of a task that does not set it [s]; 0: no limit.', NEVER,
              low=0.0, high=1e6),
+    Declared('on_client_lost', 'finish',
+             "What to do when every client that followed a task's feedback has gone: finish or cancel it. A clean exit "
+             'is noticed at once, a killed client after up to 20 s.', NEVER, choices=('finish', 'cancel')),
     Declared('max_identical_calls', 3, 'How often a task may make the same call with the same arguments.', NEVER,
              low=1, high=1000),
     Declared('confirm_time_limit', 30.0, 'How long a call with `confirm` waits for a person [s].', NEVER,

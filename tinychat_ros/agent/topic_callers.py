@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -52,19 +54,24 @@ class Publisher(Caller):
     def _publish_for(self, duration: float, values: dict[str, Any], wakeup: Wakeup) -> None:
         assert self.tool.stop is not None
         key = uuid4().hex
-        stop = self.tool.stop.message({}, self._node.get_clock().now().to_msg())
+        motion = _Motion(self._publisher, self._stop_message)
         try:
-            self._guarded.arm_topic(key, self.interface, self.tool.spec.type, stop, wakeup)
+            self._guarded.arm_topic(key, self.interface, self.tool.spec.type, self._stop_message(), wakeup)
         except GuardLostError as error:
             raise CallFailedError(str(error)) from None
         try:
-            self._repeat(duration, values, wakeup)
+            with wakeup.at_end(motion.stop):
+                self._repeat(duration, values, wakeup, motion)
         finally:
             # If this fails, the guard stays armed, and sends the message when this process ends.
-            self._publisher.publish(self.tool.stop.message({}, self._node.get_clock().now().to_msg()))
+            motion.stop()
             self._guarded.disarm(key)
 
-    def _repeat(self, duration: float, values: dict[str, Any], wakeup: Wakeup) -> None:
+    def _stop_message(self) -> Any:
+        assert self.tool.stop is not None
+        return self.tool.stop.message({}, self._node.get_clock().now().to_msg())
+
+    def _repeat(self, duration: float, values: dict[str, Any], wakeup: Wakeup, motion: _Motion) -> None:
         begun = due = looked = monotonic()
         while True:
             wakeup.check()
@@ -75,9 +82,33 @@ class Publisher(Caller):
             if now - begun >= duration:
                 return
             if now >= due:
-                self._publisher.publish(self._message(values))
+                motion.publish(self._message(values))
                 due = max(due, now - 1.0 / self.tool.spec.rate) + 1.0 / self.tool.spec.rate
             wakeup.wait(lambda: False, min(due, begun + duration, now + LONGEST_SLEEP))
+
+
+class _Motion:
+    """What one call publishes: the stop message once, whichever thread sends it, and nothing after it."""
+
+    def __init__(self, publisher: Any, stop_message: Callable[[], Any]) -> None:
+        """Take the publisher, and who makes the stop message."""
+        self._publisher = publisher
+        self._stop_message = stop_message
+        self._lock = Lock()
+        self._has_stopped = False
+
+    def publish(self, message: Any) -> None:
+        """Publish a message that moves the robot, unless it was stopped."""
+        with self._lock:
+            if not self._has_stopped:
+                self._publisher.publish(message)
+
+    def stop(self) -> None:
+        """Publish the stop message."""
+        with self._lock:
+            if not self._has_stopped:
+                self._publisher.publish(self._stop_message())
+                self._has_stopped = True
 
 
 class Reader(Caller):

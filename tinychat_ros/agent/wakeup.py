@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Condition
 from time import monotonic
 
@@ -33,13 +34,30 @@ class Wakeup:
         self._time_limit = time_limit
         self._condition = Condition()
         self._end: TaskEnded | None = None
+        self._at_end: Callable[[], None] | None = None
 
     def end(self, reason: TaskEnded) -> None:
         """End the task; only the first reason counts."""
         with self._condition:
             if self._end is None:
                 self._end = reason
-            self._condition.notify_all()
+        if self._at_end is not None:
+            with suppress(Exception):  # the task's thread stops the robot, too, and tells of a failure
+                self._at_end()
+        self.notify()
+
+    @contextmanager
+    def at_end(self, stop: Callable[[], None]) -> Iterator[None]:
+        """
+        Call `stop` in the thread that ends the task within the block.
+
+        On a busy computer it takes many milliseconds until the task's own thread has been told.
+        """
+        self._at_end = stop
+        try:
+            yield
+        finally:
+            self._at_end = None
 
     def notify(self, *_: object) -> None:
         """Let the thread look again; a callback of futures."""
