@@ -85,8 +85,8 @@ def measure_parallel(parallel: int, rounds: int, threads: str, prompt: int, new_
                 lines = output_of([PYTHON, ROOT / 'benchmarks' / 'peer.py', 'openvino-parallel', q40, str(count),
                                    str(prompt), str(new_tokens), str(n)], count)
                 theirs[n].append(lines[-1]['parallel'])
-        print(f'\n| {count} threads, {cpu_name()}, after {prompt} tokens | 1 answer, tok/s | {parallel} together, tok/s '
-              f'in all | of one |\n|---|---|---|---|')
+        print(f'\n| {count} threads, {cpu_name()}, after {prompt} tokens | 1 answer, tok/s | {parallel} together, '
+              f'tok/s in all | of one |\n|---|---|---|---|')
         for name, speeds in (('TinyChat W4', ours), ('OpenVINO GenAI, ContinuousBatchingPipeline', theirs)):
             one, together = median(speeds[1]), median(speeds[parallel])
             print(f'| {name} (Q4_0 weights) | {one:.1f} | {together:.1f} | {together / one:.2f}× |')
