@@ -26,6 +26,9 @@ IN_WORKSPACE = not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]
 if IN_WORKSPACE:
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start
+# There is a worker for each core: threads of torch and NumPy would only wait for each other.
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ |= {'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
 # The names to import of test/requirements.txt, where they differ from those to install.
 IMPORTED_AS = {'colcon_common_extensions': 'colcon_core', 'pillow': 'PIL', 'pytest_xdist': 'xdist', 'rosdep': 'rosdep2'}
 
