@@ -27,7 +27,7 @@ PARAMETERS = {
     'max_seq_len': (int, "size of the KV cache [tokens]; 0: the model's context length, or less if memory is short"),
     'system_prompt': (str, 'system prompt of goals that do not set one'),
     'max_new_tokens': (int, 'maximum length of an answer, for goals that do not set it [tokens]'),
-    'busy_policy': (str, 'what happens to a new goal while another goal runs: queue, reject or preempt'),
+    'busy_policy': (str, 'what happens to a new goal while no more goals can run: queue, reject or preempt'),
     'prompt_conversation_id': (str, 'conversation of the prompts from ~/prompt'),
     'sentence_topic': (str, 'topic for whole sentences of the answers, for a speech node'),
     'use_sim_time': (bool, 'true: take message stamps from /clock'),
