@@ -35,9 +35,10 @@ class ScriptedChat(Node):
     def answer(self, handle: Any) -> Chat.Result:
         messages = handle.request.messages
         last = max(i for i, message in enumerate(messages) if message.role == 'user')
+        # In one piece, as in robot_process.py.
         print(json.dumps({'tools': handle.request.tools, 'messages': [
-            [message.role, message.content, [call.name for call in message.tool_calls]] for message in messages]}),
-            flush=True)
+            [message.role, message.content, [call.name for call in message.tool_calls]] for message in messages]}) + '\n',
+            end='', flush=True)
         number = sum(message.role == 'assistant' for message in messages[last:])
         script = json.loads(messages[last].content)
         said = script[number] if number < len(script) else {'text': 'Done.'}
@@ -46,7 +47,7 @@ class ScriptedChat(Node):
         while said.get('status') == 'silent':
             if handle.is_cancel_requested:
                 handle.canceled()
-                print('canceled', flush=True)
+                print('canceled\n', end='', flush=True)
                 return Chat.Result(finish_reason='canceled')
             sleep(0.005)
         text = said.get('text', '')
