@@ -16,13 +16,14 @@ import os
 from pathlib import Path
 import re
 import sys
+from sysconfig import get_config_var
 
 import pytest
 import smollm2
 
 HERE = Path(__file__).resolve().parent
-# `colcon build` leaves the extension elsewhere.
-IN_WORKSPACE = not [*(HERE.parent / 'tinychat_core').glob('_tinychat.*.so')]
+# `colcon build` leaves the extension elsewhere, and that of another Python is none.
+IN_WORKSPACE = not (HERE.parent / 'tinychat_core' / f'_tinychat{get_config_var("EXT_SUFFIX")}').exists()
 if IN_WORKSPACE:
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != HERE.parent]
     os.environ['PYTHONSAFEPATH'] = '1'  # the same for processes that tests start

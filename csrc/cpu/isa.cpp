@@ -3,6 +3,7 @@
 
 #include "cpu/isa.h"
 
+#include <cstring>
 #include <stdexcept>
 #include <vector>
 
@@ -107,25 +108,53 @@ bool has_i8mm() { return has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) !
 #endif
 bool always() { return true; }
 
+// The functions of a set; those that it lacks are of the set that it extends. (A table consists of function pointers only.)
+Kernels extended(const Kernels& base, const Kernels& own) {
+  constexpr size_t kCount = sizeof(Kernels) / sizeof(void (*)());
+  static_assert(sizeof(Kernels) == kCount * sizeof(void (*)()));
+  void (*functions[kCount])();
+  void (*added[kCount])();
+  std::memcpy(functions, &base, sizeof(Kernels));
+  std::memcpy(added, &own, sizeof(Kernels));
+  for (size_t i = 0; i < kCount; ++i)
+    if (added[i] != nullptr) functions[i] = added[i];
+  Kernels all;
+  std::memcpy(&all, functions, sizeof(Kernels));
+  return all;
+}
+
 } // namespace
 
 const std::vector<Isa>& compiled_isas() {
+#if defined(__x86_64__)
+#if defined(TINYCHAT_HAVE_AMX)
+  static const Kernels amx = extended(kernels_avx512, kernels_amx);
+#endif
+#if defined(TINYCHAT_HAVE_AVX512BF16)
+  static const Kernels avx512bf16 = extended(kernels_avx512, kernels_avx512bf16);
+#endif
+#if defined(TINYCHAT_HAVE_AVXVNNI)
+  static const Kernels avxvnni = extended(kernels_avx2, kernels_avxvnni);
+#endif
+#elif defined(__aarch64__)
+  static const Kernels i8mm = extended(kernels_neon, kernels_i8mm), dotprod = extended(kernels_neon, kernels_dotprod);
+#endif
   static const std::vector<Isa> isas = {
 #if defined(__x86_64__)
 #if defined(TINYCHAT_HAVE_AMX)
-      {"amx", &kernels_amx, has_amx},
+      {"amx", &amx, has_amx},
 #endif
 #if defined(TINYCHAT_HAVE_AVX512BF16)
-      {"avx512bf16", &kernels_avx512bf16, has_avx512bf16},
+      {"avx512bf16", &avx512bf16, has_avx512bf16},
 #endif
       {"avx512", &kernels_avx512, has_avx512},
 #if defined(TINYCHAT_HAVE_AVXVNNI)
-      {"avxvnni", &kernels_avxvnni, has_avxvnni},
+      {"avxvnni", &avxvnni, has_avxvnni},
 #endif
       {"avx2", &kernels_avx2, has_avx2},
 #elif defined(__aarch64__)
-      {"i8mm", &kernels_i8mm, has_i8mm},
-      {"dotprod", &kernels_dotprod, has_dotprod},
+      {"i8mm", &i8mm, has_i8mm},
+      {"dotprod", &dotprod, has_dotprod},
       {"neon", &kernels_neon, always},
 #endif
       {"generic", &kernels_generic, always},

@@ -14,27 +14,45 @@
 #include "cpu/matmul.inl"
 #include "cpu/panels.inl"
 
+namespace {
+
+// A set that extends another one (TINYCHAT_ADDS) is compiled for the functions that its instructions change: those with integer
+// dot products, or those with pairs of bf16. Its others are null, and isa.cpp takes them from the set that it extends.
+enum Adds { kEverything, kDotProducts, kPairs };
+#if defined(TINYCHAT_ADDS)
+constexpr Adds kAdds = TINYCHAT_ADDS;
+#else
+constexpr Adds kAdds = kEverything;
+#endif
+
+template <Adds kBelongs, typename Function>
+constexpr Function* only(Function* function) {
+  return kAdds == kEverything || kAdds == kBelongs ? function : nullptr;
+}
+
+} // namespace
+
 namespace tinychat {
 
 extern const Kernels TINYCHAT_KERNELS;
-const Kernels TINYCHAT_KERNELS = {gemm_float,
-                                  gemm_int8,
-                                  gemm_two_digits,
+constexpr Kernels TINYCHAT_KERNELS = {only<kEverything>(gemm_float),
+                                      only<kDotProducts>(gemm_int8),
+                                      only<kDotProducts>(gemm_two_digits),
 #if defined(TINYCHAT_TILES)
-                                  gemm_large_m,
-                                  pack_bf16,
+                                      gemm_large_m,
+                                      pack_bf16,
 #else
-                                  nullptr,
-                                  nullptr,
+                                      nullptr,
+                                      nullptr,
 #endif
-                                  quantize<1>,
-                                  quantize<2>,
-                                  norm,
-                                  activate,
-                                  scale,
-                                  attention<uint16_t>,
-                                  attention<float>,
-                                  attention<uint8_t>,
-                                  read};
+                                      only<kEverything>(quantize<1>),
+                                      only<kEverything>(quantize<2>),
+                                      only<kEverything>(norm),
+                                      only<kEverything>(activate),
+                                      only<kEverything>(scale),
+                                      only<kPairs>(attention<uint16_t>),
+                                      only<kEverything>(attention<float>),
+                                      only<kEverything>(attention<uint8_t>),
+                                      only<kEverything>(read)};
 
 } // namespace tinychat

@@ -15,6 +15,14 @@ int main() {
     if (&isa == &best) break;
     CHECK(!isa.supported(), isa.name);
   }
+  // A set that extends another one has all of its functions.
+  for (const Isa& isa : compiled_isas()) {
+    const Kernels& k = *isa.kernels;
+    CHECK(k.gemm_float && k.gemm_int8 && k.gemm_two_digits && k.quantize_int8 && k.quantize_two_digits && k.norm &&
+              k.activate && k.scale && k.attention_bf16 && k.attention_float && k.attention_int8 && k.read,
+          isa.name);
+    CHECK((k.gemm_large_m != nullptr) == (isa.name == std::string("amx")) && !k.gemm_large_m == !k.pack_bf16, isa.name);
+  }
   CHECK(choose_isa("generic").name == std::string("generic"), "by name");
   std::string message;
   try {

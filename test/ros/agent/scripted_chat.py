@@ -36,9 +36,8 @@ class ScriptedChat(Node):
         messages = handle.request.messages
         last = max(i for i, message in enumerate(messages) if message.role == 'user')
         # In one piece, as in robot_process.py.
-        print(json.dumps({'tools': handle.request.tools, 'messages': [
-            [message.role, message.content, [call.name for call in message.tool_calls]] for message in messages]}) + '\n',
-            end='', flush=True)
+        seen = [[message.role, message.content, [call.name for call in message.tool_calls]] for message in messages]
+        print(json.dumps({'tools': handle.request.tools, 'messages': seen}) + '\n', end='', flush=True)
         number = sum(message.role == 'assistant' for message in messages[last:])
         script = json.loads(messages[last].content)
         said = script[number] if number < len(script) else {'text': 'Done.'}
