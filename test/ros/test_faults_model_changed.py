@@ -39,7 +39,7 @@ def shard(model: Path) -> Path:
 @pytest.fixture
 def robot(start: Callable[..., Robot], model: Path) -> Robot:
     """Return a robot that serves it."""
-    robot = start(Engine.open, model=str(model), max_seq_len=1024)
+    robot = start(Engine.open, model=str(model), max_seq_len=1024, parallel=4)
     robot.set_parameter('sampling.temperature', 0.0)
     return robot
 
@@ -72,16 +72,20 @@ def test_cut_short_between_goals(robot: Robot, shard: Path, smollm2_checkpoint: 
     check_it_goes_on(robot, shard, smollm2_checkpoint / shard.name, before)
 
 
-def test_cut_short_in_the_middle_of_an_answer(robot: Robot, shard: Path, smollm2_checkpoint: Path, before: str) -> None:
+@pytest.mark.parametrize('count', [1, 4])
+def test_cut_short_in_the_middle_of_answers(robot: Robot, shard: Path, smollm2_checkpoint: Path, before: str,
+                                            count: int) -> None:
     """The decoder's threads read beyond the end of the file."""
-    goal = robot.send('Tell me a very long story about a robot.', max_new_tokens=900)
-    goal.await_text()
+    goals = [robot.send(f'Tell me a very long story about robot {i}.', max_new_tokens=900) for i in range(count)]
+    for goal in goals:
+        goal.await_text()
     os.truncate(shard, 0)
-    status, result = goal.result()
-    assert (status, result.error_code) == FAILED
-    # Cut short for who reads beyond its end first, changed for who looks at its size first.
-    assert result.error_msg in [f'{shard} has been {what} while it was in use; load the model again'
-                                for what in ('cut short', 'changed')]
+    for goal in goals:
+        status, result = goal.result()
+        assert (status, result.error_code) == FAILED
+        # Cut short for who reads beyond its end first, changed for who looks at its size first.
+        assert result.error_msg in [f'{shard} has been {what} while it was in use; load the model again'
+                                    for what in ('cut short', 'changed')]
     check_it_goes_on(robot, shard, smollm2_checkpoint / shard.name, before)
 
 

@@ -51,7 +51,7 @@ class Soak:
     A client of the node that is this process, in `namespace`.
 
     `counts`: how goals ended. `ends`: how often each accepted goal's last piece came. `memory`: the
-    node's, after each fiftieth goal [MB]. The same `seed` asks the same.
+    node's, after each fiftieth goal [MB]. `most_running`: at the same time. The same `seed` asks the same.
     """
 
     def __init__(self, namespace: str, process: subprocess.Popen[bytes], seed: int = 0) -> None:
@@ -61,6 +61,7 @@ class Soak:
         self.ends: Counter[str] = Counter()
         self.memory: list[float] = []
         self.state = State()
+        self.most_running = 0
         self._namespace, self._process, self._random = namespace, process, Random(seed)
         self._lock, self._under_way = Lock(), 0
         self._killing: list[Thread] = []
@@ -185,3 +186,4 @@ class Soak:
 
     def _on_state(self, state: State) -> None:
         self.state = state
+        self.most_running = max(self.most_running, len(state.running_goals))

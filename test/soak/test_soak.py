@@ -17,13 +17,14 @@ from tinychat_ros.interfaces import Chat
 
 PROFILES = {name: str(Path(__file__).with_name('no_type_lookup.xml'))
             for name in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')}
+PARALLEL = 4
 
 
 @pytest.fixture
 def soak(smollm2_checkpoint: Path) -> Iterator[Soak]:
     """Return a client of a node with the real model, four goals at the same time, and a context that is soon full."""
     namespace = new_namespace()
-    node = node_process(namespace, smollm2_checkpoint, '-p', 'max_seq_len:=256', '-p', 'parallel:=4',
+    node = node_process(namespace, smollm2_checkpoint, '-p', 'max_seq_len:=256', '-p', f'parallel:={PARALLEL}',
                         env=os.environ | PROFILES)
     try:
         soak = Soak(namespace, node.process)
@@ -43,6 +44,7 @@ def check(soak: Soak, goals: int) -> None:
     assert sum(count for end, count in soak.counts.items() if 'busy' not in end) == goals
     assert {goal: soak.ends[goal] for goal in soak.accepted} == dict.fromkeys(soak.accepted, 1)
     assert soak.counts['length 0']
+    assert soak.most_running == PARALLEL
 
 
 @pytest.mark.slow
