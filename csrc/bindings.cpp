@@ -8,6 +8,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,19 +90,26 @@ void bind_sampler(py::module_& m) {
   py::class_<Sampler>(m, "Sampler")
       .def(py::init([](uint64_t seed, float temperature, int top_k, float top_p, float min_p, float repetition_penalty,
                        float dry_multiplier, float dry_base, int dry_allowed_length, int dry_penalty_last_n,
-                       const Mask& dry_breakers, int top_logprobs) {
+                       const Mask& dry_breakers, float frequency_penalty, float presence_penalty,
+                       const std::map<int32_t, float>& logit_bias, int top_logprobs) {
              std::vector<uint32_t> breakers;
              if (dry_breakers) breakers.assign(dry_breakers->data(), dry_breakers->data() + dry_breakers->size());
              const DryParams dry{dry_multiplier, dry_base, dry_allowed_length, dry_penalty_last_n};
-             return Sampler(seed, {temperature, top_k, top_p, min_p, repetition_penalty, dry, top_logprobs},
+             std::vector<TokenPenalty> penalties;
+             for (const auto& [token, bias] : logit_bias) penalties.push_back({token, -bias});
+             return Sampler(seed,
+                            {temperature, top_k, top_p, min_p, repetition_penalty, dry, frequency_penalty,
+                             presence_penalty, std::move(penalties), top_logprobs},
                             std::move(breakers));
            }),
            "seed"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,
            "repetition_penalty"_a = 1.0f, "dry_multiplier"_a = 0.0f, "dry_base"_a = 1.75f, "dry_allowed_length"_a = 2,
-           "dry_penalty_last_n"_a = -1, "dry_breakers"_a = py::none(), "top_logprobs"_a = -1,
+           "dry_penalty_last_n"_a = -1, "dry_breakers"_a = py::none(), "frequency_penalty"_a = 0.0f,
+           "presence_penalty"_a = 0.0f, "logit_bias"_a = std::map<int32_t, float>(), "top_logprobs"_a = -1,
            "`dry_breakers`: uint32 bit mask of the tokens over which no repetition reaches. `top_logprobs`: how many "
            "alternatives `logprobs` has; -1: it is not computed.")
-      .def("accept", &Sampler::accept, "token"_a, "Count a token of the prompt or the answer.")
+      .def("accept", &Sampler::accept, "token"_a, "is_prompt"_a = false,
+           "Count a token; those of the prompt do not count for frequency_penalty and presence_penalty.")
       .def("sample", &sample, "logits"_a, "allowed"_a = py::none(),
            "Draw a token from logits float32 [vocab]; `allowed`: uint32 bit mask [ceil(vocab/32)].")
       .def_property_readonly(

@@ -67,7 +67,8 @@ class Sampler:
     def __init__(self, seed: int, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
                  repetition_penalty: float = 1.0, dry_multiplier: float = 0.0, dry_base: float = 1.75,
                  dry_allowed_length: int = 2, dry_penalty_last_n: int = -1, dry_breakers: Mask | None = None,
-                 top_logprobs: int = -1) -> None:
+                 frequency_penalty: float = 0.0, presence_penalty: float = 0.0,
+                 logit_bias: Mapping[int, float] = ..., top_logprobs: int = -1) -> None:
         """
         Begin without tokens; ValueError for what is out of range.
 
@@ -75,8 +76,8 @@ class Sampler:
         -1: it is not computed.
         """
 
-    def accept(self, token: int) -> None:
-        """Count a token of the prompt or the answer."""
+    def accept(self, token: int, is_prompt: bool = False) -> None:
+        """Count a token; those of the prompt do not count for frequency_penalty and presence_penalty."""
 
     def sample(self, logits: Floats, allowed: Mask | None = None) -> int:
         """Draw a token from logits [vocab]; ValueError where none is allowed, or a logit is no finite number."""

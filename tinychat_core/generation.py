@@ -147,10 +147,11 @@ class Generation(Iterator[Token]):
             self.seed, params.temperature, params.top_k, params.top_p, params.min_p, params.repetition_penalty,
             params.dry_multiplier if has_dry else 0.0, params.dry_base, params.dry_allowed_length,
             params.dry_penalty_last_n, breakers(engine.tokenizer) if has_dry else None,
+            params.frequency_penalty, params.presence_penalty, dict(params.logit_bias),
             -1 if params.top_logprobs is None else params.top_logprobs)
         if has_dry or params.repetition_penalty != 1.0:
             for token in text_ids((*earlier, *tokens)):
-                self._sampler.accept(token)
+                self._sampler.accept(token, is_prompt=True)
         self._constraint = None
         if is_structured:
             # One that is canceled meanwhile is not needed: the first step ends the answer.

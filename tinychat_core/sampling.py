@@ -15,6 +15,7 @@ from tinychat_core.errors import InvalidParameterError, shown
 
 MAX_SEED = 2**63 - 1
 MAX_TOP_LOGPROBS = 20
+MAX_BIASED_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class SamplingParams:
 
     The sampler (`_tinychat.Sampler`) applies, in this order: `repetition_penalty` r: the logit of each token that
     the prompt or the answer already has becomes l/r where l > 0 and l*r elsewhere, once however often it occurred
-    (CTRL, Keskar et al. 2019). DRY, as below. `temperature` t: logits / t; 0 is greedy, the lowest id among
+    (CTRL, Keskar et al. 2019). DRY, as below. `frequency_penalty` f and `presence_penalty` q, as in OpenAI's API: a
+    token that the answer (not the prompt) already has n times loses f*n + q from its logit. `logit_bias`: pairs of a
+    token and what is added to its logit, or a mapping. `temperature` t: logits / t; 0 is greedy, the lowest id among
     equals, and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the smallest set of
     the likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at least m
     times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens, and
@@ -55,6 +58,9 @@ class SamplingParams:
     dry_base: float = 1.75
     dry_allowed_length: int = 2
     dry_penalty_last_n: int = -1
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: str = ''
@@ -75,6 +81,9 @@ class SamplingParams:
         self._put('dry_base', _number('dry_base', self.dry_base, 1.0, 100.0))
         self._put('dry_allowed_length', _integer('dry_allowed_length', self.dry_allowed_length, 1, 2**31 - 1))
         self._put('dry_penalty_last_n', _integer('dry_penalty_last_n', self.dry_penalty_last_n, -1, 2**31 - 1))
+        self._put('frequency_penalty', _number('frequency_penalty', self.frequency_penalty, -2.0, 2.0))
+        self._put('presence_penalty', _number('presence_penalty', self.presence_penalty, -2.0, 2.0))
+        self._put('logit_bias', _logit_bias(self.logit_bias))
         if self.seed is not None:
             self._put('seed', _integer('seed', self.seed, 0, MAX_SEED))
         if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
@@ -92,6 +101,17 @@ class SamplingParams:
 
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+
+def _logit_bias(given: Any) -> tuple[tuple[int, float], ...]:
+    try:
+        pairs = dict(given)
+    except (TypeError, ValueError):
+        raise InvalidParameterError(f'logit_bias must map tokens to numbers, not {shown(given)}') from None
+    if len(pairs) > MAX_BIASED_TOKENS:
+        raise InvalidParameterError(f'logit_bias must have at most {MAX_BIASED_TOKENS} tokens, not {len(pairs)}')
+    return tuple(sorted((_integer('a token of logit_bias', token, 0, 2**31 - 1),
+                         _number('a value of logit_bias', bias, -100.0, 100.0)) for token, bias in pairs.items()))
 
 
 def _integer(name: str, value: Any, low: int, high: int) -> int:

@@ -29,24 +29,24 @@ void Dry::accept(int32_t token) {
     tokens_.erase(tokens_.begin(), tokens_.end() - static_cast<std::ptrdiff_t>(last_n));
 }
 
-const std::vector<DryPenalty>& Dry::penalties() {
+const std::vector<TokenPenalty>& Dry::penalties() {
   if (is_fresh_) return penalties_;
   is_fresh_ = true;
   penalties_.clear();
   find(penalties_);
   // Of each token the largest.
-  std::sort(penalties_.begin(), penalties_.end(), [](const DryPenalty& a, const DryPenalty& b) {
+  std::sort(penalties_.begin(), penalties_.end(), [](const TokenPenalty& a, const TokenPenalty& b) {
     return a.token < b.token || (a.token == b.token && a.penalty > b.penalty);
   });
   penalties_.erase(std::unique(penalties_.begin(), penalties_.end(),
-                               [](const DryPenalty& a, const DryPenalty& b) { return a.token == b.token; }),
+                               [](const TokenPenalty& a, const TokenPenalty& b) { return a.token == b.token; }),
                    penalties_.end());
   return penalties_;
 }
 
 // The Z function (Gusfield, 1997) of the tokens, the last one first: z[k] tokens that end k before the last are equal to as
 // many last ones.
-void Dry::find(std::vector<DryPenalty>& found) const {
+void Dry::find(std::vector<TokenPenalty>& found) const {
   const int held = static_cast<int>(tokens_.size());
   const int n = params_.penalty_last_n < 0 ? held : std::min(held, params_.penalty_last_n);
   const auto back = [&](int k) { return tokens_[static_cast<size_t>(held - 1 - k)]; };

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "decoder/token_penalties.h"
+
 namespace tinychat {
 
 struct DryParams {
@@ -13,12 +15,6 @@ struct DryParams {
   float base = 1.75f;      // at least 1
   int allowed_length = 2;  // at least 1
   int penalty_last_n = -1; // number of last tokens to search; -1: all, 0: off
-};
-
-// A token and the penalty to subtract from its logit.
-struct DryPenalty {
-  int32_t token;
-  float penalty;
 };
 
 // DRY ("don't repeat yourself", p-e-w, text-generation-webui #5677, 2024; as in llama.cpp). If the last n tokens occurred
@@ -32,17 +28,17 @@ class Dry {
   bool is_on() const { return params_.multiplier > 0 && params_.penalty_last_n != 0; }
   void accept(int32_t token);
   // Penalties for the next token: each token once, in ascending order. The time is linear in the number of tokens searched.
-  const std::vector<DryPenalty>& penalties();
+  const std::vector<TokenPenalty>& penalties();
 
  private:
   bool breaks(int32_t token) const;
-  void find(std::vector<DryPenalty>& found) const;
+  void find(std::vector<TokenPenalty>& found) const;
 
   DryParams params_;
   std::vector<uint32_t> breakers_;
   std::vector<int32_t> tokens_;
   bool is_fresh_ = true; // penalties_ belong to the current tokens_
-  std::vector<DryPenalty> penalties_;
+  std::vector<TokenPenalty> penalties_;
 };
 
 } // namespace tinychat

@@ -112,7 +112,10 @@ void check_range(const char* name, float value, float low, float high) {
 } // namespace
 
 Sampler::Sampler(uint64_t seed, const SamplingParams& params, std::vector<uint32_t> dry_breakers)
-    : params_(params), dry_(params.dry, std::move(dry_breakers)), random_(seed) {
+    : params_(params),
+      dry_(params.dry, std::move(dry_breakers)),
+      answer_(params.frequency_penalty, params.presence_penalty, params.logit_bias),
+      random_(seed) {
   check_range("temperature", params.temperature, 0, kMaxFloat);
   // 1/t must not overflow.
   if (params.temperature > 0) check_range("temperature", params.temperature, 1e-30f, kMaxFloat);
@@ -124,13 +127,17 @@ Sampler::Sampler(uint64_t seed, const SamplingParams& params, std::vector<uint32
   check_range("dry_base", params.dry.base, 1, kMaxFloat);
   check_range("dry_allowed_length", static_cast<float>(params.dry.allowed_length), 1, kMaxFloat);
   check_range("dry_penalty_last_n", static_cast<float>(params.dry.penalty_last_n), -1, kMaxFloat);
+  check_range("frequency_penalty", params.frequency_penalty, -kMaxFloat, kMaxFloat);
+  check_range("presence_penalty", params.presence_penalty, -kMaxFloat, kMaxFloat);
+  for (const TokenPenalty& p : params.logit_bias) check_range("logit_bias", p.penalty, -kMaxFloat, kMaxFloat);
   check_range("top_logprobs", static_cast<float>(params.top_logprobs), -1, kMaxFloat);
 }
 
-void Sampler::accept(int32_t token) {
+void Sampler::accept(int32_t token, bool is_prompt) {
   if (token < 0 || token >= kLargestVocabulary)
     throw std::invalid_argument("token " + std::to_string(token) + " is in no vocabulary");
   dry_.accept(token);
+  if (!is_prompt) answer_.accept(token);
   if (params_.repetition_penalty == 1) return;
   const auto word = static_cast<size_t>(token) / 32;
   const uint32_t bit = 1u << token % 32;
@@ -138,6 +145,14 @@ void Sampler::accept(int32_t token) {
   if ((is_seen_[word] & bit) != 0) return;
   is_seen_[word] |= bit;
   seen_.push_back(token);
+}
+
+const std::vector<TokenPenalty>& Sampler::penalties() {
+  const auto &dry = dry_.penalties(), &answer = answer_.penalties();
+  if (answer.empty()) return dry;
+  if (dry.empty()) return answer;
+  penalties_ = sum_of(dry, answer);
+  return penalties_;
 }
 
 int Sampler::drawn_from(int vocab) const {
@@ -148,7 +163,10 @@ int Sampler::drawn_from(int vocab) const {
 int Sampler::candidates(int vocab) {
   const int count = drawn_from(vocab);
   if (count == 0 || params_.top_logprobs >= 0) return 0; // a log probability needs all logits
-  const int64_t more = count + static_cast<int64_t>(dry_.penalties().size());
+  const auto& found = penalties();
+  // A token that becomes more likely may come from anywhere.
+  if (std::any_of(found.begin(), found.end(), [](const TokenPenalty& p) { return p.penalty < 0; })) return 0;
+  const int64_t more = count + static_cast<int64_t>(found.size());
   return more < vocab ? static_cast<int>(more) : 0;
 }
 
@@ -166,11 +184,11 @@ int32_t Sampler::sample(const std::vector<Candidate>& likeliest) {
   const float highest = likeliest.empty() ? kForbidden : likeliest[0].logit;
   check_highest(highest);
   candidates_ = likeliest;
-  if (const auto& penalties = dry_.penalties(); !penalties.empty()) {
+  if (const auto& subtracted = penalties(); !subtracted.empty()) {
     for (Candidate& c : candidates_) {
-      const auto found = std::lower_bound(penalties.begin(), penalties.end(), c.token,
-                                          [](const DryPenalty& p, int32_t token) { return p.token < token; });
-      if (found != penalties.end() && found->token == c.token) c.logit -= found->penalty;
+      const auto found = std::lower_bound(subtracted.begin(), subtracted.end(), c.token,
+                                          [](const TokenPenalty& p, int32_t token) { return p.token < token; });
+      if (found != subtracted.end() && found->token == c.token) c.logit -= found->penalty;
     }
     std::sort(candidates_.begin(), candidates_.end(), likelier);
     candidates_.resize(std::min(candidates_.size(), static_cast<size_t>(drawn_from(std::numeric_limits<int>::max()))));
@@ -201,15 +219,15 @@ void Sampler::record(const float* logits, int vocab, int32_t token) {
 }
 
 int32_t Sampler::choose(const float* logits, int vocab, const uint32_t* allowed) {
-  const auto& penalties = dry_.penalties();
-  if (!seen_.empty() || !penalties.empty() || allowed != nullptr) {
+  const auto& subtracted = penalties();
+  if (!seen_.empty() || !subtracted.empty() || allowed != nullptr) {
     logits_.assign(logits, logits + vocab);
     for (const int32_t token : seen_) {
       if (token >= vocab) continue;
       float& logit = logits_[token];
       logit = logit > 0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
     }
-    for (const DryPenalty& p : penalties)
+    for (const TokenPenalty& p : subtracted)
       if (p.token < vocab) logits_[p.token] -= p.penalty;
     if (allowed != nullptr)
       for (int i = 0; i < vocab; ++i)

@@ -19,6 +19,9 @@ struct SamplingParams {
   float min_p = 0;              // 0: off
   float repetition_penalty = 1; // 1: off
   DryParams dry = {};
+  float frequency_penalty = 0;               // 0: off
+  float presence_penalty = 0;                // 0: off
+  std::vector<TokenPenalty> logit_bias = {}; // as in AnswerPenalties
   int top_logprobs = -1; // -1: off; otherwise the number of alternatives whose log probabilities are recorded
 };
 
@@ -29,7 +32,7 @@ struct DrawnLogprobs {
 };
 
 // Draws the next token. In this order, as in transformers: repetition penalty (Keskar et al., 2019) for every accepted token,
-// DRY, temperature, top-k, top-p (Holtzman et al., 2020: the smallest set of most likely tokens whose probabilities sum to
+// DRY, the penalties of OpenAI's API, temperature, top-k, top-p (Holtzman et al., 2020: the smallest set of most likely tokens whose probabilities sum to
 // p), min-p (relative to the most likely token), one multinomial draw. The same seed gives the same tokens.
 class Sampler {
  public:
@@ -37,15 +40,15 @@ class Sampler {
   // `dry_breakers`: as in Dry.
   Sampler(uint64_t seed, const SamplingParams& params, std::vector<uint32_t> dry_breakers = {});
 
-  // Records a token of the prompt or the answer, for the repetition penalty and DRY.
-  void accept(int32_t token);
+  // Records a token, for the repetition penalty and DRY, and, if it belongs to the answer, for its penalties.
+  void accept(int32_t token, bool is_prompt = false);
 
   // logits [vocab]; `allowed`: one bit per token (bit i%32 of word i/32), or null. Greedy decoding takes the lowest id of
   // equal logits. Throws std::invalid_argument if no token is allowed or the logits are not numbers.
   int32_t sample(const float* logits, int vocab, const uint32_t* allowed);
 
   // The same from the most likely tokens, which a backend has found. candidates() returns how many are needed; 0: all
-  // logits are needed. It is larger than top_k by the number of tokens that DRY can move out of the top k.
+  // logits are needed. It is larger than top_k by the number of tokens that penalties can move out of the top k.
   int32_t sample(const std::vector<Candidate>& likeliest);
   int candidates(int vocab);
   // The request to the backend. It points into the sampler, which must not accept tokens while the request is in use.
@@ -59,7 +62,7 @@ class Sampler {
   float* row(int index, int count, int vocab);
 
   // Whether the distribution also depends on the tokens accepted so far.
-  bool has_penalties() const { return params_.repetition_penalty != 1 || dry_.is_on(); }
+  bool has_penalties() const { return params_.repetition_penalty != 1 || dry_.is_on() || answer_.counts(); }
 
  private:
   int32_t choose(const float* logits, int vocab, const uint32_t* allowed);
@@ -71,11 +74,15 @@ class Sampler {
   int32_t draw_weighted(double total);
   double uniform(); // in [0, 1)
 
+  // To subtract from the logits: each token once, in ascending order.
+  const std::vector<TokenPenalty>& penalties();
   // The number of candidates to draw from; 0: all.
   int drawn_from(int vocab) const;
 
   SamplingParams params_;
   Dry dry_;
+  AnswerPenalties answer_;
+  std::vector<TokenPenalty> penalties_; // of both
   std::mt19937_64 random_;
   std::vector<uint32_t> is_seen_; // one bit per token
   std::vector<int32_t> seen_;

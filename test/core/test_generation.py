@@ -144,6 +144,22 @@ def test_the_penalty_counts_the_prompt_the_answer_and_what_the_cache_held() -> N
     assert [t.id for t in generation] == [0, 1, ord('c'), 2]
 
 
+@pytest.mark.parametrize(('penalties', 'ids'), [
+    ({'frequency_penalty': 2.0, 'presence_penalty': 2.0}, [*b'aaa', 0, 1]),  # a's logit is 9, the others' are 1
+    ({'frequency_penalty': 2.0}, [*b'aaaa', 0]),
+    ({'presence_penalty': 2.0}, [*b'aaaaa']),
+    ({'frequency_penalty': -2.0}, [*b'aaaaa']),
+    ({'logit_bias': {ord('a'): -9}}, [0] * 5),
+    ({'logit_bias': {ord('b'): 9, ord('a'): 2}, 'frequency_penalty': 2.0}, [*b'ababa'])], ids=str)
+@pytest.mark.parametrize('speculates', [False, True])
+def test_the_penalties_of_openai_count_the_answer_alone(penalties: dict[str, Any], ids: list[int],
+                                                       speculates: bool) -> None:
+    engine = ScriptedEngine(b'a' * 20)
+    engine.speculates = speculates
+    generation = generate(engine, prompt=[*b'aaaaaaa'], earlier=[*b'aaaa'], max_new_tokens=5, **penalties)
+    assert [t.id for t in generation] == ids
+
+
 @given(st.text(max_size=30), st.lists(st.text(min_size=1, max_size=3), max_size=2), st.integers(1, 40))
 def test_the_texts_of_the_tokens_are_the_text(answer: str, stop: list[str], limit: int) -> None:
     generation = generate(ScriptedEngine([*answer.encode(), EOS]), stop=stop, max_new_tokens=limit)

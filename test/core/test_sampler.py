@@ -3,7 +3,7 @@
 """The native sampler against a plain implementation of the same definition."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,29 @@ SETTINGS: list[dict[str, Any]] = [
     {'temperature': 1.0, 'min_p': 1.0},
     {'temperature': 1.0, 'repetition_penalty': 1.3},
     {'temperature': 1.0, 'repetition_penalty': 0.7},
+    {'temperature': 1.0, 'frequency_penalty': 1.0},
+    {'temperature': 1.0, 'presence_penalty': -1.5},
+    {'temperature': 1.0, 'logit_bias': {0: 1.5, 5: 2.0, 23: -100.0}},
+    {'temperature': 1.5, 'top_k': 6, 'top_p': 0.95, 'frequency_penalty': 0.7, 'presence_penalty': 0.4,
+     'logit_bias': {5: 1.0, 7: 2.0}, 'repetition_penalty': 1.2},
     {'temperature': 1.5, 'top_k': 12, 'top_p': 0.95, 'min_p': 0.05, 'repetition_penalty': 1.2},
 ]
 SEEN = [3, 5, 5, 11]
 
 
-def plain_distribution(logits: npt.NDArray[Any], seen: Sequence[int] = (), *, temperature: float = 1.0,
+def plain_distribution(logits: npt.NDArray[Any], seen: list[int] | None = None, *, temperature: float = 1.0,
                        top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0,
-                       repetition_penalty: float = 1.0) -> npt.NDArray[np.float64]:
+                       repetition_penalty: float = 1.0, frequency_penalty: float = 0.0, presence_penalty: float = 0.0,
+                       logit_bias: Mapping[int, float] | None = None) -> npt.NDArray[np.float64]:
     """Return each token's probability, in float64, one definition after the other."""
     scores = logits.astype(np.float64)
+    seen = seen or []
     for token in set(seen):
         scores[token] *= 1 / repetition_penalty if scores[token] > 0 else repetition_penalty
+    for token, bias in (logit_bias or {}).items():
+        scores[token] += bias
+    for token in seen:
+        scores[token] -= frequency_penalty + presence_penalty / seen.count(token)
     scores /= temperature
     if top_k:
         scores[np.argsort(-scores, kind='stable')[top_k:]] = -np.inf
@@ -99,6 +110,25 @@ def test_greedy_looks_at_nothing_but_the_penalty() -> None:
 def test_of_equals_the_lowest_ids_stay(settings: dict[str, Any], allowed: set[int]) -> None:
     logits = np.zeros(8, np.float32)
     assert set(drawn({'temperature': 1.0, **settings}, logits, [], draws=500)) == allowed
+
+
+def test_tokens_of_the_prompt_are_not_penalized_for_their_number() -> None:
+    sampler, best = Sampler(0, frequency_penalty=100.0, presence_penalty=100.0), int(LOGITS.argmax())
+    sampler.accept(best, is_prompt=True)
+    assert sampler.sample(LOGITS) == best
+    sampler.accept(best)
+    assert sampler.sample(LOGITS) == np.argsort(-LOGITS)[1]
+
+
+def test_a_bias_of_no_token_of_the_model_changes_nothing() -> None:
+    assert Sampler(0, logit_bias={VOCAB: 100.0}).sample(LOGITS) == LOGITS.argmax()
+
+
+@pytest.mark.parametrize('bad', [{'frequency_penalty': np.nan}, {'presence_penalty': np.inf},
+                                 {'logit_bias': {3: np.nan}}, {'logit_bias': {-1: 1.0}}], ids=str)
+def test_penalties_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        Sampler(0, **bad)
 
 
 def test_the_same_seed_draws_the_same_tokens() -> None:

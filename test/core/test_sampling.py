@@ -27,6 +27,9 @@ from tinychat_core.sampling import MAX_SEED, SamplingParams
     ('dry_multiplier', -0.1), ('dry_multiplier', math.nan), ('dry_multiplier', 101.0),
     ('dry_base', 0.9), ('dry_base', math.inf), ('dry_base', '2'),
     ('dry_allowed_length', 0), ('dry_allowed_length', 1.5), ('dry_penalty_last_n', -2), ('dry_penalty_last_n', 2**31),
+    ('frequency_penalty', 2.01), ('frequency_penalty', math.nan), ('presence_penalty', -2.01),
+    ('presence_penalty', '1'), ('logit_bias', 5), ('logit_bias', {-1: 1.0}), ('logit_bias', {5: 100.1}),
+    ('logit_bias', {5: math.nan}), ('logit_bias', {'5': 1.0}), ('logit_bias', dict.fromkeys(range(1025), 1.0)),
     ('seed', -1), ('seed', MAX_SEED + 1), ('seed', 0.5),
     ('stop', 'one text'), ('stop', ('',)), ('stop', (1,)), ('stop', None),
 ])
@@ -41,7 +44,8 @@ def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     ('min_p', 0.0), ('min_p', 1.0), ('repetition_penalty', 0.01), ('seed', 0),
     ('dry_multiplier', 0.0), ('dry_multiplier', 100.0), ('dry_base', 1.0), ('dry_base', 100.0),
     ('dry_allowed_length', 1), ('dry_penalty_last_n', -1), ('dry_penalty_last_n', 2**31 - 1),
-    ('seed', MAX_SEED), ('stop', ('a', 'b')),
+    ('seed', MAX_SEED), ('stop', ('a', 'b')), ('frequency_penalty', -2.0), ('frequency_penalty', 2.0),
+    ('presence_penalty', -2.0), ('presence_penalty', 2.0), ('logit_bias', ((0, -100.0), (9, 100.0))),
 ])
 def test_the_ends_of_each_range_are_accepted(name: str, value: Any) -> None:
     assert getattr(SamplingParams(**{name: value}), name) == value

@@ -78,6 +78,20 @@ int main() {
     CHECK(is_refused, "DRY out of range");
   }
 
+  SamplingParams counted;
+  counted.frequency_penalty = 0.75f * ln2;
+  counted.presence_penalty = ln2;
+  counted.logit_bias = {{3, -0.5f * ln2}};
+  Sampler counting(1, counted);
+  CHECK(counting.candidates(5) == 0, "a bias upwards needs all logits");
+  counting.accept(3, true);
+  CHECK(counting.sample(logits.data(), 5, nullptr) == 3, "a bias; the prompt does not count");
+  counting.accept(3); // 3 + 0.5 - 1.75 = 1.75: the weight is below that of 1 and of 2
+  CHECK(counting.sample(logits.data(), 5, nullptr) == 1, "frequency and presence");
+  CHECK(counting.candidates(5) == 2, "the likeliest, and as many as were counted");
+  CHECK(counting.sample({{3 * ln2, 3}, {2 * ln2, 2}}) == 2, "frequency and presence among candidates");
+  CHECK(sum_of({{1, 1}, {3, 1}}, {{0, 2}, {3, 2}}).size() == 3 && sum_of({{3, 1}}, {{3, 2}})[0].penalty == 3, "sum");
+
   const uint32_t mask = 0b10101;
   CHECK(Sampler(1, greedy).sample(logits.data(), 5, &mask) == 2, "mask");
   const uint32_t nothing = 0;

@@ -26,6 +26,8 @@ def unable_reason(request: ChatRequest) -> str:
         return 'images'
     if request.is_continued:
         return 'an answer that has begun'
+    if request.params.logit_bias:
+        return 'a bias of tokens, because its numbers are those of the local model'
     if request.params.top_logprobs is not None:
         return 'log probabilities, because the API does not tell the numbers of tokens'
     return ''
@@ -62,6 +64,10 @@ def body_of(request: ChatRequest, dialogue: Sequence[Mapping[str, Any]], model: 
             body['min_p'] = params.min_p
     if params.repetition_penalty != 1.0:
         body['repetition_penalty'] = params.repetition_penalty
+    if params.frequency_penalty:
+        body['frequency_penalty'] = params.frequency_penalty
+    if params.presence_penalty:
+        body['presence_penalty'] = params.presence_penalty
     if params.stop:
         body['stop'] = [*params.stop]
     if params.json_schema:

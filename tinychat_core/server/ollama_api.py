@@ -38,7 +38,7 @@ _UNSERVED: dict[str, Sequence[Any]] = {
     'images': ([],), 'suffix': ('',), 'template': ('',), 'context': ([],),
 }
 _UNSERVED_OPTIONS: dict[str, Sequence[Any]] = {
-    'frequency_penalty': (0.0,), 'presence_penalty': (0.0,), 'typical_p': (1.0,), 'tfs_z': (1.0,), 'mirostat': (0,),
+    'typical_p': (1.0,), 'tfs_z': (1.0,), 'mirostat': (0,),
 }
 _CHAT = msgspec.json.Decoder(OllamaChatRequest)
 _GENERATE = msgspec.json.Decoder(OllamaGenerateRequest)
@@ -166,10 +166,11 @@ def _sampling(options: Options) -> Iterator[tuple[str, str, Any]]:
     # -1 and -2: no limit; the answer ends by itself or with the context.
     limit = None if options.num_predict is not None and options.num_predict < 0 else options.num_predict
     yield 'options.num_predict', 'max_new_tokens', limit
-    for name in ('temperature', 'top_k', 'top_p', 'min_p'):
+    for name in ('temperature', 'top_k', 'top_p', 'min_p', 'frequency_penalty', 'presence_penalty'):
         yield f'options.{name}', name, getattr(options, name)
     yield 'options.repeat_penalty', 'repetition_penalty', options.repeat_penalty
-    yield 'options.seed', 'seed', options.seed
+    # A negative seed means a new one for each answer.
+    yield 'options.seed', 'seed', None if options.seed is not None and options.seed < 0 else options.seed
     yield 'options.stop', 'stop', (options.stop,) if isinstance(options.stop, str) else options.stop
 
 

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 import msgspec
 
 from tinychat_core.errors import InvalidParameterError, shown
+from tinychat_core.sampling import MAX_SEED
 from tinychat_core.server import body
 from tinychat_core.server.answer import AnswerResponse
 from tinychat_core.server.dialogue import dialogue
@@ -25,8 +26,7 @@ from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
 # Field -> values that have no effect.
 _UNSERVED: dict[str, Sequence[Any]] = {
-    'n': (1,), 'best_of': (1,), 'frequency_penalty': (0.0,),
-    'presence_penalty': (0.0,), 'logit_bias': ({},), 'functions': ([],), 'function_call': ('none', 'auto'),
+    'n': (1,), 'best_of': (1,), 'functions': ([],), 'function_call': ('none', 'auto'),
     'modalities': (['text'],), 'audio': (), 'echo': (False,), 'suffix': ('',),
 }
 _CHAT = msgspec.json.Decoder(ChatCompletionRequest)
@@ -82,7 +82,7 @@ def _chat_request(served: ServedModel, asked: ChatCompletionRequest) -> ChatRequ
     refuse_unserved(asked, _UNSERVED)
     field = 'max_tokens' if asked.max_completion_tokens is None else 'max_completion_tokens'
     schema = _json_schema(asked.response_format)
-    return served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(asked),
+    return served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(served, asked),
                            ('response_format', 'json_schema', schema),
                            ('top_logprobs', 'top_logprobs', _top_logprobs(asked))],
                           'messages', messages=dialogue(asked.messages), tools=_tools(asked),
@@ -93,7 +93,7 @@ def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRe
     served.check_name(asked.model)
     refuse_unserved(asked, _UNSERVED)
     limit = _COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
-    return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(asked),
+    return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(served, asked),
                            ('logprobs', 'top_logprobs', asked.logprobs)], 'prompt',
                           raw_prompt=_raw_prompt(asked.prompt))
 
@@ -130,11 +130,32 @@ def _thinking(asked: ChatCompletionRequest) -> bool | None:
     return False if asked.reasoning_effort == 'none' else None
 
 
-def _sampling(asked: Sampling) -> Iterator[tuple[str, str, Any]]:
-    for name in ('temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'seed'):
+def _sampling(served: ServedModel, asked: Sampling) -> Iterator[tuple[str, str, Any]]:
+    for name in ('temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty', 'frequency_penalty',
+                 'presence_penalty'):
         yield name, name, getattr(asked, name)
+    yield 'seed', 'seed', _seed(asked.seed)
+    yield 'logit_bias', 'logit_bias', _logit_bias(asked.logit_bias, served.service.engine.vocab_size)
     stop = asked.stop
     yield 'stop', 'stop', (stop,) if isinstance(stop, str) else stop
+
+
+def _seed(asked: int | None) -> int | None:
+    """Return a seed of the core for one of OpenAI's API, which has 64 bits and a sign."""
+    if asked is None or not -MAX_SEED - 1 <= asked < 0:
+        return asked
+    return asked + MAX_SEED + 1
+
+
+def _logit_bias(asked: Mapping[str, float] | None, vocab_size: int) -> dict[int, float] | None:
+    """Return the bias of each token of the model; ApiError for what is no token of it."""
+    if asked is None:
+        return None
+    for token in asked:
+        if not (token.isascii() and token.isdigit() and len(token) < 10 and int(token) < vocab_size):
+            raise ApiError(400, f'logit_bias: {shown(token)} is no token of the model, whose tokens are 0 .. '
+                           f'{vocab_size - 1}', 'logit_bias', 'invalid_value')
+    return {int(token): bias for token, bias in asked.items()}
 
 
 def _json_schema(asked: ResponseFormat | None) -> str | None:

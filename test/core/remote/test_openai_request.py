@@ -35,10 +35,12 @@ def test_a_plain_prompt() -> None:
 
 def test_sampling_and_structure() -> None:
     told = body(params=SamplingParams(max_new_tokens=9, temperature=0.5, top_k=40, top_p=0.9, min_p=0.1, seed=7,
-                                      repetition_penalty=1.1, stop=('\n',), json_schema='{"type": "object"}'),
+                                      repetition_penalty=1.1, frequency_penalty=0.5, presence_penalty=-0.5,
+                                      stop=('\n',), json_schema='{"type": "object"}'),
                 thinking=False)
     assert {name: told[name] for name in ('max_tokens', 'temperature', 'top_k', 'top_p', 'min_p', 'seed', 'stop')} == {
         'max_tokens': 9, 'temperature': 0.5, 'top_k': 40, 'top_p': 0.9, 'min_p': 0.1, 'seed': 7, 'stop': ['\n']}
+    assert (told['frequency_penalty'], told['presence_penalty']) == (0.5, -0.5)
     assert told['repetition_penalty'] == 1.1 and told['chat_template_kwargs'] == {'enable_thinking': False}
     assert told['response_format'] == {'type': 'json_schema', 'json_schema': {
         'name': 'answer', 'strict': True, 'schema': {'type': 'object'}}}
@@ -62,6 +64,8 @@ def test_a_dialogue_with_calls() -> None:
 
 
 def test_what_the_api_lacks_is_refused() -> None:
+    with pytest.raises(Unable, match='bias'):
+        body(params=SamplingParams(logit_bias={5: 1.0}))
     with pytest.raises(Unable, match='regular expression'):
         body(params=SamplingParams(regex='a+'))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from scripted_engine import ScriptedEngine
-from serving_http import Served
+from serving_http import HELLO, Served
 
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.server.served_model import Defaults
@@ -59,13 +59,32 @@ def test_a_stop_text_ends_the_answer(served: Served, stop: Any) -> None:
 
 
 def test_sampling_reaches_the_core(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {'temperature': 0.5, 'top_p': 0.25, 'top_k': 7, 'min_p': 0.125, 'repetition_penalty': 1.5, 'seed': 11}
+    given = {'temperature': 0.5, 'top_p': 0.25, 'top_k': 7, 'min_p': 0.125, 'repetition_penalty': 1.5, 'seed': 11,
+             'frequency_penalty': 0.5, 'presence_penalty': -1.5}
     requests = []
     submit = served.service.submit
     monkeypatch.setattr(served.service, 'submit', lambda request, *more: [requests.append(request),
                                                                           submit(request, *more)][1])
     assert served.chat(**given).status_code == 200
     assert {name: getattr(requests[0].params, name) for name in given} == given
+
+
+@pytest.mark.parametrize(('given', 'seed'), [(-1, 2**63 - 1), (-2**63, 0), (2**63 - 1, 2**63 - 1)])
+def test_a_seed_has_a_sign(served: Served, monkeypatch: pytest.MonkeyPatch, given: int, seed: int) -> None:
+    requests = []
+    submit = served.service.submit
+    monkeypatch.setattr(served.service, 'submit', lambda request, *more: [requests.append(request),
+                                                                          submit(request, *more)][1])
+    assert served.chat(seed=given).status_code == 200
+    assert requests[0].params.seed == seed
+
+
+@pytest.mark.parametrize(('bias', 'answer'), [({'302': -100, '256': 1}, 'Robots need '), ({'256': 100}, '')])
+def test_a_bias_changes_what_is_said(served: Served, bias: dict[str, float], answer: str) -> None:
+    """256 ends an answer, 302 is its third word."""
+    for path, text in (('chat/completions', {'messages': HELLO}), ('completions', {'prompt': 'Hello'})):
+        (choice,) = served.client.post(f'/v1/{path}', json={**text, 'logit_bias': bias}).json()['choices']
+        assert (choice['message']['content'] if 'message' in choice else choice['text']) == answer
 
 
 def test_what_is_left_open_has_the_defaults(served: Served, engine: ScriptedEngine) -> None:

@@ -51,9 +51,12 @@ def test_options_reach_the_core(served: Served, engine: ScriptedEngine) -> None:
     engine.words = ['word '] * 50
     body = {'messages': HELLO, 'stream': False, 'options': {
         'num_predict': 5, 'temperature': 0, 'top_k': 3, 'top_p': 0.5, 'min_p': 0.1, 'repeat_penalty': 1.1, 'seed': 1,
-        'stop': ['xyz'], 'num_ctx': 4096, 'typical_p': 1.0}}
+        'stop': ['xyz'], 'num_ctx': 4096, 'typical_p': 1.0,
+        'frequency_penalty': 0.5, 'presence_penalty': 0.5}}
     answer = served.client.post('/api/chat', json=body).json()
     assert (answer['eval_count'], answer['done_reason']) == (5, 'length')
+    answer = served.client.post('/api/chat', json={**body, 'options': {'num_predict': 1, 'seed': -1}})
+    assert answer.status_code == 200  # a negative seed is a new one each time
     unlimited = served.client.post('/api/chat', json={**body, 'options': {'num_predict': -1}}).json()
     assert unlimited['eval_count'] == 51
 
@@ -82,6 +85,7 @@ def test_what_there_is(served: Served) -> None:
     ('/api/chat', {'messages': HELLO, 'format': 'xml'}, 400),
     ('/api/chat', {'messages': HELLO, 'options': {'temperature': 'hot'}}, 400),
     ('/api/chat', {'messages': HELLO, 'options': {'mirostat': 2}}, 400),
+    ('/api/chat', {'messages': HELLO, 'options': {'frequency_penalty': 3}}, 400),
     ('/api/generate', {'prompt': 'x', 'images': ['aGk=']}, 400),
     ('/api/generate', {'prompt': 'x', 'suffix': 'y'}, 400),
     ('/api/generate', {'prompt': 'x', 'context': [1]}, 400),
