@@ -85,6 +85,23 @@ def test_a_body_that_is_too_large(served: Served) -> None:
     assert served.chat().status_code == 200
 
 
+@pytest.mark.parametrize('path', ['/v1/completions', '/v1/embeddings', '/v1/decisions', '/api/chat', '/api/embed'])
+def test_a_body_of_unknown_length_that_is_too_large(served: Served, path: str) -> None:
+    response = served.client.post(path, content=(b'x' * 100_000 for _ in range(100)))  # sent in chunks
+    assert response.status_code == 413 and response.json()['error']
+    assert served.chat().status_code == 200
+
+
+@pytest.mark.parametrize(('path', 'body'), [
+    ('/v1/chat/completions', b'{"messages": [{"role": "user", "content": "\xff"}]}'),
+    ('/v1/completions', b'{"prompt": "\xc3"}'), ('/v1/embeddings', b'{"input": "\xed\xa0\x80"}'),
+    ('/v1/decisions', b'{"question": "\xf8\x88"}'), ('/api/chat', b'{"messages": [{"role": "\xff"}]}'),
+    ('/api/generate', b'{"prompt": "a\xffb"}'), ('/api/embed', b'{"input": ["\xff"]}'), ('/api/show', b'"\xff')])
+def test_invalid_utf8(served: Served, path: str, body: bytes) -> None:
+    response = served.client.post(path, content=body)
+    assert response.status_code == 400 and response.json()['error']
+
+
 def test_ten_thousand_messages_are_more_than_the_context(served: Served) -> None:
     response = served.chat(messages=MANY[1:])
     assert response.status_code == 400 and error(response)['code'] == 'context_length_exceeded'
