@@ -151,7 +151,7 @@ const std::vector<TokenPenalty>& Sampler::penalties() {
   const auto &dry = dry_.penalties(), &answer = answer_.penalties();
   if (answer.empty()) return dry;
   if (dry.empty()) return answer;
-  penalties_ = sum_of(dry, answer);
+  penalties_ = merged(dry, answer);
   return penalties_;
 }
 

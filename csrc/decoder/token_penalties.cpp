@@ -31,7 +31,7 @@ void AnswerPenalties::accept(int32_t token) {
   else at->penalty += one.penalty;
 }
 
-std::vector<TokenPenalty> sum_of(const std::vector<TokenPenalty>& a, const std::vector<TokenPenalty>& b) {
+std::vector<TokenPenalty> merged(const std::vector<TokenPenalty>& a, const std::vector<TokenPenalty>& b) {
   std::vector<TokenPenalty> both;
   both.reserve(a.size() + b.size());
   std::merge(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both), is_before);

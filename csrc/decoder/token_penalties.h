@@ -35,7 +35,7 @@ class AnswerPenalties {
   std::vector<TokenPenalty> penalties_;
 };
 
-// Returns the sum of two lists that are in ascending order of tokens.
-std::vector<TokenPenalty> sum_of(const std::vector<TokenPenalty>& a, const std::vector<TokenPenalty>& b);
+// Returns one list of two; both are in ascending order of tokens, and the penalties of the same token are added.
+std::vector<TokenPenalty> merged(const std::vector<TokenPenalty>& a, const std::vector<TokenPenalty>& b);
 
 } // namespace tinychat

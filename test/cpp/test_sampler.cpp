@@ -90,7 +90,8 @@ int main() {
   CHECK(counting.sample(logits.data(), 5, nullptr) == 1, "frequency and presence");
   CHECK(counting.candidates(5) == 2, "the likeliest, and as many as were counted");
   CHECK(counting.sample({{3 * ln2, 3}, {2 * ln2, 2}}) == 2, "frequency and presence among candidates");
-  CHECK(sum_of({{1, 1}, {3, 1}}, {{0, 2}, {3, 2}}).size() == 3 && sum_of({{3, 1}}, {{3, 2}})[0].penalty == 3, "sum");
+  CHECK(merged({{1, 1}, {3, 1}}, {{0, 2}, {3, 2}}).size() == 3 && merged({{3, 1}}, {{3, 2}})[0].penalty == 3,
+        "both lists");
 
   const uint32_t mask = 0b10101;
   CHECK(Sampler(1, greedy).sample(logits.data(), 5, &mask) == 2, "mask");

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import ollama
 import openai
 from pydantic import BaseModel
 import pytest
-from scripted_engine import ScriptedEngine
+from scripted_engine import EOS, ScriptedEngine
 from serving_http import HELLO, Served
+from test_tool_calls import CALL, Calling
 
 
 @pytest.fixture
@@ -37,6 +40,58 @@ def test_openai_parses_structured_outputs(client: openai.OpenAI, engine: Scripte
     answer = client.chat.completions.parse(model='scripted', messages=HELLO,  # type: ignore[arg-type]
                                            response_format=Move)
     assert answer.choices[0].message.parsed == Move(n=1)
+
+
+def test_openai_streams_structured_outputs(client: openai.OpenAI, engine: ScriptedEngine) -> None:
+    class Move(BaseModel):
+        n: int
+
+    engine.words = [*'{"n": 1}']
+    with client.chat.completions.stream(model='scripted', messages=HELLO,  # type: ignore[arg-type]
+                                        response_format=Move) as stream:
+        kinds = {event.type for event in stream}
+        assert stream.get_final_completion().choices[0].message.parsed == Move(n=1)
+    assert {'chunk', 'content.delta', 'content.done'} <= kinds
+
+
+def test_openai_parses_calls_of_pydantic_tools(client: openai.OpenAI, engine: ScriptedEngine) -> None:
+    class Go(BaseModel):
+        x: int
+
+    engine.script = [*CALL.encode(), EOS] * 2
+    engine.vocab_size, engine.tokenizer = 257, Calling()
+    tools = [openai.pydantic_function_tool(Go, name='go')]
+    answer = client.chat.completions.parse(model='scripted', messages=HELLO, tools=tools)  # type: ignore[arg-type]
+    (call,) = answer.choices[0].message.tool_calls or ()
+    assert call.function.parsed_arguments == Go(x=1)
+    with client.chat.completions.stream(model='scripted', messages=HELLO, tools=tools) as stream:  # type: ignore
+        done = [event for event in stream if event.type == 'tool_calls.function.arguments.done']
+    assert [event.parsed_arguments for event in done] == [Go(x=1)]
+
+
+def test_openai_asks_several_at_once(served: Served) -> None:
+    async def ask() -> tuple[list[str], str, str]:
+        async with openai.AsyncOpenAI(base_url=f'{served.url}/v1', api_key='none', max_retries=0) as client:
+            fields = {'model': (await client.models.list()).data[0].id, 'messages': HELLO}
+            answers = await asyncio.gather(*(client.chat.completions.create(**fields) for _ in range(4)))
+            stream = await client.chat.completions.create(**fields, stream=True)
+            text = ''.join([chunk.choices[0].delta.content or '' async for chunk in stream])
+            async with client.chat.completions.stream(**fields) as events:
+                final = await events.get_final_completion()
+            return [answer.choices[0].message.content for answer in answers], text, final.choices[0].message.content
+
+    assert asyncio.run(ask()) == (['Robots need maps.'] * 4, 'Robots need maps.', 'Robots need maps.')
+
+
+def test_openai_sends_what_it_sends(client: openai.OpenAI) -> None:
+    """Every field that a local server has to accept, and some that it ignores."""
+    answer = client.chat.completions.create(
+        model='scripted', messages=HELLO, max_completion_tokens=9, stop=['xyz'], seed=-5, temperature=0.0,  # type: ignore
+        top_p=0.9, frequency_penalty=0.5, presence_penalty=-0.5, logit_bias={'7': 1}, logprobs=True, top_logprobs=2,
+        n=1, response_format={'type': 'text'}, user='me', metadata={'a': 'b'}, store=False, service_tier='auto',
+        parallel_tool_calls=True, reasoning_effort='none', verbosity='low', prompt_cache_key='x',
+        extra_body={'top_k': 5, 'min_p': 0.0, 'repetition_penalty': 1.0, 'chat_template_kwargs': {}})
+    assert answer.choices[0].message.content == 'Robots need maps.'
 
 
 def test_openai_gets_typed_errors(client: openai.OpenAI, served: Served) -> None:
