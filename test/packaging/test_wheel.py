@@ -63,6 +63,25 @@ def test_it_answers(programs: Path, smollm2_checkpoint: Path) -> None:
     assert 'Paris' in done.stdout
 
 
+@pytest.mark.parametrize(('extra', 'modules'), [
+    ('server', 'fastapi, uvicorn'), ('structure', 'llguidance'), ('vision', 'PIL'), ('fleet', 'httpx, jsonschema')])
+def test_an_extra_installs_what_its_part_imports(programs: Path, dist: Path, extra: str, modules: str) -> None:
+    (wheel,) = dist.glob('*.whl')
+    subprocess.run([programs / 'pip', 'install', '--quiet', '--only-binary=:all:', f'{wheel}[{extra}]'], check=True)
+    done = run(programs / 'python', '-c', f'import {modules}')
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_extra_quantize_can_be_resolved(programs: Path, dist: Path) -> None:
+    """Not installed: torch and what it needs are gigabytes."""
+    (wheel,) = dist.glob('*.whl')
+    done = subprocess.run([programs / 'pip', 'install', '--dry-run', '--only-binary=:all:', f'{wheel}[quantize]'],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    installed = done.stdout.rpartition('Would install')[2]
+    assert ' torch-' in installed and ' transformers-' in installed
+
+
 def test_without_ros_the_node_says_what_it_needs(programs: Path) -> None:
     done = run(programs / 'chat_node')
     assert done.returncode == 1 and done.stderr.startswith('tinychat_ros: rclpy cannot be imported')
