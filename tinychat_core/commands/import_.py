@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='for W4: columns that share a scale (default: %(default)s)')
     parser.add_argument('--load-quant', type=Path, metavar='FILE.pt',
                         help='weights that llm-awq quantized (--dump_quant) from the Hugging Face directory SOURCE')
+    parser.add_argument('--mmproj', type=Path, metavar='FILE.gguf',
+                        help='the vision part of the GGUF model SOURCE, as llama.cpp keeps it')
     parser.add_argument('--chat-template', metavar='FILE|NAME',
                         help=f"replaces the model's chat template: a jinja file, or {', '.join(template_names())}")
     parser.add_argument('--layout', choices=sorted(LAYOUTS),
@@ -37,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
     from tinychat_core.progress import ProgressBar
 
     import_model(args.source, args.out, args.layout, ProgressBar(f'import {args.out.name}'), args.weights,
-                 args.group_size, args.load_quant, args.chat_template)
+                 args.group_size, args.load_quant, args.chat_template, args.mmproj)
     print(f'{args.out}: ready; try `tinychat chat {args.out}`')
     return 0

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.mmproj import Mmproj
 from tinychat_core.families.vision import Vision
 
 # Our tensor name -> theirs, without `.weight` and `.bias`; `{i}` is the decoder layer. Several are stacked row by row.
@@ -61,6 +62,7 @@ class Family:
     row_order: Mapping[str, Callable[[ModelConfig], npt.NDArray[np.intp]]] = field(default_factory=dict)
     gguf: Gguf | None = None
     vision: Vision | None = None
+    mmproj: Mmproj | None = None
 
     def names(self, config: HfConfig) -> Names:
         """Return Hugging Face's tensor names for a model with this configuration."""
@@ -68,4 +70,4 @@ class Family:
 
     def in_gguf(self) -> Family:
         """Return the family as GGUF files store it: their converter has added the offset and ordered the rows."""
-        return replace(self, norm_offset=0.0, row_order={}, ignored=(), vision=None)
+        return replace(self, norm_offset=0.0, row_order={}, ignored=(), vision=None, mmproj=None)

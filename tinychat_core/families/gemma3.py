@@ -18,6 +18,7 @@ from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_mat
 from tinychat_core.families import gemma2
 from tinychat_core.families.family import Gguf
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.mmproj import Mmproj, SIGLIP_TENSORS
 from tinychat_core.families.rope import kind_of, table
 from tinychat_core.families.vision import Processor, siglip, siglip_tensors, Vision
 from tinychat_core.families.windows import windows
@@ -86,6 +87,12 @@ def _text_model(config: HfConfig) -> ModelConfig:
         'windows': windows(config, slides)})
 
 
+def _mmproj_options(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    tile = found['image_size']
+    side = tile // found['patch_size'] // found.get('projector.scale_factor', 4)
+    return {'mm_tokens_per_image': side ** 2}, {'size': {'height': tile, 'width': tile}}
+
+
 FAMILY = replace(
     gemma2.FAMILY, name='gemma3', model_types=('gemma3_text', 'gemma3'), model_config=model_config,
     left_out=(*_VISION_TENSORS, *(f'model.{name}' for name in _VISION_TENSORS)),
@@ -103,4 +110,7 @@ FAMILY = replace(
         **gemma2.GGUF_TENSORS,
         'layers.{i}.attn.q_norm': 'blk.{i}.attn_q_norm',
         'layers.{i}.attn.k_norm': 'blk.{i}.attn_k_norm',
-    }, options=gemma2.gguf_options))
+    }, options=gemma2.gguf_options),
+    mmproj=Mmproj('gemma3', ('gemma3',), Vision(vision_config, {
+        **SIGLIP_TENSORS, 'projector.0.norm': 'mm.soft_emb_norm', 'projector.1.project_in': 'mm.input_projection',
+    }, transposed=frozenset({'projector.1.project_in'})), _mmproj_options, gelu='gelu_pytorch_tanh'))

@@ -13,6 +13,7 @@ from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_mat
 from tinychat_core.families import llama, qwen2, qwen3
 from tinychat_core.families.family import Names
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.mmproj import LAYER_TENSORS, Mmproj
 from tinychat_core.families.text_part import text_part
 from tinychat_core.families.vision import CLIP_MEAN, CLIP_STD, padded, padded_patch, Processor, Vision
 
@@ -83,6 +84,13 @@ def _encoder(config: HfConfig, layers: int) -> ModelConfig:
         attention_scale=(hidden // heads) ** -0.5)
 
 
+def _mmproj_options(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    tile = found['image_size']
+    return ({'downsample_ratio': 1 / found['projector.scale_factor']},
+            {'size': {'height': tile, 'width': tile}, 'min_patches': found.get('preproc_min_tiles', 1),
+             'max_patches': found.get('preproc_max_tiles', 12)})
+
+
 FAMILY = replace(
     qwen2.FAMILY, name='internvl', model_types=('internvl',), model_config=model_config, gguf=None, tensors=tensors,
     left_out=(*_VISION, *(f'model.{name}' for name in _VISION)), ignored=('.inv_freq', '.mask_token'),
@@ -100,4 +108,11 @@ FAMILY = replace(
         'projector.2.project_in': 'model.multi_modal_projector.linear_2',
     }, class_embedding=f'{_BASE}embeddings.cls_token', bare=frozenset({'encoder.positions'}),
         row_scales={'encoder.layers.{i}.attn.o': f'{_LAYER}lambda_1',
-                    'encoder.layers.{i}.mlp.down': f'{_LAYER}lambda_2'}))
+                    'encoder.layers.{i}.mlp.down': f'{_LAYER}lambda_2'}),
+    mmproj=Mmproj('internvl', ('qwen2', 'qwen3', 'llama'), Vision(vision_config, {
+        'encoder.project_in': 'v.patch_embd', 'encoder.positions': 'v.position_embd', **LAYER_TENSORS,
+        'projector.0.norm': 'mm.model.mlp.0', 'projector.1.project_in': 'mm.model.mlp.1',
+        'projector.2.project_in': 'mm.model.mlp.3',
+    }, class_embedding='v.class_embd', row_scales={
+        'encoder.layers.{i}.attn.o': 'v.blk.{i}.ls1.weight', 'encoder.layers.{i}.mlp.down': 'v.blk.{i}.ls2.weight',
+    }), _mmproj_options))

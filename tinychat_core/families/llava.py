@@ -13,6 +13,7 @@ from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_mat
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families import llama
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.mmproj import CLIP_TENSORS, Mmproj
 from tinychat_core.families.text_part import text_part
 from tinychat_core.families.vision import clip, CLIP_MEAN, CLIP_STD, clip_tensors, Processor, Vision
 
@@ -58,6 +59,24 @@ def encoder_and_projector(config: HfConfig, inner: HfConfig, text: ModelConfig) 
         single_matrix(text.hidden_size, text.hidden_size)]}
 
 
+def _mmproj_options(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {'vision_feature_layer': feature_layer(found)}, {}
+
+
+def feature_layer(found: Mapping[str, Any]) -> int:
+    """Return the layer whose outputs are used, counted from the end of those that an mmproj file has."""
+    layers = found.get('feature_layer', [found['block_count']])
+    if len(layers) != 1 or not 0 < layers[0] <= found['block_count']:
+        raise UnsupportedModelError(f'clip.vision.feature_layer = {layers} is not supported: give one layer')
+    return int(layers[0] - found['block_count'] - 1)
+
+
+MMPROJ = Mmproj(
+    'mlp', ('llama',), Vision(vision_config, {
+        **CLIP_TENSORS, 'projector.0.project_in': 'mm.0', 'projector.1.project_in': 'mm.2',
+    }, class_embedding='v.class_embd'), _mmproj_options, activation='quick_gelu',
+    checks_width=False)  # its converter writes CLIP's own width
+
 FAMILY = replace(
     llama.FAMILY, name='llava', model_types=('llava',), model_config=model_config, gguf=None,
     left_out=(*_VISION, *(f'model.{name}' for name in _VISION)), ignored=('.inv_freq', '.position_ids'),
@@ -65,4 +84,4 @@ FAMILY = replace(
         **clip_tensors(_BASE),
         'projector.0.project_in': 'model.multi_modal_projector.linear_1',
         'projector.1.project_in': 'model.multi_modal_projector.linear_2',
-    }, class_embedding=f'{_BASE}embeddings.class_embedding'))
+    }, class_embedding=f'{_BASE}embeddings.class_embedding'), mmproj=MMPROJ)

@@ -49,9 +49,17 @@ def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfi
         placing=Placing(marker='<image>', token='<image>', whole='{rows}'))
 
 
+def _mmproj_options(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    flat, size = found['image_grid_pinpoints'], {'shortest_edge': found['image_size']}
+    sizes = [[*flat[i:i + 2]] for i in range(0, len(flat), 2)]
+    return {'vision_feature_layer': llava.feature_layer(found), 'image_grid_pinpoints': sizes}, {'size': size}
+
+
 _VISION = llava.FAMILY.vision
 assert _VISION is not None
 FAMILY = replace(
     llava.FAMILY, name='llava_next', model_types=('llava_next',), model_config=model_config,
     left_out=(*llava.FAMILY.left_out, _NEWLINE, 'image_newline'),
-    vision=replace(_VISION, config=vision_config, newline=_NEWLINE))
+    vision=replace(_VISION, config=vision_config, newline=_NEWLINE),
+    mmproj=replace(llava.MMPROJ, options=_mmproj_options, tiles=True, vision=replace(
+        llava.MMPROJ.vision, config=vision_config, newline='model.image_newline')))

@@ -12,6 +12,7 @@ from tinychat_core.checkpoint.model_config import ModelConfig
 from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_matrix, VisionConfig
 from tinychat_core.families import llama
 from tinychat_core.families.hf_config import HfConfig
+from tinychat_core.families.mmproj import Mmproj, SIGLIP_TENSORS
 from tinychat_core.families.vision import Processor, siglip, siglip_tensors, Vision
 
 _BASE = 'model.vision_model.'
@@ -51,6 +52,13 @@ def _in_file(name: str) -> str:
     return name.replace('model.', 'model.text_model.', 1)
 
 
+def _mmproj_options(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    tile = found['image_size']
+    longest = found.get('preproc_image_size', 4 * tile)  # older files lack it
+    return ({'scale_factor': found['projector.scale_factor']},
+            {'size': {'longest_edge': longest}, 'max_image_size': {'longest_edge': tile}})
+
+
 FAMILY = replace(
     llama.FAMILY, name='smolvlm', model_types=('smolvlm', 'idefics3'), model_config=model_config, gguf=None,
     tensors={ours: tuple(map(_in_file, theirs)) if isinstance(theirs, tuple) else _in_file(theirs)
@@ -59,4 +67,6 @@ FAMILY = replace(
     vision=Vision(vision_config, {
         **siglip_tensors(_BASE),
         'projector.0.project_in': 'model.connector.modality_projection.proj',
-    }))
+    }),
+    mmproj=Mmproj('idefics3', ('llama',), Vision(vision_config, {
+        **SIGLIP_TENSORS, 'projector.0.project_in': 'mm.model.fc'}), _mmproj_options, gelu='gelu_pytorch_tanh'))

@@ -35,7 +35,7 @@ class Vision:
     newline: str = ''  # the tensor that ends a line of patches, where the method is `pad`
     bare: frozenset[str] = frozenset()  # ours that are stored under names without `.weight`
     transposed: frozenset[str] = frozenset()  # those of them that are stored [in, out]
-    row_scales: Mapping[str, str] = field(default_factory=dict)  # of a matrix and its bias: theirs, without `.weight`
+    row_scales: Mapping[str, str] = field(default_factory=dict)  # of a matrix and its bias: theirs, with its ending
 
 
 def padded(width: int) -> int:

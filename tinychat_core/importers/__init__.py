@@ -18,31 +18,32 @@ if TYPE_CHECKING:
 
 def import_model(source: str, out: Path, layout: str | None = None,
                  progress: Callable[[float], None] = lambda _: None, weights: str | None = None,
-                 group_size: int = 128, packed: Path | None = None, chat_template: str | None = None) -> None:
+                 group_size: int = 128, packed: Path | None = None, chat_template: str | None = None,
+                 mmproj: Path | None = None) -> None:
     """
     Write the split checkpoint `out` from `source`: a GGUF file, a Hugging Face directory, or an id of the hub.
 
     An id is OWNER/NAME, or OWNER/NAME:FILE.gguf for a GGUF file. `weights` W4, W8 or W16 rounds to nearest; None keeps
     quantized weights as they are and stores all others in 16 bits. `packed` is a .pt file of llm-awq with the weights
-    of a Hugging Face directory. `chat_template`, a file or a name (see named_templates), replaces the model's own.
-    `layout` None is the default of each format. `progress` receives the fraction done. Raises TinyChatError for a
-    source that cannot be imported; then `out` does not exist.
+    of a Hugging Face directory, `mmproj` a GGUF file with the vision part of a GGUF model. `chat_template`, a file or a
+    name (see named_templates), replaces the model's own. `layout` None is the default of each format. `progress`
+    receives the fraction done. Raises TinyChatError for a source that cannot be imported; then `out` does not exist.
     """
     from tinychat_core.boundary import foreseen
 
     with foreseen('import', source):
-        _import_model(source, out, layout, progress, weights, group_size, packed, chat_template)
+        _import_model(source, out, layout, progress, weights, group_size, packed, chat_template, mmproj)
 
 
 def _import_model(source: str, out: Path, layout: str | None, progress: Callable[[float], None], weights: str | None,
-                  group_size: int, packed: Path | None, chat_template: str | None) -> None:
+                  group_size: int, packed: Path | None, chat_template: str | None, mmproj: Path | None) -> None:
     from tinychat_core.checkpoint.writer import CheckpointWriter
     from tinychat_core.importers.import_plan import ImportPlan
     from tinychat_core.importers.recipe import Recipe
     from tinychat_core.importers.tokenizer_check import check_tokenizer
     from tinychat_core.importers.vision_plan import VisionPlan
 
-    source_model = open_source(source, packed, chat_template)
+    source_model = open_source(source, packed, chat_template, mmproj)
     check_tokenizer(source_model.files, source, source_model.config.vocab_size)
     recipe = Recipe(weights, group_size)
     recipe.check(source_model.config)
@@ -56,7 +57,8 @@ def _import_model(source: str, out: Path, layout: str | None, progress: Callable
                       vision=source_model.vision)
 
 
-def open_source(source: str, packed: Path | None = None, chat_template: str | None = None) -> SourceModel:
+def open_source(source: str, packed: Path | None = None, chat_template: str | None = None,
+                mmproj: Path | None = None) -> SourceModel:
     """
     Return the model of a GGUF file, a Hugging Face directory or a hub id; TinyChatError for anything else.
 
@@ -77,11 +79,15 @@ def open_source(source: str, packed: Path | None = None, chat_template: str | No
         module = 'huggingface' if path.is_dir() else 'gguf'
     else:
         raise TinyChatError(f'{source} does not exist; give a GGUF file, a Hugging Face directory or a hub id')
+    if mmproj is not None and module != 'gguf':
+        raise TinyChatError(f'{mmproj} needs a GGUF file, but {source} is a directory, which has its own vision part')
     if packed is not None and module == 'gguf':
         raise TinyChatError(f'{packed} needs a Hugging Face directory, but {source} is a file')
     options: dict[str, Any] = {} if packed is None else {'packed': packed}
     if chat_template is not None:
         text = chosen_template(chat_template)
         options |= {'chat_template': text} if module == 'gguf' else {}
+    if mmproj is not None:
+        options['mmproj'] = mmproj
     found: SourceModel = import_module(f'tinychat_core.importers.{module}').open_model(path, **options)
     return replace(found, files=with_template(found.files, chat_template, source, f'{found.name} {source}'))

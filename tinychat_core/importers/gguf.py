@@ -20,14 +20,16 @@ from tinychat_core.importers.gguf_special import with_known_ids
 from tinychat_core.importers.gguf_template import with_one_template
 from tinychat_core.importers.gguf_tokenizer import tokenizer_files
 from tinychat_core.importers.gguf_types import typed
+from tinychat_core.importers.gguf_vision import with_mmproj
 from tinychat_core.importers.source import SourceModel
 
 
-def open_model(path: Path, chat_template: str | None = None) -> SourceModel:
+def open_model(path: Path, chat_template: str | None = None, mmproj: Path | None = None) -> SourceModel:
     """
     Return the model of a GGUF file, or of all its parts, given one of them; TinyChatError where it is not supported.
 
-    `chat_template` replaces the file's own, also for deciding which tokens are control tokens.
+    `chat_template` replaces the file's own, also for deciding which tokens are control tokens. `mmproj`: the file with
+    its vision part.
     """
     file = GgufModel(path)
     file.metadata = with_known_ids(typed(file.metadata, str(path)), str(path))
@@ -37,10 +39,11 @@ def open_model(path: Path, chat_template: str | None = None) -> SourceModel:
     texts = {**tokenizer_files(metadata), 'config.json': json.dumps(hf_config, indent=1),
              'generation_config.json': json.dumps(generation_config(file.metadata), indent=1)}
     sizes = [f'{part.name} {part.stat().st_size} {part.stat().st_mtime_ns}' for part in file.paths]
-    return SourceModel(
+    model = SourceModel(
         source=GgufSource(file, config, family.gguf.interleaved), family=family.in_gguf(),
         names=family.gguf.tensors, config=config, files={name: text.encode() for name, text in texts.items()},
         identity={'model': file.name, 'files': checksum('\n'.join(sizes).encode())}, name=file.name)
+    return model if mmproj is None else with_mmproj(model, mmproj)
 
 
 class GgufSource:

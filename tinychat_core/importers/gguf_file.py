@@ -144,9 +144,9 @@ class GgufFile:
         return self._infos[name].shape
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a one-dimensional tensor of F32, F16, BF16 or F64 as float32."""
+        """Return a tensor of one dimension, but for leading ones, of F32, F16, BF16 or F64 as float32."""
         info = self._infos[name]
-        if len(info.shape) != 1 or info.kind not in _PLAIN:
+        if prod(info.shape[:-1]) != 1 or info.kind not in _PLAIN:
             raise UnsupportedModelError(f'{self.path}: {name} is not a vector of F32, F16 or BF16')
         vector = self._plain(info)
         if info.kind == 'BF16':
@@ -160,13 +160,17 @@ class GgufFile:
         """
         Return a matrix with the values that the file stores.
 
+        A tensor of more dimensions, such as that of a convolution, has a column for each number of a row.
         Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: unchanged.
         Other types: see gguf_blocks. A type that is not exact logs one warning.
         """
         info = self._infos[name]
-        if len(info.shape) != 2:
+        shape = info.shape
+        while len(shape) > 2 and shape[0] == 1:
+            shape = shape[1:]
+        if len(shape) < 2 or (len(shape) > 2 and info.kind not in _PLAIN):
             raise UnsupportedModelError(f'{self.path}: {name} is not a matrix')
-        (rows, cols), raw = info.shape, self._raw(info)
+        rows, cols, raw = shape[0], prod(shape[1:]), self._raw(info)
         if info.kind in _PLAIN:
             return Linear(_PLAIN[info.kind][0], rows, cols, 0, None, self._plain(info).reshape(rows, cols))
         if info.kind in gguf_blocks.BLOCKS:

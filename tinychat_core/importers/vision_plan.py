@@ -22,6 +22,7 @@ from tinychat_core.importers.source import SourceModel
 _GROUP = 32  # of 8-bit weights
 _KEPT = ('positions',)
 _POOLING = re.compile(r'\.(vision_model|vision_tower)\.head\.|^vision_tower\.head\.')
+_LAST_NORM = re.compile(r'\.post_(layernorm|ln)\.')
 Values = npt.NDArray[np.float32]
 
 
@@ -92,9 +93,10 @@ class VisionPlan:
     def _is_past(self, name: str) -> bool:
         """Return whether a tensor comes after the last layer or norm that is used."""
         assert self._vision is not None
-        layer = re.search(r'\.layers?\.(\d+)\.', name)
+        layer = re.search(r'\.(?:layers?|blk)\.(\d+)\.', name)
         return (layer is not None and int(layer[1]) >= self._vision.encoder.layers) or (
-            '.post_layernorm.' in name and not self._vision.encoder.final_norm) or _POOLING.search(name) is not None
+            _LAST_NORM.search(name) is not None and not self._vision.encoder.final_norm) or (
+            _POOLING.search(name) is not None)
 
     def _check_shape(self, ours: str, theirs: tuple[str, ...]) -> None:
         stage, kind = self._stage(ours)

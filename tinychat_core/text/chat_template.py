@@ -56,6 +56,7 @@ class ChatTemplate:
         """
         self.source = source
         self._variables = dict(variables)
+        self._has_place: bool | None = None  # for images
         self._left_out: dict[tuple[str, ...], int | None] = {}
         self._switch = thinking_switch(source)
         self.tools = ToolPrompting(source, lambda messages, tools: self._rendered(messages, False, tools))
@@ -169,18 +170,47 @@ class ChatTemplate:
                 self._left_out[roles] = None
         return self._left_out[roles]
 
-    @staticmethod
-    def _in_parts(message: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a message whose content is a list: its images, then its text."""
+    def _in_parts(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return a message whose content is a list: its images, then its text.
+
+        Where the template has no place for images, their markers are lines before the text, as the models were trained.
+        """
         plain = {name: value for name, value in message.items() if name != 'images'}
-        text = [{'type': 'text', 'text': message['content'] or ''}]
-        return {**plain, 'content': [{'type': 'image'}] * message.get('images', 0) + text}
+        images, text = message.get('images', ()), message['content'] or ''
+        if images and not self._shows_images():
+            text = ''.join(f'{marker}\n' for marker in images) + text
+            if not self._takes_parts:
+                return {**plain, 'content': text}
+            images = ()
+        return {**plain, 'content': [*({'type': 'image'} for _ in images), {'type': 'text', 'text': text}]}
+
+    def _shows_images(self) -> bool:
+        """Return whether the template reads content in parts, and writes something for a part that is an image."""
+        if self._has_place is None:
+            text = {'type': 'text', 'text': 'what?'}
+            contents: list[Any] = [[{'type': 'image'}, text], [text]]
+            try:
+                texts = [self._asked([{'role': 'user', 'content': content}], True) for content in contents]
+                self._has_place = texts[0] != texts[1] and (self._takes_parts or texts[1] == self._asked(
+                    [{'role': 'user', 'content': 'what?'}], True))
+            except _TooComplexError:
+                raise
+            except InvalidParameterError:
+                self._has_place = False
+        return self._has_place
 
     def _rendered(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
                   tools: Sequence[Mapping[str, Any]] | None = None,
                   variables: Mapping[str, Any] = _NO_VARIABLES) -> str:
         messages = [self._in_parts(message) if self._takes_parts or 'images' in message else message
                     for message in messages]
+        return self._asked(messages, add_generation_prompt, tools, variables)
+
+    def _asked(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
+               tools: Sequence[Mapping[str, Any]] | None = None,
+               variables: Mapping[str, Any] = _NO_VARIABLES) -> str:
+        """Return what the template writes for these very messages."""
         # SmolLM3 asks for calls as XML marks around JSON by the name of the variable.
         known = {'messages': messages, 'tools': tools, 'xml_tools': tools, 'documents': None,
                  'add_generation_prompt': add_generation_prompt, **self._variables, **variables}

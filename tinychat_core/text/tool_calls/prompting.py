@@ -131,7 +131,7 @@ class ToolPrompting:
     def _plain(message: Message) -> Message:
         plain = {'role': message['role'], 'content': message['content']}
         if message.get('images'):
-            plain['images'] = len(message['images'])
+            plain['images'] = [image.marker for image in message['images']]
         if message.get('thoughts'):
             plain['reasoning_content'] = message['thoughts']
         return plain
