@@ -27,6 +27,8 @@ REMOTE_PARAMETERS = (
     Declared('api_key_env', '', 'Environment variable with the API key of the server; empty: no key.', UNCONFIGURED),
     Declared('max_goals', 4, 'Maximum number of goals that the server answers at the same time.', UNCONFIGURED,
              low=1, high=1000),
+    Declared('images', False, 'Whether the model on the server sees images; without it, goals with images stay here.',
+             UNCONFIGURED),
     Declared('connect_timeout', 1.0,
              'Time to connect, and until data that the server does not acknowledge mean that the network is gone [s].',
              UNCONFIGURED, low=0.01, high=3600.0),

@@ -80,7 +80,7 @@ class RemoteBackend:
 
     def refusal(self, request: ChatRequest) -> str:
         """Return why the server does not get a request now; '' if it does."""
-        reason = unable_reason(request)
+        reason = unable_reason(request, self.config.images)
         if reason:
             return f'cannot serve {reason}'
         if not self.health.is_available:

@@ -18,6 +18,7 @@ from tinychat_core.remote.backend import Backend, LocalBackend, RemoteBackend
 from tinychat_core.remote.config import FleetConfig
 from tinychat_core.remote.event_loop import EventLoop
 from tinychat_core.remote.goal import Goal
+from tinychat_core.remote.shared_image import with_shared_images
 from tinychat_core.serving.backend_status import BackendStatus
 from tinychat_core.serving.chat_handle import ChatHandle, Listener
 from tinychat_core.serving.chat_service import ChatService
@@ -139,6 +140,7 @@ class FleetService(ChatService):
             return super().submit(request, listener, request_id, is_accepted=is_accepted)
         if not is_accepted:
             self.check(request)
+        request = with_shared_images(request)
         handle = ChatHandle(request, request_id or uuid4(), listener, self._end_goal)
         goal = self._goal(handle)
         with self._goals_changed:

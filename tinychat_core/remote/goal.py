@@ -10,18 +10,20 @@ is asked. The way ends with exactly one result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 import logging
 import math
 from time import monotonic
+from typing import Any
 
-from tinychat_core.errors import InvalidParameterError, one_line
+from tinychat_core.errors import InvalidParameterError, NoImageError, one_line
 from tinychat_core.remote.answer_so_far import AnswerSoFar
 from tinychat_core.remote.backend import Backend, Dialogue
 from tinychat_core.remote.deadline import end, SECONDS_TO_END, TimeIsOver, within
 from tinychat_core.remote.outcomes import NotAnswered, Piece, Step
+from tinychat_core.remote.shared_image import loaded
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.serving.results import ChatResult, Ending, ErrorCode, LOCAL, Prefill, Queued
@@ -109,6 +111,8 @@ class Goal:
             return await self._rest(winner, first)
         except InvalidParameterError as error:  # a dialogue that is none
             return self.answer.cut_off(Ending.aborted(ErrorCode.INVALID_GOAL, str(error)))
+        except NoImageError as error:
+            return self.answer.cut_off(Ending.aborted(ErrorCode.NO_IMAGE, str(error)))
         finally:
             await self._close(self._attempts)
 
@@ -156,14 +160,15 @@ class Goal:
                 self._remote_end = monotonic() + self._remote_limit
         attempt = _Attempt(backend, backend.answer(self.handle.request, dialogue))
         self._attempts.append(attempt)
-        attempt.task = asyncio.ensure_future(self._first_of(attempt))
+        attempt.task = asyncio.ensure_future(self._first_of(attempt, () if is_local else dialogue))
         return True
 
-    async def _first_of(self, attempt: _Attempt) -> Piece | ChatResult:
+    async def _first_of(self, attempt: _Attempt, dialogue: Sequence[Mapping[str, Any]]) -> Piece | ChatResult:
         backend = attempt.backend
         limit = backend.first_token_timeout
         if limit is None:
             return await self._until_piece(attempt)
+        await loaded(dialogue)  # how long a camera takes is no fault of a server
         seconds = min(limit, self._time_left())
         try:
             return await within(seconds, self._until_piece(attempt))

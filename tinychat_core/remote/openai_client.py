@@ -55,7 +55,7 @@ class OpenAIClient:
 
     async def answer(self, request: ChatRequest, dialogue: Sequence[Mapping[str, Any]]) -> AsyncGenerator[Step, None]:
         """Yield the pieces of the answer, and its result; raises NotAnswered. The caller bounds the times."""
-        body = body_of(request, dialogue, self._config.model)
+        body = body_of(request, dialogue, self._config.model, self._config.images)
         reader = AnswerReader(request, body['seed'])
         try:
             headers = {'content-type': 'application/json', **self._session(request)}

@@ -10,20 +10,27 @@ import secrets
 from typing import Any
 
 from tinychat_core.remote.outcomes import Unable
+from tinychat_core.remote.shared_image import SharedImage
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.text.tool_calls.tools import ToolUse
 
 _MAX_SEED = 2**31 - 1  # of a fresh seed: some servers keep it in 32 bits
 
 
-def unable_reason(request: ChatRequest) -> str:
-    """Return why no OpenAI-compatible server can answer a request; '' if one can."""
+def unable_reason(request: ChatRequest, sees: bool = False) -> str:
+    """
+    Return why no OpenAI-compatible server can answer a request; '' if one can. `sees`: its model sees images.
+
+    The images of a conversation stay on this machine, whose turns keep only what its own model made of them.
+    """
     if request.raw_prompt:
         return 'a prompt without the chat template'
     if request.params.regex:
         return 'a regular expression'
-    if request.all_images:
+    if request.all_images and not sees:
         return 'images'
+    if request.all_images and request.conversation_id:
+        return 'images in a conversation'
     if request.is_continued:
         return 'an answer that has begun'
     if request.params.logit_bias:
@@ -40,15 +47,20 @@ def ignored_sampling(request: ChatRequest) -> str:
     return 'dry_multiplier' if params.dry_multiplier and not is_structured else ''
 
 
-def body_of(request: ChatRequest, dialogue: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:
+def body_of(request: ChatRequest, dialogue: Sequence[Mapping[str, Any]], model: str, sees: bool = False
+            ) -> dict[str, Any]:
     """
     Return the body for /chat/completions; `dialogue`: all messages, the system prompt included.
+
+    `sees`: the model there sees images, which are SharedImages that have their `url`.
 
     `top_k`, `min_p`, `repetition_penalty` and `chat_template_kwargs` are extensions that vLLM, SGLang, llama.cpp and
     TinyChat know; they are sent only if they have an effect. A seed is always sent, so that the result can name it.
     Raises Unable.
     """
-    reason = unable_reason(request) or ('images' if any(message.get('images') for message in dialogue) else '')
+    images = [image for message in dialogue for image in message.get('images') or ()]
+    are_ready = all(isinstance(image, SharedImage) and image.url for image in images)
+    reason = unable_reason(request, sees) or ('' if sees and are_ready else 'images' if images else '')
     if reason:
         raise Unable(f'cannot serve {reason}')
     params = request.params
@@ -90,6 +102,9 @@ def _tools(use: ToolUse) -> dict[str, Any]:
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {'role': message['role'], 'content': message['content']}
+    if message.get('images'):
+        told['content'] = [*({'type': 'image_url', 'image_url': {'url': image.url}} for image in message['images']),
+                           {'type': 'text', 'text': message['content']}]
     if message.get('thoughts'):
         told['reasoning_content'] = message['thoughts']
     if message.get('tool_call_id'):

@@ -45,6 +45,12 @@ class Image:
         """Return the image itself: it is a source that is decoded already."""
         return self
 
+    def to_jpeg(self) -> bytes:
+        """Return the image as a JPEG file; TinyChatError where Pillow is not installed."""
+        file = BytesIO()
+        _pillow().fromarray(np.ascontiguousarray(self.pixels)).save(file, 'JPEG', quality=95)
+        return file.getvalue()
+
     @classmethod
     def decode(cls, data: bytes, what: str = 'the image') -> Image:
         """
