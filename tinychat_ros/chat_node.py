@@ -107,7 +107,7 @@ class ChatNode(LifecycleNodeMixin, Node):
         self._server = ChatServer(self, self._status)
         self._http = HttpDoor(self)
         self._queries = Services(self, group)
-        self._questions = QuestionServices(self, group)
+        self._questions = QuestionServices(self, group, self._server.topics)
         self._diagnostics = Diagnostics(self, self._status, group, hardware or HardwareMonitor())
         parameters.warn_of_unknown(self)
         self._give_up = give_up

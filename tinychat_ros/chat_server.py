@@ -53,7 +53,7 @@ class ChatServer:
         self._showing = Lock()  # guards what is shown, and whether anything is
         group = MutuallyExclusiveCallbackGroup()
         self._publishers = AnswerPublishers(node)
-        self._topics = ImageTopics(node)
+        self.topics = ImageTopics(node)
         self._server = ActionServer(
             node, Chat, '~/chat', self._unused, callback_group=group, goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel,
@@ -107,7 +107,7 @@ class ChatServer:
             if service is None or not self._is_open:
                 reason = '[inactive] the node is not active'
             else:
-                request = check_goal(goal, self._value, service.engine.context_length, self._topics, audience)
+                request = check_goal(goal, self._value, service.engine.context_length, self.topics, audience)
                 service.check(request)
                 return service, request
         except InvalidParameterError as error:

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Event
-from time import monotonic
+from threading import Lock
+from time import monotonic, sleep
 from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -20,22 +20,28 @@ from tinychat_core.engine import Canceled, CancelFlag
 from tinychat_core.errors import InvalidParameterError, NoImageError, shown
 from tinychat_core.vision import image
 from tinychat_core.vision.sources import EncodedImage, ImageSource, RawImage
-from tinychat_ros.distribution import SubscriptionEventCallbacks
-from tinychat_ros.interfaces import Chat
+from tinychat_ros.image_feed import ImageFeed
+from tinychat_ros.interfaces import Chat, Decide
 
-# What cameras publish with; a reliable publisher serves it, too.
-FRAME_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 KINDS = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 LOOK_PERIOD = 0.02  # [s] between looks at the graph, a cancel and the time limit
 
 
 class ImageTopics:
-    """Takes single frames of topics: a topic is subscribed to from the start of a goal until its next frame."""
+    """
+    Takes single frames of topics.
+
+    A topic is subscribed to from the start of a goal until its next frame, and for `image_topic_linger` seconds more:
+    a goal within this time takes the newest frame at once.
+    """
 
     def __init__(self, node: Node) -> None:
         """Take the node that subscribes; its parameter `image_timeout` says how long a goal waits for a frame."""
         self._node = node
         self._group = ReentrantCallbackGroup()
+        self._lock = Lock()  # guards the feeds and their users
+        self._feeds: dict[str, ImageFeed] = {}
+        node.create_timer(1.0, self._close_unused, self._group, Clock(clock_type=ClockType.STEADY_TIME))
 
     def is_name(self, topic: str) -> bool:
         """Return whether a topic can have this name."""
@@ -48,36 +54,52 @@ class ImageTopics:
 
     def frame(self, topic: str, cancel: CancelFlag) -> ImageSource:
         """
-        Return the next frame of a topic.
+        Return the newest frame of a topic that is not older than one period of the camera, or the next one.
 
         Raises NoImageError where none comes in time, or the topic has another type, and Canceled once `cancel` is set.
         """
-        timeout = float(self._node.get_parameter('image_timeout').value or 0)
+        timeout = self._seconds('image_timeout')
         deadline = monotonic() + timeout
-        frames: list[Any] = []
-        arrived = Event()
-
-        def on_frame(message: Any) -> None:
-            frames[:] = [message]
-            arrived.set()
-
-        subscription = None
+        feed: ImageFeed | None = None
         try:
-            while not arrived.wait(LOOK_PERIOD):
+            while True:
                 if cancel.is_set():
                     raise Canceled('canceled')
-                if subscription is None and (kind := self._kind(topic)) is not None:
-                    # An executor that waits meanwhile bears the end of a subscription, but not that of its events.
-                    subscription = self._node.create_subscription(
-                        kind, topic, on_frame, FRAME_QOS, callback_group=self._group,
-                        event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
+                if feed is None and (kind := self._kind(topic)) is not None:
+                    feed = self._feed(topic, kind)
+                if feed is None:
+                    sleep(LOOK_PERIOD)
+                elif (message := feed.frame(LOOK_PERIOD)) is not None:
+                    return source_of(message, topic)
                 if monotonic() > deadline:
-                    what = 'nobody publishes it' if subscription is None else 'no frame came'
+                    what = 'nobody publishes it' if feed is None else 'no frame came'
                     raise NoImageError(f'{topic}: {what} within {timeout:g} s; is the camera running?')
         finally:
-            if subscription is not None:
-                self._node.destroy_subscription(subscription)
-        return source_of(frames[0], topic)
+            if feed is not None:
+                with self._lock:
+                    feed.users -= 1
+                    feed.left_at = monotonic()
+                self._close_unused()
+
+    def _feed(self, topic: str, kind: type[Any]) -> ImageFeed:
+        name = self._node.resolve_topic_name(topic)
+        with self._lock:
+            feed = self._feeds.get(name)
+            if feed is None or feed.kind is not kind:
+                feed = self._feeds[name] = ImageFeed(self._node, self._group, kind, name)
+            feed.users += 1
+            return feed
+
+    def _close_unused(self) -> None:
+        """Unsubscribe from what no goal has used for a while."""
+        linger, now = self._seconds('image_topic_linger'), monotonic()
+        with self._lock:
+            unused = [name for name, feed in self._feeds.items() if not feed.users and now - feed.left_at >= linger]
+            for name in unused:
+                self._feeds.pop(name).close()
+
+    def _seconds(self, name: str) -> float:
+        return float(self._node.get_parameter(name).value or 0)
 
     def _kind(self, topic: str) -> Any:
         """Return the class of a topic's messages; None where nobody publishes it."""
@@ -109,8 +131,8 @@ def source_of(message: Any, what: str) -> ImageSource:
                     bytes(message.data), what)
 
 
-def images_of(goal: Chat.Goal, topics: ImageTopics) -> list[ImageSource]:
-    """Return the images of a goal by their numbers; InvalidParameterError for the name of a topic that is none."""
+def images_of(goal: Chat.Goal | Decide.Request, topics: ImageTopics) -> list[ImageSource]:
+    """Return the images of a goal or a decision by their numbers; InvalidParameterError for an impossible topic."""
     for i, topic in enumerate(goal.image_topics):
         if not topics.is_name(topic):
             raise InvalidParameterError(f'image_topics[{i}] = {shown(topic)} is not the name of a topic')

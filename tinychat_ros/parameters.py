@@ -155,6 +155,9 @@ PARAMETERS = (
     Declared('image_timeout', 2.0,
              'How long a goal waits for a frame of each of its image_topics; without one it ends with NO_IMAGE [s].',
              low=0.0, high=60.0),
+    Declared('image_topic_linger', 0.0,
+             'How long an image topic stays subscribed to after a goal has used it, so that the next goal gets its '
+             'newest frame at once [s]; 0: not at all.', low=0.0, high=3600.0),
     Declared('time_limit', 0.0, 'Maximum time from the acceptance to the end of a goal [s]; 0: no limit.',
              low=0.0, high=1e9),
     Declared('busy_policy', 'queue',

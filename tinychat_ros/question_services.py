@@ -12,14 +12,14 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 
-from tinychat_core.errors import InvalidParameterError, TinyChatError
+from tinychat_core.errors import TinyChatError
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest, DecisionRequest, EmbeddingRequest, Request, YES_OR_NO
 from tinychat_core.serving.results import ChatEvent, ChatResult, DecisionResult, EmbeddingResult, Finished
 from tinychat_ros.goal_log import log_end
+from tinychat_ros.image_sources import images_of, ImageTopics, with_images
 from tinychat_ros.interfaces import Decide, Embed
 from tinychat_ros.translation import dialogue_of
-from tinychat_ros.unserved import unserved_in_question
 
 INACTIVE = 'the node is not active'
 
@@ -31,10 +31,11 @@ class QuestionServices:
     `service` is the loaded model, or None.
     """
 
-    def __init__(self, node: Node, group: CallbackGroup) -> None:
-        """Create the services on a node; without a model they say so."""
+    def __init__(self, node: Node, group: CallbackGroup, topics: ImageTopics) -> None:
+        """Create the services on a node; without a model they say so. `topics`: where frames of cameras come from."""
         self.service: ChatService | None = None
         self._node = node
+        self._topics = topics
         node.create_service(Decide, '~/decide', self._on_decide, callback_group=group)
         node.create_service(Embed, '~/embed', self._on_embed, callback_group=group)
 
@@ -87,13 +88,14 @@ class QuestionServices:
         return result
 
     def _decision(self, service: ChatService, request: Decide.Request) -> DecisionRequest:
-        reason = unserved_in_question(request)
-        if reason:
-            raise InvalidParameterError(reason)
+        images, dialogue = images_of(request, self._topics), dialogue_of(request.messages)
+        if dialogue:
+            with_images(request.messages, dialogue, images)
         thinking = False if service.engine.tokenizer.switches_thinking else None
         question = ChatRequest(
-            prompt=request.question, messages=dialogue_of(request.messages), conversation_id=request.conversation_id,
-            default_system_prompt=self._value('system_prompt'), thinking=thinking, time_limit=self._value('time_limit'))
+            prompt=request.question, messages=dialogue, images=() if dialogue else images,
+            conversation_id=request.conversation_id, default_system_prompt=self._value('system_prompt'),
+            thinking=thinking, time_limit=self._value('time_limit'))
         return DecisionRequest(question=question, options=tuple(request.options) or YES_OR_NO)
 
     def _value(self, name: str) -> Any:

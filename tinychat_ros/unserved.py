@@ -7,23 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tinychat_ros.interfaces import Chat, Decide
+from tinychat_ros.interfaces import Chat
 
 
 def unserved_field(goal: Chat.Goal) -> str:
     """Return why a goal's value is impossible or not served yet, naming the field; '' for a goal that can be served."""
     return next(_in_goal(goal), '')
-
-
-def unserved_in_question(request: Decide.Request) -> str:
-    """Return which field of a decision is not served yet, or ''."""
-    for name in ('images', 'compressed_images', 'image_topics'):
-        if len(getattr(request, name)):
-            return _not_yet(name)
-    for index, message in enumerate(request.messages):
-        if len(message.images):
-            return _not_yet(f'messages[{index}].images')
-    return ''
 
 
 def _in_goal(goal: Chat.Goal) -> Iterator[str]:

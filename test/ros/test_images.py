@@ -6,21 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
+from pathlib import Path
+import signal
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
+from processes import Process
 import pytest
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
 from robot import Robot
 from scripted_engine import ScriptedEngine
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
+from std_msgs.msg import Bool, String
 from waiting import wait_for
 
+from tinychat_core.serving.results import DecisionResult, Finished, FinishReason, TextDelta
 from tinychat_ros.chat_client import arguments, goal_of
-from tinychat_ros.interfaces import Chat, GetModelInfo, Message
+from tinychat_ros.interfaces import Chat, Decide, GetModelInfo, Message
 
 
 class SeeingEngine(ScriptedEngine):
@@ -75,6 +81,16 @@ def test_images_are_numbered_across_the_three_fields(robot: Robot, engine: Seein
                            image_topics=['front', 'back']).result()
     assert result.finish_reason == 'stop', result.error_msg
     assert [[red for red, *_ in pixels] for pixels in engine.seen] == [[1, 2, 3, 5, 6]]
+
+
+def test_a_decision_shows_the_same(robot: Robot, engine: SeeingEngine, camera: Callable[..., None]) -> None:
+    camera('door', Image, lambda: raw(5))
+    fields = {'images': [raw(1)], 'compressed_images': [png(3)], 'image_topics': ['door']}
+    robot.call(Decide, 'decide', Decide.Request(question='open?', **fields))
+    robot.call(Decide, 'decide', Decide.Request(messages=[
+        Message(role='user', content='open?', images=[2, 0]), Message(role='assistant', content='yes'),
+        Message(role='user', content='sure?', images=[1])], **fields))
+    assert [[red for red, *_ in pixels] for pixels in engine.seen] == [[1, 3, 5], [5, 1, 3]]
 
 
 def test_messages_name_their_images(robot: Robot, engine: SeeingEngine) -> None:
@@ -173,3 +189,78 @@ def test_the_client_sends_files() -> None:
     assert options.image == ['door.png']
     goal = goal_of(SimpleNamespace(**{**vars(options), 'conversation': ''}), 'What?', [png(1)])
     assert len(goal.compressed_images) == 1
+
+
+def test_a_topic_that_lingers_gives_its_newest_frame_at_once(robot: Robot, engine: SeeingEngine) -> None:
+    """After the first goal the camera sends three frames in a row and then stops: the last one is fresh for a while."""
+    robot.set_parameter('image_topic_linger', 60.0)
+    publisher = robot.client_node.create_publisher(Image, 'front', qos_profile_sensor_data)
+    first = robot.send(image_topics=['front'])
+    wait_for(publisher.get_subscription_count)
+    wait_for(lambda: engine.seen or publisher.publish(raw(1)))
+    assert first.result()[1].finish_reason == 'stop' and publisher.get_subscription_count() == 1
+    feed = next(iter(robot.node._server.topics._feeds.values()))
+    for red in (2, 3):
+        publisher.publish(raw(red))
+        wait_for(lambda red=red: feed._data and deserialize_message(feed._data, Image).data[0] == red)
+    feed._period = 60.0  # of a slow camera: its frame is not old
+    assert robot.send(image_topics=['front']).result()[1].finish_reason == 'stop'
+    assert engine.seen == [[[1, 0, 0]], [[3, 0, 0]]]
+    feed._period = 0.0
+    robot.set_parameter('image_timeout', 0.3)
+    assert robot.send(image_topics=['front']).result()[1].error_code == Chat.Result.NO_IMAGE  # the frame is old
+    robot.set_parameter('image_topic_linger', 0.0)
+    wait_for(lambda: publisher.get_subscription_count() == 0)
+
+
+EXAMPLES = Path(__file__).parents[2] / 'examples'
+
+
+@pytest.fixture
+def example(robot: Robot) -> Iterator[Callable[[str], Process]]:
+    """Return a function that starts an example about the camera `front`, beside the robot."""
+    started: list[Process] = []
+
+    def begin(name: str) -> Process:
+        started.append(Process(sys.executable, str(EXAMPLES / name), '--ros-args', '-r',
+                               f'__ns:={robot.node.get_namespace()}', '-p', 'image_topic:=front'))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.send_signal(signal.SIGINT)
+        assert process.ends() == 0, process.output
+
+
+def test_the_example_captions_a_camera(robot: Robot, engine: SeeingEngine, camera: Callable[..., None],
+                                       example: Callable[[str], Process]) -> None:
+    engine.context_length = 1000
+    captions: list[str] = []
+    robot.client_node.create_subscription(String, 'caption', lambda message: captions.append(message.data), 10)
+    camera('front', Image, lambda: raw(5))
+    example('camera_caption.py')
+    wait_for(lambda: len(captions) >= 2, 60)
+    assert captions[0] == 'Robots need maps.' and engine.seen[0] == [[5, 0, 0]]
+
+
+def test_the_example_says_whether_the_door_is_open(robot: Robot, example: Callable[[str], Process]) -> None:
+    """The node answers from a list: sure, not sure, sure."""
+    asked: list[Any] = []
+    answers = [[0.9, 0.1], [0.6, 0.4], [0.1, 0.9]]
+
+    def decide(service: Any, probabilities: list[float]) -> Any:
+        asked.append((service.question.prompt, [image._topic for image in service.question.images], service.options))
+        return DecisionResult('', FinishReason.STOP, best=int(np.argmax(probabilities)),
+                              probabilities=tuple(probabilities))
+
+    def submit(request: Any, listener: Any, *_: Any, **__: Any) -> None:
+        listener(Finished(TextDelta(0, 0, ''), decide(request, answers[min(len(asked), 2)])))
+
+    robot.node._questions.service.submit = submit
+    doors: list[bool] = []
+    robot.client_node.create_subscription(Bool, 'door_is_open', lambda message: doors.append(message.data), 10)
+    example('door_watch.py')
+    wait_for(lambda: len(doors) >= 2, 60)
+    assert doors[:2] == [True, False]
+    namespace = robot.node.get_namespace()
+    assert asked[0] == ('Is the door open? Answer yes or no.', [f'{namespace}/front'], ('Yes', 'No'))

@@ -45,7 +45,9 @@ def test_yes_or_no_unless_told_otherwise(robot: Robot) -> None:
 @pytest.mark.parametrize(('fields', 'told'), [
     ({}, 'either a prompt or messages'), ({'question': 'x', 'options': ['a']}, '2 .. 1000'),
     ({'question': 'x', 'options': ['a', 'a']}, 'twice'), ({'question': 'x' * 200}, 'context'),
-    ({'question': 'x', 'images': [Image()]}, 'images is not served'),
+    ({'question': 'x', 'images': [Image()]}, 'images: the model sees none'),
+    ({'question': 'x', 'image_topics': ['no topic']}, "'no topic' is not the name of a topic"),
+    ({'messages': [Message(role='user', content='x')], 'images': [Image()]}, 'no message names image 0'),
     ({'messages': [Message(role='robot', content='x')]}, 'role')], ids=str)
 def test_what_cannot_be_decided_says_why(robot: Robot, fields: dict[str, Any], told: str) -> None:
     answer = robot.call(Decide, 'decide', Decide.Request(**fields))

@@ -157,7 +157,8 @@ class ChatService:
 
         Raises InvalidParameterError for images where the model sees none.
         """
-        if isinstance(request, ChatRequest) and request.all_images and self.engine.images is None:
+        asked = request.question if isinstance(request, DecisionRequest) else request
+        if isinstance(asked, ChatRequest) and asked.all_images and self.engine.images is None:
             raise InvalidParameterError('images: the model sees none; send text alone, or load a vision-language model')
         if not self._is_open:
             raise Refusal(RefusalReason.INACTIVE, 'no requests are accepted')

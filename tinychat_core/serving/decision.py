@@ -21,6 +21,7 @@ from tinychat_core.serving.kv_cache_pool import CachedPrefix
 from tinychat_core.serving.requests import DecisionRequest
 from tinychat_core.serving.results import DecisionResult, Ending, FinishReason, Prefill
 from tinychat_core.text.tokenizer import Tokenizer
+from tinychat_core.vision.image_rows import part_end
 
 
 class Decision(Computation):
@@ -58,7 +59,7 @@ class Decision(Computation):
         assert self._prepared is not None and self._prefix is not None
         prefix, tokens, cancel = self._prefix, self._prepared.tokens, self.handle.cancel_flag
         begin = prefix.cache.length
-        end = min(begin + self._engine.longest_piece, len(tokens))
+        end = part_end(tokens, begin, self._engine.longest_piece)
         logits = self._engine.prefill(prefix.cache, tokens[begin:end], cancel)
         prefix.tokens = [*tokens[:end]]
         if end < len(tokens):

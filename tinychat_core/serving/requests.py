@@ -180,8 +180,6 @@ class DecisionRequest:
             raise InvalidParameterError(f'options: {shown(twice)} is there twice')
         if self.question.tools.tools:
             raise InvalidParameterError('tools: a decision calls none')
-        if self.question.all_images:
-            raise InvalidParameterError('images: a decision shows none in this version')
 
     @property
     def priority(self) -> int:

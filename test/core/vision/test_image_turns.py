@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 from PIL import Image as Pillow
 import pytest
 from vision import tiny_smolvlm as tiny
@@ -20,8 +21,8 @@ from tinychat_core.errors import InvalidParameterError
 from tinychat_core.loading.memory_plan import plan
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.chat_service import ChatService
-from tinychat_core.serving.requests import ChatRequest
-from tinychat_core.serving.results import ChatResult, ErrorCode, Finished
+from tinychat_core.serving.requests import ChatRequest, DecisionRequest
+from tinychat_core.serving.results import ChatResult, DecisionResult, ErrorCode, Finished
 from tinychat_core.vision.image import Image
 from tinychat_core.vision.image_rows import ImageStore
 from tinychat_core.vision.sources import EncodedImage
@@ -84,6 +85,36 @@ def test_the_same_image_in_another_request_is_found_by_its_content(service: Chat
 def test_an_answer_from_the_prefix_is_the_one_from_scratch(service: ChatService) -> None:
     warm = [ask(service, prompt='what?', images=[image(13), image(14)]) for _ in range(2)]
     assert warm[1].reused_tokens > 0 and warm[0].text == warm[1].text
+
+
+def decide(service: ChatService, **fields: Any) -> DecisionResult:
+    events: SimpleQueue[Any] = SimpleQueue()
+    question = ChatRequest(params=GREEDY, **fields)
+    service.submit(DecisionRequest(question=question, options=('yes', 'no', 'maybe')), events.put)
+    while not isinstance(event := events.get(timeout=60), Finished):
+        pass
+    assert isinstance(event.result, DecisionResult), event.result.error_message
+    return event.result
+
+
+def test_a_decision_looks_at_its_images(service: ChatService, engine: Engine, encoded: list[Any]) -> None:
+    shown = [image(40, 220, 210), image(41, 220, 210), image(42, 220, 210)]
+    found = decide(service, prompt='open?', images=shown)
+    rows = engine.encode_images(shown)
+    tiles = len(encoded)
+    prompt = engine.tokenizer.encode_chat([{'role': 'user', 'content': 'open?', 'images': rows}])
+    assert found.prompt_tokens == len(prompt)
+    for option, score in zip(('yes', 'no', 'maybe'), found.scores, strict=True):
+        cache, total = engine.new_cache(), 0.0
+        logits = engine.prefill(cache, prompt)
+        for token in engine.tokenizer.encode_within(f' {option}'):  # as the template writes it
+            total += float(logits[token] - logits.max() - np.log(np.exp(logits - logits.max()).sum()))
+            logits = engine.decode(cache, token)
+        assert score == pytest.approx(total, abs=1e-3)
+    again = decide(service, prompt='closed?', images=shown)
+    assert len(encoded) == tiles and again.reused_tokens > len(prompt) / 2
+    other = decide(service, prompt='open?', images=[image(43, 220, 210)])
+    assert other.probabilities != pytest.approx(found.probabilities, abs=1e-3)
 
 
 def test_messages_have_their_own_images(service: ChatService) -> None:
