@@ -67,6 +67,33 @@ void test_few_kernels(WeightFormat format, bool int8_activations, int of_a_layer
   CHECK(one - of_a_layer == besides, std::to_string(one - of_a_layer) + " kernels besides");
 }
 
+// Of a replayed pass of `tokens` tokens, each of a sequence of its own, or all of one.
+long kernels_of_a_pass(int layers, int tokens, bool own_sequences) {
+  Small small(WeightFormat::kW4Zero, layers, false);
+  std::vector<std::unique_ptr<KvCache>> caches;
+  std::vector<KvCache*> used;
+  for (int i = 0; i < (own_sequences ? tokens : 1); ++i) {
+    caches.push_back(small.decoder.new_cache());
+    used.push_back(caches.back().get());
+  }
+  const auto read = [&] { return small.read(used, own_sequences ? 1 : tokens); };
+  read(); // loads the kernels
+  CHECK(read().captures == 1, std::to_string(tokens) + " tokens are captured");
+  const Counted third = read();
+  CHECK(third.captures == 0, std::to_string(tokens) + " tokens are a replay");
+  return third.launches;
+}
+
+void test_kernels_of_small_passes() {
+  for (const bool own_sequences : {false, true})
+    for (int tokens = 1; tokens <= 8; ++tokens) {
+      const long one = kernels_of_a_pass(1, tokens, own_sequences), two = kernels_of_a_pass(2, tokens, own_sequences);
+      const std::string found = std::to_string(tokens) + " tokens: " + std::to_string(two - one) +
+                                " kernels a layer, " + std::to_string(2 * one - two) + " besides";
+      CHECK(two - one == (tokens == 1 ? 5 : 8) && 2 * one - two == 2, found);
+    }
+}
+
 // One graph for each number of tokens and context bucket: for all caches, and however the tokens are spread over sequences.
 void test_graphs() {
   Small small(WeightFormat::kW4Zero, 1, false);
@@ -147,6 +174,7 @@ int main() {
   test_few_kernels(WeightFormat::kW4Zero, false, 5, 2);
   test_few_kernels(WeightFormat::kF16, false, 5, 2);
   test_few_kernels(WeightFormat::kW8Group, true, 9, 3);
+  test_kernels_of_small_passes();
   test_graphs();
   test_top_k_is_in_the_graph();
   test_a_bad_batch_launches_nothing();
