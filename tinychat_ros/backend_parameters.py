@@ -30,13 +30,14 @@ REMOTE_PARAMETERS = (
     Declared('images', False, 'Whether the model on the server sees images; without it, goals with images stay here.',
              UNCONFIGURED),
     Declared('connect_timeout', 1.0,
-             'Time to connect, and until data that the server does not acknowledge mean that the network is gone [s].',
+             'Maximum time to connect; also the time without an acknowledgment after which the network counts as '
+             'down [s].',
              UNCONFIGURED, low=0.01, high=3600.0),
-    Declared('first_token_timeout', 5.0, 'Time from the request to the first token [s].', UNCONFIGURED,
+    Declared('first_token_timeout', 5.0, 'Maximum time from the request to the first token [s].', UNCONFIGURED,
              low=0.01, high=3600.0),
-    Declared('stall_timeout', 5.0, 'Time between two tokens after which the stream counts as broken [s].',
+    Declared('stall_timeout', 5.0, 'Maximum time between two tokens; after it, the stream counts as broken [s].',
              UNCONFIGURED, low=0.01, high=3600.0),
-    Declared('probe_period', 5.0, 'Period at which a server that was not heard is asked whether it is there [s].',
+    Declared('probe_period', 5.0, 'Period at which a server that sends nothing is asked whether it works [s].',
              UNCONFIGURED, low=0.01, high=3600.0),
 )
 

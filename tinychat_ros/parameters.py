@@ -76,7 +76,7 @@ PARAMETERS = (
              choices=('prefer', 'hedge', 'offload')),
     Declared('hedge_delay', 0.5, 'Time without a token after which the next backend is asked as well [s].',
              UNCONFIGURED, low=0.0, high=3600.0),
-    Declared('offload_queue', 0, 'Number of goals that may wait for the local model before others are asked.',
+    Declared('offload_queue', 0, 'Number of goals that may wait for the local model before other backends are asked.',
              UNCONFIGURED, low=0, high=100000),
     Declared('continue_locally', False,
              'true: if the stream of a server breaks, the local model continues its text; false: the goal is aborted '
@@ -110,19 +110,20 @@ PARAMETERS = (
     Declared('verify', 'full', 'Check of the model files when they are loaded: all checksums, or only the file sizes.',
              UNCONFIGURED, choices=('full', 'size')),
     Declared('parallel', 0,
-             'Number of goals that are computed at the same time, each with a KV cache; 0: as many as fit into memory, '
+             'Maximum number of goals that run at the same time, each with a KV cache; 0: as many as fit into memory, '
              'up to 4. Goals of one conversation run one after the other.', UNCONFIGURED, low=0, high=MAX_PARALLEL),
     Declared('kv_caches', 2,
              'Maximum number of KV caches, at least `parallel`, shared by all conversations and created when first '
              'needed. A conversation that loses its cache keeps its turns, and the model reads them again.',
              UNCONFIGURED, low=1, high=1000),
     Declared('http_port', 0,
-             "Port of the HTTP server: OpenAI's API, Ollama's, and a page to chat, for the model of the action; 0: no "
+             "Port of the HTTP server, which has OpenAI's API, Ollama's API and a chat page for the same model; 0: no "
              'server. It needs fastapi and uvicorn.', UNCONFIGURED, low=0, high=65535),
     Declared('http_host', '127.0.0.1',
-             'Address on which the HTTP server listens. Any but a loopback address needs an API key.', UNCONFIGURED),
+             'Address on which the HTTP server listens. Any address other than loopback needs an API key.',
+             UNCONFIGURED),
     Declared('http_api_key_file', '',
-             'File with the API key that clients of the HTTP server must know; empty: the environment variable '
+             'File with the API key that clients of the HTTP server must send; empty: the environment variable '
              'TINYCHAT_API_KEY, if set.', UNCONFIGURED),
     Declared('system_prompt', '', "System prompt of goals that do not set one; empty: the model's own."),
     Declared('max_new_tokens', 512, 'Maximum length of an answer, for goals that do not set it [tokens].',
@@ -153,7 +154,7 @@ PARAMETERS = (
     Declared('prompt_conversation_id', '',
              'Conversation of the prompts from ~/prompt; empty: each prompt is answered without memory.'),
     Declared('image_timeout', 2.0,
-             'How long a goal waits for a frame of each of its image_topics; without one it ends with NO_IMAGE [s].',
+             'Maximum time that a goal waits for a frame on each of its image_topics [s]; then it ends with NO_IMAGE.',
              low=0.0, high=60.0),
     Declared('image_topic_linger', 0.0,
              'How long an image topic stays subscribed to after a goal has used it, so that the next goal gets its '

@@ -42,20 +42,20 @@ class Caller(ABC):
 
     @property
     def is_running(self) -> bool:
-        """Whether a call still runs that has been given up."""
+        """Whether a call that has been given up still runs."""
         return False
 
     @abstractmethod
     def call(self, values: dict[str, Any], duration: float, wakeup: Wakeup) -> dict[str, Any]:
         """
-        Make a call with checked arguments, and return what the model is told.
+        Make a call with checked arguments, and return the data for the model.
 
-        Raises CallFailedError, and TaskEnded if the task ends meanwhile. What moves the robot is stopped by then, or
-        is_running.
+        Raises CallFailedError, and TaskEnded if the task ends meanwhile. By then, a motion has been stopped, or
+        is_running is true.
         """
 
     def await_there(self, wakeup: Wakeup, until: float, missing: str) -> None:
-        """Wait until somebody serves it. Raises CallFailedError with what is missing."""
+        """Wait until somebody serves it. Raises CallFailedError that says what is missing."""
         if not wakeup.wait(lambda: self.is_there, until):
             raise CallFailedError(f'{missing} (waited for {self.tool.spec.time_limit:g} s)')
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What the model may set of a ROS message: the JSON schema that it is told, and the check of what it gives.
+The fields of a ROS message that the model may set: their JSON schema, and the check of the values from the model.
 
 Both come from the message's type and from the limits of the tools file, so they cannot differ. The check is made even
 though the chat node only returns arguments that match the schema: a remote model may not.
@@ -188,8 +188,8 @@ class Structure(Shape):
         Take a message's class; `specs` None: all fields, each as its type allows.
 
         `is_model`: the values come from the model, so every field needs its value, and every array a bound; otherwise
-        they come from the tools file, and what is missing keeps the value of the type. Raises InvalidParameterError for
-        a field that does not exist, or a limit that does not fit it.
+        they come from the tools file, and a missing field keeps the default of the type. Raises InvalidParameterError
+        for a field that does not exist, or a limit that does not fit it.
         """
         self.cls = cls
         self._is_partial = not is_model

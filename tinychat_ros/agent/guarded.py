@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's end of the stop guard."""
+"""The agent's side of the connection to the stop guard."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Guarded:
         self._arm({'arm': key, 'action': action, 'goal': goal_id.hex()}, wakeup)
 
     def disarm(self, key: str) -> None:
-        """Forget what does not move any more."""
+        """Stop guarding a motion that has ended."""
         self._armed.discard(key)
         self._heard.discard(key)
         self._send({'disarm': key})

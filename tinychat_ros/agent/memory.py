@@ -12,7 +12,7 @@ MOST_MESSAGES = 200  # of a conversation; the oldest tasks are forgotten
 
 
 class Memory:
-    """What was said and done in the tasks of each conversation."""
+    """The messages of the tasks of each conversation."""
 
     def __init__(self) -> None:
         """Begin empty."""

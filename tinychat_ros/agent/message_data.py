@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the model is told of a ROS message: JSON of limited size."""
+"""Converts a ROS message to JSON of limited size for the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def message_data(message: Any, paths: Sequence[str] | None = None) -> Any:
     """
     Return a message as JSON values; `paths`: only these fields.
 
-    Numbers have six digits, infinities and NaN are texts, and long arrays and texts are cut where they say so.
+    Numbers have six significant digits, infinities and NaN are texts, and long arrays and texts are cut and say so.
     """
     if paths is None:
         return _value(message)

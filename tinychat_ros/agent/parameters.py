@@ -24,9 +24,9 @@ PARAMETERS = (
     Declared('on_client_lost', 'finish',
              "What to do when every client that followed a task's feedback has gone: finish or cancel it. A clean exit "
              'is noticed at once, a killed client after up to 20 s.', NEVER, choices=('finish', 'cancel')),
-    Declared('max_identical_calls', 3, 'How often a task may make the same call with the same arguments.', NEVER,
+    Declared('max_identical_calls', 3, 'Maximum number of calls of a tool with the same arguments in a task.', NEVER,
              low=1, high=1000),
-    Declared('confirm_time_limit', 30.0, 'How long a call with `confirm` waits for a person [s].', NEVER,
+    Declared('confirm_time_limit', 30.0, 'Maximum time that a call with `confirm` waits for a person [s].', NEVER,
              low=1.0, high=86400.0),
     Declared('max_new_tokens', 512, 'Maximum length of each answer of the model [tokens].', NEVER, low=1, high=BIG),
     Declared('temperature', 0.0, 'Sampling temperature of the model; 0: always the most likely token.', NEVER,

@@ -4,7 +4,7 @@
 The stop guard: a process that stops the robot if the agent crashes or hangs.
 
 Nobody can send a stop message after SIGKILL or a crash in native code. So before anything moves, the agent tells this
-process what would stop it. If the agent's end of the pipe closes, or is silent for SILENCE while something moves, this
+process how to stop it. If the agent's end of the pipe closes, or is silent for SILENCE while something moves, this
 process sends the stop messages and cancels the goals of actions.
 
     stdin: one JSON object a line.
@@ -14,8 +14,8 @@ process sends the stop messages and cancels the goals of actions.
         {"arm": ID, "action": NAME, "goal": HEX}    the id of a goal to cancel
         {"disarm": ID}                             it has ended
         {}                                         the agent is alive
-    stdout: one word a line. "ready" once all before the first empty object is prepared; the ID of what is armed, once
-        somebody would receive what stops it: DDS discovers the robot for each process on its own.
+    stdout: one word a line. "ready" when everything before the first empty object is prepared; the ID of an armed
+        motion when somebody would receive its stop: DDS discovers the robot for each process separately.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ LONGEST_DISCOVERY = 5.0  # [s]
 
 
 class StopGuard:
-    """What is prepared and what moves."""
+    """The prepared publishers and clients, and the motions that are guarded."""
 
     def __init__(self, node: Node) -> None:
-        """Send from a node, which nobody needs to spin."""
+        """Take the node to send from; it does not need to be spun."""
         self._node = node
         self._publishers: dict[tuple[str, str], Any] = {}
         self._cancels: dict[str, Any] = {}
@@ -72,7 +72,7 @@ class StopGuard:
                 CancelGoal, f"{order['action']}/_action/cancel_goal")
 
     def _is_heard(self, order: dict[str, str]) -> bool:
-        """Wait until somebody would receive what stops it."""
+        """Wait until somebody would receive the stop message or the cancel request."""
         end = monotonic() + LONGEST_DISCOVERY
         while not (self._publishers[order['topic'], order['type']].get_subscription_count() if 'topic' in order else
                    self._cancels[order['action']].service_is_ready()):
@@ -82,7 +82,7 @@ class StopGuard:
         return True
 
     def stop(self) -> None:
-        """Stop all that moves."""
+        """Stop every guarded motion."""
         for order in self._armed.values():
             if 'topic' in order:
                 self._publishers[order['topic'], order['type']].publish(bytes.fromhex(order['stop']))

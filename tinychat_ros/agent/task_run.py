@@ -26,7 +26,7 @@ SKIPPED = 'not made, because an earlier call of the same answer did not succeed'
 
 
 class Model(Protocol):
-    """Who answers a dialogue, see ChatModel."""
+    """Answers a dialogue, as ChatModel does."""
 
     def ask(self, messages: Sequence[Message], tools: str, wakeup: Wakeup,
             on_text: Callable[[str], None]) -> Chat.Result:
@@ -42,7 +42,7 @@ class TaskRun:
 
     def __init__(self, model: Model, runner: ToolRunner, tools: str, wakeup: Wakeup,
                  on_step: Callable[[TaskStep], None], on_text: Callable[[str], None]) -> None:
-        """Take who answers, who carries out, and the functions as JSON."""
+        """Take the model, the runner of its calls, and the functions as JSON."""
         self._model = model
         self._runner = runner
         self._tools = tools
@@ -54,7 +54,7 @@ class TaskRun:
     def run(self, opening: Sequence[Message], earlier: list[list[Message]], messages: list[Message],
             max_steps: int) -> Task.Result:
         """
-        Return the result; raises nothing that is foreseen.
+        Return the result; expected errors are in it and are not raised.
 
         The dialogue is `opening` (the system prompt and the examples), `earlier` (the tasks of the conversation; the
         oldest are removed if they do not fit into the model's context) and `messages` (this task, which grows).

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A tool of the file with its ROS type: what the model is told of it, and the check of a call."""
+"""A tool of the file with its ROS type: its definition for the model, and the check of a call."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Tool:
     """
     One tool. `cls` is the class of its service, action or message.
 
-    `sent` makes what is sent (a request, a goal or a message), `stop` the message after a timed one.
+    `sent` makes the request, goal or message that is sent; `stop` makes the stop message after a duration.
     """
 
     def __init__(self, spec: ToolSpec) -> None:
-        """Take a tool of the file. Raises InvalidParameterError for a type that is not there, or does not fit."""
+        """Take a tool of the file. Raises InvalidParameterError for a type that does not exist or does not fit."""
         self.spec = spec
         self.name = spec.name
         self.cls = find_type(spec.type, spec.kind)
@@ -108,7 +108,7 @@ def read_tools(path: str) -> tuple[dict[str, Tool], list[ExampleSpec]]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; ValueError if a name is there twice: what reads it and what checks it could differ."""
+    """Return an object; ValueError for a duplicate name, because two readers could take different values."""
     values = dict(pairs)
     if len(values) != len(pairs):
         raise ValueError('a name is there twice')

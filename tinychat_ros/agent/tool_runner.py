@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a call of the model may be made, and its outcome."""
+"""Checks whether a call of the model may be made, and makes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tinychat_ros.interfaces import TaskStep
 
 
 class Confirms(Protocol):
-    """Who asks a person."""
+    """Asks a person."""
 
     def ask(self, call_id: str, wakeup: Wakeup) -> str:
         """Return why the call may not begin, or ''."""
@@ -58,7 +58,7 @@ class ToolRunner:
         self._identical: Counter[str] = Counter()
 
     def begin_task(self) -> None:
-        """Count from 0 what is counted in one task."""
+        """Reset the counters of a task."""
         self._calls.clear()
         self._identical.clear()
 
@@ -117,7 +117,7 @@ class ToolRunner:
         return caller, values, duration
 
     def _check_motion(self, caller: Caller) -> None:
-        """Refuse a motion while another one still runs that was given up."""
+        """Refuse a motion while another motion, which the agent has given up, still runs."""
         if not caller.tool.spec.is_motion:
             return
         for name, other in self._callers.items():

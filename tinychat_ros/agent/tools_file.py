@@ -58,7 +58,7 @@ class ToolSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `fields`: what the model may set; `defaults`: the values of other fields. `result`: the fields of the response,
     result or message that the model is told; None: all. `time_limit` [s]: for the answer, or for a subscriber to
-    appear. `max_calls`: in one task. `min_interval` [s]: between the begins of two calls. `confirm`: a person must
+    appear. `max_calls`: in one task. `min_interval` [s]: between the starts of two calls. `confirm`: a person must
     agree first. `motion`: the robot moves while the tool runs; None: if it is an action or has a duration.
     `duration` [s], `rate` [Hz]: for how long and how often a message is published. `stop`: the fields of the message
     that follows in any case; None: the type's default values, which are zeros for a velocity.
@@ -103,7 +103,7 @@ KINDS = ('service', 'action', 'publish', 'read')
 
 
 class ExampleCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A call in an example, and what is told of its outcome."""
+    """A call in an example, and the result that the model gets."""
 
     name: str
     arguments: dict[str, Any] = {}
@@ -155,7 +155,7 @@ def read_tools_file(path: str) -> ToolsFile:
 
 
 def _check(tool: ToolSpec) -> None:
-    """Refuse what contradicts itself, or would have no effect."""
+    """Refuse settings that contradict each other or would have no effect."""
     given = [kind for kind in KINDS if getattr(tool, kind) is not None]
     if len(given) != 1:
         raise InvalidParameterError(f'give exactly one of {", ".join(KINDS)}' +
@@ -183,7 +183,7 @@ def _check(tool: ToolSpec) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML forbids it, and PyYAML would take the last one in silence."""
+    """Refuses a duplicate key: YAML forbids it, and PyYAML would silently take the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         keys: set[Any] = set()
@@ -199,7 +199,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _told(message: str, content: Any) -> str:
-    """Return what msgspec says with the place first, and the name of the tool in it."""
+    """Return a message of msgspec that begins with the place, which names the tool."""
     place = _PLACE.search(message)
     message = _PLACE.sub('', message).replace('`', '')
     message = message[:1].lower() + message[1:]

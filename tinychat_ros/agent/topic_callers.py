@@ -43,7 +43,7 @@ class Publisher(Caller):
         return self._publisher.get_subscription_count() > 0
 
     def call(self, values: dict[str, Any], duration: float, wakeup: Wakeup) -> dict[str, Any]:
-        """Return nothing but that it was published."""
+        """Publish the message; return the duration, if the tool has one."""
         self.await_there(wakeup, self._until(), f'nobody subscribes to {self.interface}')
         if not duration:
             self._publisher.publish(self._message(values))
@@ -88,10 +88,10 @@ class Publisher(Caller):
 
 
 class _Motion:
-    """What one call publishes: the stop message once, whichever thread sends it, and nothing after it."""
+    """The messages of one call. The stop message is sent once, from any thread, and nothing is sent after it."""
 
     def __init__(self, publisher: Any, stop_message: Callable[[], Any]) -> None:
-        """Take the publisher, and who makes the stop message."""
+        """Take the publisher, and the function that makes the stop message."""
         self._publisher = publisher
         self._stop_message = stop_message
         self._lock = Lock()
@@ -112,7 +112,7 @@ class _Motion:
 
 
 class Reader(Caller):
-    """Waits for the next message of a topic; a topic whose publishers keep their last message gives that one."""
+    """Waits for the next message of a topic, or takes the last one if the publishers keep it (transient local)."""
 
     @property
     def is_there(self) -> bool:
@@ -144,7 +144,7 @@ class Reader(Caller):
         return {'message': message_data(received[0], self.tool.spec.result)}
 
     def _qos(self) -> QoSProfile:
-        """Return what all publishers of the topic can serve."""
+        """Return a QoS that is compatible with all publishers of the topic."""
         offered = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self.interface)]
         keeps = bool(offered) and all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered)
         is_reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in offered)

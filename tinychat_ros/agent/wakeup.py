@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a task's thread waits: for what it waits for, until a moment, and never beyond the end of the task."""
+"""How a task's thread waits: for a condition, until a given time, and never beyond the end of the task."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Wakeup:
     @contextmanager
     def at_end(self, stop: Callable[[], None]) -> Iterator[None]:
         """
-        Call `stop` in the thread that ends the task within the block.
+        If the task ends within the block, call `stop` in the thread that ends it.
 
-        On a busy computer it takes many milliseconds until the task's own thread has been told.
+        On a busy computer, the task's own thread wakes up only many milliseconds later.
         """
         self._at_end = stop
         try:
@@ -60,7 +60,7 @@ class Wakeup:
             self._at_end = None
 
     def notify(self, *_: object) -> None:
-        """Let the thread look again; a callback of futures."""
+        """Let the thread check its condition again; also a callback for futures."""
         with self._condition:
             self._condition.notify_all()
 
@@ -74,7 +74,7 @@ class Wakeup:
 
     def wait(self, is_done: Callable[[], bool], until: float = float('inf')) -> bool:
         """
-        Wait until `is_done`, or a moment of the monotonic clock; return whether it is done.
+        Wait until `is_done`, at most until a time of the monotonic clock; return whether it is done.
 
         Raises TaskEnded as soon as the task ends.
         """
