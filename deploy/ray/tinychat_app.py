@@ -18,14 +18,16 @@ class Arguments(BaseModel, extra='forbid'):
     The arguments of the application.
 
     `model`: directory of a split checkpoint, on every node. `threads`: CPU threads, and CPUs that Ray reserves, of each
-    replica; `queue_depth`: requests that may wait in a replica; others as the options of `tinychat serve`.
+    replica; `parallel`: requests that it answers together; `queue_depth`: those that may wait in it; others as the
+    options of `tinychat serve`.
     """
 
     model: str
     threads: int = 2
     precision: str = ''
     max_seq_len: int = 0
-    kv_caches: int = 2
+    parallel: int = 4
+    kv_caches: int = 4
     queue_depth: int = 8
     api_key_file: str = ''
 
@@ -43,7 +45,7 @@ def build(given: dict[str, Any]) -> serve.Application:
     deployment = serve.deployment(
         ingress, name='TinyChat', ray_actor_options={'num_cpus': arguments.threads},
         # What does not fit in the queue of one replica goes to another, instead of getting 429.
-        max_ongoing_requests=1 + arguments.queue_depth)
+        max_ongoing_requests=arguments.parallel + arguments.queue_depth)
     return deployment.bind()
 
 
@@ -59,7 +61,7 @@ def _application(arguments: Arguments) -> Any:
     from tinychat_core.serving.request_queue import Admission
 
     engine = Engine.open(arguments.model, arguments.precision or None, 'auto', arguments.threads,
-                         arguments.max_seq_len or None, caches=arguments.kv_caches)
+                         arguments.max_seq_len or None, caches=arguments.kv_caches, parallel=arguments.parallel)
     service = ChatService(engine, arguments.kv_caches, lambda: Admission('queue', arguments.queue_depth))
     service.open()
     defaults = default_values(engine)

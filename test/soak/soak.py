@@ -85,6 +85,15 @@ class Soak:
         self._thread.start()
         wait_for(lambda: self._client.server_is_ready() and self._parameters.service_is_ready(), 60)
 
+    def fill_caches(self, count: int) -> None:
+        """Fill so many KV caches to their ends: a page of one is the node's from when it is first written to."""
+        sent = [self._client.send_goal_async(Chat.Goal(prompt='robot ' * 205, max_new_tokens=16)) for _ in range(count)]
+        self._wait(lambda: all(future.done() for future in sent))
+        results = [future.result().get_result_async() for future in sent]
+        self._wait(lambda: all(future.done() for future in results))
+        for future in results:
+            assert future.result().result.prompt_tokens > 224, 'the last page is not reached'
+
     def run(self, goals: int, report: Callable[[str], None] = lambda _: None) -> None:
         """Send so many goals and wait until all of them have ended."""
         kinds = [kind for kind, share in KINDS.items() for _ in range(round(share * goals))]
