@@ -37,7 +37,7 @@ def plot_parallel(results: Sequence[ParallelSpeed], title: str, path: str) -> No
     lines = {f'context {context}': [
         (result.parallel, result.tokens_per_s) for result in results if result.context == context]
         for context in sorted({result.context for result in results})}
-    _plot(lines, title, 'answers at the same time', 'decoded tokens per second, all answers together', path)
+    _plot(lines, title, 'answers at the same time', 'tokens per second, all together', path)
 
 
 def _plot(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, across: str, up: str, path: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from tinychat_core.generation import SHORTEST_PIECE
 
-STRETCH = 2.5  # a pass with a piece of a prompt may take so many times as long as one without
+STRETCH = 2.0  # a pass with a piece of a prompt may take so many times as long as one without
 _SMOOTHING = 0.2
 _GROWTH = 1.5  # of a piece, at most, after the one before
 _TILE = 16  # tokens that the CPU multiplies together: a longer piece is a multiple
