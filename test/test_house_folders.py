@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     'importers': {'checkpoint', 'families', 'loading', 'text'},
     'quantize': {'checkpoint', 'families', 'importers', 'text'},
     'serving': {'speech', 'text', 'vision', 'workers'},
-    'remote': {'serving', 'speech', 'text', 'vision', 'workers'},  # backends on other machines, behind the face of serving
+    'remote': {'serving', 'speech', 'text', 'vision', 'workers'},  # other machines, behind the face of serving
     # A door: it translates and nothing else; of text the tools that a request brings, of vision the sources of images.
     'server': {'serving', 'text', 'vision'},
     'speculation': set(),
