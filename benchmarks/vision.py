@@ -108,9 +108,12 @@ def encode(directory: Path, threads: int, rounds: int) -> None:
 
     torch.set_num_threads(threads)
     sees, _ = made(directory)
-    engine = Engine.open(sees, threads=threads, max_seq_len=1024, verify='size')
-    assert engine.images is not None
-    encoder = engine.images._encoder
+    eight = directory / 'smolvlm-256m-w8'
+    if not eight.exists():
+        import_model(str(directory / 'hf-sees'), eight, weights='W8')
+    engines = {bits: Engine.open(path, threads=threads, max_seq_len=1024, verify='size')
+               for bits, path in ((8, eight), (16, sees))}
+    stores = {bits: engine.images for bits, engine in engines.items()}
     tile = np.random.default_rng(0).standard_normal((3, TILE, TILE)).astype(np.float32)
     pixels = torch.from_numpy(tile)[None, None]
     model = reference()
@@ -123,7 +126,8 @@ def encode(directory: Path, threads: int, rounds: int) -> None:
         return run
 
     ways: dict[str, Callable[[], Any]] = {
-        'TinyChat': lambda: encoder.encode_tile(tile), 'transformers, float32': theirs(model, pixels),
+        **{f'TinyChat, {bits} bits': lambda store=store: store._encoder.encode_tile(tile)
+           for bits, store in stores.items()}, 'transformers, float32': theirs(model, pixels),
         'transformers, bfloat16': theirs(half, pixels.to(torch.bfloat16))}
     times: dict[str, list[float]] = {way: [] for way in ways}
     for i in range(rounds + 1):
@@ -132,11 +136,12 @@ def encode(directory: Path, threads: int, rounds: int) -> None:
             run()
             if i:  # the first round warms up
                 times[way].append(perf_counter() - begin)
-    own = median(times['TinyChat'])
-    print(f'encode, {threads} threads, {rounds} rounds, {engine.isa}')
+    own = median(times['TinyChat, 8 bits'])
+    print(f'encode, {threads} threads, {rounds} rounds, {engines[8].isa}')
     for way, taken in times.items():
         print(f'| {way} | {1000 * median(taken):.0f} ms | {median(taken) / own:.2f} |')
-    engine.close()
+    for engine in engines.values():
+        engine.close()
 
 
 def ask(service: ChatService, **fields: Any) -> ChatResult:

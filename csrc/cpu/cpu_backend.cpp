@@ -109,9 +109,9 @@ ActivationType CpuBackend::activation_type(const Linear& w) const {
   return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16 ? ActivationType::kFloat : input_;
 }
 
-// From the last layer's attention on, a batch has nothing but outputs.
+// From the last layer's attention on, a batch has nothing but outputs. Those of an encoder are all its tokens.
 CpuBackend::Panels CpuBackend::panels_of(int layer) const {
-  return layer + 1 < model_.config.layers ? Panels::kWhereMany : Panels::kNever;
+  return layer + 1 < model_.config.layers || model_.config.encoder ? Panels::kWhereMany : Panels::kNever;
 }
 
 void CpuBackend::gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out) {

@@ -81,7 +81,8 @@ class CpuBackend : public Backend {
     int size() const { return end - begin; }
   };
   // Whether a step may use panels. The steps after the last attention, which compute only outputs, never do: the numbers of
-  // an output then do not depend on how many outputs its sequence has, and few tokens are faster without panels.
+  // an output then do not depend on how many outputs its sequence has, and few tokens are faster without panels. The
+  // outputs of an encoder are all its tokens, so its steps may.
   enum class Panels { kWhereMany, kNever };
 
   // The place of a sequence's keys and values.

@@ -126,6 +126,19 @@ def test_in_4_bits_the_encoder_has_8_and_computes_what_its_weights_mean(source: 
     opened.close()
 
 
+def test_with_the_default_precision_of_8_bits_the_embeddings_stay_close(source: Path) -> None:
+    """Many tokens are multiplied in bf16 where the CPU has matrix registers, in all layers of an encoder."""
+    ours = source.parent / 'ours-w8'
+    import_model(str(source), ours, weights='W8')
+    found = []
+    for precision in ('W8', 'W8A16'):
+        opened = Engine.open(ours, precision=precision, threads=2)
+        rows, = opened.encode_images([Image(tiny.picture(200, 100))])
+        found.append(rows.rows)
+        opened.close()
+    assert error(*found) < 0.02
+
+
 def _load(model: Any, checkpoint: Any) -> None:
     """Give the encoder of a reference the weights that a checkpoint means."""
     vision = model.model.vision_model
