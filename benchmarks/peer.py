@@ -3,6 +3,8 @@
 """
 Run one peer in the peers' environment: `peer.py PROGRAM MODEL.gguf THREADS PROMPT NEW_TOKENS` prints one line of JSON.
 
+`peer.py complete MODEL.gguf THREADS NEW_TOKENS` continues prompts instead.
+
 Decode is the median step after a prompt of 4 tokens, prefill the median of three prompts of PROMPT tokens. All prompts
 differ, so that no program can reuse a cache. `openvino-parallel` has one argument more, the number of sequences, and
 prints the speed of all together.
@@ -129,9 +131,21 @@ def dequantize(source: str, target: str) -> None:
     network.save_pretrained(target)
 
 
+def complete(model: str, threads: int, new_tokens: int) -> None:
+    """Continue each list of tokens in the JSON of standard input, greedily; print the texts as JSON."""
+    from llama_cpp import Llama
+
+    llama = Llama(model, n_ctx=4096, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False)
+    print(json.dumps([llama.create_completion(tokens, max_tokens=new_tokens, temperature=0.0)['choices'][0]['text']
+                      for tokens in json.load(sys.stdin)]))
+
+
 def main() -> None:
     """Measure and print the result."""
     program, model, *numbers = sys.argv[1:]
+    if program == 'complete':
+        complete(model, *map(int, numbers))
+        return
     if program in ('requantize', 'dequantize'):
         (requantize if program == 'requantize' else dequantize)(model, numbers[0])
         return
