@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from vision import tiny_llava as tiny
+from vision import dequantized, tiny_llava as tiny
 from vision.tiny_smolvlm import picture
 
 from tinychat_core.checkpoint.manifest import Manifest
@@ -76,3 +77,24 @@ def test_the_logits_are_those_of_transformers_over_two_turns(llava: Engine, mode
             np.concatenate([tiny.reference_pixels(shown) for shown in pictures]))).logits[0].numpy()
     for row, logits in zip((len(first) - 1, len(whole) - 1), found, strict=True):
         assert error(logits, expected[row]) < BOUND
+
+
+def test_in_4_bits_with_an_encoder_of_8_it_computes_what_its_weights_mean(model: Any, tmp_path: Path) -> None:
+    import_model(str(tiny.save(model, tmp_path / 'model')), tmp_path / 'w4', weights='W4', group_size=32)
+    opened = Engine.open(tmp_path / 'w4', precision='W4A16', threads=2)
+    shown = picture(80, 60)
+    rows = opened.encode_images([Image(shown)])
+    ids = opened.tokenizer.encode_chat([{'role': 'user', 'content': 'what?', 'images': rows}])
+    logits = opened.prefill(opened.new_cache(), ids)
+    opened.close()
+    meant = tiny.model()
+    formats = dequantized.load(meant, tmp_path / 'w4')
+    assert formats['layers.0.attn.qkv'] == 'w4z' and formats['vision.encoder.layers.0.mlp.up'] == 'w8g'
+    pixels = torch.from_numpy(tiny.reference_pixels(shown))
+    with torch.no_grad():
+        embeddings = meant.get_image_features(pixels, vision_feature_layer=-2,
+                                              vision_feature_select_strategy='default').pooler_output[0].numpy()
+        expected = meant(input_ids=torch.tensor([[id_ if id_ < 1000 else tiny.IMAGE for id_ in ids]]),
+                         pixel_values=pixels).logits[0, -1].numpy()
+    assert error(rows[0].rows, embeddings) < BOUND
+    assert error(logits, expected) < BOUND
