@@ -6,6 +6,7 @@ Compare TinyChat with its peers: the same weights, prompts and threads, in turn 
     .venv/bin/python benchmarks/peers.py                     SmolLM2-135M-Instruct, after `make demo`
     .venv/bin/python benchmarks/peers.py --shape llama-2-7b  random weights (4 GB; TinyChat and llama.cpp)
     .venv/bin/python benchmarks/peers.py --parallel 4        four answers together; TinyChat and OpenVINO GenAI
+    .venv/bin/python benchmarks/peers.py --gguf FILE         any model (TinyChat and llama.cpp)
 
 The first run installs the peers (llama-cpp-python, OpenVINO GenAI, transformers) into build/peers/venv and compiles
 llama.cpp there. Each program runs in its own process, `--rounds` times in turn. The table shows medians and the ratio
@@ -41,6 +42,7 @@ def main() -> None:
     """Measure all programs in turn, print the tables and save the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--shape', choices=('llama-2-7b',), help='random weights instead of SmolLM2')
+    parser.add_argument('--gguf', type=Path, metavar='FILE', help='another GGUF file instead of SmolLM2')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', default='2,1')
     parser.add_argument('--prompt', type=int, help='tokens of the prefill (default: 512, with --shape: 128)')
@@ -53,7 +55,8 @@ def main() -> None:
     if args.parallel:
         measure_parallel(args.parallel, args.rounds, args.threads, prompt, new_tokens)
         return
-    programs = shape_programs(args.shape) if args.shape else smollm2_programs()
+    programs = (shape_programs(args.shape) if args.shape else gguf_programs(args.gguf.absolute()) if args.gguf
+                else smollm2_programs())
     results = []
     for threads in map(int, args.threads.split(',')):
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
@@ -148,6 +151,11 @@ def shape_programs(shape: str) -> dict[str, tuple[str, Path]]:
             'llama.cpp Q4_0': ('llama.cpp', gguf)}
 
 
+def gguf_programs(gguf: Path) -> dict[str, tuple[str, Path]]:
+    """Return name -> (program, model) for a GGUF file."""
+    return {'TinyChat': ('tinychat', imported(gguf)), 'llama.cpp': ('llama.cpp', gguf)}
+
+
 def imported(gguf: Path) -> Path:
     """Return the split checkpoint of a GGUF file. Import it if necessary."""
     directory = WORK / gguf.stem.lower()
@@ -161,8 +169,9 @@ def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -
     program, _, precision = program.partition(' ')
     if program == 'tinychat':
         source = [str(model)] if model.is_absolute() else ['--shape', str(model)]
-        command: list[Any] = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads), '--precision', precision,
-                              '--context', f'4,{prompt}', '--new-tokens', str(new_tokens)]
+        chosen = ['--precision', precision] if precision else []
+        command: list[Any] = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads), *chosen, '--context',
+                              f'4,{prompt}', '--new-tokens', str(new_tokens)]
     else:
         command = [PYTHON, ROOT / 'benchmarks' / 'peer.py', program, model, str(threads), str(prompt), str(new_tokens)]
     lines = output_of(command, threads)

@@ -89,16 +89,18 @@ Linear linear_from(const py::dict& d) {
     return w;
   }
   w.group = w.format == WeightFormat::kW8Channel ? w.cols : d["group_size"].cast<int>();
-  if (w.group <= 0 || w.group % 32 != 0 || w.cols % w.group != 0)
-    throw py::value_error("the group size must be a multiple of 32 that divides the width");
-  const size_t groups = cols / w.group;
-  const bool four_bits = format[1] == '4';
-  w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * 16 * cols / (four_bits ? 2 : 1), 1));
+  const bool blocks = has_blocks(w.format), pairs = blocks && has_mins(w.format);
+  const int unit = w.format == WeightFormat::kW6K ? 16 : 32;
+  if (w.group <= 0 || w.group % unit != 0 || w.cols % w.group != 0 || (blocks && w.group != unit))
+    throw py::value_error("the group size must be a multiple of " + std::to_string(unit) + " that divides the width");
+  if (blocks && w.cols % kBlock != 0) throw py::value_error("the width must be a multiple of 256");
+  const size_t groups = cols / w.group, scales = tiles * 16 * (blocks ? cols / kBlock : groups);
+  w.weight = static_cast<const uint8_t*>(data_of(d, "weight", tiles * w.tile_bytes(), 1));
   if (w.format == WeightFormat::kW8Channel)
     w.channel_scales = static_cast<const float*>(data_of(d, "scales", tiles * 16, 4));
-  else w.scales = static_cast<const uint16_t*>(data_of(d, "scales", tiles * groups * 16, 2));
-  if (w.format == WeightFormat::kW4Min)
-    w.mins = static_cast<const uint16_t*>(data_of(d, "mins", tiles * groups * 16, 2));
+  else w.scales = static_cast<const uint16_t*>(data_of(d, "scales", scales, 2));
+  if (has_mins(w.format)) w.mins = static_cast<const uint16_t*>(data_of(d, "mins", scales, 2));
+  if (blocks) w.subscales = static_cast<const uint8_t*>(data_of(d, "subscales", tiles * groups * (pairs ? 24 : 16), 1));
   if (w.format == WeightFormat::kW4Zero && d.contains("zeros"))
     w.zeros = static_cast<const uint8_t*>(data_of(d, "zeros", tiles * groups * 8, 1));
   return w;
@@ -110,6 +112,11 @@ WeightFormat weight_format(const std::string& name) {
   return choose<WeightFormat>("weight format", name,
                               {{"w4z", WeightFormat::kW4Zero},
                                {"w4m", WeightFormat::kW4Min},
+                               {"w4k", WeightFormat::kW4K},
+                               {"w5z", WeightFormat::kW5Zero},
+                               {"w5m", WeightFormat::kW5Min},
+                               {"w5k", WeightFormat::kW5K},
+                               {"w6k", WeightFormat::kW6K},
                                {"w8g", WeightFormat::kW8Group},
                                {"w8c", WeightFormat::kW8Channel},
                                {"f16", WeightFormat::kF16},

@@ -51,6 +51,7 @@ from tinychat_core.loading.memory_plan import (
 from tinychat_core.loading.reader import Checkpoint
 from tinychat_core.loading.staging import reads_directly
 from tinychat_core.loading.system_memory import available_memory, free_swap
+from tinychat_core.loading.widening import is_widened, widened, widened_manifest
 from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.speculation.row_cost import RowCost
@@ -187,6 +188,11 @@ class Engine:
         manifest = Manifest.read(Path(path))
         library = cuda.usable_library(backend, manifest.weights, precision)
         backend = 'cpu' if library is None else 'cuda'
+        widens = library is not None and is_widened(manifest)
+        if widens:
+            _LOG.warning('%s: CUDA has no kernels for some of its weights; they are widened, and most are rounded to 8 '
+                         'bits in groups of 32', path)
+            manifest = widened_manifest(manifest)
         machine = Machine(Device.CPU, available_memory()) if library is None else cuda.machine(library)
         left = machine.room
         if memory is not None:
@@ -208,14 +214,14 @@ class Engine:
                          needs.max_seq_len, manifest.model.context_length)
         machine = replace(machine, direct=bool(manifest.shards) and
                           reads_directly(Path(path) / manifest.shards[0].file))
-        reordered = library is not None and not manifest.is_packed
+        reordered = library is not None and (widens or not manifest.is_packed)
         load_plan = choose_load_mode(machine, manifest.weights_bytes,
                                      LoadMode.MAPPED if reordered else LoadMode.STAGED if staged else None)
         _LOG.info('weights are %s: %s', load_plan.mode.value, load_plan.reason)
         checkpoint = Checkpoint.open(path, verify, report, plan=load_plan, early=early and library is None,
                                      lock=lock)
         try:
-            tensors = {name: _native_tensor(checkpoint, name) for name in manifest.tensors}
+            tensors = {name: _native_tensor(checkpoint, name, widens) for name in manifest.tensors}
             engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
                          threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache, speculation=speculation,
                          vision=manifest.vision,
@@ -446,17 +452,17 @@ def _memory_hint(backend: str) -> str:
     return f'if more than the free memory may be used{counted}, set the limit with `memory`'
 
 
-def _native_tensor(checkpoint: Checkpoint, name: str) -> Any:
+def _native_tensor(checkpoint: Checkpoint, name: str, widens: bool) -> Any:
     """Return a tensor as the native decoder takes it: a float32 vector, or a dictionary of a matrix's arrays."""
     entry = checkpoint.manifest.tensors[name]
     if entry.format == 'f32':
         return checkpoint.array(name)
-    linear = checkpoint.linear(name)
+    linear = widened(checkpoint.linear(name)) if widens else checkpoint.linear(name)
     tensor: dict[str, Any] = {'format': linear.format, 'rows': linear.rows, 'cols': linear.cols}
     if linear.group_size:
         tensor['group_size'] = linear.group_size
     for key, array in (('weight', linear.weight), ('scales', linear.scales), ('mins', linear.mins),
-                       ('zeros', linear.zeros)):
+                       ('zeros', linear.zeros), ('subscales', linear.subscales)):
         if array is not None:
             tensor[key] = array
     return tensor

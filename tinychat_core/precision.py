@@ -13,11 +13,15 @@ from tinychat_core.errors import InvalidParameterError
 PRECISIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'cpu': {
         'W4': {'W4': 'sixteen_bits', 'W4A16': 'float', 'W4A8': 'bytes'},
+        'W5': {'W5': 'sixteen_bits', 'W5A16': 'float', 'W5A8': 'bytes'},
+        'W6': {'W6': 'sixteen_bits', 'W6A16': 'float', 'W6A8': 'bytes'},
         'W8': {'W8': 'sixteen_bits', 'W8A16': 'float', 'W8A8': 'bytes'},
         'W16': {'W16A16': 'float'},
     },
     'cuda': {
         'W4': {'W4A16': 'float'},
+        'W5': {'W5A16': 'float'},
+        'W6': {'W6A16': 'float'},
         'W8': {'W8A16': 'float', 'W8A8': 'bytes'},
         'W16': {'W16A16': 'float'},
     },

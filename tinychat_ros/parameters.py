@@ -82,8 +82,8 @@ PARAMETERS = (
              'true: if the stream of a server breaks, the local model continues its text; false: the goal is aborted '
              'with that text.', UNCONFIGURED),
     Declared('precision', '',
-             "Precision of weights and activations: W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16; empty: the backend's "
-             'default for the stored weights.', UNCONFIGURED),
+             'Precision of weights and activations: W4, W4A16 or W4A8 (the same with W5, W6 and W8), or W16A16; empty: '
+             "the backend's default for the stored weights.", UNCONFIGURED),
     Declared('backend', 'auto', 'Device that runs the model; auto: CUDA if it is usable, otherwise the CPU.',
              UNCONFIGURED, choices=('auto', 'cpu', 'cuda')),
     Declared('threads', 0,

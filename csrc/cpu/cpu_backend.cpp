@@ -23,11 +23,13 @@ int share(int n, int part, int parts, int step = 1) {
 // Asks memory for what a thread reads first of a matrix, which then comes while it computes its input.
 void ask_for_start(const Linear& w, int tile, int groups) {
   constexpr size_t kStart = 6144; // as far as the kernel then asks ahead
-  const bool four_bits = w.format == WeightFormat::kW4Zero || w.format == WeightFormat::kW4Min;
-  const uint8_t* weights = w.weight + static_cast<size_t>(tile) * w.cols * (four_bits ? 8 : 16);
+  const uint8_t* weights = w.weight + tile * w.tile_bytes();
   for (size_t line = 0; line < kStart; line += 64) __builtin_prefetch(weights + line);
   for (const uint16_t* numbers : {w.scales, w.mins})
-    if (numbers != nullptr) __builtin_prefetch(numbers + static_cast<size_t>(tile) * groups * 16);
+    if (numbers != nullptr)
+      __builtin_prefetch(numbers + static_cast<size_t>(tile) * (has_blocks(w.format) ? w.cols / kBlock : groups) * 16);
+  if (w.subscales != nullptr)
+    __builtin_prefetch(w.subscales + static_cast<size_t>(tile) * groups * (has_mins(w.format) ? 24 : 16));
 }
 
 // Room for n numbers; what stood there is lost where it has to grow.
@@ -71,7 +73,7 @@ std::unique_ptr<KvCache> CpuBackend::new_cache() {
 }
 
 void CpuBackend::reserve_inputs(Input& buffer, size_t tokens) const {
-  const size_t widest = widest_input(model_.config), groups = widest / 32 + 1;
+  const size_t widest = widest_input(model_.config), groups = widest / kSmallestGroup + 1;
   grow(buffer.values, tokens * widest);
   if (has_input_orders(model_)) grow(buffer.ordered, tokens * widest);
   grow(buffer.quantized, tokens * widest * (input_ == ActivationType::kTwoDigits ? 2 : 1));
@@ -362,7 +364,7 @@ void CpuBackend::norm_gate_up(int layer, const ForwardBatch& batch) {
       });
 }
 
-// Gate and up one after the other, as each takes its input in an order of its own.
+// Gate and up one after the other, as each has a format or an input order of its own.
 void CpuBackend::norm_gate_up_in_blocks(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];

@@ -166,7 +166,7 @@ class CpuBackend : public Backend {
 
   // [tokens][…]
   std::vector<float> residual_, qkv_, attention_, hidden_, step_;
-  std::vector<float> up_; // used if up has another input order than the gate
+  std::vector<float> up_; // used if up has another input order or format than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
   std::vector<Input> own_;                    // one per part

@@ -9,6 +9,7 @@
 namespace {
 
 using tinychat::Activations;
+using tinychat::bits_of;
 using tinychat::Linear;
 using tinychat::Output;
 using tinychat::WeightFormat;
@@ -21,17 +22,79 @@ constexpr int kAhead = 4096, kAheadFourBits = 6144;
 // The zero of symmetric 4-bit weights (GGUF's Q4_0, many of GPTQ's): `zeros` is null where it is everybody's.
 constexpr int kCenter = 8;
 
-// Where a group's 4-bit weights are s*q + offset: the stored minimum, or -s*z.
+// 16 pairs of numbers of six bits: their low nibbles in 16 bytes, the first's in the low nibble; the two high bits of both in
+// 8 bytes, row j in the low nibble, row j + 8 in the high one.
+inline void six_bits(const uint8_t* pairs, F& first, F& second) {
+  typedef uint64_t Two __attribute__((vector_size(16)));
+  Two low;
+  uint64_t high;
+  __builtin_memcpy(&low, pairs, 16);
+  __builtin_memcpy(&high, pairs + 16, 8);
+  const Two halves = {high, high >> 4};
+  const auto each = [](uint64_t byte) { return Two{byte, byte} * 0x0101010101010101; };
+  const Two firsts = (low & each(15)) | (halves & each(3)) << 4;
+  const Two seconds = (low >> 4 & each(15)) | (halves & each(12)) << 2;
+  uint8_t bytes[2][16];
+  __builtin_memcpy(bytes[0], &firsts, 16);
+  __builtin_memcpy(bytes[1], &seconds, 16);
+  first = load_u8(bytes[0]), second = load_u8(bytes[1]);
+}
+
+// The weights of a group are scale*q + offset; bytes are scale*q alone.
+struct GroupScale {
+  F scale, offset;
+};
+
+// `index`: the number of the group among those of all tiles. Formats of five bits share their kernels, which know them as
+// kW5K.
 template <WeightFormat kFormat>
-inline F group_offset(const Linear& w, size_t index, F scale) {
-  if (kFormat == WeightFormat::kW4Min) return load_half(w.mins + index * 16);
-  if (w.zeros == nullptr) return scale * broadcast(static_cast<float>(-kCenter));
+__attribute__((always_inline)) inline GroupScale group_scale(const Linear& w, int tile, size_t index) {
+  if constexpr (kFormat == WeightFormat::kW8Channel) return {load(w.channel_scales + 16 * tile), broadcast(0.0f)};
+  if constexpr (kFormat == WeightFormat::kW6K) {
+    const F scale = load_half(w.scales + index / (tinychat::kBlock / 16) * 16) *
+                    load_i8(reinterpret_cast<const int8_t*>(w.subscales + index * 16));
+    return {scale, scale * broadcast(-32.0f)};
+  }
+  if (kFormat == WeightFormat::kW4K || (kFormat == WeightFormat::kW5K && w.format == WeightFormat::kW5K)) {
+    const size_t at = index / (tinychat::kBlock / 32) * 16;
+    F s, m;
+    six_bits(w.subscales + index * 24, s, m);
+    return {load_half(w.scales + at) * s, broadcast(0.0f) - load_half(w.mins + at) * m};
+  }
+  const F scale = load_half(w.scales + index * 16);
+  if (kFormat == WeightFormat::kW4Min || (kFormat == WeightFormat::kW5K && w.format == WeightFormat::kW5Min))
+    return {scale, load_half(w.mins + index * 16)};
+  if (kFormat != WeightFormat::kW4Zero || w.zeros == nullptr)
+    return {scale, scale * broadcast(static_cast<float>(kFormat == WeightFormat::kW4Zero ? -kCenter : -16))};
   uint64_t packed;
   __builtin_memcpy(&packed, w.zeros + index * 8, 8);
   const uint64_t mask = 0x0f0f0f0f0f0f0f0f, nibbles[2] = {packed & mask, packed >> 4 & mask};
   uint8_t zeros[16];
   __builtin_memcpy(zeros, nibbles, 16);
-  return broadcast(0.0f) - scale * load_u8(zeros);
+  return {scale, broadcast(0.0f) - scale * load_u8(zeros)};
+}
+
+// The columns whose bits lie together: 32 in lines of 64 bytes, a line for eight columns (two lines, if a weight is a byte),
+// and a last line for the fifth bits. Of six bits 16, and their last line has the fifth and sixth.
+template <int kBits>
+struct Piece {
+  static constexpr int kColumns = kBits == 6 ? 16 : 32, kLines = kColumns / 8, kBytes = kColumns * 2 * kBits;
+};
+
+// Columns 0 … 3 and 4 … 7 of the line, as bytes; of less than eight bits 0 … 2^bits - 1.
+template <int kBits, int kLine>
+__attribute__((always_inline)) inline void read_line(const uint8_t* piece, Bytes& low, Bytes& high) {
+  if constexpr (kBits == 8) {
+    low = load_bytes(piece + 128 * kLine), high = load_bytes(piece + 128 * kLine + 64);
+  } else {
+    const Bytes nibbles = load_bytes(piece + 64 * kLine);
+    low = low_nibbles(nibbles), high = high_nibbles(nibbles);
+    if constexpr (kBits > 4) {
+      const Bytes others = load_bytes(piece + 64 * Piece<kBits>::kLines);
+      constexpr int kHigh = kBits - 4, kMask = ((1 << kHigh) - 1) << 4, kShift = 4 - 2 * kLine * kHigh;
+      low = low | shifted<kShift, kMask>(others), high = high | shifted<kShift - kHigh, kMask>(others);
+    }
+  }
 }
 
 // Puts 16 products where they belong: beyond the last row of the matrix is somebody else's memory. Always inlined: a function
@@ -55,61 +118,109 @@ __attribute__((always_inline)) inline void put(const Linear& w, int tile, F prod
 
 // --- bytes times bytes ------------------------------------------------------------------------------------------------
 
-// dots += 32 columns of weights: 4 bit in four lines of 64 bytes, eight columns each; 8 bit in eight lines of four. A part
-// is a digit of a token; `kAsks`: whether memory is asked ahead of use, as one token does.
-template <int kParts, bool kFourBits, bool kAsks>
-inline void dot_32_columns(const uint8_t* line, const int8_t* a, size_t stride, I* dots) {
+// Asks memory for what lies ahead of a line.
+template <int kBits, int kLine>
+inline void ask_ahead(const uint8_t* piece) {
+  if (kBits == 8) return __builtin_prefetch(piece + 128 * kLine + kAhead, 0, 2);
+  __builtin_prefetch(piece + 64 * kLine + kAheadFourBits, 0, 3);
+  if (kBits > 4 && kLine == 0) __builtin_prefetch(piece + 64 * Piece<kBits>::kLines + kAheadFourBits, 0, 3);
+}
+
+// The sums of a piece, for each part: a digit of a token.
+template <int kParts>
+class PartSums {
+ public:
+  __attribute__((always_inline)) explicit PartSums(const I* dots) {
+    for (int p = 0; p < kParts; ++p) sums_[p] = Dot(dots[p]);
+    if (kTwoChains)
+      for (int p = 0; p < kParts; ++p) seconds_[p] = Dot(broadcast(0));
+  }
+  template <int kBits, int kLine>
+  __attribute__((always_inline)) void add(Bytes low, Bytes high, const int8_t* a, size_t stride) {
+    // How many products of a pair fit the 16 bits in which some instruction sets add them.
+    constexpr int kFit = kBits == 6 ? 2 : kBits == 5 ? 4 : 8, kAdded = (kLine + 1) * (kTwoChains ? 1 : 2);
+    for (int p = 0; p < kParts; ++p) {
+      const int8_t* x = a + p * stride;
+      Dot& other = kTwoChains ? seconds_[p] : sums_[p];
+      if (kBits < 8) sums_[p].add(low, x), other.add(high, x + 4);
+      else sums_[p].add_signed(low, x), other.add_signed(high, x + 4);
+      if (kBits < 8 && kAdded % kFit == 0 && kLine + 1 < Piece<kBits>::kLines) {
+        sums_[p].settle();
+        if (kTwoChains) other.settle();
+      }
+    }
+  }
+  __attribute__((always_inline)) void put_to(I* dots) const {
+    for (int p = 0; p < kParts; ++p) dots[p] = kTwoChains ? sums_[p].value() + seconds_[p].value() : sums_[p].value();
+  }
+
+ private:
+  // With few parts, a single chain of dependent dot products would wait for itself: two halve the wait.
+  static constexpr bool kTwoChains = kParts <= 2;
+  Dot sums_[kParts], seconds_[kTwoChains ? kParts : 1];
+};
+
+#if defined(TINYCHAT_DOT_PAIR)
+// The same for an even number of parts, two at a time.
+template <int kParts>
+class PairedSums {
+ public:
+  explicit PairedSums(const I* dots) {
+    for (int p = 0; p < kParts; p += 2) pairs_[p / 2] = DotPair(dots[p], dots[p + 1]);
+  }
+  template <int kBits, int kLine>
+  void add(Bytes low, Bytes high, const int8_t* a, size_t stride) {
+    for (int p = 0; p < kParts; p += 2) pairs_[p / 2].add(low, high, a + p * stride, a + (p + 1) * stride);
+  }
+  void put_to(I* dots) const {
+    for (int p = 0; p < kParts; p += 2) dots[p] = pairs_[p / 2].first(), dots[p + 1] = pairs_[p / 2].second();
+  }
+
+ private:
+  DotPair pairs_[kParts / 2];
+};
+#endif
+
+template <int kBits, bool kAsks, int kLine = 0, typename Accumulators>
+__attribute__((always_inline)) inline void add_lines(const uint8_t* piece, const int8_t* a, size_t stride,
+                                                     Accumulators& sums) {
+  if constexpr (kLine < Piece<kBits>::kLines) {
+    if (kAsks) ask_ahead<kBits, kLine>(piece);
+    Bytes low, high;
+    read_line<kBits, kLine>(piece, low, high);
+    sums.template add<kBits, kLine>(low, high, a + 8 * kLine, stride);
+    add_lines<kBits, kAsks, kLine + 1>(piece, a, stride, sums);
+  }
+}
+
+// dots += a piece of weights. `kAsks`: whether memory is asked ahead of use, as one token does.
+template <int kParts, int kBits, bool kAsks>
+inline void dot_piece(const uint8_t* piece, const int8_t* a, size_t stride, I* dots) {
 #if defined(TINYCHAT_DOT_PAIR)
   if constexpr (kParts % 2 == 0) {
-    DotPair pairs[kParts / 2];
-    for (int p = 0; p < kParts; p += 2) pairs[p / 2] = DotPair(dots[p], dots[p + 1]);
-    for (int column = 0; column < 32; column += 8, line += kFourBits ? 64 : 128) {
-      if (kAsks) __builtin_prefetch(line + (kFourBits ? kAheadFourBits : kAhead));
-      const Bytes weights = load_bytes(line);
-      const Bytes low = kFourBits ? low_nibbles(weights) : weights;
-      const Bytes high = kFourBits ? high_nibbles(weights) : load_bytes(line + 64);
-      for (int p = 0; p < kParts; p += 2)
-        pairs[p / 2].add(low, high, a + p * stride + column, a + (p + 1) * stride + column);
-    }
-    for (int p = 0; p < kParts; p += 2) dots[p] = pairs[p / 2].first(), dots[p + 1] = pairs[p / 2].second();
-    return;
+    PairedSums<kParts> sums(dots);
+    add_lines<kBits, kAsks>(piece, a, stride, sums);
+    return sums.put_to(dots);
   }
 #endif
-  // With few parts, a single chain of dependent dot products would wait for itself: two halve the wait.
-  constexpr bool kTwoChains = kParts <= 2;
-  Dot sums[kParts], seconds[kTwoChains ? kParts : 1];
-  for (int p = 0; p < kParts; ++p) sums[p] = Dot(dots[p]);
-  if (kTwoChains)
-    for (int p = 0; p < kParts; ++p) seconds[p] = Dot(broadcast(0));
-  for (int column = 0; column < 32; column += 8, line += kFourBits ? 64 : 128) {
-    if (kAsks && kFourBits) __builtin_prefetch(line + kAheadFourBits, 0, 3);
-    if (kAsks && !kFourBits) __builtin_prefetch(line + kAhead, 0, 2);
-    const Bytes weights = load_bytes(line);
-    const Bytes low = kFourBits ? low_nibbles(weights) : weights;
-    const Bytes high = kFourBits ? high_nibbles(weights) : load_bytes(line + 64);
-    for (int p = 0; p < kParts; ++p) {
-      const int8_t* x = a + p * stride + column;
-      Dot& other = kTwoChains ? seconds[p] : sums[p];
-      if (kFourBits) sums[p].add(low, x), other.add(high, x + 4);
-      else sums[p].add_signed(low, x), other.add_signed(high, x + 4);
-    }
-  }
-  for (int p = 0; p < kParts; ++p) dots[p] = kTwoChains ? sums[p].value() + seconds[p].value() : sums[p].value();
+  PartSums<kParts> sums(dots);
+  add_lines<kBits, kAsks>(piece, a, stride, sums);
+  sums.put_to(dots);
 }
 
 // The integer part of a group: dots[row] = weights * activations, which sum up to sums[row * groups].
-template <int kTokens, bool kFourBits, int kDigits>
+template <int kTokens, int kBits, int kDigits>
 class Products {
  public:
   void group(const uint8_t* block, int columns, const int8_t* a, size_t stride, const int32_t* sums, size_t groups,
              I* dots) {
     I parts[kTokens * kDigits];
     for (I& part : parts) part = broadcast(0);
-    for (int column = 0; column < columns; column += 32, block += 32 * (kFourBits ? 8 : 16))
-      dot_32_columns<kTokens * kDigits, kFourBits, kTokens == 1>(block, a + column, stride, parts);
+    for (int column = 0; column < columns; column += Piece<kBits>::kColumns, block += Piece<kBits>::kBytes)
+      dot_piece<kTokens * kDigits, kBits, kTokens == 1>(block, a + column, stride, parts);
     for (int r = 0; r < kTokens; ++r) {
       dots[r] = kDigits == 1 ? parts[r] : shift_left(parts[2 * r], 8) + parts[2 * r + 1];
-      if (!kFourBits && Dot::kSignedBias != 0) dots[r] = dots[r] + broadcast(-Dot::kSignedBias * sums[r * groups]);
+      if (kBits == 8 && Dot::kSignedBias != 0) dots[r] = dots[r] + broadcast(-Dot::kSignedBias * sums[r * groups]);
     }
   }
 };
@@ -125,12 +236,11 @@ inline int activation_group(const Linear& w) {
 // read.
 template <int kTokens, int kDigits, WeightFormat kFormat, bool kCentered = false>
 void gemm_integer_tokens(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
-  constexpr bool kFourBits = kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min;
-  constexpr int kColumnBytes = kFourBits ? 8 : 16;
+  constexpr int kBits = bits_of(kFormat), kColumnBytes = 2 * kBits;
   const int group = activation_group<kFormat, kDigits>(w), groups = w.cols / group;
   const uint8_t* weights = w.weight + static_cast<size_t>(tile) * w.cols * kColumnBytes;
   const int8_t* a = x.quantized + static_cast<size_t>(first) * kDigits * x.cols;
-  Products<kTokens, kFourBits, kDigits> products;
+  Products<kTokens, kBits, kDigits> products;
   F total[kTokens];
   for (F& t : total) t = broadcast(0.0f);
   for (int g = 0; g < groups; ++g, weights += group * kColumnBytes, a += group) {
@@ -143,18 +253,15 @@ void gemm_integer_tokens(const Linear& w, int tile, const Activations& x, int fi
         __builtin_prefetch(weights + static_cast<size_t>(w.cols) * kColumnBytes + line, 0, 3);
     alignas(64) I dots[kTokens];
     products.group(weights, group, a, x.cols, x.sums + at, groups, dots);
-    const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
-                                                        : load_half(w.scales + index * 16);
+    const GroupScale of_group = group_scale<kFormat>(w, tile, index);
     for (int r = 0; r < kTokens; ++r) {
       const size_t row_at = at + static_cast<size_t>(r) * groups;
       const I dot = kCentered ? dots[r] + broadcast(-kCenter * x.sums[row_at]) : dots[r];
-      total[r] = fma(to_float(dot) * broadcast(x.scales[row_at]), scale, total[r]);
+      total[r] = fma(to_float(dot) * broadcast(x.scales[row_at]), of_group.scale, total[r]);
     }
-    if (kFourBits && !kCentered) {
-      const F offset = group_offset<kFormat>(w, index, scale);
+    if (kBits < 8 && !kCentered)
       for (int r = 0; r < kTokens; ++r)
-        total[r] = fma(offset, broadcast(x.scaled_sums[at + static_cast<size_t>(r) * groups]), total[r]);
-    }
+        total[r] = fma(of_group.offset, broadcast(x.scaled_sums[at + static_cast<size_t>(r) * groups]), total[r]);
   }
   for (int r = 0; r < kTokens; ++r) put(w, tile, total[r], out, first + r);
 }
@@ -185,29 +292,46 @@ void by_tokens(const GemmFunction (&functions)[kSteps], const Linear& w, int til
   }
 }
 
+// Which functions multiply a format.
+enum class KernelsOf { kW4Zero, kW4Min, kW4K, kFiveBits, kW6K, kW8Group, kW8Channel, kF16, kBf16 };
+
+inline int kernels_of(const Linear& w) {
+  switch (w.format) {
+    case WeightFormat::kW4Zero: return static_cast<int>(KernelsOf::kW4Zero);
+    case WeightFormat::kW4Min: return static_cast<int>(KernelsOf::kW4Min);
+    case WeightFormat::kW4K: return static_cast<int>(KernelsOf::kW4K);
+    case WeightFormat::kW6K: return static_cast<int>(KernelsOf::kW6K);
+    case WeightFormat::kW8Group: return static_cast<int>(KernelsOf::kW8Group);
+    case WeightFormat::kW8Channel: return static_cast<int>(KernelsOf::kW8Channel);
+    case WeightFormat::kF16: return static_cast<int>(KernelsOf::kF16);
+    case WeightFormat::kBf16: return static_cast<int>(KernelsOf::kBf16);
+    default: return static_cast<int>(KernelsOf::kFiveBits);
+  }
+}
+
 void gemm_float(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out) {
   static const GemmFunction functions[][4] = {{TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW4Zero)},
                                               {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW4Min)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW4K)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW5K)},
+                                              {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW6K)},
                                               {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW8Group)},
                                               {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kW8Channel)},
                                               {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kF16)},
                                               {TINYCHAT_BY_TOKENS(gemm_float_tokens, WeightFormat::kBf16)}};
-  by_tokens(functions[static_cast<int>(w.format)], w, tile, x, num_tokens, out);
+  by_tokens(functions[kernels_of(w)], w, tile, x, num_tokens, out);
 }
 
-#define TINYCHAT_GEMM_INTEGERS(name, by_tokens_of)                                                                     \
-  void name(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out) {                      \
-    static const GemmFunction zero[] = {by_tokens_of(WeightFormat::kW4Zero)};                                          \
-    static const GemmFunction centered[] = {by_tokens_of(WeightFormat::kW4Zero, true)};                                \
-    static const GemmFunction minimum[] = {by_tokens_of(WeightFormat::kW4Min)};                                        \
-    static const GemmFunction group[] = {by_tokens_of(WeightFormat::kW8Group)};                                        \
-    static const GemmFunction channel[] = {by_tokens_of(WeightFormat::kW8Channel)};                                    \
-    switch (w.format) {                                                                                                \
-      case WeightFormat::kW4Zero: return by_tokens(w.zeros == nullptr ? centered : zero, w, tile, x, num_tokens, out); \
-      case WeightFormat::kW4Min: return by_tokens(minimum, w, tile, x, num_tokens, out);                               \
-      case WeightFormat::kW8Group: return by_tokens(group, w, tile, x, num_tokens, out);                               \
-      default: return by_tokens(channel, w, tile, x, num_tokens, out);                                                 \
-    }                                                                                                                  \
+#define TINYCHAT_GEMM_INTEGERS(name, by_tokens_of)                                                \
+  void name(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out) { \
+    static const GemmFunction centered[] = {by_tokens_of(WeightFormat::kW4Zero, true)};           \
+    static const GemmFunction functions[][4] = {                                                  \
+        {by_tokens_of(WeightFormat::kW4Zero)},   {by_tokens_of(WeightFormat::kW4Min)},            \
+        {by_tokens_of(WeightFormat::kW4K)},      {by_tokens_of(WeightFormat::kW5K)},              \
+        {by_tokens_of(WeightFormat::kW6K)},      {by_tokens_of(WeightFormat::kW8Group)},          \
+        {by_tokens_of(WeightFormat::kW8Channel)}};                                                \
+    const bool is_centered = w.format == WeightFormat::kW4Zero && w.zeros == nullptr;             \
+    by_tokens(is_centered ? centered : functions[kernels_of(w)], w, tile, x, num_tokens, out);    \
   }
 TINYCHAT_GEMM_INTEGERS(gemm_int8, TINYCHAT_INT8_BY_TOKENS)
 TINYCHAT_GEMM_INTEGERS(gemm_two_digits, TINYCHAT_DIGITS_BY_TOKENS)

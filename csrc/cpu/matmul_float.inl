@@ -25,22 +25,37 @@ struct Sums {
   }
 };
 
+// Sums of the columns of a piece from a line on.
+template <int kBits, int kLine = 0, int kTokens>
+inline void add_float_lines(const uint8_t* piece, const GroupScale& of_group, const float* a, size_t stride,
+                            Sums<kTokens>& sums) {
+  if constexpr (kLine < Piece<kBits>::kLines) {
+    const I mask = broadcast(255);
+    Bytes low, high;
+    read_line<kBits, kLine>(piece, low, high);
+    const I lows = as_words(low), highs = as_words(high);
+    const float* x = a + 8 * kLine;
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      sums.add_even(fma(to_float(shift_right(lows, 8 * j) & mask), of_group.scale, of_group.offset), x + j, stride);
+      sums.add_odd(fma(to_float(shift_right(highs, 8 * j) & mask), of_group.scale, of_group.offset), x + 4 + j, stride);
+    }
+    add_float_lines<kBits, kLine + 1>(piece, of_group, a, stride, sums);
+  }
+}
+
+// Weights of four to six bits.
 template <int kTokens, WeightFormat kFormat>
-void w4_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
+void small_float(const Linear& w, int tile, const float* a, size_t stride, const Output& out, int first) {
+  constexpr int kBits = bits_of(kFormat);
   const int groups = w.cols / w.group;
-  const uint8_t* line = w.weight + static_cast<size_t>(tile) * w.cols * 8;
-  const I mask = broadcast(15);
+  const uint8_t* piece = w.weight + static_cast<size_t>(tile) * w.cols * 2 * kBits;
   Sums<kTokens> sums;
   for (int g = 0; g < groups; ++g) {
-    const size_t index = static_cast<size_t>(tile) * groups + g;
-    const F scale = load_half(w.scales + index * 16), offset = group_offset<kFormat>(w, index, scale);
-    for (int column = 0; column < w.group; column += 8, line += 64, a += 8) {
-      const I words = as_words(load_bytes(line));
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        sums.add_even(fma(to_float(shift_right(words, 8 * j) & mask), scale, offset), a + j, stride);
-        sums.add_odd(fma(to_float(shift_right(words, 8 * j + 4) & mask), scale, offset), a + 4 + j, stride);
-      }
+    const GroupScale of_group = group_scale<kFormat>(w, tile, static_cast<size_t>(tile) * groups + g);
+    for (int column = 0; column < w.group; column += Piece<kBits>::kColumns) {
+      add_float_lines<kBits>(piece, of_group, a, stride, sums);
+      piece += Piece<kBits>::kBytes, a += Piece<kBits>::kColumns;
     }
   }
   sums.put_to(w, tile, out, first);
@@ -54,8 +69,7 @@ void w8_float(const Linear& w, int tile, const float* a, size_t stride, const Ou
   Sums<kTokens> sums;
   for (int g = 0; g < groups; ++g) {
     const size_t index = static_cast<size_t>(tile) * groups + g;
-    const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
-                                                        : load_half(w.scales + index * 16);
+    const F scale = group_scale<kFormat>(w, tile, index).scale;
     const F offset = broadcast(-128.0f) * scale; // of the bytes read as w + 128
     for (int column = 0; column < w.group; column += 4, line += 64, a += 4) {
       const I words = as_words(load_bytes(line)) ^ flip;
@@ -85,8 +99,7 @@ void w16_float(const Linear& w, int tile, const float* a, size_t stride, const O
 template <int kTokens, WeightFormat kFormat>
 void gemm_float_tokens(const Linear& w, int tile, const Activations& x, int first, const Output& out) {
   const float* a = x.values + static_cast<size_t>(first) * x.cols;
-  if constexpr (kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min)
-    w4_float<kTokens, kFormat>(w, tile, a, x.cols, out, first);
+  if constexpr (bits_of(kFormat) < 8) small_float<kTokens, kFormat>(w, tile, a, x.cols, out, first);
   else if constexpr (kFormat == WeightFormat::kW8Group || kFormat == WeightFormat::kW8Channel)
     w8_float<kTokens, kFormat>(w, tile, a, x.cols, out, first);
   else w16_float<kTokens, kFormat == WeightFormat::kF16 ? load_half : load_bf16>(w, tile, a, x.cols, out, first);

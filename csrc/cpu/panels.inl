@@ -13,17 +13,42 @@ using tinychat::kPanelColumns;
 
 constexpr int kStepNumbers = 16 * kPanelColumns; // of 32 columns, of 16 tokens or 16 rows of weights
 
+// A group's columns of 16 rows of weights as bf16 pairs, from a line of a piece on.
+template <int kBits, int kLine = 0>
+inline void panel_lines(const uint8_t* piece, const GroupScale& of_group, uint16_t* to) {
+  if constexpr (kLine < Piece<kBits>::kLines) {
+    const I mask = broadcast(255);
+    Bytes low, high;
+    read_line<kBits, kLine>(piece, low, high);
+    uint16_t* pairs = to + 128 * kLine;
+    const I both[] = {as_words(low), as_words(high)};
+    for (const I& words : both) {
+      const auto column_of = [&](int shift) {
+        return fma(to_float(shift_right(words, shift) & mask), of_group.scale, of_group.offset);
+      };
+      store_pairs(pairs, column_of(0), column_of(8));
+      store_pairs(pairs + 32, column_of(16), column_of(24));
+      pairs += 64;
+    }
+    panel_lines<kBits, kLine + 1>(piece, of_group, to);
+  }
+}
+
 // 32 columns of 16 rows of weights as bf16 pairs [16 pairs][16 rows][2].
 template <WeightFormat kFormat>
 void panel_step(const Linear& w, int tile, int step, uint16_t* to) {
-  constexpr bool kFourBits = kFormat == WeightFormat::kW4Zero || kFormat == WeightFormat::kW4Min;
+  constexpr int kBits = bits_of(kFormat);
   const int column = step * kPanelColumns;
   const size_t index = static_cast<size_t>(tile) * (w.cols / w.group) + column / w.group;
-  const uint8_t* line = w.weight + (static_cast<size_t>(tile) * w.cols + column) * (kFourBits ? 8 : 16);
-  const F scale = kFormat == WeightFormat::kW8Channel ? load(w.channel_scales + 16 * tile)
-                                                      : load_half(w.scales + index * 16);
-  if constexpr (kFourBits) {
-    const F offset = group_offset<kFormat>(w, index, scale);
+  const uint8_t* line = w.weight + (static_cast<size_t>(tile) * w.cols + column) * 2 * kBits;
+  const GroupScale of_group = group_scale<kFormat>(w, tile, index);
+  const F scale = of_group.scale, offset = of_group.offset;
+  if constexpr (kBits == 5) {
+    panel_lines<kBits>(line, of_group, to);
+  } else if constexpr (kBits == 6) { // two groups
+    panel_lines<kBits>(line, of_group, to);
+    panel_lines<kBits>(line + Piece<kBits>::kBytes, group_scale<kFormat>(w, tile, index + 1), to + kStepNumbers / 2);
+  } else if constexpr (kBits == 4) {
     const I mask = broadcast(15);
     for (int i = 0; i < kPanelColumns; i += 8, line += 64, to += 128) {
       const I words = as_words(load_bytes(line));
@@ -34,11 +59,11 @@ void panel_step(const Linear& w, int tile, int step, uint16_t* to) {
       store_pairs(to + 96, column_of(20), column_of(28));
     }
   } else {
-    const F offset = broadcast(-128.0f) * scale; // of the bytes read as w + 128
+    const F flipped = broadcast(-128.0f) * scale; // of the bytes read as w + 128
     const I mask = broadcast(255), flip = broadcast(static_cast<int32_t>(0x80808080));
     for (int i = 0; i < kPanelColumns; i += 4, line += 64, to += 64) {
       const I words = as_words(load_bytes(line)) ^ flip;
-      const auto column_of = [&](int shift) { return fma(to_float(shift_right(words, shift) & mask), scale, offset); };
+      const auto column_of = [&](int shift) { return fma(to_float(shift_right(words, shift) & mask), scale, flipped); };
       store_pairs(to, column_of(0), column_of(8));
       store_pairs(to + 32, column_of(16), column_of(24));
     }
@@ -101,6 +126,11 @@ void gemm_large_m(const Linear& w, const int* tiles, int count, const uint16_t* 
   switch (w.format) {
     case WeightFormat::kW4Zero: TINYCHAT_PANELS_OF(WeightFormat::kW4Zero);
     case WeightFormat::kW4Min: TINYCHAT_PANELS_OF(WeightFormat::kW4Min);
+    case WeightFormat::kW4K: TINYCHAT_PANELS_OF(WeightFormat::kW4K);
+    case WeightFormat::kW5Zero:
+    case WeightFormat::kW5Min:
+    case WeightFormat::kW5K: TINYCHAT_PANELS_OF(WeightFormat::kW5K); // they share kernels
+    case WeightFormat::kW6K: TINYCHAT_PANELS_OF(WeightFormat::kW6K);
     case WeightFormat::kW8Group: TINYCHAT_PANELS_OF(WeightFormat::kW8Group);
     default: TINYCHAT_PANELS_OF(WeightFormat::kW8Channel);
   }

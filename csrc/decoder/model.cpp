@@ -51,6 +51,38 @@ class Lookup {
     return linear;
   }
 
+  // A matrix that is stored as one, or in parts of rows NAME.0, NAME.1, … of different formats; `blocks` as in Layer. The
+  // bias and the input scale belong to the whole.
+  Linear fused(const std::string& name, int rows, int cols, std::vector<Linear>* blocks) {
+    if (!has(name + ".0")) return linear(name, rows, cols, blocks);
+    if (has(name)) throw std::invalid_argument("tensor " + name + " is there, and its parts, too");
+    const float* const bias = vector(name + ".bias", rows, false);
+    const float* const input_scale = vector(name + ".input_scale", cols, false);
+    int begin = 0;
+    for (int i = 0; has(name + "." + std::to_string(i)); ++i) {
+      const std::string part_name = name + "." + std::to_string(i);
+      Linear part = at(part_name).linear;
+      if (!part.present() || part.cols != cols || part.rows > rows - begin || begin % 16 != 0)
+        throw std::invalid_argument("tensor " + part_name + " is not a part of a matrix of " + std::to_string(rows) +
+                                    " x " + std::to_string(cols));
+      read_.insert(part_name);
+      part.bias = bias == nullptr ? nullptr : bias + begin;
+      part.input_scale = input_scale;
+      const std::vector<Linear> ordered = blocks_of(part, part_name);
+      if (ordered.empty()) blocks->push_back(part);
+      blocks->insert(blocks->end(), ordered.begin(), ordered.end());
+      begin += part.rows;
+    }
+    if (begin != rows)
+      throw std::invalid_argument("the parts of tensor " + name + " do not have its " + std::to_string(rows) + " rows");
+    Linear whole;
+    whole.format = blocks->front().format;
+    whole.rows = rows;
+    whole.cols = cols;
+    whole.group = blocks->front().group;
+    return whole;
+  }
+
   // A table whose rows are read, and not multiplied.
   Linear table(const std::string& name, int rows, int cols) {
     if (has(name + ".input_order")) throw std::invalid_argument("tensor " + name + " has an input order");
@@ -142,14 +174,14 @@ void check_config(const ModelConfig& c) {
 } // namespace
 
 Linear rows_of(const Linear& w, int begin, int rows) {
-  const bool four_bits = w.format == WeightFormat::kW4Zero || w.format == WeightFormat::kW4Min;
-  const bool floats = w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16;
   const size_t tile = begin / 16, groups = w.group > 0 ? w.cols / w.group : 0;
+  const size_t scales = has_blocks(w.format) ? w.cols / kBlock : groups;
   Linear block = w;
   block.rows = rows;
-  block.weight += tile * w.cols * (four_bits ? 8 : floats ? 32 : 16);
-  if (w.scales != nullptr) block.scales += tile * groups * 16;
-  if (w.mins != nullptr) block.mins += tile * groups * 16;
+  block.weight += tile * w.tile_bytes();
+  if (w.scales != nullptr) block.scales += tile * scales * 16;
+  if (w.mins != nullptr) block.mins += tile * scales * 16;
+  if (w.subscales != nullptr) block.subscales += tile * groups * (has_mins(w.format) ? 24 : 16);
   if (w.zeros != nullptr) block.zeros += tile * groups * 8;
   if (w.channel_scales != nullptr) block.channel_scales += tile * 16;
   if (w.bias != nullptr) block.bias += begin;
@@ -188,14 +220,13 @@ Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>
     layer.mlp_post_norm = find.norm(prefix + "mlp_post_norm", hidden, false);
     layer.q_norm = find.vector(prefix + "attn.q_norm.weight", config.head_dim, false);
     layer.k_norm = find.vector(prefix + "attn.k_norm.weight", config.head_dim, false);
-    layer.qkv = find.linear(prefix + "attn.qkv", config.qkv_width(), hidden, &layer.qkv_blocks);
+    layer.qkv = find.fused(prefix + "attn.qkv", config.qkv_width(), hidden, &layer.qkv_blocks);
     layer.o = find.linear(prefix + "attn.o", hidden, config.attention_width());
-    layer.up = config.gated
-                   ? find.linear(prefix + "mlp.gate_up", 2 * config.intermediate_size, hidden, &layer.up_blocks)
-                   : find.linear(prefix + "mlp.up", config.intermediate_size, hidden);
+    layer.up = config.gated ? find.fused(prefix + "mlp.gate_up", 2 * config.intermediate_size, hidden, &layer.up_blocks)
+                            : find.linear(prefix + "mlp.up", config.intermediate_size, hidden);
     if (!layer.up_blocks.empty() &&
         (layer.up_blocks.size() != 2 || layer.up_blocks[0].rows != config.intermediate_size))
-      throw std::invalid_argument("the input orders of " + prefix + "mlp.gate_up are not those of gate and up");
+      throw std::invalid_argument("the parts of " + prefix + "mlp.gate_up are not gate and up");
     layer.down = find.linear(prefix + "mlp.down", hidden, config.intermediate_size);
     model.layers.push_back(layer);
   }

@@ -56,17 +56,57 @@ struct ModelConfig {
 
 // A weight matrix y = W x, [rows][cols], in the layout r16k4 (integers) or r16k1 (16-bit floats):
 // tiles of 16 rows. One vector register holds one value of each row, so no sum crosses lanes.
-enum class WeightFormat { kW4Zero, kW4Min, kW8Group, kW8Channel, kF16, kBf16 };
+// The K formats (GGUF's) have scales of two levels: an fp16 number for each kBlock columns, and small integers per group.
+enum class WeightFormat { kW4Zero, kW4Min, kW4K, kW5Zero, kW5Min, kW5K, kW6K, kW8Group, kW8Channel, kF16, kBf16 };
+
+constexpr int kBlock = 256;        // columns of a block of the K formats
+constexpr int kSmallestGroup = 16; // columns that share a scale: kW6K's
+
+// Bits of a weight.
+static constexpr int bits_of(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kW4Zero:
+    case WeightFormat::kW4Min:
+    case WeightFormat::kW4K: return 4;
+    case WeightFormat::kW5Zero:
+    case WeightFormat::kW5Min:
+    case WeightFormat::kW5K: return 5;
+    case WeightFormat::kW6K: return 6;
+    case WeightFormat::kW8Group:
+    case WeightFormat::kW8Channel: return 8;
+    default: return 16;
+  }
+}
+static constexpr bool has_blocks(WeightFormat format) {
+  return format == WeightFormat::kW4K || format == WeightFormat::kW5K || format == WeightFormat::kW6K;
+}
+// Whether weights are s*q + m, with a minimum m.
+static constexpr bool has_mins(WeightFormat format) {
+  return format == WeightFormat::kW4Min || format == WeightFormat::kW4K || format == WeightFormat::kW5Min ||
+         format == WeightFormat::kW5K;
+}
+// The integer that stands for 0; kW4Zero without zeros has it, too.
+static constexpr int center_of(WeightFormat format) {
+  return format == WeightFormat::kW4Zero   ? 8
+         : format == WeightFormat::kW5Zero ? 16
+         : format == WeightFormat::kW6K    ? 32
+                                           : 0;
+}
 
 struct Linear {
   WeightFormat format = WeightFormat::kF16;
   int rows = 0;
   int cols = 0;
   int group = 0; // columns that share a scale; kW8Channel: cols; 16-bit: 0
-  const uint8_t* weight =
-      nullptr; // 4 bit [tiles][cols/8][16][4]; 8 bit [tiles][cols/4][16][4]; 16 bit [tiles][cols][16]
-  const uint16_t* scales = nullptr; // fp16 [tiles][cols/group][16]; kW8Channel: channel_scales instead
-  const uint16_t* mins = nullptr;   // kW4Min: fp16 [tiles][cols/group][16]
+  // 4 bit [tiles][cols/8][16][4]; 5 bit [tiles][cols/32][5][16][4]: four lines of nibbles, then the fifth bits; 6 bit
+  // [tiles][cols/16][3][16][4]: two lines of nibbles, then pairs of bits; 8 bit [tiles][cols/4][16][4]; 16 bit
+  // [tiles][cols][16].
+  const uint8_t* weight = nullptr;
+  // fp16 [tiles][cols/group][16], of K formats [tiles][cols/kBlock][16]; kW8Channel: channel_scales instead
+  const uint16_t* scales = nullptr;
+  const uint16_t* mins = nullptr; // the same; weights are s*q + m, those of K formats d*s*q - e*m
+  // kW6K: int8 s [tiles][cols/group][16]. kW4K, kW5K: s and m of 6 bits [tiles][cols/group][24], see six_bits().
+  const uint8_t* subscales = nullptr;
   // kW4Zero: nibbles [tiles][cols/group][8], byte j: row j low, row j+8 high. Null: all are 8 (only on the CPU).
   const uint8_t* zeros = nullptr;
   const float* channel_scales = nullptr; // kW8Channel: [tiles*16]
@@ -78,6 +118,7 @@ struct Linear {
 
   bool present() const { return weight != nullptr; }
   int tiles() const { return (rows + 15) / 16; }
+  size_t tile_bytes() const { return static_cast<size_t>(2) * cols * bits_of(format); }
 };
 
 // The vectors of a norm, [hidden]. An absent norm changes nothing.
@@ -102,8 +143,8 @@ struct Layer {
   Linear o;
   Linear up; // rows gate | up if gated
   Linear down;
-  // Blocks of rows of qkv, and of up, whose input orders differ; empty if the whole matrix has one order. They share the
-  // memory of the matrix.
+  // Blocks of rows of qkv, and of up, whose input orders or formats differ; else empty. If only orders differ, they share
+  // the memory of the matrix; otherwise the matrix has none of its own.
   std::vector<Linear> qkv_blocks, up_blocks;
 };
 
@@ -140,7 +181,8 @@ inline bool has_input_orders(const Model& model) {
   for (const Linear* w : {&model.project_in, &model.project_out, &model.head}) found |= w->input_order != nullptr;
   for (const Layer& l : model.layers) {
     for (const Linear* w : {&l.qkv, &l.o, &l.up, &l.down}) found |= w->input_order != nullptr;
-    found |= !l.qkv_blocks.empty() || !l.up_blocks.empty();
+    for (const std::vector<Linear>* blocks : {&l.qkv_blocks, &l.up_blocks})
+      for (const Linear& w : *blocks) found |= w.input_order != nullptr;
   }
   return found;
 }

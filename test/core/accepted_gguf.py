@@ -119,18 +119,19 @@ def pipe(tmp_path: Path) -> Sequence[str]:
 
 
 CASES: dict[str, list[Case]] = {
-    'matrices of Q4_0, Q4_1, Q5_0, Q8_0, F16 or BF16':
-        [kind(name) for name in ('Q4_0', 'Q4_1', 'Q5_0', 'Q8_0', 'F16', 'BF16')],
+    'matrices of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, F16 or BF16':
+        [kind(name) for name in ('Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'F16', 'BF16')],
+    'Q3_K, Q4_K, Q5_K, Q6_K': [one_matrix(name) for name in ('Q3_K', 'Q4_K', 'Q5_K', 'Q6_K')],
     'TQ1_0, TQ2_0': [one_matrix('TQ1_0'), one_matrix('TQ2_0')],
     'IQ4_NL, also in files named Q2_K or Q3_K': [kind('Q4_0', ffn_down='IQ4_NL'), kind('IQ4_NL')],
     'IQ4_XS': [one_matrix('IQ4_XS')],
     'MXFP4': [kind('MXFP4')],
-    'Q4_K': [one_matrix('Q4_K')],
-    'Q2_K, Q3_K, Q5_1, Q5_K, Q6_K': [one_matrix(name) for name in ('Q2_K', 'Q3_K', 'Q5_1', 'Q5_K', 'Q6_K')],
+    'Q2_K': [one_matrix('Q2_K')],
     'matrices of F32 or F64 whose values fit into 16 bits': [
         kind('F32'), kind('F64'), kind('Q4_0', token_embd='F32')],
     'other matrices of F32 or F64': [tensors(lambda: fine('F32')), tensors(lambda: fine('F64'))],
-    'q, k and v, of which only some are quantized': [kind('Q4_0', attn_q='F32'), kind('Q8_0', attn_v='BF16')],
+    'q, k and v, or gate and up, of different types, of which some may not be quantized': [
+        kind('Q8_0', attn_v='BF16'), kind('Q4_0', attn_v='Q8_0'), kind('Q5_0', ffn_up='F16')],
     'IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, NVFP4, Q1_0, Q4_0_4_4, I8 and other types': [
         changed(number(name)) for name in (16, 17, 18, 19, 21, 22, 24, 27, 29, 31, 40, 41, 99)],
     'parts `NAME-00001-of-0000N.gguf`, from any of them': [part(0), part(2)],

@@ -51,6 +51,11 @@ class Tensor:
                 flat = d * raw[:, 2:].view(np.int8)
             elif self.kind == 'IQ4_NL':
                 flat = d * IQ4_NL[np.concatenate([raw[:, 2:] % 16, raw[:, 2:] // 16], axis=1)]
+            elif self.kind in ('Q5_0', 'Q5_1'):
+                nibbles = raw[:, -16:]
+                q = np.concatenate([nibbles % 16, nibbles // 16], axis=1) + 16.0 * np.unpackbits(
+                    raw[:, -20:-16], axis=1, bitorder='little')
+                flat = d * (q - 16) if self.kind == 'Q5_0' else d * q + raw[:, 2:4].copy().view(np.float16)
             else:
                 nibbles = raw[:, 2 if self.kind == 'Q4_0' else 4:]
                 q = np.concatenate([nibbles % 16, nibbles // 16], axis=1).astype(np.float64)

@@ -21,7 +21,7 @@ enum class Zeros { kStored, kCentered };
 
 struct Matrix {
   Linear view;
-  std::vector<uint8_t> bytes, zeros;
+  std::vector<uint8_t> bytes, zeros, subscales;
   std::vector<uint16_t> scales, mins;
   std::vector<float> channel_scales;
   std::vector<double> values; // [rows][cols], what the stored numbers mean
@@ -29,14 +29,42 @@ struct Matrix {
 
 double half(uint16_t bits) { return half_to_float(bits); }
 
+// Stores a weight of less than 16 bits where the layout r16k4 has it.
+void store_weight(std::vector<uint8_t>& bytes, int bits, int cols, int row, int k, int q) {
+  uint8_t* const tile = &bytes[static_cast<size_t>(row / 16) * cols * 2 * bits];
+  const int at = row % 16 * 4 + k % 4;
+  if (bits == 8) {
+    tile[k / 4 * 64 + at] = static_cast<uint8_t>(q);
+    return;
+  }
+  const int columns = bits == 6 ? 16 : 32, step = k % columns / 4, high = bits - 4;
+  uint8_t* const piece = tile + k / columns * columns * 2 * bits;
+  piece[step / 2 * 64 + at] |= static_cast<uint8_t>((q & 15) << 4 * (step % 2));
+  if (bits > 4) piece[columns / 8 * 64 + at] |= static_cast<uint8_t>(q >> 4 << high * step);
+}
+
+// Draws the integers of the scale and of the minimum of a group of a K format, and stores them.
+std::pair<int, int> store_subscales(std::vector<uint8_t>& to, std::mt19937& random, WeightFormat format, size_t group,
+                                    int lane, bool exact) {
+  if (format == WeightFormat::kW6K) {
+    const int s = exact ? static_cast<int>(random() % 5) - 2 : static_cast<int>(random() % 256) - 128;
+    to[group * 16 + lane] = static_cast<uint8_t>(s);
+    return {s, 0};
+  }
+  const int s = static_cast<int>(random() % (exact ? 3 : 64)), m = static_cast<int>(random() % (exact ? 4 : 64));
+  to[group * 24 + lane] = static_cast<uint8_t>((s & 15) | (m & 15) << 4);
+  to[group * 24 + 16 + lane % 8] |= static_cast<uint8_t>((s >> 4 | m >> 4 << 2) << (lane < 8 ? 0 : 4));
+  return {s, m};
+}
+
 // Random weights in the layouts r16k4 and r16k1; scales of one where `exact`.
 Matrix random_matrix(std::mt19937& random, WeightFormat format, int cols, int group, bool exact,
                      Zeros zeros = Zeros::kStored) {
-  const bool four = format == WeightFormat::kW4Min || format == WeightFormat::kW4Zero;
+  const int bits = bits_of(format);
   const bool sixteen = format == WeightFormat::kF16 || format == WeightFormat::kBf16;
   const bool channel = format == WeightFormat::kW8Channel;
   const int rows = 16 * kTiles;
-  group = channel ? cols : group;
+  group = channel ? cols : format == WeightFormat::kW6K ? 16 : group;
   Matrix m;
   m.values.resize(static_cast<size_t>(rows) * cols);
   std::uniform_real_distribution<float> uniform(0.01f, 0.1f);
@@ -53,36 +81,40 @@ Matrix random_matrix(std::mt19937& random, WeightFormat format, int cols, int gr
         m.values[static_cast<size_t>(r) * cols + k] = format == WeightFormat::kF16 ? half(word) : bf16_to_float(word);
       }
   } else {
-    const int groups = cols / group;
-    m.bytes.resize(static_cast<size_t>(rows) * cols / (four ? 2 : 1));
-    m.scales.resize(static_cast<size_t>(rows) * groups);
+    const int groups = cols / group, scale_columns = has_blocks(format) ? kBlock : group;
+    m.bytes.resize(static_cast<size_t>(rows) * cols * bits / 8);
+    m.scales.resize(static_cast<size_t>(rows) * (cols / scale_columns));
     m.mins.resize(m.scales.size());
-    m.zeros.resize(m.scales.size() / 2);
+    m.zeros.resize(static_cast<size_t>(rows) * groups / 2);
+    m.subscales.resize(static_cast<size_t>(rows) * groups * 3 / 2);
     m.channel_scales.resize(rows);
+    const float less = has_blocks(format) ? 1.0f / 32 : 1.0f;
+    for (uint16_t& scale : m.scales) scale = float_to_half(exact ? 1.0f : less * uniform(random));
+    for (uint16_t& min : m.mins)
+      min = float_to_half(has_blocks(format) ? (exact ? 1.0f : less * uniform(random))
+                          : exact            ? -3.0f
+                                             : -uniform(random));
     for (int r = 0; r < rows; ++r) {
       m.channel_scales[r] = exact ? 1.0f : uniform(random);
       for (int g = 0; g < groups; ++g) {
-        const size_t at = (static_cast<size_t>(r / 16) * groups + g) * 16 + r % 16;
-        m.scales[at] = float_to_half(exact ? 1.0f : uniform(random));
-        m.mins[at] = float_to_half(exact ? -3.0f : -uniform(random));
-        const int zero = zeros == Zeros::kCentered ? 8 : static_cast<int>(random() % 16);
-        uint8_t& pair = m.zeros[(static_cast<size_t>(r / 16) * groups + g) * 8 + r % 8];
-        pair = static_cast<uint8_t>(pair | (r % 16 < 8 ? zero : zero << 4));
+        const size_t index = static_cast<size_t>(r / 16) * groups + g;
+        const size_t at = (static_cast<size_t>(r / 16) * (cols / scale_columns) + g * group / scale_columns) * 16 +
+                          r % 16;
+        int zero = center_of(format);
+        if (format == WeightFormat::kW4Zero) {
+          if (zeros == Zeros::kStored) zero = static_cast<int>(random() % 16);
+          m.zeros[index * 8 + r % 8] |= static_cast<uint8_t>(r % 16 < 8 ? zero : zero << 4);
+        }
+        double scale = channel ? m.channel_scales[r] : half(m.scales[at]),
+               min = has_mins(format) ? half(m.mins[at]) : 0;
+        if (has_blocks(format)) {
+          const auto [s, e] = store_subscales(m.subscales, random, format, index, r % 16, exact);
+          scale *= s, min *= -e;
+        }
         for (int k = g * group; k < (g + 1) * group; ++k) {
-          double value;
-          if (four) {
-            const int q = static_cast<int>(random() % 16);
-            uint8_t& byte = m.bytes[(static_cast<size_t>(r / 16) * (cols / 8) + k / 8) * 64 + r % 16 * 4 + k % 4];
-            byte = static_cast<uint8_t>(byte | (k % 8 < 4 ? q : q << 4));
-            value = format == WeightFormat::kW4Min ? half(m.scales[at]) * q + half(m.mins[at])
-                                                   : half(m.scales[at]) * (q - zero);
-          } else {
-            const int q = static_cast<int>(random() % 256) - 128;
-            m.bytes[(static_cast<size_t>(r / 16) * (cols / 4) + k / 4) * 64 + r % 16 * 4 + k % 4] =
-                static_cast<uint8_t>(q);
-            value = (channel ? m.channel_scales[r] : half(m.scales[at])) * q;
-          }
-          m.values[static_cast<size_t>(r) * cols + k] = value;
+          const int q = static_cast<int>(random() % (1 << bits)) - (bits == 8 ? 128 : 0);
+          store_weight(m.bytes, bits, cols, r, k, q);
+          m.values[static_cast<size_t>(r) * cols + k] = scale * (q - zero) + min;
         }
       }
     }
@@ -94,6 +126,7 @@ Matrix random_matrix(std::mt19937& random, WeightFormat format, int cols, int gr
   m.view.weight = m.bytes.data();
   m.view.scales = m.scales.data();
   m.view.mins = m.mins.data();
+  m.view.subscales = m.subscales.data();
   m.view.zeros = zeros == Zeros::kCentered ? nullptr : m.zeros.data();
   m.view.channel_scales = m.channel_scales.data();
   return m;
@@ -127,13 +160,20 @@ double reference(const Matrix& m, int row, const double* x) {
   return total;
 }
 
-const WeightFormat kFormats[] = {WeightFormat::kW4Zero,    WeightFormat::kW4Min, WeightFormat::kW8Group,
-                                 WeightFormat::kW8Channel, WeightFormat::kF16,   WeightFormat::kBf16};
+const WeightFormat kFormats[] = {WeightFormat::kW4Zero, WeightFormat::kW4Min,   WeightFormat::kW4K,
+                                 WeightFormat::kW5Zero, WeightFormat::kW5Min,   WeightFormat::kW5K,
+                                 WeightFormat::kW6K,    WeightFormat::kW8Group, WeightFormat::kW8Channel,
+                                 WeightFormat::kF16,    WeightFormat::kBf16};
+
+// Columns of a test: half a tile of AMX is left over, or there are two blocks.
+int columns(WeightFormat format) {
+  return has_blocks(format) ? 2 * kBlock : format == WeightFormat::kW8Channel ? 352 : 384;
+}
 
 // Bytes, or 16 bits of two digits: a digit is never -128, which some instructions could not negate.
 void test_integers(const Isa& isa, std::mt19937& random, Input input, WeightFormat format, int group, int rows,
                    bool exact, Zeros zeros = Zeros::kStored) {
-  const int cols = format == WeightFormat::kW8Channel ? 352 : 384; // half a tile of AMX is left over
+  const int cols = columns(format);
   Matrix m = random_matrix(random, format, cols, group, exact, zeros);
   const int digits = static_cast<int>(input);
   const int shared = digits == 2 && format == WeightFormat::kW8Channel ? kChannelDigitGroup : m.view.group;
@@ -176,7 +216,7 @@ void test_integers(const Isa& isa, std::mt19937& random, Input input, WeightForm
 
 void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows,
                  Zeros zeros = Zeros::kStored) {
-  const int cols = format == WeightFormat::kF16 ? 97 : 384; // 16-bit weights may have any width
+  const int cols = format == WeightFormat::kF16 ? 97 : columns(format); // 16-bit weights may have any width
   Matrix m = random_matrix(random, format, cols, group, false, zeros);
   const std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
   const std::vector<double> wide(x.begin(), x.end());
@@ -196,7 +236,7 @@ void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int 
 // to bf16, by half a unit of eight bits at most.
 void test_panels(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact,
                  Zeros zeros = Zeros::kStored) {
-  const int cols = 192;
+  const int cols = has_blocks(format) ? kBlock : 192;
   Matrix m = random_matrix(random, format, cols, group, exact, zeros);
   std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
   for (float& value : x) value = exact ? std::round(16 * value) : bf16_to_float(float_to_bf16(value));
@@ -236,6 +276,7 @@ void test_multiply(const Isa& isa) {
   for (const WeightFormat format : kFormats)
     for (const int group : {32, 64, 128})
       for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 21}) {
+        if (has_blocks(format) && group != 32) continue; // its own group
         test_floats(isa, random, format, group, rows);
         if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) continue;
         if (isa.kernels->gemm_large_m != nullptr && group != 128)

@@ -6,6 +6,9 @@ The order of a matrix's elements in a shard.
 A matrix [N, K] is divided into tiles of `rows` rows, a tile into steps of `step` columns, and a step is stored row by
 row. A byte holds two 4-bit elements, from two consecutive steps: the first in the low nibble. So a register that holds
 one step of a tile has one row per lane, and its nibbles split into two steps.
+
+Elements of 5 and 6 bits are stored in pieces of 8 and 4 steps: first the low four bits of all steps, as above, then a
+line with the remaining bits. In a byte of this line, the lowest bits belong to the first step.
 """
 
 from __future__ import annotations
@@ -37,47 +40,98 @@ class Layout:
 LAYOUTS = {'rows': Layout(1, 1), 'r16k4': Layout(16, 4), 'r16k1': Layout(16, 1)}
 
 
+def unit(layout: Layout, bits: int) -> int:
+    """Return the columns that are packed together: a width must be a multiple of them."""
+    return layout.step * {4: 2, 5: 8, 6: 4}.get(bits, 1)
+
+
+def packed_size(rows: int, cols: int, layout: Layout, bits: int) -> int:
+    """Return the number of elements of a packed matrix [rows, cols]: bytes for less than 8 bits."""
+    return layout.padded(rows) * cols * min(bits, 8) // 8
+
+
 def pack(matrix: Array, layout: Layout, bits: int = 8) -> Array:
     """
-    Return the matrix [N, K] in stored order, flat; `bits` 4 stores two elements 0 .. 15 per byte.
+    Return the matrix [N, K] in stored order, flat; `bits` 4, 5 and 6 store elements 0 .. 2^bits - 1 as uint8.
 
-    K must be a multiple of the step (twice the step for 4 bits); ValueError otherwise.
+    K must be a multiple of `unit`; ValueError otherwise.
     """
     count, width = matrix.shape
-    unit = layout.step * (2 if bits == 4 else 1)
-    if width % unit:
-        raise ValueError(f'a width of {width} is not a multiple of {unit}')
-    packed = np.empty((layout.padded(count), width // 2 if bits == 4 else width),
-                      dtype=np.uint8 if bits == 4 else matrix.dtype)
+    together = unit(layout, bits)
+    if width % together:
+        raise ValueError(f'a width of {width} is not a multiple of {together}')
+    packed = np.empty((layout.padded(count), packed_size(1, width, Layout(1, 1), bits)),
+                      dtype=np.uint8 if bits < 8 else matrix.dtype)
     chunk = layout.padded(max(1, _CHUNK // max(1, width)))
     for first in range(0, count, chunk):
         rows = matrix[first:first + chunk]
         target = packed[first:first + layout.padded(len(rows))]
-        target.reshape(-1)[:] = _pack(rows, layout, unit, bits == 4)
+        target.reshape(-1)[:] = _pack(rows, layout, together, bits)
     return packed.reshape(-1)
 
 
-def _pack(matrix: Array, layout: Layout, unit: int, nibbles: bool) -> Array:
+def _pack(matrix: Array, layout: Layout, together: int, bits: int) -> Array:
     count, width = matrix.shape
     padded = np.zeros((layout.padded(count), width), dtype=matrix.dtype)
     padded[:count] = matrix
-    steps = padded.reshape(-1, layout.rows, width // unit, unit // layout.step, layout.step)
-    if nibbles:
-        first, second = steps.transpose(3, 0, 2, 1, 4)
-        return (first | second << 4).astype(np.uint8, copy=False).reshape(-1)
-    return np.ascontiguousarray(steps.transpose(0, 2, 3, 1, 4)).reshape(-1)
+    steps = padded.reshape(-1, layout.rows, width // together, together // layout.step, layout.step)
+    if bits >= 8:
+        return np.ascontiguousarray(steps.transpose(0, 2, 3, 1, 4)).reshape(-1)
+    lines = steps.transpose(0, 2, 3, 1, 4).astype(np.uint8, copy=False)  # [tile, piece, step, row, column]
+    low = lines[:, :, ::2] & 15 | lines[:, :, 1::2] << 4
+    if bits == 4:
+        return low.reshape(-1)
+    shifts = np.arange(0, 8, bits - 4, dtype=np.uint8).reshape(-1, 1, 1)
+    high = np.bitwise_or.reduce(lines >> 4 << shifts, axis=2, keepdims=True)
+    return np.concatenate([low, high], axis=2).reshape(-1)
 
 
 def unpack(packed: Array, shape: tuple[int, int], layout: Layout, bits: int = 8) -> Array:
     """Return the matrix [N, K] of `shape`: the inverse of `pack`."""
     count, width = shape
     tiles = layout.padded(count) // layout.rows
-    if bits == 4:
-        bytes_ = packed.reshape(tiles, width // (2 * layout.step), layout.rows, layout.step)
-        ordered = np.stack([bytes_ & 15, bytes_ >> 4], axis=2).transpose(0, 3, 1, 2, 4)
+    if bits < 8:
+        together = unit(layout, bits)
+        steps = together // layout.step
+        lines = packed.reshape(tiles, width // together, -1, layout.rows, layout.step)
+        nibbles = lines[:, :, :steps // 2]
+        elements = np.stack([nibbles & 15, nibbles >> 4], axis=3).reshape(tiles, -1, steps, layout.rows, layout.step)
+        if bits > 4:
+            shifts = np.arange(0, 8, bits - 4, dtype=np.uint8).reshape(-1, 1, 1)
+            elements |= (lines[:, :, -1:] >> shifts & 2 ** (bits - 4) - 1) << 4
+        ordered = elements.transpose(0, 3, 1, 2, 4)
     else:
         ordered = packed.reshape(tiles, width // layout.step, layout.rows, layout.step).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(ordered).reshape(tiles * layout.rows, width)[:count]
+
+
+def pack_pairs(pairs: Array, layout: Layout) -> Array:
+    """
+    Return pairs of 6-bit numbers [N, groups, 2] in stored order, flat: twelve bits each.
+
+    In tiles of 16 rows, a group takes 24 bytes: 16 with the low four bits of the first and (in the high nibble) of the
+    second number of each row, then 8 with the two high bits of both, row j in the low nibble and row j + 8 in the high
+    one. In the row-major layout, two groups of a row take 3 bytes in the same way.
+    """
+    single = Layout(layout.rows, 1)
+    first, second = (pack(pairs[..., part], single).reshape(-1, _pairs_at_once(layout)) for part in (0, 1))
+    high = first >> 4 | second >> 4 << 2
+    half = high.shape[1] // 2
+    return np.concatenate([first & 15 | second << 4, high[:, :half] | high[:, half:] << 4], axis=1).reshape(-1)
+
+
+def unpack_pairs(packed: Array, shape: tuple[int, int], layout: Layout) -> Array:
+    """Return the pairs [N, groups, 2]; `shape` is [N, groups]."""
+    at_once = _pairs_at_once(layout)
+    low, halves = np.split(packed.reshape(-1, at_once * 3 // 2), [at_once], axis=1)
+    high = np.concatenate([halves & 15, halves >> 4], axis=1)
+    single = Layout(layout.rows, 1)
+    return np.stack([unpack(part.reshape(-1), shape, single)
+                     for part in (low & 15 | (high & 3) << 4, low >> 4 | high >> 2 << 4)], axis=2)
+
+
+def _pairs_at_once(layout: Layout) -> int:
+    return max(2, layout.rows)
 
 
 def pack_zeros(zeros: Array, layout: Layout) -> Array:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.formats import FORMATS
 from tinychat_core.checkpoint.input_order import InputOrder
-from tinychat_core.checkpoint.layouts import LAYOUTS, pack, pack_zeros, unpack, unpack_zeros
+from tinychat_core.checkpoint.layouts import LAYOUTS, pack, pack_pairs, pack_zeros, unpack, unpack_pairs, unpack_zeros
 
 Array = npt.NDArray[Any]
 
@@ -24,9 +24,10 @@ class Linear:
     A matrix [rows, cols] of y = W x.
 
     `format` is one of `FORMATS`, or f32 before the conversion to one. `weight` holds q or the value itself (bf16 as
-    uint16); `scales`, `mins` and `zeros` have one element per group of `group_size` columns (w8c: one per row). With
-    the layout None all are matrices [rows, …]; in a named layout each is flat, in stored order. `order` says which
-    input element each column multiplies; None: column j multiplies element j.
+    uint16); `scales`, `mins` and `zeros` have one element per group of `group_size` columns (w8c: one per row; with
+    `subscales`: one per block, see `FORMATS`). With the layout None all are matrices [rows, …]; in a named layout each
+    is flat, in stored order. `order` says which input element each column multiplies; None: column j multiplies element
+    j.
     """
 
     format: str
@@ -38,6 +39,7 @@ class Linear:
     scales: Array | None = None
     mins: Array | None = None
     zeros: Array | None = None
+    subscales: Array | None = None
     order: InputOrder | None = None
 
     @property
@@ -53,23 +55,29 @@ class Linear:
         single = replace(order, step=1)
         return replace(self._each(lambda array: pack(array, single)), layout=layout,
                        weight=pack(self.weight, order, bits),
-                       zeros=None if self.zeros is None else pack_zeros(self.zeros, order))
+                       zeros=None if self.zeros is None else pack_zeros(self.zeros, order),
+                       subscales=None if self.subscales is None else (
+                           pack_pairs if self.mins is not None else pack)(self.subscales, single))
 
     def unpacked(self) -> Linear:
         """Return the matrix with arrays of the shapes [rows, cols] and [rows, groups]."""
         if self.layout is None:
             return self
-        order, bits = LAYOUTS[self.layout], FORMATS[self.format].bits
+        order, form = LAYOUTS[self.layout], FORMATS[self.format]
         single, grouped = replace(order, step=1), (self.rows, self.groups)
-        return replace(self._each(lambda array: unpack(array, grouped, single)), layout=None,
-                       weight=unpack(self.weight, (self.rows, self.cols), order, bits),
-                       zeros=None if self.zeros is None else unpack_zeros(self.zeros, grouped, order))
+        scaled = (self.rows, self.cols // form.block) if form.block else grouped
+        return replace(self._each(lambda array: unpack(array, scaled, single)), layout=None,
+                       weight=unpack(self.weight, (self.rows, self.cols), order, form.bits),
+                       zeros=None if self.zeros is None else unpack_zeros(self.zeros, grouped, order),
+                       subscales=None if self.subscales is None else (
+                           unpack_pairs if self.mins is not None else unpack)(self.subscales, grouped, single))
 
     def take(self, rows: Array) -> Linear:
         """Return the given rows of an unpacked matrix."""
         assert self.layout is None
         return replace(self._each(lambda array: array[rows]), rows=len(rows), weight=self.weight[rows],
                        zeros=None if self.zeros is None else self.zeros[rows],
+                       subscales=None if self.subscales is None else self.subscales[rows],
                        order=None if self.order is None else self.order.take(rows))
 
     def dequantized(self) -> npt.NDArray[np.float32]:
@@ -86,6 +94,16 @@ class Linear:
         if plain.scales is None:
             return values
         grouped = values.reshape(self.rows, self.groups, -1)
+        if center := FORMATS[self.format].center:
+            grouped -= np.float32(center)
+        if plain.subscales is not None:
+            # Products of an fp16 number with 8 bits and 5 bits are exact in float32.
+            first, *second = np.moveaxis(plain.subscales.reshape(self.rows, self.groups, -1), 2, 0).astype(np.float32)
+            times = self.groups // plain.scales.shape[1]
+            grouped *= (np.repeat(plain.scales.astype(np.float32), times, axis=1) * first)[..., None]
+            if plain.mins is not None:
+                grouped -= (np.repeat(plain.mins.astype(np.float32), times, axis=1) * second[0])[..., None]
+            return values
         if plain.zeros is not None:
             grouped -= plain.zeros.astype(np.float32)[..., None]
         grouped *= plain.scales.astype(np.float32)[..., None]
@@ -110,7 +128,7 @@ class Linear:
     def arrays(self) -> dict[str, Array]:
         """Return the arrays of the matrix by the suffixes of their names in a shard."""
         arrays = {FORMATS[self.format].weight_name: self.weight, 'scales': self.scales, 'mins': self.mins,
-                  'zeros': self.zeros}
+                  'zeros': self.zeros, 'subscales': self.subscales}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def _each(self, change: Callable[[Array], Array]) -> Linear:
@@ -121,24 +139,16 @@ class Linear:
 
 def stack(matrices: list[Linear]) -> Linear:
     """
-    Stack unpacked matrices, converted to the first format that represents all of them exactly.
+    Stack unpacked matrices of one format.
 
-    The smallest group size is used for all. Raises ValueError where it does not divide the others, where no format fits
-    or where widths differ.
+    The smallest group size is used for all. Raises ValueError where it does not divide the others, or where formats or
+    widths differ.
     """
-    for matrix in matrices:
-        try:
-            alike = [converted(other, matrix.format) for other in matrices]
-            break
-        except ValueError:
-            continue
-    else:
-        raise ValueError(f'no format represents {", ".join(m.format for m in matrices)} exactly')
-    smallest = min(matrix.group_size for matrix in alike)
-    alike = [_in_groups(matrix, smallest) for matrix in alike]
+    smallest = min(matrix.group_size for matrix in matrices)
+    alike = [_in_groups(matrix, smallest) for matrix in matrices]
     first = alike[0]
-    if len({(m.cols, m.group_size, m.layout) for m in alike}) != 1:
-        raise ValueError('widths or groups differ')
+    if len({(m.format, m.cols, m.group_size, m.layout) for m in alike}) != 1:
+        raise ValueError('formats, widths or groups differ')
     if len(alike) == 1:
         return first
 
@@ -147,7 +157,7 @@ def stack(matrices: list[Linear]) -> Linear:
         return None if arrays[0] is None else np.concatenate(arrays)
 
     return replace(first, rows=sum(m.rows for m in alike), weight=np.concatenate([m.weight for m in alike]),
-                   scales=joined('scales'), mins=joined('mins'), zeros=joined('zeros'),
+                   scales=joined('scales'), mins=joined('mins'), zeros=joined('zeros'), subscales=joined('subscales'),
                    order=InputOrder.joined([m.order for m in alike], [m.rows for m in alike], first.cols))
 
 
@@ -159,24 +169,3 @@ def _in_groups(matrix: Linear, size: int) -> Linear:
     wide = matrix._each(lambda array: np.repeat(array, times, axis=1))
     return replace(wide, group_size=size,
                    zeros=None if matrix.zeros is None else np.repeat(matrix.zeros, times, axis=1))
-
-
-def converted(matrix: Linear, format_: str) -> Linear:
-    """
-    Return the unpacked matrix in another format, with exactly the same values.
-
-    w4z can become w8g, and w4m with the minimum -s*z where fp16 represents all of these; anything else is a ValueError.
-    """
-    if matrix.format == format_:
-        return matrix
-    if matrix.format == 'w4z' and matrix.scales is not None and matrix.zeros is not None:
-        if format_ == 'w8g':
-            spread = np.repeat(matrix.zeros.astype(np.int8), matrix.group_size, axis=1)
-            return replace(matrix, format='w8g', weight=matrix.weight.astype(np.int8) - spread, zeros=None)
-        if format_ == 'w4m':
-            wanted = -(matrix.scales.astype(np.float32) * matrix.zeros.astype(np.float32))
-            with np.errstate(over='ignore'):
-                mins = wanted.astype(np.float16)
-            if np.array_equal(mins.astype(np.float32), wanted):
-                return replace(matrix, format='w4m', mins=mins, zeros=None)
-    raise ValueError(f'{format_} does not represent {matrix.format} exactly')

@@ -63,13 +63,13 @@ class Manifest:
     """
     The content of tinychat.json.
 
-    `weights` is W4, W8 or W16; `files` are the checksums of the small files (configuration, tokenizer) by name. The
-    file has one more field, the checksum of all others.
+    `weights` is W4, W5, W6, W8 or W16; `files` are the checksums of the small files (configuration, tokenizer) by name.
+    The file has one more field, the checksum of all others.
     """
 
     family: str
     model: ModelConfig
-    weights: Annotated[str, Meta(pattern='^W(4|8|16)$')]
+    weights: Annotated[str, Meta(pattern='^W(4|5|6|8|16)$')]
     group_size: Count
     tensors: dict[str, TensorEntry]
     shards: list[Shard]

@@ -14,7 +14,7 @@ from tinychat_core.errors import CheckpointError
 _TENSOR = re.compile(
     r'vision\.newline|(vision\.(stem|encoder|projector\.\d+)\.)?('
     r'(embedding|positions)(\.bias|\.input_scale)?'
-    r'|(project_in|project_out|head|layers\.\d+\.(attn\.(qkv|o)|mlp\.(gate_up|up|down)))'
+    r'|(project_in|project_out|head|layers\.\d+\.(attn\.(qkv(\.[0-2])?|o)|mlp\.(gate_up(\.[01])?|up|down)))'
     r'(\.bias|\.input_scale|\.input_order)?'
     r'|(norm|layers\.\d+\.((attn|mlp)_(norm|post_norm|sum_norm)|attn\.[qk]_norm))\.(weight|bias))')
 

@@ -236,7 +236,7 @@ class CheckpointWriter:
 
 
 def _main_format(tensors: Mapping[str, TensorEntry]) -> tuple[str, int]:
-    """Return the kind of weights (W4, W8, W16) that most elements of the decoder layers have, and its group size."""
+    """Return the kind of weights that most elements of the decoder layers have (W4, W5, …), and its group size."""
     kinds, sizes = Counter[str](), Counter[tuple[str, int]]()
     for name, entry in tensors.items():
         if entry.format in FORMATS and name.startswith('layers.'):

@@ -1,10 +1,9 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-GGUF's block types without an equivalent format here; ggml's dequantize_row_* define them.
+GGUF's types with blocks of several parts; ggml's dequantize_row_* define them.
 
-Q5_0 is exact in 8 bits. Q4_K keeps its integers; its scales and minima, products of two numbers, are rounded to fp16.
-The others are rounded to 8 bits in groups of 32, which is finer than any of them.
+All but Q2_K become formats with the same numbers. Q2_K is rounded to 8 bits in groups of 32, which is finer than it is.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinychat_core.checkpoint.formats import FORMATS
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.rtn import eight_bits
 from tinychat_core.importers import gguf_codebooks
-from tinychat_core.importers.rtn import eight_bits
 
 Array = npt.NDArray[Any]
 Values = npt.NDArray[np.float32]
@@ -25,9 +25,8 @@ Values = npt.NDArray[np.float32]
 # Elements and bytes of a block.
 BLOCKS = {'Q5_0': (32, 22), 'Q5_1': (32, 24), 'Q2_K': (256, 84), 'Q3_K': (256, 110), 'Q4_K': (256, 144),
           'Q5_K': (256, 176), 'Q6_K': (256, 210), **gguf_codebooks.BLOCKS}
-EXACT = ('Q5_0', *gguf_codebooks.TERNARY)
+EXACT = ('Q5_0', 'Q5_1', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', *gguf_codebooks.TERNARY)
 _SAID = {
-    'Q4_K': 'Q4_K keeps its integers; its scales are rounded to fp16',
     'IQ4_NL': 'IQ4_NL keeps every number, in eight bits instead of four',
     'IQ4_XS': 'IQ4_XS keeps its integers, in eight bits instead of four; its scales are rounded to fp16',
     'MXFP4': 'MXFP4 keeps its numbers (to 6e-8), in eight bits instead of four',
@@ -43,59 +42,66 @@ def matrix(kind: str, rows: int, cols: int, blocks: Array) -> Linear:
     """Return the matrix of blocks uint8 [n, bytes]; ValueError where a scale is not finite."""
     if kind in gguf_codebooks.BLOCKS:
         return gguf_codebooks.matrix(kind, rows, cols, blocks)
-    if kind == 'Q5_0':
-        scales = _halves(blocks, 0)
-        q = (_five_bits(blocks[:, 6:], blocks[:, 2:6]).astype(np.int8) - 16).reshape(rows, cols)
-        return Linear('w8g', rows, cols, 32, None, q, scales.astype(np.float16).reshape(rows, -1))
-    if kind == 'Q4_K':
-        scales, mins = _scales_and_mins(blocks)
-        with np.errstate(over='ignore'):
-            s, m = (part.astype(np.float16).reshape(rows, -1) for part in (scales, -mins))
-        if not (np.isfinite(s).all() and np.isfinite(m).all()):
-            raise ValueError('a scale is beyond the range of fp16')
-        return Linear('w4m', rows, cols, 32, None, _nibbles(blocks[:, 16:]).reshape(rows, cols), s, m)
-    return eight_bits(_DEQUANTIZE[kind](blocks).reshape(rows, cols), 32)
+    parts = _PARTS.get(kind)
+    if parts is None:
+        return eight_bits(_q2_k(blocks).reshape(rows, cols), 32)
+    format_, q, scales, mins, subscales = parts(blocks)
+    groups = cols // (FORMATS[format_].group or 32)
+    return Linear(format_, rows, cols, cols // groups, None, q.reshape(rows, cols), scales.reshape(rows, -1),
+                  None if mins is None else mins.reshape(rows, -1),
+                  subscales=None if subscales is None else subscales.reshape(rows, groups, *subscales.shape[2:]))
 
 
-def _q5_1(blocks: Array) -> Values:
-    return _halves(blocks, 0) * _five_bits(blocks[:, 8:], blocks[:, 4:8]) + _halves(blocks, 2)
+# Format, integers, scales, minima and subscales of blocks.
+_Parts = tuple[str, Array, Array, Array | None, Array | None]
+
+
+def _q5_0(blocks: Array) -> _Parts:
+    return 'w5z', _five_bits(blocks[:, 6:], blocks[:, 2:6]), _halves(blocks, 0), None, None
+
+
+def _q5_1(blocks: Array) -> _Parts:
+    return 'w5m', _five_bits(blocks[:, 8:], blocks[:, 4:8]), _halves(blocks, 0), _halves(blocks, 2), None
 
 
 def _q2_k(blocks: Array) -> Values:
     scales, mins = blocks[:, :16] & 15, blocks[:, :16] >> 4
     q = _pairs_of_bits(blocks[:, 16:80]).reshape(-1, 16, 16)
-    return (_halves(blocks, 80) * scales)[..., None] * q - (_halves(blocks, 82) * mins)[..., None]
+    d, e = (_halves(blocks, at).astype(np.float32) for at in (80, 82))
+    return (d * scales)[..., None] * q - (e * mins)[..., None]
 
 
-def _q3_k(blocks: Array) -> Values:
+def _q3_k(blocks: Array) -> _Parts:
     low = np.concatenate([blocks[:, 96:104] & 15, blocks[:, 96:104] >> 4], axis=1)
     high = np.concatenate([blocks[:, 104:108] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
-    scales = (low | high << 4).astype(np.int8) - 32
-    above = np.stack([blocks[:, :32] >> bit & 1 for bit in range(8)], axis=1).reshape(-1, 16, 16)
-    q = _pairs_of_bits(blocks[:, 32:96]).reshape(-1, 16, 16).astype(np.int8) - ((above ^ 1) << 2).astype(np.int8)
-    return (_halves(blocks, 108) * scales)[..., None] * q
+    above = np.stack([blocks[:, :32] >> bit & 1 for bit in range(8)], axis=1)
+    # The fourth of its values is 0 here, and that of w6k's is the 32nd.
+    q = _pairs_of_bits(blocks[:, 32:96]) + (above << 2) + 28
+    return 'w6k', q, _halves(blocks, 108), None, (low | high << 4).astype(np.int8) - 32
 
 
-def _q5_k(blocks: Array) -> Values:
-    scales, mins = _scales_and_mins(blocks)
+def _q4_k(blocks: Array) -> _Parts:
+    return 'w4k', _nibbles(blocks[:, 16:]), _halves(blocks, 0), _halves(blocks, 2), _six_bits(blocks)
+
+
+def _q5_k(blocks: Array) -> _Parts:
     high = np.stack([blocks[:, 16:48] >> bit & 1 for bit in range(8)], axis=1)
-    return scales[..., None] * (_nibbles(blocks[:, 48:]) | high << 4) - mins[..., None]
+    return 'w5k', _nibbles(blocks[:, 48:]) | high << 4, _halves(blocks, 0), _halves(blocks, 2), _six_bits(blocks)
 
 
-def _q6_k(blocks: Array) -> Values:
+def _q6_k(blocks: Array) -> _Parts:
     low = blocks[:, :128].reshape(-1, 2, 1, 64) >> np.array([[0], [4]], dtype=np.uint8) & 15
-    q = (low.reshape(-1, 8, 32) | _pairs_of_bits(blocks[:, 128:192]) << 4).astype(np.int8) - 32
-    scales = np.ascontiguousarray(blocks[:, 192:208]).view(np.int8)
-    return (_halves(blocks, 208) * scales)[..., None] * q.reshape(-1, 16, 16)
+    q = low.reshape(-1, 8, 32) | _pairs_of_bits(blocks[:, 128:192]) << 4
+    return 'w6k', q, _halves(blocks, 208), None, np.ascontiguousarray(blocks[:, 192:208]).view(np.int8)
 
 
-_DEQUANTIZE: dict[str, Callable[[Array], Values]] = {
-    'Q5_1': _q5_1, 'Q2_K': _q2_k, 'Q3_K': _q3_k, 'Q5_K': _q5_k, 'Q6_K': _q6_k}
+_PARTS: dict[str, Callable[[Array], _Parts]] = {
+    'Q5_0': _q5_0, 'Q5_1': _q5_1, 'Q3_K': _q3_k, 'Q4_K': _q4_k, 'Q5_K': _q5_k, 'Q6_K': _q6_k}
 
 
-def _halves(blocks: Array, at: int) -> Values:
-    """Return the fp16 number at an offset of each block, float32 [n, 1]."""
-    values = np.ascontiguousarray(blocks[:, at:at + 2]).view(np.float16).astype(np.float32)
+def _halves(blocks: Array, at: int) -> Array:
+    """Return the fp16 number at an offset of each block, [n, 1]."""
+    values = np.ascontiguousarray(blocks[:, at:at + 2]).view(np.float16)
     if not np.isfinite(values).all():
         raise ValueError('a scale is not a finite number')
     return values
@@ -116,9 +122,9 @@ def _pairs_of_bits(octets: Array) -> Array:
     return (octets.reshape(-1, 2, 1, 32) >> np.array([[0], [2], [4], [6]], dtype=np.uint8) & 3).reshape(-1, 8, 32)
 
 
-def _scales_and_mins(blocks: Array) -> tuple[Values, Values]:
-    """Return scales and minima [n, 8] of Q4_K and Q5_K: six bits each, packed into twelve bytes."""
+def _six_bits(blocks: Array) -> Array:
+    """Return scales and minima [n, 8, 2] of Q4_K and Q5_K: six bits each, packed into twelve bytes."""
     first, second, rest = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scales = np.concatenate([first & 63, rest & 15 | first >> 2 & 48], axis=1)
     mins = np.concatenate([second & 63, rest >> 4 | second >> 2 & 48], axis=1)
-    return _halves(blocks, 0) * scales, _halves(blocks, 2) * mins
+    return np.stack([scales, mins], axis=2)

@@ -13,7 +13,6 @@ from tinychat_core.checkpoint.linear import Linear, stack
 from tinychat_core.checkpoint.tensor_names import is_norm, shape_of
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.errors import UnsupportedModelError
-from tinychat_core.importers.rtn import eight_bits
 from tinychat_core.importers.source import SourceModel
 
 _log = logging.getLogger(__name__)
@@ -31,7 +30,6 @@ class ImportPlan:
         """Match all tensors; UnsupportedModelError where one is missing, unused or of the wrong shape."""
         self._source, self._family, self._config, self._convert = model.source, model.family, model.config, convert
         self._has_no_vision = model.vision is None
-        self._said: set[tuple[str, str]] = set()  # (matrix, rounding) of the warnings already logged
         lists = {ours: (theirs,) if isinstance(theirs, str) else theirs for ours, theirs in model.names.items()}
         layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
                    for ours, theirs in lists.items() if '{i}' in ours} for i in range(self._config.layers)]
@@ -96,35 +94,38 @@ class ImportPlan:
             weight = source.vector(f'{theirs[0]}.weight') + np.float32(self._family.norm_offset)
             return {f'{ours}.weight': weight, **bias}
         try:
-            matrix, rounded = _stacked([source.matrix(f'{name}.weight') for name in theirs])
+            matrices = [source.matrix(f'{name}.weight') for name in theirs]
+            order = self._family.row_order.get(ours.rpartition('.')[2])
+            if order is not None:
+                rows = order(self._config)
+                matrices = [stack(matrices).take(rows)]
+                bias = {name: values[rows] for name, values in bias.items()}
+            parts = _joined([self._convert(ours, matrix) for matrix in _joined(_plain_together(matrices))])
         except ValueError as error:
             raise UnsupportedModelError(f'{source.label}: {", ".join(theirs)} differ: {error}') from None
-        kind = ours.rpartition('.')[2], rounded
-        if rounded and kind not in self._said:
-            self._said.add(kind)
-            _log.warning('%s: %s, also in other layers', ours, rounded)
-        if matrix.order is not None and ours in _READ_BY_ROW:
+        if any(part.order is not None for part in parts) and ours in _READ_BY_ROW:
             raise UnsupportedModelError(f'{source.label}: {theirs[0]} is ordered by activation (desc_act), which is '
                                         'not supported for an embedding')
-        order = self._family.row_order.get(ours.rpartition('.')[2])
-        if order is not None:
-            rows = order(self._config)
-            matrix, bias = matrix.take(rows), {name: values[rows] for name, values in bias.items()}
-        return {ours: self._convert(ours, matrix), **bias}
+        if len(parts) == 1:
+            return {ours: parts[0], **bias}
+        return {**{f'{ours}.{i}': part for i, part in enumerate(parts)}, **bias}
 
 
-def _stacked(matrices: list[Linear]) -> tuple[Linear, str]:
-    """Stack the matrices; also return '', or a warning where they are rounded to a common format."""
-    try:
-        return stack(matrices), ''
-    except ValueError:
-        if len({matrix.cols for matrix in matrices}) > 1:
-            raise
-    values = np.concatenate([matrix.dequantized() for matrix in matrices])
-    plain = Linear('f32', values.shape[0], values.shape[1], 0, None, values)
-    quantized = [matrix.scales is not None for matrix in matrices]
-    if not any(quantized):
-        return plain, ''  # the conversion logs what it rounds
-    if not all(quantized) or plain.cols % 32:
-        return plain.in_16_bits(), 'only a part of it is quantized; all of it is stored in 16 bits'
-    return eight_bits(values, 32), 'its parts are quantized differently; all of it is rounded to 8 bits'
+def _plain_together(matrices: list[Linear]) -> list[Linear]:
+    """Return matrices of several types without scales as float32, so that all are converted to the same 16 bits."""
+    if len({matrix.format for matrix in matrices}) == 1 or any(matrix.scales is not None for matrix in matrices):
+        return matrices
+    return [Linear('f32', matrix.rows, matrix.cols, 0, None, matrix.dequantized()) for matrix in matrices]
+
+
+def _joined(matrices: list[Linear]) -> list[Linear]:
+    """Stack neighbours of the same format; the others stay parts of the matrix."""
+    parts = matrices[:1]
+    for matrix in matrices[1:]:
+        try:
+            parts[-1] = stack([parts[-1], matrix])
+        except ValueError:
+            if matrix.cols != parts[-1].cols:
+                raise
+            parts.append(matrix)
+    return parts

@@ -76,7 +76,7 @@ def _grouped(format_: str, q: Array, scales: Array, groups: ColumnGroups, *, zer
         q = np.ascontiguousarray(q[:, groups.order])
     order = None if groups.order is None else InputOrder.of(groups.order, len(q))
     return Linear(format_, q.shape[0], q.shape[1], groups.size, None, q, spread(scales), spread(mins), spread(zeros),
-                  order)
+                  order=order)
 
 
 def _halves(tensors: QuantizedTensors, values: Values) -> npt.NDArray[np.float16]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from tinychat_core.checkpoint.linear import Linear, stack
 from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.rtn import eight_bits, four_bits
 from tinychat_core.errors import InvalidParameterError, TinyChatError
-from tinychat_core.importers.rtn import eight_bits, four_bits
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,8 @@ from dataclasses import asdict, replace
 import json
 from pathlib import Path
 
-import numpy as np
-
 from tinychat_core.checkpoint.checksums import checksum
-from tinychat_core.checkpoint.formats import FORMATS
+from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.layouts import LAYOUTS
 from tinychat_core.checkpoint.manifest import Manifest, TensorEntry
 from tinychat_core.checkpoint.shard_file import ALIGNMENT, PAGE
@@ -77,7 +75,8 @@ def _shards(manifest: Manifest, limit: int | None, layout: str | None) -> list[l
 
 def _stored_bytes(entry: TensorEntry, layout: str | None) -> int:
     """Return an upper bound of a tensor's bytes in a shard: its arrays, aligned to 64 bytes, and their header."""
+    parts = 1
     if entry.format != 'f32':
         entry = replace(entry, layout=layout or FORMATS[entry.format].layout)
-    parts = 1 + np.count_nonzero([entry.group_size, entry.format in ('w4m', 'w4z', 'w8c')])
-    return int(entry.nbytes + parts * (ALIGNMENT + 2 * _HEADER))
+        parts = len(stored(entry.format, entry.rows, entry.cols, entry.group_size, entry.layout))
+    return entry.nbytes + parts * (ALIGNMENT + 2 * _HEADER)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from tinychat_core.checkpoint.linear import Linear
 from tinychat_core.checkpoint.model_config import ModelConfig
+from tinychat_core.checkpoint.rtn import eight_bits
 from tinychat_core.checkpoint.tensor_names import is_norm, shape_of
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.importers.recipe import check_finite
-from tinychat_core.importers.rtn import eight_bits
 from tinychat_core.importers.source import SourceModel
 
 _GROUP = 32  # of 8-bit weights

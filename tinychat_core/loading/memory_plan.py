@@ -209,7 +209,9 @@ def _model_buffers_bytes(manifest: Manifest, backend: str) -> int:
     widest = max(hidden, inner, attention)
     if orders:  # the input is permuted into a matrix's own order
         token += (4 if backend == 'cpu' else 2) * widest
-    if any(cols > 1 + widest for cols in orders):  # gate and up, or q, k and v, each have their own order
+    in_parts = any(name.endswith(('.qkv.0', '.gate_up.0')) for name in manifest.tensors)
+    # Gate and up, or q, k and v, each have their own format or order.
+    if in_parts or any(cols > 1 + widest for cols in orders):
         token += 4 * inner if backend == 'cpu' else 4 * max(qkv, 2 * inner)
     return _PASS_TOKENS[backend] * token + 4 * logits
 

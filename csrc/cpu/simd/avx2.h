@@ -28,6 +28,11 @@ inline F load_u8(const uint8_t* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
           _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
 }
+inline F load_i8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+}
 inline void store(float* p, F x) {
   _mm256_storeu_ps(p, x.a);
   _mm256_storeu_ps(p + 8, x.b);
@@ -102,6 +107,18 @@ inline Bytes low_nibbles(Bytes x) {
   return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
 }
 inline Bytes high_nibbles(Bytes x) { return low_nibbles({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)}); }
+inline Bytes operator|(Bytes x, Bytes y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+// The bits of kMask of each byte, after its bits were shifted to the left (negative: right).
+template <int kLeft, int kMask>
+inline Bytes shifted(Bytes x) {
+  const __m256i mask = _mm256_set1_epi8(kMask);
+  if constexpr (kLeft >= 0)
+    return {_mm256_and_si256(_mm256_slli_epi16(x.a, kLeft), mask),
+            _mm256_and_si256(_mm256_slli_epi16(x.b, kLeft), mask)};
+  else
+    return {_mm256_and_si256(_mm256_srli_epi16(x.a, -kLeft), mask),
+            _mm256_and_si256(_mm256_srli_epi16(x.b, -kLeft), mask)};
+}
 inline I as_words(Bytes x) { return {x.a, x.b}; }
 
 inline __m256i four_bytes(const int8_t* four) {
@@ -128,13 +145,15 @@ struct Dot {
     const __m256i flip = _mm256_set1_epi8(-128);
     add({_mm256_xor_si256(weights.a, flip), _mm256_xor_si256(weights.b, flip)}, four);
   }
+  void settle() {}
   I value() const { return {a, b}; }
 };
 #else
 struct Dot {
   static constexpr int kSignedBias = 0;
   I start;
-  // 16-bit partial sums: a pair of nibble products is at most 2 * 15 * 127, and eight of them fit.
+  // 16-bit partial sums: a pair of products is at most 2 * 15 * 127 for four bits, and eight of them fit; of five bits
+  // four, of six bits two.
   __m256i a = _mm256_setzero_si256(), b = _mm256_setzero_si256();
 
   Dot() = default;
@@ -150,6 +169,11 @@ struct Dot {
     const __m256i low = _mm256_maddubs_epi16(_mm256_abs_epi8(weights.a), _mm256_sign_epi8(x, weights.a));
     const __m256i high = _mm256_maddubs_epi16(_mm256_abs_epi8(weights.b), _mm256_sign_epi8(x, weights.b));
     start = start + I{_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones)};
+  }
+  // Makes room for as many products as at the beginning.
+  void settle() {
+    start = value();
+    a = b = _mm256_setzero_si256();
   }
   I value() const {
     const __m256i ones = _mm256_set1_epi16(1);

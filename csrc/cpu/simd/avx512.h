@@ -24,6 +24,9 @@ inline F load_bf16(const uint16_t* p) {
 inline F load_u8(const uint8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
+inline F load_i8(const int8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
 inline void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
 inline F broadcast(float a) { return {_mm512_set1_ps(a)}; }
 inline F operator+(F a, F b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -61,6 +64,14 @@ struct Bytes {
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Bytes low_nibbles(Bytes a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes a) { return {_mm512_and_si512(_mm512_srli_epi16(a.v, 4), _mm512_set1_epi8(15))}; }
+inline Bytes operator|(Bytes a, Bytes b) { return {_mm512_or_si512(a.v, b.v)}; }
+// The bits of kMask of each byte, after its bits were shifted to the left (negative: right).
+template <int kLeft, int kMask>
+inline Bytes shifted(Bytes a) {
+  const __m512i mask = _mm512_set1_epi8(kMask);
+  if constexpr (kLeft >= 0) return {_mm512_and_si512(_mm512_slli_epi16(a.v, kLeft), mask)};
+  else return {_mm512_and_si512(_mm512_srli_epi16(a.v, -kLeft), mask)};
+}
 inline I as_words(Bytes a) { return {a.v}; }
 
 #if defined(__AVX512BF16__)
@@ -113,6 +124,7 @@ struct Dot {
   void add_signed(Bytes weights, const int8_t* four) {
     add({_mm512_xor_si512(weights.v, _mm512_set1_epi8(-128))}, four);
   }
+  void settle() {}
   I value() const { return {v}; }
 };
 

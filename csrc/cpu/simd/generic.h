@@ -24,6 +24,7 @@ inline F load(const float* p) { TINYCHAT_LANES(F, p[i]); }
 inline F load_half(const uint16_t* p) { TINYCHAT_LANES(F, tinychat::half_to_float(p[i])); }
 inline F load_bf16(const uint16_t* p) { TINYCHAT_LANES(F, tinychat::bf16_to_float(p[i])); }
 inline F load_u8(const uint8_t* p) { TINYCHAT_LANES(F, static_cast<float>(p[i])); }
+inline F load_i8(const int8_t* p) { TINYCHAT_LANES(F, static_cast<float>(p[i])); }
 inline void store(float* p, F a) { std::memcpy(p, a.v, sizeof a.v); }
 inline F broadcast(float a) { TINYCHAT_LANES(F, a); }
 inline F operator+(F a, F b) { TINYCHAT_LANES(F, a.v[i] + b.v[i]); }
@@ -94,6 +95,16 @@ inline Bytes high_nibbles(Bytes a) {
   for (uint8_t& x : a.v) x >>= 4;
   return a;
 }
+inline Bytes operator|(Bytes a, const Bytes& b) {
+  for (int i = 0; i < 64; ++i) a.v[i] |= b.v[i];
+  return a;
+}
+// The bits of kMask of each byte, after its bits were shifted to the left (negative: right).
+template <int kLeft, int kMask>
+inline Bytes shifted(Bytes a) {
+  for (uint8_t& x : a.v) x = static_cast<uint8_t>((kLeft >= 0 ? x << (kLeft & 7) : x >> (-kLeft & 7)) & kMask);
+  return a;
+}
 inline I as_words(Bytes a) {
   I r;
   for (int i = 0; i < 16; ++i)
@@ -115,6 +126,7 @@ struct Dot {
       for (int j = 0; j < 4; ++j) total.v[i] += static_cast<int8_t>(weights.v[4 * i + j]) * four[j];
   }
   void add(Bytes nibbles, const int8_t* four) { add_signed(nibbles, four); }
+  void settle() {}
   I value() const { return total; }
 };
 

@@ -27,6 +27,11 @@ inline F load_u8(const uint8_t* p) {
   return {{vcvtq_f32_u32(vmovl_u16(vget_low_u16(low))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(low))),
            vcvtq_f32_u32(vmovl_u16(vget_low_u16(high))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)))}};
 }
+inline F load_i8(const int8_t* p) {
+  const int16x8_t low = vmovl_s8(vld1_s8(p)), high = vmovl_s8(vld1_s8(p + 8));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
 inline void store(float* p, F a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.v[i]);
 }
@@ -73,6 +78,14 @@ struct Bytes {
 inline Bytes load_bytes(const uint8_t* p) { TINYCHAT_LANES(Bytes, vld1q_u8(p + 16 * i)); }
 inline Bytes low_nibbles(Bytes a) { TINYCHAT_LANES(Bytes, vandq_u8(a.v[i], vdupq_n_u8(15))); }
 inline Bytes high_nibbles(Bytes a) { TINYCHAT_LANES(Bytes, vshrq_n_u8(a.v[i], 4)); }
+inline Bytes operator|(Bytes a, Bytes b) { TINYCHAT_LANES(Bytes, vorrq_u8(a.v[i], b.v[i])); }
+// The bits of kMask of each byte, after its bits were shifted to the left (negative: right).
+template <int kLeft, int kMask>
+inline Bytes shifted(Bytes a) {
+  const uint8x16_t mask = vdupq_n_u8(kMask);
+  const int8x16_t count = vdupq_n_s8(kLeft);
+  TINYCHAT_LANES(Bytes, vandq_u8(vshlq_u8(a.v[i], count), mask));
+}
 inline I as_words(Bytes a) { TINYCHAT_LANES(I, vreinterpretq_s32_u8(a.v[i])); }
 #undef TINYCHAT_LANES
 
@@ -99,7 +112,8 @@ struct Dot {
 #endif
     }
   }
-  void add(Bytes nibbles, const int8_t* four) { add_signed(nibbles, four); } // 0 … 15 are signed bytes too
+  void add(Bytes nibbles, const int8_t* four) { add_signed(nibbles, four); } // 0 … 63 are signed bytes too
+  void settle() {}
   I value() const { return {{v[0], v[1], v[2], v[3]}}; }
 };
 

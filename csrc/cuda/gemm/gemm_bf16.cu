@@ -3,6 +3,8 @@
 //
 // GEMMs with bf16 activations.
 
+#include <stdexcept>
+
 #include "cuda/gemm/dispatch.cuh"
 
 namespace tinychat::cuda {
@@ -21,6 +23,7 @@ void gemm_bf16(const LaunchContext& context, const Gemm& p) {
     case WeightFormat::kW8Channel: return untuned<W8>(context, p);
     case WeightFormat::kF16: return untuned<W16Rounded>(context, p);
     case WeightFormat::kBf16: return dispatch<W16AsIs, DType::kBf16, kStretch, kStage>(context, p);
+    default: throw std::logic_error("CUDA has no kernels for weights of this format");
   }
 }
 

@@ -23,6 +23,7 @@ void gemm_fp16(const LaunchContext& context, const Gemm& p) {
     case WeightFormat::kW8Channel: return dispatch<W8, DType::kFp16, 32, 32>(context, p);
     case WeightFormat::kF16: return dispatch<W16AsIs, DType::kFp16, kStretch, kStage>(context, p);
     case WeightFormat::kBf16: throw std::logic_error("bf16 weights need bf16 activations");
+    default: throw std::logic_error("CUDA has no kernels for weights of this format");
   }
 }
 

@@ -41,12 +41,10 @@ CudaBackend::TokenBuffers CudaBackend::new_token_buffers(int num_tokens) const {
   allocate(t.normed, tokens * width);
   allocate(t.attention, tokens * c.attention_width());
   allocate(t.hidden, tokens * inner);
-  if (has_input_orders(source_)) {
-    allocate(t.reordered, tokens * widest);
-    const auto in_blocks = [](const Layer& l) { return !l.qkv_blocks.empty() || !l.up_blocks.empty(); };
-    if (std::any_of(source_.layers.begin(), source_.layers.end(), in_blocks))
-      allocate(t.blocks, tokens * std::max(static_cast<size_t>(c.qkv_width()), 2 * inner));
-  }
+  if (has_input_orders(source_)) allocate(t.reordered, tokens * widest);
+  const auto in_blocks = [](const Layer& l) { return !l.qkv_blocks.empty() || !l.up_blocks.empty(); };
+  if (std::any_of(source_.layers.begin(), source_.layers.end(), in_blocks))
+    allocate(t.blocks, tokens * std::max(static_cast<size_t>(c.qkv_width()), 2 * inner));
   if (int8_activations_) {
     allocate(t.int8_values, tokens * widest);
     allocate(t.int8_scales, tokens * ceil_div(static_cast<int>(widest), 32));

@@ -19,8 +19,11 @@ constexpr int kSmallestContextBucket = 256; // slots; each next bucket has twice
 // bf16 where the weights are: such a model may have activations that fp16 cannot hold.
 DType activation_dtype(const Model& model) {
   const auto is_bf16 = [](const Linear& w) { return w.format == WeightFormat::kBf16; };
-  for (const Layer& layer : model.layers)
+  for (const Layer& layer : model.layers) {
     if (is_bf16(layer.qkv) || is_bf16(layer.o) || is_bf16(layer.up) || is_bf16(layer.down)) return DType::kBf16;
+    for (const std::vector<Linear>* blocks : {&layer.qkv_blocks, &layer.up_blocks})
+      if (std::any_of(blocks->begin(), blocks->end(), is_bf16)) return DType::kBf16;
+  }
   return is_bf16(model.embedding) || is_bf16(model.head) ? DType::kBf16 : DType::kFp16;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <stdexcept>
 
 namespace tinychat::cuda {
 
@@ -18,6 +19,7 @@ LinearBytes::LinearBytes(const Linear& w) {
     case WeightFormat::kW8Channel: weight = numbers; break;
     case WeightFormat::kF16:
     case WeightFormat::kBf16: weight = numbers * 2; return;
+    default: throw std::invalid_argument("CUDA has no kernels for weights of this format"); // they are widened before
   }
   const size_t groups = numbers / w.group;
   if (w.channel_scales != nullptr) channel_scales = 4 * groups;

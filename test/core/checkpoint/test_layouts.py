@@ -3,31 +3,13 @@
 """Where each number of a matrix lies."""
 from __future__ import annotations
 
-from typing import Any
-
 from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
+from random_matrix import random_matrix
 
 from tinychat_core.checkpoint.formats import FORMATS, stored
 from tinychat_core.checkpoint.layouts import LAYOUTS, pack
-from tinychat_core.checkpoint.linear import Linear
-
-
-def random_matrix(format_: str, rows: int, cols: int, group_size: int, seed: int) -> Linear:
-    random = np.random.default_rng(seed)
-    form = FORMATS[format_]
-    groups = cols // group_size if form.per_group else 1
-    bounds = {4: (0, 16), 8: (-128, 128), 16: (0, 0x7c00)}[form.bits]  # finite fp16
-    weight = random.integers(*bounds, (rows, cols)).astype(np.uint16 if form.bits == 16 else form.number)
-
-    def per_group() -> Any:
-        return random.normal(size=(rows, groups)).astype(form.scales)
-
-    return Linear(format_, rows, cols, group_size if form.per_group else 0, None,
-                  weight.view(form.number), per_group() if form.scales else None,
-                  per_group() if form.mins else None,
-                  random.integers(0, 16, (rows, groups), dtype=np.uint8) if form.zeros else None)
 
 
 @pytest.mark.parametrize('layout', LAYOUTS)
@@ -51,7 +33,7 @@ def test_unpacking_gives_back_what_was_packed(format_: str, layout: str, rows: i
 def test_what_is_packed_is_what_the_format_says_it_stores(format_: str, layout: str) -> None:
     matrix = random_matrix(format_, 21, 96, 32, 0)
     found = {part: (array.dtype, array.shape) for part, array in matrix.packed(layout).arrays().items()}
-    promised = stored(format_, 21, 96, matrix.group_size, layout)
+    promised = stored(format_, 21, matrix.cols, matrix.group_size, layout)
     assert found == {part: (np.dtype(kind), (count,)) for part, (kind, count) in promised.items()}
 
 
@@ -84,6 +66,38 @@ def test_four_bits_in_r16k4() -> None:
     for row, p, j in ((0, 0, 0), (39, 7, 3), (17, 2, 1)):
         assert packed[row // 16, p, row % 16, j] == q[row, 8 * p + j] | q[row, 8 * p + 4 + j] << 4
     assert not packed[2, :, 8:].any()
+
+
+def test_five_bits_in_r16k4() -> None:
+    """[tile][32 k][5 lines][16 rows][4]: four lines of nibbles; bit i of the last is the fifth of k = 4i + j."""
+    q = np.random.default_rng(0).integers(0, 32, (40, 64)).astype(np.uint8)
+    packed = pack(q, LAYOUTS['r16k4'], bits=5).reshape(3, 2, 5, 16, 4)
+    for row, piece, i, j in ((0, 0, 0, 0), (39, 1, 7, 3), (17, 0, 2, 1)):
+        element = q[row, 32 * piece + 4 * i + j]
+        assert packed[row // 16, piece, i // 2, row % 16, j] >> 4 * (i % 2) & 15 == element & 15
+        assert packed[row // 16, piece, 4, row % 16, j] >> i & 1 == element >> 4
+
+
+def test_six_bits_in_r16k4() -> None:
+    """[tile][16 k][3 lines][16 rows][4]: two lines of nibbles; bits 2i and 2i + 1 of the last belong to k = 4i + j."""
+    q = np.random.default_rng(0).integers(0, 64, (40, 32)).astype(np.uint8)
+    packed = pack(q, LAYOUTS['r16k4'], bits=6).reshape(3, 2, 3, 16, 4)
+    for row, piece, i, j in ((0, 0, 0, 0), (39, 1, 3, 3), (17, 0, 2, 1)):
+        element = q[row, 16 * piece + 4 * i + j]
+        assert packed[row // 16, piece, i // 2, row % 16, j] >> 4 * (i % 2) & 15 == element & 15
+        assert packed[row // 16, piece, 2, row % 16, j] >> 2 * i & 3 == element >> 4
+
+
+def test_pairs_of_six_bits_in_r16k4() -> None:
+    """[tile][group][24]: low nibbles of both numbers of a row in a byte, then the four high bits, rows j and j + 8."""
+    matrix = random_matrix('w4k', 40, 64, 32, 0)
+    packed = matrix.packed('r16k4').subscales
+    assert packed is not None and matrix.subscales is not None
+    groups = packed.reshape(3, 16, 24)
+    for row, group in ((0, 0), (39, 15), (21, 4)):
+        first, second = (int(number) for number in matrix.subscales[row, group])
+        low, high = groups[row // 16, group, row % 16], groups[row // 16, group, 16 + row % 8] >> row % 16 // 8 * 4 & 15
+        assert (low, high) == (first & 15 | (second & 15) << 4, first >> 4 | second >> 4 << 2)
 
 
 def test_sixteen_bits_in_r16k1() -> None:

@@ -86,22 +86,30 @@ def test_the_majority_of_the_numbers_names_the_precision(tmp_path: Path) -> None
     assert (manifest.weights, manifest.group_size) == ('W4', 32)
 
 
-@pytest.mark.parametrize(('kind', 'format_'), [('Q4_1', 'w4m'), ('Q8_0', 'w8g')])
-def test_mixed_types_meet_in_a_format_that_holds_both(tmp_path: Path, kind: str, format_: str) -> None:
-    made = tiny_llama.tensors('Q4_0', kinds={'attn_k': kind})
+@pytest.mark.parametrize(('kinds', 'formats'), [
+    (('Q4_0', 'Q4_1', 'Q4_0'), ['w4z', 'w4m', 'w4z']), (('Q4_0', 'Q4_0', 'Q8_0'), ['w4z', 'w8g']),
+    (('Q5_0', 'Q8_0', 'Q8_0'), ['w5z', 'w8g']), (('Q4_0', 'F32', 'Q4_0'), ['w4z', 'f16', 'w4z']),
+    (('IQ4_NL', 'Q4_0', 'Q8_0'), ['w8g', 'w4z', 'w8g']), (('Q4_0', 'F64', 'BF16'), ['w4z', 'f16', 'bf16'])])
+def test_q_k_and_v_of_different_types_are_parts(tmp_path: Path, kinds: tuple[str, ...], formats: list[str]) -> None:
+    """Each part keeps its format; neighbours of the same format are one part."""
+    made = tiny_llama.tensors('Q4_0', {f'attn_{name}': kind for name, kind in zip('qkv', kinds, strict=True)})
     checkpoint = imported(tmp_path, made)
-    name = 'layers.1.attn.qkv'
-    assert checkpoint.manifest.tensors[name].format == format_
-    assert np.array_equal(values(checkpoint)[name], tiny_llama.expected(made)[name])
-
-
-def test_mixed_types_that_nothing_holds_are_rounded_to_eight_bits(
-        tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
-    made = tiny_llama.tensors('Q4_1', kinds={'attn_v': 'Q8_0'})
-    linear = imported(tmp_path, made).linear('layers.1.attn.qkv')
+    parts = [checkpoint.linear(f'layers.1.attn.qkv.{i}') for i in range(len(formats))]
+    assert [part.format for part in parts] == formats
+    assert not {f'layers.1.attn.qkv.{len(formats)}', 'layers.1.attn.qkv'} & set(checkpoint.manifest.tensors)
+    found = np.concatenate([part.dequantized() for part in parts])
     wanted = tiny_llama.expected(made)['layers.1.attn.qkv']
-    assert linear.format == 'w8g' and core_log.text.count('attn.qkv: its parts are quantized differently') == 1
-    assert np.max(np.abs(linear.dequantized() - wanted)) <= 0.504 / 127 * np.max(np.abs(wanted))
+    assert np.array_equal(found, wanted) if not {'F32', 'F64'} & {*kinds} else np.allclose(
+        found, wanted, rtol=2 ** -11, atol=1e-7)
+
+
+def test_gate_and_up_of_different_types_are_parts(tmp_path: Path) -> None:
+    made = tiny_llama.tensors('Q4_0', {'ffn_up': 'Q5_1'})
+    checkpoint = imported(tmp_path, made)
+    parts = [checkpoint.linear(f'layers.1.mlp.gate_up.{i}') for i in range(2)]
+    assert [part.format for part in parts] == ['w4z', 'w5m']
+    assert np.array_equal(np.concatenate([part.dequantized() for part in parts]),
+                          tiny_llama.expected(made)['layers.1.mlp.gate_up'])
 
 
 def test_biases_come_along_in_the_order_of_their_rows(tmp_path: Path) -> None:
@@ -162,14 +170,12 @@ def test_float32_beside_four_bits_becomes_16(tmp_path: Path, part: str, name: st
     assert checkpoint.linear('layers.1.mlp.gate_up').format == 'w4z'
 
 
-@pytest.mark.parametrize('kinds', [('F32', 'F16', 'BF16'), ('F16', 'BF16', 'BF16'), ('Q4_0', 'F32', 'Q4_0'),
-                                   ('IQ4_NL', 'Q4_0', 'Q8_0'), ('Q4_0', 'F64', 'BF16')])
-def test_q_k_and_v_of_different_types(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize('kinds', [('F32', 'F16', 'BF16'), ('F16', 'BF16', 'BF16')])
+def test_q_k_and_v_of_different_floats(tmp_path: Path, kinds: tuple[str, ...]) -> None:
     made = tiny_llama.tensors('Q4_0', {f'attn_{name}': kind for name, kind in zip('qkv', kinds, strict=True)})
     qkv = imported(tmp_path, made).linear('layers.1.attn.qkv')
     wanted = tiny_llama.expected(made)['layers.1.attn.qkv']
-    assert qkv.format == ('w8g' if 'IQ4_NL' in kinds else 'f16')
-    assert np.allclose(qkv.dequantized(), wanted, rtol=2 ** -11, atol=1e-7)
+    assert qkv.format == 'f16' and np.allclose(qkv.dequantized(), wanted, rtol=2 ** -11, atol=1e-7)
 
 
 def test_a_norm_of_f64(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ HALVES = {'Q5_0': [0], 'Q5_1': [0, 2], 'Q2_K': [80, 82], 'Q3_K': [108], 'Q4_K': 
           'IQ4_NL': [0], 'IQ4_XS': [0], 'MXFP4': [], 'TQ1_0': [52], 'TQ2_0': [64]}
 IQ4 = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 E2M1 = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
+FORMATS = {'Q5_0': ('w5z', 32), 'Q5_1': ('w5m', 32), 'Q3_K': ('w6k', 16), 'Q4_K': ('w4k', 32), 'Q5_K': ('w5k', 32),
+           'Q6_K': ('w6k', 16), 'TQ1_0': ('w4z', 128), 'TQ2_0': ('w4z', 128)}
 ROWS, COLS = 3, 512
 
 
@@ -95,11 +97,9 @@ def test_every_number_is_there(kind: str) -> None:
     found = gguf_blocks.matrix(kind, ROWS, COLS, raw)
     groups = np.maximum(np.abs(wanted).reshape(ROWS, -1, 32).max(axis=2, keepdims=True), 1e-30)
     error = np.abs(found.dequantized() - wanted).reshape(ROWS, -1, 32) / groups
-    # Half a step of eight bits; the products that Q4_K's scales and minima are have half a digit of fp16.
-    exact = kind in ('Q5_0', 'IQ4_NL', 'MXFP4', 'TQ1_0', 'TQ2_0')
-    assert error.max() <= (0 if exact else {'Q4_K': 2 ** -9, 'IQ4_XS': 2 ** -11}.get(kind, 0.504 / 127))
-    assert (found.format, found.group_size) == {'Q4_K': ('w4m', 32), 'TQ1_0': ('w4z', 128), 'TQ2_0': ('w4z', 128)}.get(
-        kind, ('w8g', 32))
+    # In float32. Q2_K: half a step of eight bits; IQ4_XS: its scales, products of two numbers, are rounded to fp16.
+    assert error.max() <= {'Q2_K': 0.504 / 127, 'IQ4_XS': 2 ** -11}.get(kind, 2 ** -22)
+    assert (found.format, found.group_size) == FORMATS.get(kind, ('w8g', 32))
 
 
 @pytest.mark.parametrize('exponent', [127 - 30, 127 + 18])

@@ -121,6 +121,6 @@ def test_pieces_of_a_file_are_to_be_joined(tmp_path: Path, name: str) -> None:
 
 
 def test_a_type_that_is_rounded_in_two_parts_is_told_once(tmp_path: Path, core_log: pytest.LogCaptureFixture) -> None:
-    made = tiny_llama.interleaved(tiny_llama.tensors('Q5_1'))
+    made = tiny_llama.interleaved(tiny_llama.tensors('IQ4_NL'))
     import_model(str(write_parts(tmp_path, tiny_llama.metadata(), made, 3)[0]), tmp_path / 'out')
-    assert core_log.text.count('Q5_1 is rounded') == 1
+    assert core_log.text.count('IQ4_NL keeps every number') == 1

@@ -14,9 +14,10 @@ import pytest
 from small_huggingface import changed, expected, save, tensors
 import torch
 
+from tinychat_core.checkpoint import rtn
 from tinychat_core.cli import main
 from tinychat_core.errors import TinyChatError
-from tinychat_core.importers import import_model, rtn
+from tinychat_core.importers import import_model
 from tinychat_core.loading.reader import Checkpoint
 
 

@@ -13,9 +13,9 @@ import pytest
 from small_checkpoint import MODEL
 
 from tinychat_core.checkpoint.linear import Linear
+from tinychat_core.checkpoint.rtn import eight_bits, four_bits
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.importers.recipe import Recipe
-from tinychat_core.importers.rtn import eight_bits, four_bits
 
 ROWS, COLS = 40000, 512
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tinychat_core.importers.rtn import four_bits
+from tinychat_core.checkpoint.rtn import four_bits
 from tinychat_core.quantize.clip import best_grid
 from tinychat_core.quantize.gptq import gptq_integers
 from tinychat_core.quantize.grid import grid_over, ranges

@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 import numpy as np
 import pytest
 
-from tinychat_core.importers import rtn
+from tinychat_core.checkpoint import rtn
 
 
 def weights(rows: int, cols: int, seed: int = 0) -> np.ndarray:
