@@ -139,6 +139,19 @@ PYBIND11_MODULE(_tinychat, m) {
       .def_property_readonly("capacity", &KvCache::capacity, "Positions there is room for.")
       .def_property_readonly("bytes", &KvCache::bytes, "Memory reserved; a page is provided when it is first written.")
       .def(
+          "next_position",
+          [](KvCache& cache, int tokens) {
+            const py::gil_scoped_release release;
+            const std::lock_guard<std::mutex> lock(cache.mutex());
+            if (tokens < 0 || tokens > cache.length())
+              throw std::invalid_argument("a cache of " + std::to_string(cache.length()) + " positions has no " +
+                                          std::to_string(tokens));
+            return cache.next_position(tokens);
+          },
+          "tokens"_a,
+          "The position after the largest one of the first `tokens` tokens: `tokens` itself, unless positions were "
+          "given (M-RoPE). Raises ValueError beyond what is there.")
+      .def(
           "truncate",
           [](KvCache& cache, int length) {
             const py::gil_scoped_release release;

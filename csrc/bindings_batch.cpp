@@ -124,14 +124,14 @@ void PyBatch::add_inputs(const py::object& tokens, const py::object& embeddings)
 
 void PyBatch::add_positions(const py::object& positions, int begin) {
   if (positions.is_none()) {
-    if (!batch_.positions.empty()) batch_.positions.resize(num_tokens(), ForwardBatch::kAtSlot);
+    if (!batch_.positions.empty()) batch_.positions.resize(num_tokens(), ForwardBatch::kNext);
     return;
   }
   const Integers numbers = integers_of(positions, "positions");
   const bool one = numbers.ndim() == 1, three = numbers.ndim() == 2 && numbers.shape(1) == 3;
   if ((!one && !three) || numbers.shape(0) != num_tokens() - begin)
     throw InvalidBatch("positions must be whole numbers [tokens] or [tokens, 3]");
-  batch_.positions.resize(begin, ForwardBatch::kAtSlot);
+  batch_.positions.resize(begin, ForwardBatch::kNext);
   for (py::ssize_t i = 0; i < numbers.shape(0); ++i) {
     Position position;
     for (int axis = 0; axis < 3; ++axis) {
@@ -254,10 +254,13 @@ void bind_batch(py::module_& m) {
           py::keep_alive<1, 9>(),
           "Add a sequence.\n\n"
           "`tokens` [n]: ids, or -1 for the next row of `embeddings` float32 [rows, width], which takes the place of "
-          "the embedding's row, its scale included. `cache`: the tokens are appended to it, and each sees those before "
+          "the embedding's row, its scale included, and may have parts for the first layers behind that (DeepStack). "
+          "`cache`: the tokens are appended to it, and each sees those before "
           "it; None: nothing is kept, and every token sees every other (encoders). `positions` [n], or [n, 3] for "
-          "M-RoPE: None: the index in the cache. `bidirectional`: (begin, end) of spans of tokens that also see each "
-          "other both ways. `logits`, `hidden`: 'none', 'last', 'all' or indices of tokens, whose logits, or hidden "
+          "M-RoPE: None: those after the largest one before. `bidirectional`: (begin, end) of spans of tokens that "
+          "also "
+          "see each other both ways; without a cache, those that a layer with windows sees alone. `logits`, `hidden`: "
+          "'none', 'last', 'all' or indices of tokens, whose logits, or hidden "
           "states "
           "after the final norm, are returned. `top_k`: (token, k, penalty, seen, "
           "allowed) for the k likeliest tokens behind a token, after the repetition penalty of the tokens in the mask "

@@ -54,6 +54,8 @@ ModelConfig config_from(const py::dict& d) {
   read("rope_local_inv_freq", c.rope_local_inv_freq);
   read("alibi_slopes", c.alibi_slopes);
   read("windows", c.windows);
+  read("deepstack_layers", c.deepstack_layers);
+  read("output_layers", c.output_layers);
   std::string norm, activation;
   read("norm", norm, true);
   read("activation", activation, true);

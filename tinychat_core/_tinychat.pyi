@@ -57,6 +57,9 @@ class Cache:
     def truncate(self, length: int) -> None:
         """Forget all tokens from `length` on; ValueError for more than there are."""
 
+    def next_position(self, tokens: int) -> int:
+        """Return the position after the largest one of the first `tokens` tokens."""
+
     def copy_prefix(self, source: Cache, length: int) -> None:
         """Replace the content by the first `length` tokens of another cache of the same decoder; ValueError."""
 

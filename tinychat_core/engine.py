@@ -139,7 +139,7 @@ class Engine:
                 cuda_library=cuda_library, int8_kv_cache=self.kv_cache == 'int8', place_files=copy_files)
             self.images: ImageStore | None = None
             if vision is not None:
-                self.images = ImageStore(VisionEncoder(vision, of_vision, new_stage))
+                self.images = ImageStore(VisionEncoder(vision, of_vision, new_stage, self.context_length))
         except DeviceError as error:
             raise BackendFailedError(str(error)) from None
         # An instruction set, or the name of the device.
@@ -378,7 +378,7 @@ class Engine:
         `wanted`: what ForwardBatch.add_sequence computes for it, for example `logits` or `sampler`. Raises
         InvalidParameterError where the batch refuses it, or an image is not here any more.
         """
-        inputs = {'tokens': tokens} if self.images is None else self.images.inputs(tokens)
+        inputs = {'tokens': tokens} if self.images is None else self.images.inputs(tokens, cache)
         try:
             batch.add_sequence(cache=cache, **inputs, **wanted)
         except InvalidBatchError as error:

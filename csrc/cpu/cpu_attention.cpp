@@ -24,14 +24,21 @@ bool is_decoded(const Sequence& sequence, int few_tokens) {
 }
 
 // The slots that a token sees. A window reaches window - 1 slots back, and where a sequence is not causal, as far ahead; a
-// bidirectional span is seen as a whole (Gemma 3).
+// bidirectional span is seen as a whole (Gemma 3), or alone.
 TokenRange visible_slots(int window, const Sequence& sequence, int first_slot, int token) {
   const int slot = first_slot + token - sequence.tokens.begin;
+  if (window == kOwnSpan) {
+    const auto ends_before = [](int other, const TokenRange& span) { return other < span.end; };
+    const TokenRange& span = *std::upper_bound(sequence.bidirectional.begin(), sequence.bidirectional.end(), token,
+                                               ends_before);
+    return {slot - (token - span.begin), slot + (span.end - token)};
+  }
   TokenRange seen = {window > 0 ? std::max(0, slot + 1 - window) : 0, slot + 1};
   if (!sequence.causal) {
     const int size = sequence.tokens.size();
     seen.end = window > 0 ? std::min(size, slot + window) : size;
   }
+  if (!sequence.causal) return seen;
   for (const TokenRange& span : sequence.bidirectional) {
     if (token < span.begin || token >= span.end) continue;
     seen.begin = std::min(seen.begin, slot - (token - span.begin));

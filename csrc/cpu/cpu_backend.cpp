@@ -339,6 +339,23 @@ void CpuBackend::mlp_down_proj(int layer, const ForwardBatch& batch) {
   add_to_residual(l.down, batch, panels_of(layer), hidden_.data(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
+void CpuBackend::add_deepstack(int layer, const ForwardBatch& batch) {
+  const int hidden = model_.config.hidden_size, first = model_.config.embedding_width() + layer * hidden;
+  for (int t = 0; t < batch.num_tokens(); ++t) {
+    const float* row = batch.embedding(t);
+    if (row == nullptr) continue;
+    float* residual = &residual_[static_cast<size_t>(t) * hidden];
+    for (int i = 0; i < hidden; ++i) residual[i] += row[first + i];
+  }
+}
+
+void CpuBackend::layer_output(int index, const ForwardBatch& batch) {
+  const size_t hidden = model_.config.hidden_size;
+  for (const OutputRequest& output : batch.outputs)
+    if (output.logits != nullptr)
+      std::copy_n(&residual_[output.token * hidden], hidden, output.logits + (1 + index) * hidden);
+}
+
 void CpuBackend::norm_gate_up(int layer, const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
   const Layer& l = model_.layers[layer];

@@ -37,6 +37,8 @@ class CpuBackend : public Backend {
   void attn_out_proj(int layer, const ForwardBatch& batch) override;
   void norm_gate_up(int layer, const ForwardBatch& batch) override;
   void mlp_down_proj(int layer, const ForwardBatch& batch) override;
+  void add_deepstack(int layer, const ForwardBatch& batch) override;
+  void layer_output(int index, const ForwardBatch& batch) override;
   void norm_head(const ForwardBatch& batch) override;
   void final_hidden(const ForwardBatch& batch) override;
 

@@ -48,7 +48,7 @@ class CpuKvCache : public KvCache {
 
   CacheKind kind() const { return kind_; }
   size_t bytes() const override { return size_; }
-  void copy_prefix(KvCache& from, int length) override {
+  void copy_keys_and_values(KvCache& from, int length) override {
     const auto& other = static_cast<const CpuKvCache&>(from);
     const size_t tiles = static_cast<size_t>(length + 15) / 16 * 16; // positions, in whole tiles of keys
     for (size_t head = 0; head < heads_; ++head) {
@@ -60,7 +60,6 @@ class CpuKvCache : public KvCache {
       copy(keys + numbers_, tiles * groups_ * sizeof(uint16_t));
       copy(values + numbers_, tiles * sizeof(uint16_t));
     }
-    set_length(length);
   }
   uint8_t* keys(int layer, int kv_head) { return memory_ + at(layer, kv_head) * key_stride_; }
   uint8_t* values(int layer, int kv_head) { return memory_ + half_ + at(layer, kv_head) * value_stride_; }

@@ -50,7 +50,7 @@ struct GemmTime {
 };
 
 // Changes with the size of every type that crosses the boundary; the first number counts changes of their virtual functions.
-constexpr unsigned kCudaStamp = 3u << 24 ^ sizeof(ModelConfig) << 16 ^ sizeof(Layer) << 6 ^ sizeof(Linear) ^
+constexpr unsigned kCudaStamp = 4u << 24 ^ sizeof(ModelConfig) << 16 ^ sizeof(Layer) << 6 ^ sizeof(Linear) ^
                                 sizeof(CudaDevice) ^ sizeof(CudaOptions) << 20 ^ sizeof(ForwardBatch) << 12 ^
                                 sizeof(TopKRequest) << 4 ^ sizeof(Sequence) << 8 ^ sizeof(OutputRequest) << 10;
 

@@ -71,6 +71,12 @@ class Backend {
   virtual void norm_gate_up(int layer, const ForwardBatch& batch) = 0;
   // residual += W·h
   virtual void mlp_down_proj(int layer, const ForwardBatch& batch) = 0;
+  // residual += part `layer` of the tokens' embedding rows. Called after the first deepstack_layers layers, only in a pass
+  // with embedding rows.
+  virtual void add_deepstack(int layer, const ForwardBatch& batch) = 0;
+  // The residual of the tokens with outputs, written to batch.outputs[i].logits + (1 + index) * hidden_size. Called after
+  // output_layers[index].
+  virtual void layer_output(int index, const ForwardBatch& batch) = 0;
   // logits = head·norm(residual) of all tokens, written to batch.outputs[i].logits if that is not null. Called only if a
   // token needs logits or a TopKRequest is to be answered.
   virtual void norm_head(const ForwardBatch& batch) = 0;

@@ -29,9 +29,9 @@ void check_inputs(const ForwardBatch& batch, const ModelConfig& config) {
       continue;
     }
     require(id == ForwardBatch::kEmbedding, "a token has both an id and an embedding");
-    require(batch.embedding_width == config.embedding_width(), "an embedding has " + of(batch.embedding_width) +
-                                                                   " numbers, and the model's embeddings have " +
-                                                                   of(config.embedding_width()));
+    require(batch.embedding_width == config.input_width(), "an embedding has " + of(batch.embedding_width) +
+                                                               " numbers, and the model's embeddings have " +
+                                                               of(config.input_width()));
   }
 }
 
@@ -39,7 +39,7 @@ void check_positions(const ForwardBatch& batch, const Model& model) {
   if (batch.positions.empty()) return;
   require(static_cast<int>(batch.positions.size()) == batch.num_tokens(), "a batch needs one position a token");
   for (const Position& position : batch.positions) {
-    if (position == ForwardBatch::kAtSlot) continue;
+    if (position == ForwardBatch::kNext) continue;
     for (const int axis : position)
       if (axis < 0 || axis >= model.context_length)
         throw InvalidBatch("position " + of(axis) + " is outside the context of " + of(model.context_length));
@@ -57,7 +57,17 @@ void check_spans(const Sequence& sequence) {
   }
 }
 
-void check_sequences(const ForwardBatch& batch, int context_length, uint64_t decoder_id) {
+// Where layers see own spans alone, every token needs one.
+void check_own_spans(const Sequence& sequence) {
+  check_spans(sequence);
+  int covered = 0;
+  for (const TokenRange& span : sequence.bidirectional) covered += span.size();
+  require(covered == sequence.tokens.size(), "the spans of a sequence do not have all of its tokens");
+}
+
+void check_sequences(const ForwardBatch& batch, const Model& model, uint64_t decoder_id) {
+  const int context_length = model.context_length;
+  const bool has_own_spans = model.config.has_own_spans();
   int begin = 0;
   std::set<const KvCache*> caches;
   for (const Sequence& sequence : batch.sequences) {
@@ -68,10 +78,12 @@ void check_sequences(const ForwardBatch& batch, int context_length, uint64_t dec
       require(sequence.cache != nullptr, "a causal sequence needs a KV cache");
       require(sequence.cache->decoder_id() == decoder_id, "the KV cache belongs to another engine");
       require(caches.insert(sequence.cache).second, "two sequences of a batch have the same KV cache");
+      require(!has_own_spans, "the model's sequences are not causal");
       check_spans(sequence);
     } else {
       require(sequence.cache == nullptr, "a sequence that is not causal has no KV cache");
-      require(sequence.bidirectional.empty(), "only a causal sequence has bidirectional spans");
+      require(has_own_spans || sequence.bidirectional.empty(), "only a causal sequence has bidirectional spans");
+      if (has_own_spans) check_own_spans(sequence);
       require(sequence.tokens.size() <= context_length, "a sequence of " + of(sequence.tokens.size()) +
                                                             " tokens is longer than the context of " +
                                                             of(context_length));
@@ -103,7 +115,7 @@ void check_batch(const ForwardBatch& batch, const Model& model, uint64_t decoder
   require(batch.num_tokens() > 0, "no tokens to decode");
   check_inputs(batch, model.config);
   check_positions(batch, model);
-  check_sequences(batch, model.context_length, decoder_id);
+  check_sequences(batch, model, decoder_id);
   check_outputs(batch, model.config.vocab_size);
 }
 

@@ -132,7 +132,13 @@ void Decoder::run_steps(const ForwardBatch& pass, const ForwardBatch& outputs, c
     timed(4, [&] { backend_->norm_gate_up(i, batch); });
     // A parallel MLP reads the residual as it was before the attention's output is added.
     if (model_.config.parallel) attn_out_proj();
-    timed(5, [&] { backend_->mlp_down_proj(i, batch); });
+    timed(5, [&] {
+      backend_->mlp_down_proj(i, batch);
+      if (i < model_.config.deepstack_layers && !pass.embeddings.empty()) backend_->add_deepstack(i, batch);
+      const std::vector<int>& wanted = model_.config.output_layers;
+      const auto found = std::find(wanted.begin(), wanted.end(), i);
+      if (found != wanted.end()) backend_->layer_output(static_cast<int>(found - wanted.begin()), batch);
+    });
   }
   timed(6, [&] {
     const auto any = [&](const auto& asks) {
@@ -154,7 +160,8 @@ void Decoder::run_pass(ForwardBatch& pass, const CancelFlag* cancel) {
   backend_->run(pass, [&] { run_steps(pass, keeps_all ? pass : compacted, cancel); });
   for (const HostTopK& host : top_k) find_top_k(host.logits, vocab, *host.request);
   for (const Sequence& sequence : pass.sequences)
-    if (sequence.cache != nullptr) sequence.cache->set_length(sequence.cache->length() + sequence.tokens.size());
+    if (sequence.cache != nullptr)
+      sequence.cache->append(&pass.positions[sequence.tokens.begin], sequence.tokens.size());
 }
 
 void Decoder::forward(const ForwardBatch& batch, const CancelFlag* cancel) {
@@ -162,7 +169,7 @@ void Decoder::forward(const ForwardBatch& batch, const CancelFlag* cancel) {
   // The caches first: a thread that waits for its turn with the decoder must find the room that it was promised.
   const std::vector<std::unique_lock<std::mutex>> cache_locks = lock_caches(batch);
   check_room(batch);
-  std::vector<ForwardBatch> passes = cut_into_passes(batch, *backend_);
+  std::vector<ForwardBatch> passes = cut_into_passes(batch, *backend_, model_.context_length);
   for (const ForwardBatch& pass : passes) backend_->check_pass(pass);
   const std::lock_guard<std::mutex> lock(mutex_);
   for (ForwardBatch& pass : passes) run_pass(pass, cancel);

@@ -5,7 +5,6 @@
 // outputs. A single text prompt is a batch of one sequence.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <stdexcept>
 #include <vector>
@@ -35,10 +34,6 @@ struct TopKRequest {
   std::vector<Candidate> found = {};
 };
 
-// The position of a token for rotary and learned position embeddings. For text, the same number three times; for M-RoPE
-// (Qwen2-VL, Wang et al., 2024), time, height and width.
-using Position = std::array<int32_t, 3>;
-
 // Tokens begin … end - 1 of a batch.
 struct TokenRange {
   int begin = 0;
@@ -53,10 +48,13 @@ struct Sequence {
   TokenRange tokens;
   KvCache* cache = nullptr; // causal: the tokens are appended to it; not causal: null, nothing is kept
   bool causal = true;       // a token attends to itself and earlier tokens; otherwise to the whole sequence (encoders)
-  // In a causal sequence: spans whose tokens also attend to later tokens of the span (Gemma 3's images); in order, disjoint.
+  // Spans of tokens that see each other both ways; in order, disjoint. In a causal sequence they see the tokens before the
+  // span as well (Gemma 3's images). In one that is not causal they cover the sequence, and in layers with the window
+  // kOwnSpan a token sees nothing else (the windows of Qwen2.5-VL's encoder).
   std::vector<TokenRange> bidirectional = {};
 
-  int first_slot() const { return cache == nullptr ? 0 : cache->length(); } // of tokens.begin
+  int first_slot() const { return cache == nullptr ? 0 : cache->length(); }                           // of tokens.begin
+  int first_position() const { return cache == nullptr ? 0 : cache->next_position(cache->length()); } // if it is kNext
 };
 
 // The requested outputs of a token: at least one.
@@ -69,14 +67,16 @@ struct OutputRequest {
 
 struct ForwardBatch {
   static constexpr int32_t kEmbedding = -1; // in `tokens`: the input is an embedding row
-  static constexpr Position kAtSlot = {-1, -1, -1};
+  static constexpr Position kNext = {-1, -1, -1};
 
   std::vector<int32_t> tokens; // [num_tokens] ids, or kEmbedding
   // [num_tokens] rows of `embedding_width` numbers; null for a token with an id. Empty if every token has an id. A row
-  // replaces the row of the model's embedding after scaling (Gemma).
+  // begins with what replaces the row of the model's embedding after scaling (Gemma). Behind that it has
+  // ModelConfig::deepstack_layers parts of `hidden_size` numbers: part i is added to the residual after layer i.
   std::vector<const float*> embeddings;
   int embedding_width = 0;
-  // [num_tokens]; kAtSlot: the position is the token's slot. Empty: kAtSlot for every token. A backend always gets numbers.
+  // [num_tokens]; kNext: the position after the largest one before it in its sequence, cached tokens included. Empty: kNext
+  // for every token. A backend always gets numbers.
   std::vector<Position> positions;
   std::vector<Sequence> sequences;    // their ranges cover all tokens of the batch, in order
   std::vector<OutputRequest> outputs; // in the order of their tokens, each token at most once

@@ -3,7 +3,9 @@
 
 #include "decoder/model.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <initializer_list>
 #include <set>
 #include <stdexcept>
@@ -149,7 +151,14 @@ void check_config(const ModelConfig& c) {
   check(
       c.hidden_size % 16 == 0 && c.embedding_width() % 16 == 0 && c.head_dim % 16 == 0 && c.intermediate_size % 16 == 0,
       "embedding size, hidden size, head size and feed-forward size must be multiples of 16");
-  check(!c.encoder || c.vocab_size == c.hidden_size, "the outputs of an encoder are as wide as its layers");
+  check(!c.encoder || c.vocab_size == c.hidden_size * (1 + static_cast<int64_t>(c.output_layers.size())),
+        "the outputs of an encoder are as wide as its last norm and its output_layers");
+  check(c.encoder || c.output_layers.empty(), "only an encoder has output_layers");
+  check(std::is_sorted(c.output_layers.begin(), c.output_layers.end(), std::less_equal<>()) &&
+            (c.output_layers.empty() || (c.output_layers.front() >= 0 && c.output_layers.back() < c.layers)),
+        "output_layers are not ascending, or a layer is not there");
+  check(c.deepstack_layers >= 0 && (c.deepstack_layers == 0 || (c.deepstack_layers < c.layers && !c.encoder)),
+        "deepstack_layers is negative, not below the number of layers, or of an encoder");
   check(c.heads % c.kv_heads == 0, "the number of heads must be a multiple of the number of KV heads");
   for (const std::vector<float>* frequencies : {&c.rope_inv_freq, &c.rope_local_inv_freq})
     check(static_cast<int>(frequencies->size()) * 2 <= c.head_dim, "rotary dimensions exceed the head size");
@@ -161,7 +170,7 @@ void check_config(const ModelConfig& c) {
   check(c.alibi_slopes.empty() || static_cast<int>(c.alibi_slopes.size()) == c.heads,
         "alibi_slopes must have one number a head");
   check(c.windows.empty() || static_cast<int>(c.windows.size()) == c.layers, "windows must have one number a layer");
-  for (const int window : c.windows) check(window >= 0, "a window is negative");
+  for (const int window : c.windows) check(window >= 0 || (window == kOwnSpan && c.encoder), "a window is negative");
   for (const std::vector<float>* numbers : {&c.rope_inv_freq, &c.rope_local_inv_freq, &c.alibi_slopes})
     for (const float number : *numbers) check(std::isfinite(number), "a rotary frequency or ALiBi slope is not finite");
   for (const float number : {c.embedding_scale, c.rope_scale}) check(std::isfinite(number), "a scale is not finite");

@@ -4,6 +4,7 @@
 // A model: its configuration, its weights as views of the mapped shards, and the function that combines them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -13,6 +14,8 @@ namespace tinychat {
 
 enum class Norm { kRms, kLayer };
 enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
+
+constexpr int kOwnSpan = -1; // in ModelConfig::windows
 
 constexpr int kKeyGroup = 32; // channels of a cached key that share a scale: biases make some channels large (Qwen)
 
@@ -38,7 +41,9 @@ struct ModelConfig {
   int position_offset = 0;     // of learned positions (OPT: 2)
   int embedding_size = 0;      // width of a token's embedding row, if it is not hidden_size (OPT-350M); 0: hidden_size
   bool final_norm = true;      // there is a norm before the head
-  bool encoder = false;        // no vocabulary: inputs are embedding rows, outputs rows of the last norm [hidden_size]
+  // No vocabulary: inputs are embedding rows, outputs [vocab_size] are rows of the last norm [hidden_size], and of the
+  // output_layers.
+  bool encoder = false;
 
   std::vector<float> rope_inv_freq; // [rotated dimensions / 2]; empty: no rotary positions
   // [rotated dimensions / 2] the axis of a Position that rotates each pair, 0 … 2 (M-RoPE); empty: axis 0 for all
@@ -46,11 +51,19 @@ struct ModelConfig {
   float rope_scale = 1;                   // of cos and sin (YaRN's attention factor)
   std::vector<float> rope_local_inv_freq; // for layers with a sliding window (Gemma 3); empty: rope_inv_freq
   std::vector<float> alibi_slopes;        // [heads]; empty: no ALiBi
-  std::vector<int>
-      windows; // [layers] number of positions a token attends to, itself included; 0: all; empty: 0 for all
+  // [layers] number of slots a token attends to, itself included; 0: all; kOwnSpan: those of its span (only in an encoder);
+  // empty: 0 for all
+  std::vector<int> windows;
+  // After each of so many first layers, a part of a token's embedding row is added to the residual (DeepStack, Meng et al.,
+  // 2024). Fewer than all layers.
+  int deepstack_layers = 0;
+  // Of an encoder: layers, ascending, whose residuals an output has behind the row of the last norm.
+  std::vector<int> output_layers;
 
   int embedding_width() const { return embedding_size > 0 ? embedding_size : hidden_size; }
+  int input_width() const { return embedding_width() + deepstack_layers * hidden_size; } // of a batch's embedding rows
   int attention_width() const { return heads * head_dim; }
+  bool has_own_spans() const { return std::find(windows.begin(), windows.end(), kOwnSpan) != windows.end(); }
   int qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
 

@@ -56,7 +56,26 @@ std::vector<Part> take_parts(const ForwardBatch& batch, std::vector<int>& next, 
   return parts;
 }
 
-void append_part(const ForwardBatch& batch, const Part& part, ForwardBatch& pass) {
+// A position for every token: where the batch has kNext, the one after the largest before it in its sequence.
+std::vector<Position> positions_of(const ForwardBatch& batch, int context_length) {
+  std::vector<Position> positions = batch.positions;
+  positions.resize(batch.num_tokens(), ForwardBatch::kNext);
+  for (const Sequence& sequence : batch.sequences) {
+    int next = sequence.first_position();
+    for (int i = sequence.tokens.begin; i < sequence.tokens.end; ++i) {
+      Position& position = positions[i];
+      if (position == ForwardBatch::kNext) position = {next, next, next};
+      next = std::max(next, *std::max_element(position.begin(), position.end()) + 1);
+      if (next > context_length)
+        throw InvalidBatch("position " + std::to_string(next - 1) + " is outside the context of " +
+                           std::to_string(context_length));
+    }
+  }
+  return positions;
+}
+
+void append_part(const ForwardBatch& batch, const std::vector<Position>& positions, const Part& part,
+                 ForwardBatch& pass) {
   const int begin = pass.num_tokens(), moved = begin - part.tokens.begin;
   Sequence sequence = {{begin, begin + part.tokens.size()}, part.sequence->cache, part.sequence->causal};
   for (const TokenRange& span : part.sequence->bidirectional)
@@ -66,9 +85,7 @@ void append_part(const ForwardBatch& batch, const Part& part, ForwardBatch& pass
   for (int i = part.tokens.begin; i < part.tokens.end; ++i) {
     pass.tokens.push_back(batch.tokens[i]);
     if (!batch.embeddings.empty()) pass.embeddings.push_back(batch.embeddings[i]);
-    const int slot = part.sequence->first_slot() + i - part.sequence->tokens.begin;
-    const bool at_slot = batch.positions.empty() || batch.positions[i] == ForwardBatch::kAtSlot;
-    pass.positions.push_back(at_slot ? Position{slot, slot, slot} : batch.positions[i]);
+    pass.positions.push_back(positions[i]);
   }
   const auto before = [](const OutputRequest& output, int token) { return output.token < token; };
   auto output = std::lower_bound(batch.outputs.begin(), batch.outputs.end(), part.tokens.begin, before);
@@ -78,7 +95,8 @@ void append_part(const ForwardBatch& batch, const Part& part, ForwardBatch& pass
 
 } // namespace
 
-std::vector<ForwardBatch> cut_into_passes(const ForwardBatch& batch, const Backend& backend) {
+std::vector<ForwardBatch> cut_into_passes(const ForwardBatch& batch, const Backend& backend, int context_length) {
+  const std::vector<Position> positions = positions_of(batch, context_length);
   std::vector<int> next;
   for (const Sequence& sequence : batch.sequences) next.push_back(sequence.tokens.begin);
   std::vector<ForwardBatch> passes;
@@ -87,7 +105,7 @@ std::vector<ForwardBatch> cut_into_passes(const ForwardBatch& batch, const Backe
     if (parts.empty()) return passes;
     ForwardBatch& pass = passes.emplace_back();
     pass.embedding_width = batch.embedding_width;
-    for (const Part& part : parts) append_part(batch, part, pass);
+    for (const Part& part : parts) append_part(batch, positions, part, pass);
   }
 }
 

@@ -50,8 +50,12 @@ class PlainLlama:
 
     def logits(self, ids: Sequence[int], *, causal: bool = True, spans: Sequence[tuple[int, int]] = (),
                windows: Sequence[int] = (0, 0), positions: Array | None = None,
-               axes: Sequence[int] | None = None) -> npt.NDArray[np.float32]:
-        """Return the logits [n, vocab]; `positions` [n] or [n, 3], of which pair i of a head takes axis `axes`[i]."""
+               axes: Sequence[int] | None = None, deepstack: Sequence[Array] = ()) -> npt.NDArray[np.float32]:
+        """
+        Return the logits [n, vocab]; `positions` [n] or [n, 3], of which pair i of a head takes axis `axes`[i].
+
+        `deepstack`: [n, hidden] that is added after each of the first layers.
+        """
         model, count = self._model, len(ids)
         places = np.arange(count) if positions is None else positions
         places = np.broadcast_to(places[:, None], (count, 3)) if places.ndim == 1 else places
@@ -65,6 +69,8 @@ class PlainLlama:
             both = self._norm(x, f'layers.{layer}.mlp_norm') @ self._tensors[f'layers.{layer}.mlp.gate_up'].T
             gate, up = np.split(both, 2, axis=1)
             x = x + (gate / (1 + np.exp(-gate)) * up) @ self._tensors[f'layers.{layer}.mlp.down'].T
+            if layer < len(deepstack):
+                x = x + deepstack[layer]
         head = self._tensors.get('head', self.embedding)
         found: npt.NDArray[np.float32] = (self._norm(x, 'norm') @ head.T).astype(np.float32)
         return found

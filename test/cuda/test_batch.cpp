@@ -184,10 +184,10 @@ void test_three_axes() {
         add(batch, cache_at(caches, 1, decoder), ids_of(2, 20));
         std::mt19937 random(9);
         for (int i = 0; i < batch.num_tokens(); ++i)
-          batch.positions.push_back(i % 4 == 0 ? ForwardBatch::kAtSlot
-                                               : Position{static_cast<int>(random() % kContext),
-                                                          static_cast<int>(random() % kContext),
-                                                          static_cast<int>(random() % kContext)});
+          batch.positions.push_back(i % 4 == 0 ? ForwardBatch::kNext
+                                               : Position{static_cast<int>(random() % (kContext / 2)),
+                                                          static_cast<int>(random() % (kContext / 2)),
+                                                          static_cast<int>(random() % (kContext / 2))});
       },
       "three axes");
 }
@@ -216,6 +216,87 @@ void test_embeddings_equal_ids() {
       rows.embeddings[i] = row;
     }
     check_close(run(decoder, rows), expected, 0, std::to_string(count) + " tokens");
+  }
+}
+
+// Parts of embedding rows that are added after a layer, also in a graph; those of tokens with ids are not read.
+void test_deepstack() {
+  constexpr int kHidden = SmallModel::kHidden;
+  SmallModel small(WeightFormat::kW4Zero, 3);
+  small.model.config.deepstack_layers = 2;
+  Decoder cuda = on_cuda(small.model), cpu = on_cpu(small.model);
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  Caches on_device, on_host;
+  on_device.push_back(cuda.new_cache());
+  on_host.push_back(cpu.new_cache());
+  for (int count : {30, 4, 4, 4, 1, 1, 1}) {
+    ForwardBatch batch;
+    add(batch, on_device[0].get(), random_ids(random, count));
+    std::vector<float> rows(static_cast<size_t>(count) * 3 * kHidden);
+    for (float& number : rows) number = normal(random);
+    batch.embedding_width = 3 * kHidden;
+    batch.embeddings.resize(count);
+    for (int i = 0; i < count; ++i) {
+      if (i % 3 == 1) continue; // an id among rows
+      batch.tokens[i] = ForwardBatch::kEmbedding;
+      batch.embeddings[i] = &rows[static_cast<size_t>(i) * 3 * kHidden];
+    }
+    ForwardBatch same = batch;
+    same.sequences[0].cache = on_host[0].get();
+    check_close(run(cuda, batch), run(cpu, same), kOfTheCpu, "deepstack, " + std::to_string(count) + " tokens");
+  }
+  for (int turn = 0; turn < 3; ++turn) { // text alone is another graph
+    ForwardBatch batch, same;
+    add(batch, on_device[0].get(), {5});
+    add(same, on_host[0].get(), {5});
+    check_close(run(cuda, batch), run(cpu, same), kOfTheCpu, "text after it");
+  }
+}
+
+// Layers that see own spans alone, between layers that see all; spans of any length across blocks of queries.
+void test_own_spans() {
+  SmallModel small(WeightFormat::kW4Zero, 3);
+  small.model.config.windows = {kOwnSpan, 0, kOwnSpan};
+  check_against_cpu(
+      small.model,
+      [](ForwardBatch& batch, Caches&, Decoder&) {
+        add(batch, nullptr, ids_of(1, 200), {{0, 3}, {3, 70}, {70, 134}, {134, 135}, {135, 200}});
+        add(batch, nullptr, ids_of(2, 6), {{0, 2}, {2, 6}});
+      },
+      "own spans");
+}
+
+// The residuals of layers behind the rows of the last norm.
+void test_layer_outputs() {
+  constexpr int kHidden = SmallModel::kHidden, kTokens = 40;
+  SmallModel small(WeightFormat::kW4Zero, 3);
+  small.model.config.encoder = true;
+  small.model.config.output_layers = {0, 2};
+  small.model.config.vocab_size = 3 * kHidden;
+  Decoder cuda = on_cuda(small.model), cpu = on_cpu(small.model);
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  std::vector<float> rows(kTokens * kHidden);
+  for (float& number : rows) number = normal(random);
+  for (int count : {kTokens, 3, 3, 3}) {
+    std::vector<float> found(count * 3 * kHidden), expected(found.size());
+    for (auto [decoder, outputs] : {std::pair{&cuda, &found}, {&cpu, &expected}}) {
+      ForwardBatch batch;
+      add(batch, nullptr, std::vector<int32_t>(count, ForwardBatch::kEmbedding));
+      batch.embedding_width = kHidden;
+      for (int i = 0; i < count; ++i) {
+        batch.embeddings.push_back(&rows[static_cast<size_t>(i) * kHidden]);
+        batch.outputs.push_back({i, &(*outputs)[static_cast<size_t>(i) * 3 * kHidden]});
+      }
+      decoder->forward(batch, nullptr);
+    }
+    float largest = 0, difference = 0;
+    for (size_t i = 0; i < found.size(); ++i) {
+      largest = std::max(largest, std::abs(expected[i]));
+      difference = std::max(difference, std::abs(found[i] - expected[i]));
+    }
+    CHECK(largest > 0 && difference <= kOfTheCpu * largest, "outputs of layers, " + std::to_string(count) + " tokens");
   }
 }
 
@@ -310,6 +391,8 @@ void test_bad_batches() {
     b.embeddings = {row.data(), nullptr};
     b.embedding_width = SmallModel::kHidden - 1;
   });
+  refused("positions that continue behind the context",
+          [&](ForwardBatch& b) { b.positions = {{kContext - 1, kContext - 1, kContext - 1}, ForwardBatch::kNext}; });
   refused("an id outside the vocabulary", [&](ForwardBatch& b) { b.tokens[1] = kVocab; });
   refused("a span outside its sequence", [&](ForwardBatch& b) { b.sequences[0].bidirectional = {{1, 3}}; });
   refused("too long to be computed at once",
@@ -328,6 +411,9 @@ int main(int argc, char** argv) {
   test_a_long_sequence_that_is_not_causal();
   test_three_axes();
   test_embeddings_equal_ids();
+  test_deepstack();
+  test_own_spans();
+  test_layer_outputs();
   test_outputs();
   test_no_outputs();
   test_bad_batches();

@@ -152,7 +152,7 @@ void test_embedding(WeightFormat format) {
   e.residual = residual.data();
   e.rotary = {frequencies.data(), nullptr, 2, cosines.data(), sines.data()};
   e.rotary_scale = 3;
-  e.hidden = kHidden;
+  e.width = e.hidden = kHidden;
   embed({}, e, kRows);
   for (int r = 0; r < kRows; ++r) {
     std::vector<float> expected(kHidden);
@@ -204,9 +204,10 @@ void test_embedding_rows() {
   e.params = params;
   e.tokens.format = WeightFormat::kF16;
   e.tokens.rows = 16;
-  e.tokens.cols = e.hidden = kHidden;
+  e.tokens.cols = e.width = e.hidden = kHidden;
   e.tokens.weight = reinterpret_cast<const uint8_t*>(table.data());
   e.rows = rows.data();
+  e.row_width = kHidden;
   e.scale = 4;
   e.residual = residual.data();
   e.rotary = {frequencies.data(), axes.data(), 3, cosines.data(), sines.data()};

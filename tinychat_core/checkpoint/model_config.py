@@ -21,10 +21,12 @@ import numpy.typing as npt
 from tinychat_core.errors import CheckpointError
 
 LARGEST_HEAD = 256  # kMaxHeadDim in csrc
+OWN_SPAN = -1  # kOwnSpan in csrc: in `windows`
 
 # Sizes count elements, not bytes. The decoder stores them in 32 bits.
 Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Index = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Window = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Axis = Annotated[int, Meta(ge=0, le=2)]
 Activation = Literal['silu', 'gelu', 'gelu_tanh', 'relu']
@@ -91,10 +93,17 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     alibi_slopes: list[float] | None = None  # [heads]
     embedding_size: Size | None = None  # width of the embedding where projections map it to `hidden_size` (OPT-350M)
     final_norm: bool = True  # there is a norm before the head (not in OPT-350M)
-    encoder: bool = False  # no vocabulary: inputs are embeddings, outputs the rows of the last norm [hidden_size]
+    # No vocabulary: inputs are embeddings, outputs [vocab_size] the rows of the last norm [hidden_size], and of
+    # `output_layers`.
+    encoder: bool = False
+    output_layers: list[Index] | None = None  # of an encoder: layers, ascending, whose residuals its outputs have, too
+    # After each of so many first layers, a part of an embedding that is no token's is added to the residual (DeepStack,
+    # Meng et al., 2024): such an embedding has `input_width` elements.
+    deepstack_layers: Index = 0
     position_offset: Index = 0  # first row of the learned positions (tensor `positions`) that is used (OPT)
     parallel: bool = False  # attention and feed-forward read the same residual (Falcon)
-    windows: list[Index] | None = None  # [layers] positions that a token attends to, itself included; 0: all
+    # [layers] slots that a token attends to, itself included; 0: all; OWN_SPAN: those of its span (only in an encoder)
+    windows: list[Window] | None = None
     embedding_scale: float = 1.0  # factor of the embedding's output (Gemma)
     attention_scale: NotNegative = 0.0  # of q·k; 0: 1/sqrt(head_dim)
     attention_softcap: NotNegative = 0.0  # 0: none
@@ -144,6 +153,11 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return self.embedding_size or self.hidden_size
 
     @property
+    def input_width(self) -> int:
+        """Elements of an embedding that is no token's."""
+        return self.embedding_width + self.deepstack_layers * self.hidden_size
+
+    @property
     def attention_width(self) -> int:
         """Elements of all query heads together."""
         return self.heads * self.head_dim
@@ -172,8 +186,16 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise ValueError(f'head_dim = {self.head_dim} is not supported: above {LARGEST_HEAD}')
         if not self.layers and not self.encoder:
             raise ValueError('layers is 0')
-        if self.encoder and self.vocab_size != self.hidden_size:
-            raise ValueError(f'the outputs of an encoder have {self.vocab_size} elements instead of {self.hidden_size}')
+        outputs = self.hidden_size * (1 + len(self.output_layers or ()))
+        if self.encoder and self.vocab_size != outputs:
+            raise ValueError(f'the outputs of an encoder have {self.vocab_size} elements instead of {outputs}')
+        if self.output_layers and not (self.encoder and self.output_layers == sorted({*self.output_layers}) and
+                                       self.output_layers[-1] < self.layers):
+            raise ValueError(f'output_layers = {self.output_layers} are not ascending layers of an encoder')
+        if self.deepstack_layers and (self.encoder or self.deepstack_layers >= self.layers):
+            raise ValueError(f'deepstack_layers = {self.deepstack_layers} is not supported with {self.layers} layers')
+        if self.windows and OWN_SPAN in self.windows and not self.encoder:
+            raise ValueError('only an encoder has windows that are spans')
         if self.heads % self.kv_heads:
             raise ValueError(f'{self.heads} heads are not a multiple of {self.kv_heads} KV heads')
         self._check_length('windows', self.layers, self.layers)

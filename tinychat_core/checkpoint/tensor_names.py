@@ -12,7 +12,7 @@ from tinychat_core.errors import CheckpointError
 
 # Any other tensor would change what a checkpoint means, and would be ignored.
 _TENSOR = re.compile(
-    r'vision\.newline|(vision\.(stem|encoder|projector\.\d+)\.)?('
+    r'vision\.(newline|grid)|(vision\.(stem|encoder|projector\.\d+|deepstack\.\d+\.\d+)\.)?('
     r'(embedding|positions)(\.bias|\.input_scale)?'
     r'|(project_in|project_out|head|layers\.\d+\.(attn\.(qkv(\.[0-2])?|o)|mlp\.(gate_up(\.[01])?|up|down)))'
     r'(\.bias|\.input_scale|\.input_order)?'

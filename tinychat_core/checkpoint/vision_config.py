@@ -9,6 +9,7 @@ with `encoder` set, so that the decoder's own layers compute it.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,6 +23,8 @@ EMBEDDING_CACHE_BYTES = 32 << 20
 Pixels = Annotated[int, Meta(ge=1, le=1 << 14)]
 Tiles = Annotated[int, Meta(ge=1, le=256)]
 Size = Annotated[list[Pixels], Meta(min_length=2, max_length=2)]
+Area = Annotated[int, Meta(ge=1, le=1 << 30)]
+MOST_UNEVEN = 200  # longer edge of an image by its shorter edge: beyond, nothing is left of the shorter one
 Colors = Annotated[list[float], Meta(min_length=3, max_length=3)]
 
 
@@ -33,9 +36,11 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     longer edge to `longest_edge`, then to whole tiles, and adds the whole image as the last tile (Idefics 3); `fill`
     resizes to the most similar shape of up to `most_tiles` tiles, and adds the whole image as the last one (InternVL);
     `pad` resizes to the best of `sizes`, fills up with black, and adds the whole image as the first tile (LLaVA-NeXT).
+    `native` resizes to whole tiles of about the image's own size, `min_pixels` to `max_pixels` of all together, which
+    see each other and become one embedding each (Qwen2-VL).
     """
 
-    method: Literal['squeeze', 'crop', 'split', 'fill', 'pad']
+    method: Literal['squeeze', 'crop', 'split', 'fill', 'pad', 'native']
     tile: Pixels
     patch: Pixels
     resample: Literal['bilinear', 'bicubic', 'lanczos']
@@ -46,6 +51,8 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     fewest_tiles: Tiles = 1  # of `fill`
     most_tiles: Tiles = 1
     sizes: Annotated[list[Size], Meta(max_length=256)] = []  # [height, width] of `pad`, in the order of preference
+    min_pixels: Area | None = None  # of `native`
+    max_pixels: Area | None = None
 
     def __post_init__(self) -> None:
         """Check how the fields fit together; raises ValueError."""
@@ -59,6 +66,17 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f'sizes = {self.sizes} are not multiples of {self.tile}')
         if self.fewest_tiles > self.most_tiles:
             raise ValueError(f'at least {self.fewest_tiles} tiles, but at most {self.most_tiles}')
+        if self.method == 'native' and not 0 < (self.min_pixels or 0) <= (self.max_pixels or 0):
+            raise ValueError(f'{self.min_pixels} to {self.max_pixels} pixels of an image are not supported')
+
+    @property
+    def tiles_together(self) -> int:
+        """Tiles that see each other, at most: rounding to whole tiles can add some to `max_pixels`."""
+        if self.method != 'native':
+            return 1
+        most, fewest = ((pixels or 0) / self.tile ** 2 for pixels in (self.max_pixels, self.min_pixels))
+        rounded_up = (math.sqrt(fewest * MOST_UNEVEN) + 1) * (math.sqrt(fewest / MOST_UNEVEN) + 1)
+        return math.ceil(max(most, math.sqrt(most * MOST_UNEVEN), rounded_up))
 
     @property
     def side(self) -> int:
@@ -92,6 +110,13 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     is not a patch, and is left out. `merge`: the rows of so many patches in each direction become one, `merging` them
     by concatenation or by their mean. `projector`: single matrices and norms, with `activation` after each matrix but
     the last. With the method `pad` the tensor `vision.newline` [width] ends each line of patches.
+
+    Of images of native size: `frames` times the pixels of a patch are the input of the first matrix, color by color (a
+    still image is a video of equal frames). `window`: edge, in tiles, of the squares that layers with own spans see.
+    `grid`: edge of the square of learned positions (the tensor `vision.grid`), which is interpolated to the patches.
+    `deepstack`: for each of the encoder's output_layers a norm, a matrix, the activation and a matrix, whose results
+    stand behind the projector's in an embedding. `has_positions`: the rows of an image have the positions of their
+    tiles in the language model (M-RoPE).
     """
 
     pixels: Pixeling
@@ -104,6 +129,11 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     merging: Literal['concatenate', 'mean'] = 'concatenate'
     activation: Activation | None = None
     sees_both_ways: bool = False  # the rows of an image see each other in the language model, too (Gemma 3)
+    frames: Annotated[int, Meta(ge=1, le=16)] = 1
+    window: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    grid: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    deepstack: list[list[ModelConfig]] = []
+    has_positions: bool = False
     # The importer scales the input of the encoder's activation by this, and its output back: quick GELU is
     # silu(1.702 x) / 1.702.
     activation_scale: Annotated[float, Meta(gt=0)] = 1.0
@@ -113,7 +143,9 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         """The stages in their order, by the name of their tensors after `vision.`."""
         stem = {} if self.stem is None else {'stem': self.stem}
         return {**stem, 'encoder': self.encoder,
-                **{f'projector.{i}': matrix for i, matrix in enumerate(self.projector)}}
+                **{f'projector.{i}': matrix for i, matrix in enumerate(self.projector)},
+                **{f'deepstack.{j}.{i}': matrix for j, matrices in enumerate(self.deepstack)
+                   for i, matrix in enumerate(matrices)}}
 
     @property
     def tile_rows(self) -> int:
@@ -121,9 +153,25 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return (self.pixels.side // self.merge) ** 2
 
     @property
+    def most_patches(self) -> int:
+        """Rows of the longest sequence of the encoder."""
+        return self.pixels.tiles_together * self.pixels.side ** 2 + self.has_class
+
+    def longest_sequence(self, most_rows: int) -> int:
+        """Return how many rows a sequence of the encoder has, at most, for images of up to `most_rows` embeddings."""
+        if self.pixels.method != 'native':
+            return self.most_patches
+        return min(self.pixels.tiles_together, most_rows) * self.pixels.side ** 2
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers of a patch."""
+        return 3 * self.frames * self.pixels.patch ** 2
+
+    @property
     def width(self) -> int:
         """Elements of an embedding."""
-        return self.projector[-1].hidden_size
+        return self.projector[-1].hidden_size * (1 + len(self.deepstack))
 
     @classmethod
     def from_json(cls, fields: Any) -> VisionConfig:
@@ -141,10 +189,14 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError('there is no projector')
         if self.pixels.side % self.merge:
             raise ValueError(f'{self.pixels.side} patches cannot be merged by {self.merge}')
-        patches, positions = self.pixels.side ** 2 + self.has_class, (self.stem or self.encoder).context_length
+        patches, positions = self.most_patches, (self.stem or self.encoder).context_length
         if patches != positions:
             raise ValueError(f'tiles of {self.pixels.tile} pixels have {patches} patches, but the encoder has '
                              f'{positions} positions')
+        if self.pixels.method == 'native' and self.pixels.side != self.merge:
+            raise ValueError(f'{self.pixels.side} patches along a tile cannot be merged by {self.merge}')
+        if len(self.deepstack) != len(self.encoder.output_layers or ()):
+            raise ValueError(f'there are {len(self.deepstack)} projectors of output_layers')
         if not all(stage.encoder for stage in self.stages.values()):
             raise ValueError('a stage is not an encoder')
 

@@ -13,7 +13,8 @@ from tinychat_core.checkpoint.vision_config import single_matrix, VisionConfig
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.families.hf_config import HfConfig
 
-# Our tensor name after `vision.` -> theirs, without `.weight` and `.bias`; `{i}` is the encoder layer.
+# Our tensor name after `vision.` -> theirs, without `.weight` and `.bias`; `{i}` is the encoder layer, `{j}` the number
+# of one of its output_layers.
 Names = Mapping[str, str | tuple[str, ...]]
 
 _RESAMPLING = {1: 'lanczos', 2: 'bilinear', 3: 'bicubic'}  # as Pillow numbers them
@@ -136,6 +137,22 @@ class Processor:
             raise UnsupportedModelError(f'preprocessor_config.json: {name} = {self._options.get(name)!r} is not '
                                         'supported')
         return value
+
+    def pixels(self, name: str, edge: str, default: int) -> int:
+        """Return a number of pixels of a whole image: the option, or an entry of `size` under either name."""
+        size = self._options.get('size')
+        entries = size if isinstance(size, dict) else {}
+        value = next((found for found in (self._options.get(name), entries.get(edge), entries.get(name))
+                      if found is not None), default)
+        if type(value) is not int or not 0 < value <= 1 << 30:
+            raise UnsupportedModelError(f'preprocessor_config.json: {name} = {value!r} is not supported')
+        return value
+
+    def same(self, name: str, expected: int) -> None:
+        """Raise UnsupportedModelError where an option is not what config.json says."""
+        if self._options.get(name) not in (None, expected):
+            raise UnsupportedModelError(f'preprocessor_config.json: {name} = {self._options[name]!r} is not the '
+                                        f'{expected} of config.json')
 
     def colors(self, name: str, default: list[float]) -> list[float]:
         """Return a number for each of red, green and blue."""

@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 
 _BIASED = ('attention_bias', 'mlp_bias', 'bias', 'use_bias', 'qkv_bias')
 # Model types whose classes rotate whole heads.
-_WHOLE_HEADS = ('llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3_text', 'falcon')
+_WHOLE_HEADS = ('llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3_text', 'falcon', 'qwen2_5_vl',
+                'qwen2_5_vl_text', 'qwen3_vl_text')
 _WRITERS = ('ForCausalLM', 'LMHeadModel', 'ForConditionalGeneration')
 _EMBEDDERS = ('modules.json', 'config_sentence_transformers.json', '1_Pooling')
 
@@ -119,7 +120,7 @@ def check_biases(directory: Path, source: Source, config: Mapping[str, Any], lef
     if any(config.get(name) for name in _BIASED) or (
             config.get('model_type') == 'opt' and config.get('enable_bias') is not False):
         return
-    expected = ('q_proj', 'k_proj', 'v_proj') if config.get('model_type') == 'qwen2' else ('?',)
+    expected = ('q_proj', 'k_proj', 'v_proj') if config.get('model_type') in ('qwen2', 'qwen2_5_vl') else ('?',)
     names = set(source.names)
     for name in source.names:
         matrix, _, part = name.rpartition('.')

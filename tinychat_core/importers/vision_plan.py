@@ -16,11 +16,13 @@ from tinychat_core.checkpoint.rtn import eight_bits
 from tinychat_core.checkpoint.tensor_names import is_norm, shape_of
 from tinychat_core.checkpoint.writer import Content
 from tinychat_core.errors import UnsupportedModelError
+from tinychat_core.families.vision import padded
 from tinychat_core.importers.recipe import check_finite
 from tinychat_core.importers.source import SourceModel
 
 _GROUP = 32  # of 8-bit weights
 _KEPT = ('positions',)
+_GRID = 'grid'  # the learned positions that VisionEncoder interpolates: not quantized, and not a stage's
 _POOLING = re.compile(r'\.(vision_model|vision_tower)\.head\.|^vision_tower\.head\.')
 _LAST_NORM = re.compile(r'\.post_(layernorm|ln)\.')
 Values = npt.NDArray[np.float32]
@@ -47,7 +49,9 @@ class VisionPlan:
                  for ours, theirs in vision.tensors.items()}
         layers = [{ours.format(i=i): tuple(name.format(i=i) for name in theirs)
                    for ours, theirs in names.items() if '{i}' in ours} for i in range(self._vision.encoder.layers)]
-        rest = {ours: theirs for ours, theirs in names.items() if '{i}' not in ours}
+        rest = {ours.format(j=j): tuple(name.format(j=j) for name in theirs)
+                for ours, theirs in names.items() if '{i}' not in ours
+                for j in range(len(self._vision.deepstack) if '{j}' in ours else 1)}
         self._parts = [*layers, rest]
         self._row_scales = {ours.format(i=i): self._in_file((theirs.format(i=i),), '')[0]
                             for ours, theirs in vision.row_scales.items() for i in range(len(layers))}
@@ -69,7 +73,7 @@ class VisionPlan:
                    ('model.vision_tower.', 'vision_tower.vision_model.'))
         for old, new in changes:
             names = tuple(name.replace(old, new, 1) if old and name.startswith(old) else name for name in theirs)
-            if f'{names[0].format(i=0)}{ending}' in self._source.names:
+            if f'{names[0].format(i=0, j=0)}{ending}' in self._source.names:
                 return names
         return theirs
 
@@ -84,7 +88,9 @@ class VisionPlan:
                     if name + self._ending(ours) not in self._source.names:
                         raise UnsupportedModelError(f'{self._source.label} has no tensor {name}{self._ending(ours)}')
                     used |= {name + self._ending(ours), f'{name}.bias'}
-                if not is_norm(ours):
+                if ours == _GRID:
+                    self._check_grid(theirs[0])
+                elif not is_norm(ours):
                     self._check_shape(ours, theirs)
         for name in sorted(self._source.names):
             if name.startswith(begins) and name not in used and not name.endswith(ignored) and not self._is_past(name):
@@ -98,9 +104,19 @@ class VisionPlan:
             _LAST_NORM.search(name) is not None and not self._vision.encoder.final_norm) or (
             _POOLING.search(name) is not None)
 
+    def _check_grid(self, name: str) -> None:
+        assert self._vision is not None
+        expected = ((self._vision.grid or 0) ** 2, self._vision.encoder.hidden_size)
+        if self._source.shape(f'{name}.weight') != expected:
+            raise UnsupportedModelError(f'{self._source.label}: {name} has the shape '
+                                        f'{list(self._source.shape(f"{name}.weight"))} instead of {list(expected)}')
+
     def _check_shape(self, ours: str, theirs: tuple[str, ...]) -> None:
         stage, kind = self._stage(ours)
         rows, cols = shape_of(kind, stage)
+        if '.mlp.' in kind:  # the feed-forward part may be narrower in the file
+            inner = self._inner(ours, theirs)
+            rows, cols = (rows, inner) if kind.endswith('down') else (rows // stage.intermediate_size * inner, cols)
         if kind.endswith(('attn.qkv', 'attn.o')):  # in the file all heads together are as wide as the residual
             rows, cols = (3 if kind.endswith('qkv') else 1) * stage.hidden_size, stage.hidden_size
         shapes = [self._shape(ours, name) for name in theirs]
@@ -109,6 +125,12 @@ class VisionPlan:
         if found != (rows, cols - spare) or not 0 <= spare <= 17 or len({shape[1] for shape in shapes}) > 1:
             raise UnsupportedModelError(f'{self._source.label}: {" + ".join(theirs)} has the shape {list(found)} '
                                         f'instead of {[rows, cols]}')
+
+    def _inner(self, ours: str, theirs: tuple[str, ...]) -> int:
+        """Return the width of the feed-forward part in the file: up to 15 less than here."""
+        stage, _ = self._stage(ours)
+        found = self._shape(ours, theirs[0])[1 if ours.endswith('down') else 0]
+        return found if padded(found) == stage.intermediate_size else stage.intermediate_size
 
     def _stage(self, ours: str) -> tuple[ModelConfig, str]:
         """Return the stage of a tensor, and its name in it."""
@@ -129,6 +151,8 @@ class VisionPlan:
     def _tensors(self, ours: str, theirs: tuple[str, ...]) -> Content:
         source = self._source
         assert self._vision is not None
+        if ours == _GRID:
+            return {ours: source.matrix(f'{theirs[0]}.weight').dequantized().reshape(-1)}
         stage, kind = self._stage(ours)
         biases = [source.vector(f'{name}.bias') for name in theirs if f'{name}.bias' in source.names]
         if biases and len(biases) != len(theirs):
@@ -143,8 +167,13 @@ class VisionPlan:
             values, biases = [values[0] * scales[:, None]], [bias * scales for bias in biases]
         rows, cols = shape_of(kind, stage)
         if kind.endswith('attn.qkv'):
+            if len(values) == 1:
+                values, biases = np.split(values[0], 3), np.split(biases[0], 3) if biases else []
             values = [_with_heads(matrix, stage) for matrix in values]
             biases = [_with_heads(bias[:, None], stage)[:, 0] for bias in biases]
+        if kind.endswith(('mlp.gate_up', 'mlp.up')):
+            values = [_with_rows(matrix, stage.intermediate_size) for matrix in values]
+            biases = [_with_rows(bias, stage.intermediate_size) for bias in biases]
         if kind.endswith('attn.o'):
             values = [_with_heads(values[0].T, stage).T]
         whole = np.concatenate(values)
@@ -174,6 +203,11 @@ class VisionPlan:
         if self._weights in ('W4', 'W8') and plain.cols % _GROUP == 0 and not ours.endswith(_KEPT):
             return eight_bits(values, _GROUP)
         return plain.in_16_bits()
+
+
+def _with_rows(values: Values, count: int) -> Values:
+    """Return values [n, …] with zeros after them, `count` rows in all."""
+    return np.concatenate([values, np.zeros((count - len(values), *values.shape[1:]), np.float32)])
 
 
 def _with_heads(matrix: Values, stage: ModelConfig) -> Values:

@@ -75,14 +75,27 @@ def plan(manifest: Manifest, max_seq_len: int | None = None, request: Request = 
     positions = max_seq_len or limit
     position = position_bytes(manifest.model, _requested_cache_type(manifest, request))
     return MemoryPlan(positions, manifest.weights_bytes, request.caches * positions * position,
-                      _buffers_bytes(manifest, request.backend), request.caches)
+                      _buffers_bytes(manifest, request.backend, positions), request.caches)
 
 
 def largest_context(manifest: Manifest, memory: int, request: Request = Request()) -> int:
     """Return how many positions fit into `memory` bytes with the weights, up to the model's context length."""
-    left = memory - manifest.weights_bytes - _buffers_bytes(manifest, request.backend)
     position = request.caches * position_bytes(manifest.model, _requested_cache_type(manifest, request))
-    return max(0, min(left // position, manifest.model.context_length))
+
+    def fitting(buffers: int) -> int:
+        return max(0, min((memory - manifest.weights_bytes - buffers) // position, manifest.model.context_length))
+
+    limit = manifest.model.context_length
+    if manifest.vision is None or manifest.vision.pixels.method != 'native':
+        return fitting(_buffers_bytes(manifest, request.backend, limit))
+    fewest, most = 0, limit  # an image of native size is at most as large as the context
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        if fitting(_buffers_bytes(manifest, request.backend, middle)) >= middle:
+            fewest = middle
+        else:
+            most = middle - 1
+    return fewest
 
 
 def fitting_plan(manifest: Manifest, memory: int, max_seq_len: int = 0, request: Request = Request()) -> MemoryPlan:
@@ -173,22 +186,31 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
         name: smaller(entry) if name.startswith('layers.') else entry for name, entry in manifest.tensors.items()})
 
 
-def _buffers_bytes(manifest: Manifest, backend: str) -> int:
+def _buffers_bytes(manifest: Manifest, backend: str, positions: int) -> int:
     """Return the bytes of one forward pass's activations, fp32 (CUDA: some in 16 bits), and of the logits."""
     encoder = sum(entry.nbytes for name, entry in manifest.tensors.items() if name.startswith('vision.'))
     # On CUDA each stage copies its weights, beside the copy of the whole files.
     copies = encoder if backend == 'cuda' else 0
-    return copies + _vision_bytes(manifest.vision, backend) + _model_buffers_bytes(manifest, backend)
+    return copies + _vision_bytes(manifest.vision, backend, positions) + _model_buffers_bytes(manifest, backend)
 
 
-def _vision_bytes(vision: VisionConfig | None, backend: str) -> int:
-    """Return the bytes of the buffers that a tile needs in each stage, and of the embeddings that are kept."""
+def _vision_bytes(vision: VisionConfig | None, backend: str, positions: int) -> int:
+    """
+    Return the bytes of the buffers of each stage, and of the embeddings that are kept.
+
+    They are those of a tile, or of the largest image that a context of `positions` holds.
+    """
     if vision is None:
         return 0
-    patches = vision.pixels.side ** 2 + vision.has_class
+    patches = vision.longest_sequence(positions)
     total = EMBEDDING_CACHE_BYTES
+    if vision.pixels.method == 'native':  # its pixels, in order and reordered, what the encoder returns, embeddings
+        total += 4 * patches * (2 * vision.patch_width + 2 * vision.encoder.vocab_size)
+        total += 4 * patches // vision.merge ** 2 * 2 * vision.width
     for name, stage in vision.stages.items():
-        tokens = max(vision.tile_rows if name.startswith('projector') else patches, _PASS_TOKENS[backend])
+        # Others take some rows at a time (VisionEncoder).
+        is_whole = stage.layers > 0 or (name == 'stem' and vision.pixels.method != 'native')
+        tokens = max(patches if is_whole else 0, _PASS_TOKENS[backend])
         attention = stage.attention_width + 2 * stage.kv_width
         keys = 2 * stage.kv_width if stage.layers else 0  # of one layer at a time
         total += 4 * tokens * (2 * stage.hidden_size + 2 * stage.embedding_width + attention + stage.attention_width +

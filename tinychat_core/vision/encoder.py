@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from tinychat_core.checkpoint.model_config import Activation
 from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.vision.image import Image
+from tinychat_core.vision.native_size import interpolated, patch_places, patches_of, windows_of
 from tinychat_core.vision.sizes import padding
 from tinychat_core.vision.tiles import tiles_of
 
 Rows = npt.NDArray[np.float32]
 _PREFIX = 'vision.'
+_ROWS_AT_ONCE = 256  # of a stage whose rows do not see each other: as many as every backend has buffers for
 
 
 class VisionEncoder:
@@ -30,21 +33,26 @@ class VisionEncoder:
     """
 
     def __init__(self, config: VisionConfig, tensors: Mapping[str, Any],
-                 new_decoder: Callable[[dict[str, Any], dict[str, Any], int], Decoder]) -> None:
+                 new_decoder: Callable[[dict[str, Any], dict[str, Any], int], Decoder],
+                 most_rows: int = 1 << 30) -> None:
         """
         Build the stages over `tensors`, all of the checkpoint.
 
         `new_decoder` returns a decoder for a native configuration, its tensors and the length of its longest sequence.
+        `most_rows`: embeddings of the largest image that is encoded.
         """
         self.config = config
         self._newline: Rows | None = tensors.get(f'{_PREFIX}newline')
         if (self._newline is not None) != (config.pixels.method == 'pad'):
             raise ValueError(f'the tensor {_PREFIX}newline does not fit the method {config.pixels.method}')
+        self._grid: Rows | None = None
+        if config.grid is not None:
+            self._grid = tensors[f'{_PREFIX}grid'].reshape(config.grid, config.grid, -1)
         self._decoders: dict[str, Decoder] = {}
         for name, stage in config.stages.items():
             prefix = f'{_PREFIX}{name}.'
             own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-            longest = config.pixels.side ** 2 + config.has_class
+            longest = config.longest_sequence(most_rows)
             self._decoders[name] = new_decoder(stage.to_native(longest), own, longest)
 
     def encode(self, image: Image, cancel: CancelFlag | None = None) -> Rows:
@@ -53,6 +61,8 @@ class VisionEncoder:
 
         They come tile after tile; with the method `pad` the whole image, then the lines of all tiles together.
         """
+        if self.config.pixels.method == 'native':
+            return self._encode_native(image, cancel)
         tiles = tiles_of(self.config.pixels, image.pixels)
         rows = [self.encode_tile(tile, cancel) for tile in tiles.pixels]
         if self._newline is None:
@@ -73,12 +83,45 @@ class VisionEncoder:
         if config.stem is not None:
             rows = self._run('stem', rows, cancel)
         rows = self._run('encoder', rows, cancel)
-        rows = self._merged(rows[1:] if config.has_class else rows)
+        return self._projected(self._merged(rows[1:] if config.has_class else rows), cancel)
+
+    def _projected(self, rows: Rows, cancel: CancelFlag | None) -> Rows:
+        config = self.config
         for i in range(len(config.projector)):
             if i and config.projector[i - 1].embedding_size is not None:
                 rows = _activated(rows, config.activation)
-            rows = self._run(f'projector.{i}', rows, cancel)
+            rows = self._run_in_parts(f'projector.{i}', rows, cancel)
         return rows
+
+    def _encode_native(self, image: Image, cancel: CancelFlag | None) -> Rows:
+        config, side = self.config, self.config.pixels.side
+        numbers, rows, columns = patches_of(config, image.pixels)
+        tiles, per_tile = rows * columns, side ** 2
+        columns_in = (config.stem or config.encoder).embedding_width
+        values = np.zeros((len(numbers), columns_in), np.float32)
+        values[:, :config.patch_width] = numbers
+        if config.stem is not None:
+            values = self._run_in_parts('stem', values, cancel)
+        if self._grid is not None:
+            values = values + interpolated(self._grid, rows, columns, side)
+        positions = np.zeros((len(values), 3), np.int64)
+        positions[:, 1:] = patch_places(rows, columns, side)
+        order, spans = np.arange(tiles), list[tuple[int, int]]()
+        if config.window is not None:
+            windows = windows_of(rows, columns, config.window)
+            order, ends = windows.order, np.cumsum(windows.sizes) * per_tile
+            spans = list(pairwise([0, *ends.tolist()]))
+        patches = (order[:, None] * per_tile + np.arange(per_tile)).reshape(-1)
+        found = self._run('encoder', values[patches], cancel, positions=positions[patches], bidirectional=spans)
+        last, *others = np.split(found, found.shape[1] // config.encoder.hidden_size, axis=1)
+        parts = [self._projected(last.reshape(tiles, -1), cancel)]
+        for j, rows_of_layer in enumerate(others):
+            normed = self._run_in_parts(f'deepstack.{j}.0', rows_of_layer.reshape(tiles, -1), cancel)
+            inner = _activated(self._run_in_parts(f'deepstack.{j}.1', normed, cancel), config.activation)
+            parts.append(self._run_in_parts(f'deepstack.{j}.2', inner, cancel))
+        embeddings = np.empty((tiles, config.width), np.float32)
+        embeddings[order] = np.concatenate(parts, axis=1)
+        return embeddings
 
     def close(self) -> None:
         """Release the decoders."""
@@ -113,10 +156,15 @@ class VisionEncoder:
             return square.mean(axis=(1, 3), dtype=np.float32).reshape(-1, width)
         return square.transpose(0, 2, 1, 3, 4).reshape(-1, merge * merge * width)
 
-    def _run(self, stage: str, rows: Rows, cancel: CancelFlag | None) -> Rows:
+    def _run_in_parts(self, stage: str, rows: Rows, cancel: CancelFlag | None) -> Rows:
+        """Return the outputs of a stage without layers and positions; its buffers do not grow."""
+        return np.concatenate([self._run(stage, rows[begin:begin + _ROWS_AT_ONCE], cancel)
+                               for begin in range(0, len(rows), _ROWS_AT_ONCE)])
+
+    def _run(self, stage: str, rows: Rows, cancel: CancelFlag | None, **more: Any) -> Rows:
         batch = ForwardBatch()
         batch.add_sequence(np.full(len(rows), -1), None, embeddings=np.ascontiguousarray(rows, np.float32),
-                           logits='all')
+                           logits='all', **more)
         return self._decoders[stage].forward(batch, cancel).logits
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xxhash
 
 from tinychat_core._tinychat import CancelFlag
+from tinychat_core.checkpoint.vision_config import MOST_UNEVEN
 from tinychat_core.errors import InvalidParameterError, shown, TinyChatError
 
 Rgb = npt.NDArray[np.uint8]
@@ -20,7 +21,6 @@ Rgb = npt.NDArray[np.uint8]
 MAX_PIXELS = 1 << 25  # of one image: 100 MB in RGB
 MAX_BYTES = 1 << 26   # of an encoded image
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP')
-_MOST_UNEVEN = 200  # longer edge by shorter edge: beyond, nothing is left of the shorter one
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +88,8 @@ def check_size(width: int, height: int, what: str = 'the image') -> None:
         raise InvalidParameterError(f'{what} is empty: {width} x {height} pixels')
     if width * height > MAX_PIXELS:
         raise InvalidParameterError(f'{what} has {width} x {height} pixels, more than the limit of {MAX_PIXELS}')
-    if max(width, height) > _MOST_UNEVEN * min(width, height):
-        raise InvalidParameterError(f'{what} has {width} x {height} pixels: one edge is more than {_MOST_UNEVEN} times '
+    if max(width, height) > MOST_UNEVEN * min(width, height):
+        raise InvalidParameterError(f'{what} has {width} x {height} pixels: one edge is more than {MOST_UNEVEN} times '
                                     'as long as the other')
 
 

@@ -21,14 +21,16 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
-from tinychat_core._tinychat import CancelFlag
+from tinychat_core._tinychat import Cache, CancelFlag
 from tinychat_core.checkpoint.vision_config import EMBEDDING_CACHE_BYTES, VisionConfig
 from tinychat_core.errors import InvalidParameterError
 from tinychat_core.vision.encoder import VisionEncoder
 from tinychat_core.vision.image import Image
+from tinychat_core.vision.native_size import token_positions
 from tinychat_core.vision.sizes import grid, row_count
 
 FIRST_ROW = 1 << 40
+FIRST_UNCUT_ROW = 1 << 62  # from here on: rows that see each other both ways, which are computed together
 _ROW_BITS = 20  # of a number: the row in its image
 _KEPT_NUMBERS = 10_000  # images that keep their numbers when their embeddings are gone
 
@@ -38,7 +40,8 @@ class ImageRows:
     """
     The embeddings float32 [n, width] of an image, whose rows are the numbers `first`, `first` + 1, … of a prompt.
 
-    The chat template writes `marker`; `text` replaces it, and has `token` once for each row.
+    The chat template writes `marker`; `text` replaces it, and has `token` once for each row. `grid`: rows and columns
+    of an image whose embeddings have the positions of their places (M-RoPE).
     """
 
     rows: npt.NDArray[np.float32]
@@ -46,6 +49,7 @@ class ImageRows:
     marker: str
     token: str
     text: str
+    grid: tuple[int, int] | None = None
 
     @property
     def numbers(self) -> range:
@@ -67,7 +71,7 @@ class ImageStore:
         self._lock = Lock()
         self._kept: OrderedDict[bytes, ImageRows] = OrderedDict()  # by key; the most recently used one is last
         self._firsts: OrderedDict[bytes, int] = OrderedDict()
-        self._next = FIRST_ROW
+        self._next = FIRST_UNCUT_ROW if self.config.sees_both_ways else FIRST_ROW
         self._alive: WeakValueDictionary[int, ImageRows] = WeakValueDictionary()  # by `first`
 
     @property
@@ -87,7 +91,7 @@ class ImageStore:
         if found is None:
             placing = self.config.placing
             found = ImageRows(self._encoder.encode(image, cancel), first, placing.marker, placing.token,
-                              self._text(image))
+                              self._text(image), self._grid(image))
         with self._lock:
             self._alive[first] = found
             self._kept[image.key] = found
@@ -97,11 +101,12 @@ class ImageStore:
                 size -= self._kept.popitem(last=False)[1].rows.nbytes
         return found
 
-    def inputs(self, tokens: Sequence[int]) -> dict[str, Any]:
+    def inputs(self, tokens: Sequence[int], cache: Cache) -> dict[str, Any]:
         """
         Return the arguments of ForwardBatch.add_sequence that give it a part of a prompt, which `part_end` has cut.
 
-        Raises InvalidParameterError for a row of an image that nobody holds any more.
+        `cache` holds the tokens before them. Raises InvalidParameterError for a row of an image that nobody holds any
+        more.
         """
         ids = np.asarray(tokens, np.int64)
         places = np.flatnonzero(ids >= FIRST_ROW)
@@ -121,6 +126,8 @@ class ImageStore:
         inputs: dict[str, Any] = {'tokens': np.where(ids >= FIRST_ROW, -1, ids), 'embeddings': np.stack(rows)}
         if self.config.sees_both_ways:
             inputs['bidirectional'] = [(places[begin], places[end - 1] + 1) for begin, end in _runs(places, numbers)]
+        if self.config.has_positions:
+            inputs['positions'] = self._positions(ids, cache)
         return inputs
 
     def close(self) -> None:
@@ -136,6 +143,30 @@ class ImageStore:
                 self._firsts.popitem(last=False)
         self._firsts[key] = first
         return first
+
+    def _positions(self, ids: npt.NDArray[np.int64], cache: Cache) -> npt.NDArray[np.int64]:
+        """Return the positions [n, 3] of tokens behind those of a cache, which may end within an image."""
+        positions = np.empty((len(ids), 3), np.int64)
+        following, i = cache.next_position(cache.length), 0
+        while i < len(ids):
+            row = int(ids[i]) & ((1 << _ROW_BITS) - 1) if ids[i] >= FIRST_ROW else -1
+            if row < 0:
+                positions[i], i, following = following, i + 1, following + 1
+                continue
+            held = self._alive.get(int(ids[i]) - row)
+            if held is None or held.grid is None or (row and (i or row > cache.length)):
+                raise InvalidParameterError('the prompt has a part of an image that does not follow its beginning')
+            begin = cache.next_position(cache.length - row) if row else following
+            end = i + 1
+            while end < len(ids) and ids[end] == ids[end - 1] + 1 and ids[end] - ids[i] < len(held.rows) - row:
+                end += 1
+            positions[i:end] = begin + token_positions(*held.grid)[row:row + end - i]
+            following, i = max(following, int(positions[i:end].max()) + 1), end
+        return positions
+
+    def _grid(self, image: Image) -> tuple[int, int] | None:
+        height, width = image.pixels.shape[:2]
+        return grid(self.config.pixels, width, height) if self.config.has_positions else None
 
     def _text(self, image: Image) -> str:
         config, placing = self.config, self.config.placing
@@ -158,14 +189,14 @@ def _runs(places: npt.NDArray[np.intp], numbers: npt.NDArray[np.int64]) -> list[
 
 def part_end(tokens: Sequence[int], begin: int, most: int) -> int:
     """
-    Return where the part of a prompt that begins at `begin` ends: after `most` tokens, but not within an image.
+    Return where the part of a prompt that begins at `begin` ends: after `most` tokens, but not within uncut rows.
 
-    Rows that see each other must be computed together. A part is longer than `most` where it begins with more rows.
+    A part is longer than `most` where it begins with more of those.
     """
     end = min(len(tokens), begin + most)
 
     def splits(at: int) -> bool:
-        return (at < len(tokens) and tokens[at - 1] >= FIRST_ROW and
+        return (at < len(tokens) and tokens[at - 1] >= FIRST_UNCUT_ROW and
                 tokens[at] >> _ROW_BITS == tokens[at - 1] >> _ROW_BITS)
 
     cut = end

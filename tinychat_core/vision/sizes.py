@@ -17,6 +17,8 @@ def grid(config: Pixeling, width: int, height: int) -> tuple[int, int]:
     if config.method == 'pad':
         best_height, best_width = best_size(config.sizes, width, height)
         return best_height // config.tile, best_width // config.tile
+    if config.method == 'native':
+        return _native_grid(config, width, height)
     if config.method == 'fill':
         rows, columns = _most_similar(config, width, height)
     elif config.method == 'split' and config.longest_edge is not None:
@@ -30,6 +32,8 @@ def grid(config: Pixeling, width: int, height: int) -> tuple[int, int]:
 def row_count(config: VisionConfig, width: int, height: int) -> int:
     """Return how many embeddings an image of this size has."""
     rows, columns = grid(config.pixels, width, height)
+    if config.pixels.method == 'native':
+        return rows * columns
     if config.pixels.method != 'pad':
         return (rows * columns + 1) * config.tile_rows
     top, left = padding(config, width, height)
@@ -69,6 +73,20 @@ def _most_similar(config: Pixeling, width: int, height: int) -> tuple[int, int]:
         if difference < least or (difference == least and area > 0.5 * config.tile ** 2 * columns * rows):
             best, least = (rows, columns), difference
     return best
+
+
+def _native_grid(config: Pixeling, width: int, height: int) -> tuple[int, int]:
+    """Return the rows and columns of tiles, as transformers' `smart_resize` does."""
+    assert config.min_pixels is not None and config.max_pixels is not None
+    tile, area = config.tile, width * height
+    rows, columns = round(height / tile), round(width / tile)  # halves to the even number
+    if rows * columns * tile ** 2 > config.max_pixels:
+        shrink = math.sqrt(area / config.max_pixels)
+        return max(1, math.floor(height / shrink / tile)), max(1, math.floor(width / shrink / tile))
+    if rows * columns * tile ** 2 < config.min_pixels:
+        grow = math.sqrt(config.min_pixels / area)
+        return math.ceil(height * grow / tile), math.ceil(width * grow / tile)
+    return rows, columns
 
 
 def scaled(width: int, height: int, longest: int) -> tuple[int, int]:

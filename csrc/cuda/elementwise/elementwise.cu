@@ -19,6 +19,10 @@ void embed(const LaunchContext& context, const Embedding& e, int num_tokens) {
   launch(context, embed_tokens, dim3(num_tokens), kEmbedThreads, e);
 }
 
+void add_deepstack(const LaunchContext& context, const Deepstack& d, int num_tokens) {
+  launch(context, add_deepstack_rows, dim3(num_tokens), kEmbedThreads, d);
+}
+
 // Threads for rows of n numbers: whole warps, none without work.
 static int row_threads(int n) { return std::min(kRowThreads, ceil_div(ceil_div(n, 4), kWarp) * kWarp); }
 

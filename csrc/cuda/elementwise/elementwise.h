@@ -12,6 +12,7 @@
 namespace tinychat::cuda {
 
 void embed(const LaunchContext& context, const Embedding& e, int num_tokens);
+void add_deepstack(const LaunchContext& context, const Deepstack& d, int num_tokens);
 
 struct NormWeights {
   const float* weight; // [n]; null: no norm, numbers stay as they are (not in a GEMV that fuses the norm)

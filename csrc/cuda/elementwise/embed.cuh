@@ -26,10 +26,11 @@ __device__ inline void fill_rotary_table(const RotaryTable& table, int row, cons
 // One block a token.
 __global__ void __launch_bounds__(kEmbedThreads) embed_tokens(Embedding e) {
   pdl_wait();
-  const int row = blockIdx.x, width = e.tokens.cols;
+  const int row = blockIdx.x, width = e.width;
   const TokenParams& token = e.params[row];
   const auto embedding_at = [&](int i) {
-    return token.id >= 0 ? weight_at(e.tokens, token.id, i) * e.scale : e.rows[static_cast<size_t>(row) * width + i];
+    return token.id >= 0 ? weight_at(e.tokens, token.id, i) * e.scale
+                         : e.rows[static_cast<size_t>(row) * e.row_width + i];
   };
   float* out = e.residual + static_cast<size_t>(row) * e.hidden;
   for (int i = threadIdx.x; i < e.hidden; i += kEmbedThreads) {
@@ -43,6 +44,15 @@ __global__ void __launch_bounds__(kEmbedThreads) embed_tokens(Embedding e) {
   }
   fill_rotary_table(e.rotary, row, token, e.rotary_scale);
   fill_rotary_table(e.local_rotary, row, token, e.rotary_scale);
+}
+
+// One block a token.
+__global__ void __launch_bounds__(kEmbedThreads) add_deepstack_rows(Deepstack d) {
+  pdl_wait();
+  const size_t row = blockIdx.x;
+  if (d.params[row].id >= 0) return;
+  const float* part = d.rows + row * d.row_width + d.first;
+  for (int i = threadIdx.x; i < d.hidden; i += kEmbedThreads) d.residual[row * d.hidden + i] += part[i];
 }
 
 } // namespace tinychat::cuda

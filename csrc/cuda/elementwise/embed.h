@@ -19,8 +19,10 @@ struct RotaryTable {
 
 struct Embedding {
   const TokenParams* params;
-  Linear tokens;     // [vocab][width]
-  const float* rows; // [num_tokens][width] of the tokens without an id
+  Linear tokens; // [vocab][width]; absent in an encoder
+  int width;
+  const float* rows; // [num_tokens][row_width] of the tokens without an id
+  int row_width;     // width, and behind it what layers add (DeepStack)
   Linear positions;  // learned, or absent
   float scale;       // of the rows of `tokens`
   int offset;        // of learned positions
@@ -30,6 +32,15 @@ struct Embedding {
   DType dtype;          // of `to_project`
   RotaryTable rotary, local_rotary;
   float rotary_scale; // of cos and sin
+};
+
+// Part of an embedding row that is added after a layer.
+struct Deepstack {
+  const TokenParams* params;
+  const float* rows; // [num_tokens][row_width] of the tokens without an id; the part begins at `first`
+  int row_width, first;
+  float* residual; // [num_tokens][hidden]
+  int hidden;
 };
 
 } // namespace tinychat::cuda

@@ -29,12 +29,15 @@ struct TokenParams {
   int32_t span_begin;  // slots of the bidirectional span around it, which it sees in any case; itself if there is none
   int32_t span_end;
 
-  // The slots that it sees, [begin, end). A window covers `window` - 1 slots before it and, if not causal, as many behind.
+  // The slots that it sees, [begin, end). A window covers `window` - 1 slots before it and, if not causal, as many behind; a
+  // negative one (kOwnSpan) is the span.
   __host__ __device__ int first_visible(int window) const {
+    if (window < 0) return span_begin;
     if (window <= 0 || slot + 1 - window <= first_slot) return first_slot;
     return span_begin < slot + 1 - window ? span_begin : slot + 1 - window;
   }
   __host__ __device__ int end_visible(int window) const {
+    if (window < 0) return span_end;
     const int end = window > 0 && slot + window < end_slot ? slot + window : end_slot;
     return span_end > end ? span_end : end;
   }

@@ -48,7 +48,7 @@ CudaBackend::CudaBackend(const Model& model, const CudaOptions& options)
 std::unique_ptr<KvCache> CudaBackend::new_cache() { return std::make_unique<CudaKvCache>(shape_); }
 
 CudaBackend::PassShape CudaBackend::shape_of(const ForwardBatch& pass) {
-  PassShape shape = {pass.num_tokens(), pass.num_outputs(), false, false, false};
+  PassShape shape = {pass.num_tokens(), pass.num_outputs(), false, false, false, !pass.embeddings.empty()};
   for (const OutputRequest& output : pass.outputs) {
     shape.wants_logits |= output.logits != nullptr;
     shape.wants_top_k |= output.top_k != nullptr;
@@ -67,7 +67,8 @@ void CudaBackend::run(const ForwardBatch& pass, const std::function<void()>& ste
       state_->tokens.params.copy(context_.stream);
       steps();
       check(cudaStreamSynchronize(context_.stream), "a pass");
-      const bool is_captured_next = pass.num_tokens() <= kMaxGraphTokens && !pass_shape_.wants_hidden;
+      const bool is_captured_next = pass.num_tokens() <= kMaxGraphTokens && !pass_shape_.wants_hidden &&
+                                    config_.output_layers.empty();
       if (is_captured_next) state_->kernels_loaded.insert(pass_shape_);
     }
   } catch (const DeviceError&) {
@@ -110,7 +111,7 @@ void CudaBackend::reserve(const ForwardBatch& pass) {
     moved = true;
   }
   if (!pass.embeddings.empty() && s.embeddings == nullptr) {
-    const size_t width = config_.embedding_width();
+    const size_t width = config_.input_width();
     s.embeddings = device_array<float>(s.tokens.capacity * width, "embeddings");
     moved = true;
   }
@@ -126,7 +127,7 @@ void CudaBackend::reserve(const ForwardBatch& pass) {
 
 // Rows that follow each other in memory are one copy.
 void CudaBackend::copy_embeddings(const ForwardBatch& pass) {
-  const size_t width = config_.embedding_width();
+  const size_t width = config_.input_width();
   for (int begin = 0, end = 0; begin < pass.num_tokens(); begin = end) {
     const float* rows = pass.embedding(begin);
     end = begin + 1;
@@ -189,11 +190,11 @@ void CudaBackend::copy_token_masks(const ForwardBatch& batch, int begin, int cou
 
 // Results of `count` outputs from `begin` on: from pinned memory to where they are wanted.
 void CudaBackend::hand_over(const ForwardBatch& batch, int begin, int count) const {
-  const size_t vocab = config_.vocab_size;
+  const size_t width = output_width();
   const auto is_none = [](const Candidate& c) { return c.logit == -std::numeric_limits<float>::infinity(); };
   for (int row = 0; row < count; ++row) {
     const OutputRequest& output = batch.outputs[begin + row];
-    if (output.logits != nullptr) std::copy_n(state_->host_logits.get() + row * vocab, vocab, output.logits);
+    if (output.logits != nullptr) std::copy_n(state_->host_logits.get() + row * width, width, output.logits);
     if (output.top_k == nullptr) continue;
     const Candidate* found = state_->host_candidates.get() + static_cast<size_t>(row) * kMaxTopK;
     const Candidate* end = std::isnan(found->logit) ? found + 1 : std::find_if(found, found + output.top_k->k, is_none);

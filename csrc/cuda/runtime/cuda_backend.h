@@ -42,6 +42,8 @@ class CudaBackend : public Backend {
   void attn_out_proj(int layer, const ForwardBatch& batch) override;
   void norm_gate_up(int layer, const ForwardBatch& batch) override;
   void mlp_down_proj(int layer, const ForwardBatch& batch) override;
+  void add_deepstack(int layer, const ForwardBatch& batch) override;
+  void layer_output(int index, const ForwardBatch& batch) override;
   // Answers top-k requests as well: logits of many tokens are computed in parts, and gone when top_k() would come.
   void norm_head(const ForwardBatch& batch) override;
   void final_hidden(const ForwardBatch& batch) override;
@@ -56,12 +58,12 @@ class CudaBackend : public Backend {
   // Launches of a pass that is a graph depend on no more than these.
   struct PassShape {
     int num_tokens, num_outputs;
-    bool wants_logits, wants_top_k, wants_hidden;
+    bool wants_logits, wants_top_k, wants_hidden, has_embeddings;
 
-    bool operator<(const PassShape& other) const {
-      return std::tie(num_tokens, num_outputs, wants_logits, wants_top_k, wants_hidden) <
-             std::tie(other.num_tokens, other.num_outputs, other.wants_logits, other.wants_top_k, other.wants_hidden);
+    auto fields() const {
+      return std::tie(num_tokens, num_outputs, wants_logits, wants_top_k, wants_hidden, has_embeddings);
     }
+    bool operator<(const PassShape& other) const { return fields() < other.fields(); }
   };
 
   // Buffers of the tokens of a pass, [capacity][…].
@@ -84,7 +86,7 @@ class CudaBackend : public Backend {
     std::vector<DeviceArray<uint8_t>> weights;
     Model model; // with device pointers
     TokenBuffers tokens;
-    DeviceArray<float> embeddings; // [tokens.capacity][embedding width], once a pass has needed them
+    DeviceArray<float> embeddings; // [tokens.capacity][input width], once a pass has needed them
     DeviceArray<uint8_t> scratch_memory;
     ScratchCache scratch;
     DeviceArray<float> frequencies, slopes, partials;
@@ -123,6 +125,8 @@ class CudaBackend : public Backend {
   Attention attention_args(int layer) const;
   NormWeights norm_weights(const NormVectors& norm) const;
   const float* residual_row(int row) const;
+  // Of a row of norm_head().
+  size_t output_width() const { return config_.encoder ? config_.hidden_size : config_.vocab_size; }
 
   const Model source_;
   const ModelConfig& config_;

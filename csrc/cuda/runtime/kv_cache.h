@@ -18,7 +18,7 @@ class CudaKvCache : public KvCache {
   // A reset of the device loses the contents.
   int length() const override { return lost() ? 0 : KvCache::length(); }
 
-  void copy_prefix(KvCache& from, int length) override {
+  void copy_keys_and_values(KvCache& from, int length) override {
     auto& other = static_cast<CudaKvCache&>(from);
     uint8_t *to = memory(), *source = other.memory();
     const auto copy = [&](size_t at, size_t size) {
@@ -35,7 +35,6 @@ class CudaKvCache : public KvCache {
       copy(key_scales + capacity * shape_.groups() * scale, tokens * scale);
     }
     check(cudaStreamSynchronize(nullptr), "copying a KV cache");
-    set_length(length);
   }
 
   // The memory, allocated again after a reset of the device.

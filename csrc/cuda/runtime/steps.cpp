@@ -18,7 +18,9 @@ void CudaBackend::embed(const ForwardBatch& batch) {
   Embedding e = {};
   e.params = t.params.tokens();
   e.tokens = s.model.embedding;
+  e.width = config_.embedding_width();
   e.rows = s.embeddings.get();
+  e.row_width = config_.input_width();
   e.positions = s.model.positions;
   e.scale = config_.embedding_scale;
   e.offset = config_.position_offset;
@@ -187,10 +189,30 @@ void CudaBackend::mlp_down_proj(int layer, const ForwardBatch& batch) {
   add_to_residual(l.down, state_->tokens.hidden.get(), batch.num_tokens(), l.mlp_post_norm, l.mlp_sum_norm);
 }
 
+void CudaBackend::add_deepstack(int layer, const ForwardBatch& batch) {
+  const int hidden = config_.hidden_size, first = config_.embedding_width() + layer * hidden;
+  cuda::add_deepstack(context_,
+                      {state_->tokens.params.tokens(), state_->embeddings.get(), config_.input_width(), first,
+                       state_->tokens.residual.get(), hidden},
+                      batch.num_tokens());
+}
+
+// Never in a capture: run() makes no graph of a model with such outputs. One copy of all rows is faster than one a row.
+void CudaBackend::layer_output(int index, const ForwardBatch& batch) {
+  const size_t hidden = config_.hidden_size;
+  std::vector<float> rows(batch.num_tokens() * hidden);
+  check(cudaMemcpyAsync(rows.data(), residual_row(0), sizeof(float) * rows.size(), cudaMemcpyDeviceToHost,
+                        context_.stream),
+        "the output of a layer");
+  check(cudaStreamSynchronize(context_.stream), "the output of a layer");
+  for (const OutputRequest& output : batch.outputs)
+    if (output.logits != nullptr)
+      std::copy_n(&rows[output.token * hidden], hidden, output.logits + (1 + index) * hidden);
+}
+
 // In a capture results stay in pinned memory: they are handed over when the graph has run.
 void CudaBackend::norm_head(const ForwardBatch& batch) {
   State& s = *state_;
-  const size_t vocab = config_.vocab_size;
   const Linear& project = s.model.project_out;
   float* const branch = s.tokens.branch.get();
   if (config_.encoder && s.model.final_norm.present())
@@ -216,7 +238,7 @@ void CudaBackend::norm_head(const ForwardBatch& batch) {
     }
     if (pass_shape_.wants_logits)
       check(cudaMemcpyAsync(s.host_logits.get(), config_.encoder ? residual_row(begin) : s.logits.get(),
-                            sizeof(float) * rows * vocab, cudaMemcpyDeviceToHost, context_.stream),
+                            sizeof(float) * rows * output_width(), cudaMemcpyDeviceToHost, context_.stream),
             "the logits");
     if (capturing_) continue;
     check(cudaStreamSynchronize(context_.stream), "the logits");

@@ -93,5 +93,6 @@ def test_the_decoder_takes_every_field_it_gets() -> None:
     """`to_native` passes what csrc/bindings_model.cpp reads: a field that only one side knew would be ignored."""
     read = set(re.findall(r'read\("(\w+)"', (ROOT / 'csrc' / 'bindings_model.cpp').read_text()))
     every = {'rope_inv_freq': [1.0] * 16, 'rope_axes': [0] * 16, 'rope_local_inv_freq': [1.0] * 16,
-             'alibi_slopes': [0.5] * 3, 'windows': [0] * 2, 'embedding_size': 64, 'rope': None}
+             'alibi_slopes': [0.5] * 3, 'windows': [0] * 2, 'embedding_size': 64, 'rope': None,
+             'vocab_size': 128, 'encoder': True, 'output_layers': [0]}
     assert set(small.MODEL.replace(**every).to_native(64)) == read

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,12 @@ from tinychat_core.engine import Engine
 from tinychat_core.importers import import_model
 from tinychat_core.loading.memory_plan import PIECE_TOKENS
 from tinychat_core.sampling import SamplingParams
+from tinychat_core.scoring import log_softmax
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_core.serving.requests import ChatRequest, DecisionRequest
+from tinychat_core.serving.results import DecisionResult, Finished
 from tinychat_core.vision.image import Image
-from tinychat_core.vision.image_rows import FIRST_ROW, part_end
+from tinychat_core.vision.image_rows import FIRST_ROW, FIRST_UNCUT_ROW, part_end
 from tinychat_core.vision.tiles import tiles_of
 
 PART = PIECE_TOKENS['cpu']
@@ -87,11 +92,31 @@ def test_the_logits_are_those_of_transformers(gemma: Engine, model: Any, before:
 
 
 def test_no_part_of_a_prompt_ends_within_an_image() -> None:
-    image = [*range(FIRST_ROW, FIRST_ROW + 20)]
-    other = [*range(FIRST_ROW + (1 << 20), FIRST_ROW + (1 << 20) + 5)]
+    image = [*range(FIRST_UNCUT_ROW, FIRST_UNCUT_ROW + 20)]
+    other = [*range(FIRST_UNCUT_ROW + (1 << 20), FIRST_UNCUT_ROW + (1 << 20) + 5)]
     prompt = [1] * 10 + image + other + [2]
     ends = [0]
     while ends[-1] < len(prompt):
         ends.append(part_end(prompt, ends[-1], 12))
     assert ends == [0, 10, 30, 36]
+    assert part_end([FIRST_ROW + row for row in range(20)], 0, 12) == 12  # each of these sees those before it alone
     assert part_end([1] * 30, 0, 12) == 12 and part_end([1], 0, 12) == 1
+
+
+def test_a_decision_reads_an_image_as_a_whole(gemma: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a part of the prompt would end within it."""
+    monkeypatch.setattr(gemma, 'close', lambda: None)  # the next test uses it, too
+    shown, question = Image(picture(100, 100, 7)), 'x' * (PART - 30)
+    messages = [{'role': 'user', 'content': question}, {'role': 'assistant', 'content': 'y'},
+                {'role': 'user', 'content': 'open?', 'images': [shown]}]
+    rows = gemma.encode_images([shown])
+    ids = gemma.tokenizer.encode_chat([*messages[:2], {**messages[2], 'images': rows}])
+    assert ids[PART - 1] >= FIRST_UNCUT_ROW and ids[PART] == ids[PART - 1] + 1
+    service, events = ChatService(gemma, kv_caches=1), SimpleQueue[Any]()
+    service.open()
+    service.submit(DecisionRequest(question=ChatRequest(messages=messages), options=('a', 'b')), events.put)
+    while not isinstance(event := events.get(timeout=60), Finished):
+        pass
+    service.stop('done')
+    expected = log_softmax(gemma.score(ids)[-1])[[97, 98]]
+    assert isinstance(event.result, DecisionResult) and np.allclose(event.result.scores, expected, atol=1e-4)
