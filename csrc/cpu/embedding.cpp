@@ -46,7 +46,8 @@ void read_row(const Linear& w, int row, float* out) {
       out[k] = scale * static_cast<float>(q) + half_to_float(w.mins[at]);
     } else {
       int zero = center_of(w.format);
-      if (w.zeros != nullptr) zero = w.zeros[group * 8 + lane % 8] >> (lane < 8 ? 0 : 4) & 15;
+      if (w.format == WeightFormat::kW4Zero && w.zeros != nullptr)
+        zero = w.zeros[group * 8 + lane % 8] >> (lane < 8 ? 0 : 4) & 15;
       out[k] = scale * static_cast<float>(q - zero);
     }
   }
