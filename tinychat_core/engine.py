@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-import logging
 import os
 from pathlib import Path
 from time import perf_counter
@@ -38,20 +36,10 @@ from tinychat_core.errors import (
     PromptTooLongError,
 )
 from tinychat_core.generation import Generation, Token
-from tinychat_core.loading.load_mode import choose_load_mode, Device, LoadMode, Machine
-from tinychat_core.loading.memory_plan import (
-    fitting_parallel,
-    fitting_plan,
-    kv_cache_type,
-    MAX_PARALLEL,
-    PIECE_TOKENS,
-    position_bytes,
-    Request,
-)
+from tinychat_core.loading.memory_plan import kv_cache_type, MAX_PARALLEL, PIECE_TOKENS, position_bytes
+from tinychat_core.loading.native_tensors import native_tensor, nbytes, without_needless_zeros
 from tinychat_core.loading.reader import Checkpoint
-from tinychat_core.loading.staging import reads_directly
-from tinychat_core.loading.system_memory import available_memory, free_swap
-from tinychat_core.loading.widening import is_widened, widened, widened_manifest
+from tinychat_core.opening import plan_opening
 from tinychat_core.precision import choose_precision
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.speculation.row_cost import RowCost
@@ -62,8 +50,6 @@ from tinychat_core.vision.image import Image
 from tinychat_core.vision.image_rows import ImageRows, ImageStore
 
 __all__ = ['Cache', 'CancelFlag', 'Canceled', 'Engine', 'ForwardBatch', 'ForwardResult', 'Generation', 'Token']
-
-_LOG = logging.getLogger(__name__)
 
 Prompt = str | Sequence[Mapping[str, Any]] | Sequence[int]
 Logits = npt.NDArray[np.float32]
@@ -108,13 +94,13 @@ class Engine:
         self.row_cost = RowCost()
         self.draft: Engine | None = None  # a smaller model, whose guesses this one verifies
         self.hidden_size = model.hidden_size
-        self.weights_bytes = sum(_nbytes(tensor) for tensor in tensors.values())
+        self.weights_bytes = sum(nbytes(tensor) for tensor in tensors.values())
         if library is None:
-            tensors = {name: _without_needless_zeros(tensor) for name, tensor in tensors.items()}
+            tensors = {name: without_needless_zeros(tensor) for name, tensor in tensors.items()}
         of_vision = {name: tensor for name, tensor in tensors.items() if name.startswith('vision.')}
         tensors = {name: tensor for name, tensor in tensors.items() if name not in of_vision}
         # Bytes that decoding reads per token; of an embedding that is not also the head it reads only one row.
-        self.token_bytes = sum(_nbytes(tensor) for name, tensor in tensors.items()
+        self.token_bytes = sum(nbytes(tensor) for name, tensor in tensors.items()
                                if name != 'embedding' or 'head' not in tensors)
         # Element type of keys and values: fp32 where the precision promises the results of floats, 16 bits or int8.
         self.kv_cache = kv_cache_type(kv_cache, activations == 'float', self.backend)
@@ -185,47 +171,17 @@ class Engine:
             if progress is not None:
                 progress(fraction)
 
-        manifest = Manifest.read(Path(path))
-        library = cuda.usable_library(backend, manifest.weights, precision)
-        backend = 'cpu' if library is None else 'cuda'
-        widens = library is not None and is_widened(manifest)
-        if widens:
-            _LOG.warning('%s: CUDA has no kernels for some of its weights; they are widened, and most are rounded to 8 '
-                         'bits in groups of 32', path)
-            manifest = widened_manifest(manifest)
-        machine = Machine(Device.CPU, available_memory()) if library is None else cuda.machine(library)
-        left = machine.room
-        if memory is not None:
-            machine = machine.with_room(memory)
+        opening = plan_opening(Path(path), precision, backend, max_seq_len or 0, kv_cache=kv_cache, caches=caches,
+                               parallel=parallel, memory=memory, staged=staged)
+        manifest = opening.manifest
+        checkpoint = Checkpoint.open(path, verify, report, plan=opening.load_plan,
+                                     early=early and opening.library is None, lock=lock)
         try:
-            request = Request(precision, kv_cache, caches, backend)
-            parallel = parallel or fitting_parallel(manifest, machine.room, max_seq_len or 0, request)
-            needs = fitting_plan(manifest, machine.room, max_seq_len or 0,
-                                 replace(request, caches=max(caches, parallel)))
-        except DoesNotFitError as error:
-            raise DoesNotFitError(f'{error}; {_memory_hint(backend)}' if memory is None else str(error)) from None
-        _LOG.info('%s: %s of %.0f MiB', path, needs, machine.room / 2**20)
-        if needs.total_bytes > left:
-            _LOG.warning('%.0f MiB are planned, as `memory` allows, but only %.0f MiB are free: unless other processes '
-                         'release memory, the system will swap, slow down or kill processes', needs.total_bytes / 2**20,
-                         left / 2**20)
-        if not max_seq_len and needs.max_seq_len < manifest.model.context_length:
-            _LOG.warning("the context is %d positions instead of the model's %d: more do not fit into memory",
-                         needs.max_seq_len, manifest.model.context_length)
-        machine = replace(machine, direct=bool(manifest.shards) and
-                          reads_directly(Path(path) / manifest.shards[0].file))
-        reordered = library is not None and (widens or not manifest.is_packed)
-        load_plan = choose_load_mode(machine, manifest.weights_bytes,
-                                     LoadMode.MAPPED if reordered else LoadMode.STAGED if staged else None)
-        _LOG.info('weights are %s: %s', load_plan.mode.value, load_plan.reason)
-        checkpoint = Checkpoint.open(path, verify, report, plan=load_plan, early=early and library is None,
-                                     lock=lock)
-        try:
-            tensors = {name: _native_tensor(checkpoint, name, widens) for name in manifest.tensors}
-            engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision, backend=backend,
-                         threads=threads, max_seq_len=needs.max_seq_len, kv_cache=kv_cache, speculation=speculation,
-                         vision=manifest.vision,
-                         copy_files=None if library is None or reordered else checkpoint.copy_to_device)
+            tensors = {name: native_tensor(checkpoint, name, opening.widens) for name in manifest.tensors}
+            engine = cls(manifest.model, tensors, weights=manifest.weights, precision=precision,
+                         backend=opening.backend, threads=threads, max_seq_len=opening.needs.max_seq_len,
+                         kv_cache=kv_cache, speculation=speculation, vision=manifest.vision,
+                         copy_files=checkpoint.copy_to_device if opening.copies_files else None)
             engine._tokenizer = Tokenizer.open(checkpoint.path)
             if not early:
                 checkpoint.check()
@@ -239,12 +195,12 @@ class Engine:
             raise
         engine._checkpoint = checkpoint
         engine.path = checkpoint.path
-        engine.parallel = parallel
+        engine.parallel = opening.parallel
         engine.family = manifest.family
         engine.group_size = manifest.group_size
         if draft_model and engine.speculates:
             try:
-                engine.draft = _draft_of(engine, draft_model, machine.room - needs.total_bytes, verify, cancel)
+                engine.draft = _draft_of(engine, draft_model, opening.room_left, verify, cancel)
             except BaseException:
                 engine.close()
                 raise
@@ -443,38 +399,3 @@ def _draft_of(engine: Engine, path: str | os.PathLike[str], memory: int, verify:
         raise InvalidParameterError(f'the draft model {path} has another tokenizer than {engine.path}; use a smaller '
                                     'model of the same family')
     return draft
-
-
-def _memory_hint(backend: str) -> str:
-    """Return how to allow more memory than is free, as the end of a sentence."""
-    swap = free_swap() if backend == 'cpu' else 0
-    counted = f' ({swap / 2**20:,.0f} MiB of swap are free and not counted)' if swap else ''
-    return f'if more than the free memory may be used{counted}, set the limit with `memory`'
-
-
-def _native_tensor(checkpoint: Checkpoint, name: str, widens: bool) -> Any:
-    """Return a tensor as the native decoder takes it: a float32 vector, or a dictionary of a matrix's arrays."""
-    entry = checkpoint.manifest.tensors[name]
-    if entry.format == 'f32':
-        return checkpoint.array(name)
-    linear = widened(checkpoint.linear(name)) if widens else checkpoint.linear(name)
-    tensor: dict[str, Any] = {'format': linear.format, 'rows': linear.rows, 'cols': linear.cols}
-    if linear.group_size:
-        tensor['group_size'] = linear.group_size
-    for key, array in (('weight', linear.weight), ('scales', linear.scales), ('mins', linear.mins),
-                       ('zeros', linear.zeros), ('subscales', linear.subscales)):
-        if array is not None:
-            tensor[key] = array
-    return tensor
-
-
-def _without_needless_zeros(tensor: Any) -> Any:
-    """Return symmetric 4-bit weights, whose zero points are all 8, without zero points: the CPU's kernels add them."""
-    if isinstance(tensor, dict) and 'zeros' in tensor and np.all(tensor['zeros'] == 0x88):
-        return {name: part for name, part in tensor.items() if name != 'zeros'}
-    return tensor
-
-
-def _nbytes(tensor: Any) -> int:
-    arrays = tensor.values() if isinstance(tensor, dict) else [tensor]
-    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))

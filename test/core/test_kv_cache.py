@@ -125,7 +125,7 @@ def test_what_there_is_not(directory: Path) -> None:
 
 
 def test_a_context_that_has_no_room_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: 100_000)
+    monkeypatch.setattr('tinychat_core.opening.available_memory', lambda: 100_000)
     with pytest.raises(DoesNotFitError, match='0 MiB may be used'):
         Engine.open(directory, max_seq_len=64)
 
@@ -136,14 +136,14 @@ def test_without_a_wish_the_context_is_what_fits(directory: Path, monkeypatch: p
     whole = engine.context_length
     monkeypatch.setattr('tinychat_core.loading.memory_plan._SHORTEST', 16)
     total = plan(Manifest.read(directory), None, Request('W4A16')).total_bytes
-    monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: total - 10 * position)
+    monkeypatch.setattr('tinychat_core.opening.available_memory', lambda: total - 10 * position)
     assert Engine.open(directory, precision='W4A16', threads=1).context_length == whole - 10
 
 
 def test_more_than_is_left_may_be_used_where_that_is_said(directory: Path, monkeypatch: pytest.MonkeyPatch,
                                                           caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr('tinychat_core.engine.available_memory', lambda: 100_000)
-    monkeypatch.setattr('tinychat_core.engine.free_swap', lambda: 3 << 30)
+    monkeypatch.setattr('tinychat_core.opening.available_memory', lambda: 100_000)
+    monkeypatch.setattr('tinychat_core.opening.free_swap', lambda: 3 << 30)
     with pytest.raises(DoesNotFitError) as caught:
         Engine.open(directory, max_seq_len=64)
     assert str(caught.value).endswith('if more than the free memory may be used (3,072 MiB of swap are free and not '

@@ -17,12 +17,12 @@ from tinychat_core.importers.split import split
 # Opens argv[1], with direct reads where argv[2] says so; prints what the log says of the way, and an answer.
 ANSWER = """
 import logging, sys
-from tinychat_core import engine as module
+from tinychat_core import engine as module, opening
 from tinychat_core.errors import TinyChatError
 from tinychat_core.sampling import SamplingParams
 logging.basicConfig(level=logging.INFO, format='%(message)s', stream=sys.stdout)
 if sys.argv[2] != 'direct':
-    module.reads_directly = lambda path: False
+    opening.reads_directly = lambda path: False
 told = []
 try:
     engine = module.Engine.open(sys.argv[1], backend='cuda', max_seq_len=64, progress=told.append)
