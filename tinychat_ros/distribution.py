@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import os
+from threading import Thread
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.executors import Executor
 from rclpy.lifecycle import TransitionCallbackReturn
 
 try:
@@ -16,8 +18,11 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-__all__ = ['SubscriptionEventCallbacks', 'change_state_service', 'lifecycle_state', 'publish_goal_status',
-           'result_timeout', 'start_values', 'this_machine_only', 'triggered']
+__all__ = ['SubscriptionEventCallbacks', 'change_state_service', 'end_spinning', 'lifecycle_state',
+           'publish_goal_status', 'result_timeout', 'start_values', 'this_machine_only', 'triggered']
+
+# Longest time that a thread is waited for which has nothing more to do.
+END_SPINNING = 2.0  # [s]
 
 # In rcl before Jazzy, a result expires this long after the goal was accepted, not after it ended
 # (https://github.com/ros2/rcl/issues/1103, https://github.com/ros2/rcl/pull/1121).
@@ -33,6 +38,17 @@ def result_timeout(environment: Mapping[str, str] = os.environ) -> int:
     goals.
     """
     return 900 if environment.get('ROS_DISTRO') in COUNT_FROM_ACCEPTANCE else 10
+
+
+def end_spinning(executor: Executor, thread: Thread) -> None:
+    """
+    Shut an executor down, and wait for the daemon thread that spins it.
+
+    On Jazzy the thread may miss it: `Executor.shutdown` of rclpy 7.1 destroys what wakes the thread without waiting
+    for it. Such a thread waits for nothing and is left behind.
+    """
+    executor.shutdown()
+    thread.join(END_SPINNING)
 
 
 def this_machine_only(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

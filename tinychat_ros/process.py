@@ -19,6 +19,7 @@ from rclpy.utilities import remove_ros_args
 from tinychat_core.end_signal import on_end_signal
 from tinychat_core.errors import TinyChatError
 from tinychat_core.loading.memory_plan import MAX_PARALLEL
+from tinychat_ros.distribution import end_spinning
 from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
@@ -74,8 +75,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         node.end()
         sleep(0.3)  # the results of the goals are on their way
         over.set()
-        executor.shutdown()
-        spinning.join()
+        end_spinning(executor, spinning)
         node.destroy_node()
     rclpy.try_shutdown()
     return exit_code

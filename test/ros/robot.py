@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from waiting import wait_for
 
 from tinychat_ros.chat_node import ChatNode
-from tinychat_ros.distribution import lifecycle_state
+from tinychat_ros.distribution import end_spinning, lifecycle_state
 from tinychat_ros.interfaces import Chat, State, Token
 
 NAMES = itertools.count()
@@ -93,7 +93,8 @@ class Robot:
         self.executor.add_node(self.node)
         self.client_executor = SingleThreadedExecutor()
         self.client_executor.add_node(self.client_node)
-        self._threads = [Thread(target=executor.spin) for executor in (self.executor, self.client_executor)]
+        self._threads = [Thread(target=executor.spin, daemon=True)
+                         for executor in (self.executor, self.client_executor)]
         for thread in self._threads:
             thread.start()
         wait_for(self.client.server_is_ready)
@@ -166,9 +167,7 @@ class Robot:
         """End both."""
         for node in self._nodes:
             node.end()
-        for executor in (self.executor, self.client_executor):
-            executor.shutdown()
-        for thread in self._threads:
-            thread.join()
+        for executor, thread in zip((self.executor, self.client_executor), self._threads, strict=True):
+            end_spinning(executor, thread)
         for node in (*self._nodes, self.client_node):
             node.destroy_node()

@@ -15,6 +15,7 @@ import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 
+from tinychat_ros.distribution import end_spinning
 from tinychat_ros.interfaces import Decide
 
 EXAMPLE = Path(__file__).parents[2] / 'examples' / 'behaviour_tree.py'
@@ -32,12 +33,11 @@ def decide() -> Iterator[Callable[[Decide.Response], str]]:
         node.create_service(Decide, '~/decide', lambda request, _: response)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        thread = Thread(target=executor.spin)
+        thread = Thread(target=executor.spin, daemon=True)
         thread.start()
 
         def end() -> None:
-            executor.shutdown()
-            thread.join()
+            end_spinning(executor, thread)
             node.destroy_node()
 
         ends.append(end)

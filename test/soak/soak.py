@@ -24,6 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from waiting import wait_for
 
+from tinychat_ros.distribution import end_spinning
 from tinychat_ros.interfaces import Chat, Message, SamplingParams, State, Token
 
 # What a goal may be: kind, share of all goals.
@@ -81,7 +82,7 @@ class Soak:
         self._parameters = self._node.create_client(SetParameters, 'tinychat/set_parameters')
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._thread = Thread(target=self._executor.spin)
+        self._thread = Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
         wait_for(lambda: self._client.server_is_ready() and self._parameters.service_is_ready(), 60)
 
@@ -121,8 +122,7 @@ class Soak:
 
     def close(self) -> None:
         """Leave."""
-        self._executor.shutdown()
-        self._thread.join()
+        end_spinning(self._executor, self._thread)
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
 

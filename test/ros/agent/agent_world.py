@@ -22,6 +22,7 @@ from waiting import wait_for
 from tinychat_interfaces.msg import TaskRecord
 from tinychat_interfaces.srv import Confirm
 from tinychat_ros.agent.agent_node import AgentNode
+from tinychat_ros.distribution import end_spinning
 from tinychat_ros.interfaces import Task
 
 HERE = Path(__file__).parent
@@ -105,7 +106,7 @@ class TaskClient:
         self._confirm = self.node.create_client(Confirm, 'tinychat_agent/confirm')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self._thread = Thread(target=self._executor.spin)
+        self._thread = Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
         wait_for(lambda: self._client.server_is_ready() and self._confirm.service_is_ready(), 30.0)
         for _ in range(30):  # until the agent has found its client, its answers are lost
@@ -129,8 +130,7 @@ class TaskClient:
 
     def close(self) -> None:
         """End it."""
-        self._executor.shutdown()
-        self._thread.join()
+        end_spinning(self._executor, self._thread)
         self.node.destroy_node()
 
 
@@ -143,7 +143,7 @@ class Agent(TaskClient):
             Parameter(name, value=value) for name, value in {'tools_file': str(TOOLS), **parameters}.items()])
         self.agent_executor = MultiThreadedExecutor(num_threads=4)
         self.agent_executor.add_node(self.agent)
-        self._agent_thread = Thread(target=self.agent_executor.spin)
+        self._agent_thread = Thread(target=self.agent_executor.spin, daemon=True)
         self._agent_thread.start()
         super().__init__(namespace)
 
@@ -151,6 +151,5 @@ class Agent(TaskClient):
         """End both."""
         self.agent.end()
         super().close()
-        self.agent_executor.shutdown()
-        self._agent_thread.join()
+        end_spinning(self.agent_executor, self._agent_thread)
         self.agent.destroy_node()
