@@ -58,7 +58,7 @@ def model(name: str) -> Any:
     made: Any
     if name == 'qwen2.5-vl':
         text = {**_TEXT, 'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e4, 'mrope_section': [4, 6, 6]}}
-        vision = {**_VISION, 'intermediate_size': 100, 'fullatt_block_indexes': [1, 4], 'window_size': 56}
+        vision = {**_VISION, 'intermediate_size': 116, 'fullatt_block_indexes': [1, 4], 'window_size': 56}
         made = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **_TOKENS))
     else:
         rope = {'rope_type': 'default', 'rope_theta': 1e4, 'mrope_section': [6, 5, 5], 'mrope_interleaved': True}
