@@ -27,7 +27,8 @@ REMOTE_PARAMETERS = (
     Declared('api_key_env', '', 'Environment variable with the API key of the server; empty: no key.', UNCONFIGURED),
     Declared('max_goals', 4, 'Maximum number of goals that the server answers at the same time.', UNCONFIGURED,
              low=1, high=1000),
-    Declared('images', False, 'Whether the model on the server sees images; without it, goals with images stay here.',
+    Declared('images', False,
+             'true: the model on the server accepts images; false: the server gets no goals with images.',
              UNCONFIGURED),
     Declared('connect_timeout', 1.0,
              'Maximum time to connect; also the time without an acknowledgment after which the network counts as '
@@ -37,7 +38,7 @@ REMOTE_PARAMETERS = (
              low=0.01, high=3600.0),
     Declared('stall_timeout', 5.0, 'Maximum time between two tokens; after it, the stream counts as broken [s].',
              UNCONFIGURED, low=0.01, high=3600.0),
-    Declared('probe_period', 5.0, 'Period at which a server that sends nothing is asked whether it works [s].',
+    Declared('probe_period', 5.0, 'Time without a reply of the server after which it is asked whether it works [s].',
              UNCONFIGURED, low=0.01, high=3600.0),
 )
 

@@ -99,8 +99,8 @@ PARAMETERS = (
              'Data type of the KV cache; auto: 16 bits (fp32 if the CPU computes in fp32); int8: half of 16 bits.',
              UNCONFIGURED, choices=('auto', 'int8')),
     Declared('speculation', 'auto',
-             'auto: tokens are guessed where that makes answers faster, and verified, so that the answers are the '
-             'same; off: one token after the other.', UNCONFIGURED, choices=('auto', 'off')),
+             'auto: the next tokens are guessed if that makes answers faster, and the model verifies the guesses, so '
+             'answers do not change; off: no guesses.', UNCONFIGURED, choices=('auto', 'off')),
     Declared('draft_model', '',
              'Directory of a smaller split checkpoint with the same tokenizer, which guesses tokens for the model to '
              'verify; empty: none.', UNCONFIGURED),
@@ -110,8 +110,9 @@ PARAMETERS = (
     Declared('verify', 'full', 'Check of the model files when they are loaded: all checksums, or only the file sizes.',
              UNCONFIGURED, choices=('full', 'size')),
     Declared('parallel', 0,
-             'Maximum number of goals that run at the same time, each with a KV cache; 0: as many as fit into memory, '
-             'up to 4. Goals of one conversation run one after the other.', UNCONFIGURED, low=0, high=MAX_PARALLEL),
+             'Maximum number of goals that run at the same time, each with a KV cache; 0: 4 if their caches fit into '
+             'memory, otherwise 2. Goals of one conversation run one after the other.', UNCONFIGURED, low=0,
+             high=MAX_PARALLEL),
     Declared('kv_caches', 2,
              'Maximum number of KV caches, at least `parallel`, shared by all conversations and created when first '
              'needed. A conversation that loses its cache keeps its turns, and the model reads them again.',
@@ -138,7 +139,7 @@ PARAMETERS = (
              'Sample only from tokens with at least this fraction of the probability of the most likely token; 0: off.',
              low=0.0, high=1.0),
     Declared('sampling.repetition_penalty', 1.0,
-             'Reduces the logits of tokens that already occurred by this factor; 1: off.', low=0.01, high=100.0),
+             'Factor by which the logits of tokens that already occurred are reduced; 1: off.', low=0.01, high=100.0),
     Declared('sampling.dry_multiplier', 0.0,
              'Strength of DRY, a penalty for repeated phrases; 0.8 is usual; 0: off. Structured answers never use it.',
              low=0.0, high=100.0),
@@ -147,7 +148,7 @@ PARAMETERS = (
     Declared('sampling.dry_allowed_length', 2, 'Repetitions shorter than this have no DRY penalty [tokens].',
              low=1, high=BIG),
     Declared('sampling.dry_penalty_last_n', -1,
-             'Number of last tokens in which DRY looks for repetitions; -1: all; 0: none.', low=-1, high=BIG),
+             'Number of most recent tokens in which DRY looks for repetitions; -1: all; 0: none.', low=-1, high=BIG),
     Declared('sampling.seed', -1,
              'Random seed; the same seed gives the same answer; -1: a new seed for each goal.',
              low=-1, high=2**63 - 1),
@@ -157,8 +158,8 @@ PARAMETERS = (
              'Maximum time that a goal waits for a frame on each of its image_topics [s]; then it ends with NO_IMAGE.',
              low=0.0, high=60.0),
     Declared('image_topic_linger', 0.0,
-             'How long an image topic stays subscribed to after a goal has used it, so that the next goal gets its '
-             'newest frame at once [s]; 0: not at all.', low=0.0, high=3600.0),
+             'How long the node stays subscribed to an image topic after a goal has used it, so that the next goal '
+             'gets the newest frame at once [s]; 0: it unsubscribes at once.', low=0.0, high=3600.0),
     Declared('time_limit', 0.0, 'Maximum time from the acceptance to the end of a goal [s]; 0: no limit.',
              low=0.0, high=1e9),
     Declared('busy_policy', 'queue',
