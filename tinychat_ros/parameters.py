@@ -114,8 +114,8 @@ PARAMETERS = (
              'memory, otherwise 2. Goals of one conversation run one after the other.', UNCONFIGURED, low=0,
              high=MAX_PARALLEL),
     Declared('kv_caches', 2,
-             'Maximum number of KV caches, at least `parallel`, shared by all conversations and created when first '
-             'needed. A conversation that loses its cache keeps its turns, and the model reads them again.',
+             'Maximum number of KV caches (`parallel`, if that is more), shared by all conversations and created when '
+             'first needed. A conversation that loses its cache keeps its turns, and the model reads them again.',
              UNCONFIGURED, low=1, high=1000),
     Declared('http_port', 0,
              "Port of the HTTP server, which has OpenAI's API, Ollama's API and a chat page for the same model; 0: no "
