@@ -10,8 +10,9 @@ import pytest
 import small_checkpoint as small
 
 from tinychat_core.cores import usable_cores
-from tinychat_core.engine import _native_tensor, Engine
+from tinychat_core.engine import Engine
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.loading.native_tensors import native_tensor
 from tinychat_core.loading.reader import Checkpoint
 
 
@@ -30,7 +31,7 @@ def test_an_instruction_set_that_is_not_here(tmp_path: Path, monkeypatch: pytest
 
 def test_symmetric_weights_are_read_without_their_zeros(tmp_path: Path) -> None:
     checkpoint = Checkpoint.open(small.write(tmp_path / 'small'))
-    centered = {name: _native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
+    centered = {name: native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
     same = dict(centered)  # s * q + m means the same where m = -8 s
     zeros = 0
     for name, tensor in centered.items():

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from tinychat_core.engine import _native_tensor, Engine
+from tinychat_core.engine import Engine
 from tinychat_core.importers import import_model
+from tinychat_core.loading.native_tensors import native_tensor
 from tinychat_core.loading.reader import Checkpoint
 from tinychat_core.quantize.method import Method
 from tinychat_core.quantize.run import quantize_model
@@ -100,7 +101,7 @@ def test_a_head_alone_in_bf16_counts(tmp_path: Path) -> None:
     tensors = {}
     for dtype in (torch.bfloat16, torch.float16):
         checkpoint = Checkpoint.open(imported('falcon 40b', 'W16', tmp_path / str(dtype), dtype))
-        tensors[dtype] = {name: _native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
+        tensors[dtype] = {name: native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
     mixed = {**tensors[torch.float16], 'head': tensors[torch.bfloat16]['head']}
     found, expected = (Engine(checkpoint.manifest.model, mixed, weights='W16', backend=backend).score([1, 2, 3])
                        for backend in ('cuda', 'cpu'))

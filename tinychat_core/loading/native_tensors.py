@@ -11,7 +11,7 @@ from tinychat_core.loading.reader import Checkpoint
 from tinychat_core.loading.widening import widened
 
 
-def native_tensor(checkpoint: Checkpoint, name: str, widens: bool) -> Any:
+def native_tensor(checkpoint: Checkpoint, name: str, widens: bool = False) -> Any:
     """Return a tensor as the native decoder takes it: a float32 vector, or a dictionary of a matrix's arrays."""
     entry = checkpoint.manifest.tensors[name]
     if entry.format == 'f32':

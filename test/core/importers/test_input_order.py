@@ -201,9 +201,9 @@ def test_the_decoder_does_not_read_beyond_an_order_that_lies(tmp_path: Path) -> 
     """Whatever the Python side lets pass: a number outside the input, one twice, blocks of too few or too many rows."""
     directory, _ = ordered(tmp_path, 'gptq', 'one for each matrix')
     checkpoint = imported(tmp_path, directory)
-    from tinychat_core.engine import _native_tensor
+    from tinychat_core.loading.native_tensors import native_tensor
 
-    tensors = {name: _native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
+    tensors = {name: native_tensor(checkpoint, name) for name in checkpoint.manifest.tensors}
     name = 'layers.0.attn.qkv.input_order'
     for place, value in ((5, 64), (5, -1), (5, np.nan), (5, 1e20), (5, tensors[name][6]), (0, 0), (0, 48.5), (0, 1e9),
                          (0, 32), (0, -64)):

@@ -16,10 +16,10 @@ from waiting import wait_for
 from tinychat_interfaces.msg import TaskRecord
 from tinychat_ros.interfaces import Task, TaskStep
 
-DRIVE = '[{"calls": [["drive", {"linear": {"x": 0.25}, "duration": 2.0}]]}]'
+DRIVE = '[{{"calls": [["drive", {{"linear": {{"x": 0.25}}, "duration": {seconds}}}]]}}]'
 
 
-def leave(agent: Agent, world: World) -> TaskRecord:
+def leave(agent: Agent, world: World, seconds: float) -> TaskRecord:
     """Send a task, destroy its client while the robot drives, and return the record of the step's end."""
     agent._client.destroy()
     before, seen = len(agent.records), len(world.robot.output)
@@ -32,7 +32,7 @@ def leave(agent: Agent, world: World) -> TaskRecord:
         wait_for(lambda: executor.spin_once(0.01) or is_done(), 30.0)
 
     spin_until(client.server_is_ready)
-    sent = client.send_goal_async(Task.Goal(instruction=DRIVE))
+    sent = client.send_goal_async(Task.Goal(instruction=DRIVE.format(seconds=seconds)))
     spin_until(sent.done)
     assert sent.result().accepted
     spin_until(lambda: bool(world.events(seen)))
@@ -44,10 +44,10 @@ def leave(agent: Agent, world: World) -> TaskRecord:
     return agent.records[-1]
 
 
-@pytest.mark.parametrize(('on_client_lost', 'status'), [
-    ('cancel', TaskStep.FAILED), ('finish', TaskStep.SUCCEEDED)])
+@pytest.mark.parametrize(('on_client_lost', 'seconds', 'status'), [
+    ('cancel', 20.0, TaskStep.FAILED), ('finish', 2.0, TaskStep.SUCCEEDED)])
 def test_a_task_without_its_client(start_agent: Callable[..., Agent], world: World, on_client_lost: str,
-                                   status: int) -> None:
-    record = leave(start_agent(on_client_lost=on_client_lost), world)
+                                   seconds: float, status: int) -> None:
+    record = leave(start_agent(on_client_lost=on_client_lost), world, seconds)
     assert record.step.status == status
     assert ('its client has gone' in record.step.result) == (on_client_lost == 'cancel')
