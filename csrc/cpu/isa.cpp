@@ -127,12 +127,6 @@ Kernels extended(const Kernels& base, const Kernels& own) {
 
 const std::vector<Isa>& compiled_isas() {
 #if defined(__x86_64__)
-#if defined(TINYCHAT_HAVE_AMX)
-  static const Kernels amx = extended(kernels_avx512, kernels_amx);
-#endif
-#if defined(TINYCHAT_HAVE_AVX512BF16)
-  static const Kernels avx512bf16 = extended(kernels_avx512, kernels_avx512bf16);
-#endif
 #if defined(TINYCHAT_HAVE_AVXVNNI)
   static const Kernels avxvnni = extended(kernels_avx2, kernels_avxvnni);
 #endif
@@ -142,10 +136,10 @@ const std::vector<Isa>& compiled_isas() {
   static const std::vector<Isa> isas = {
 #if defined(__x86_64__)
 #if defined(TINYCHAT_HAVE_AMX)
-      {"amx", &amx, has_amx},
+      {"amx", &kernels_amx, has_amx},
 #endif
 #if defined(TINYCHAT_HAVE_AVX512BF16)
-      {"avx512bf16", &avx512bf16, has_avx512bf16},
+      {"avx512bf16", &kernels_avx512bf16, has_avx512bf16},
 #endif
       {"avx512", &kernels_avx512, has_avx512},
 #if defined(TINYCHAT_HAVE_AVXVNNI)

@@ -17,8 +17,8 @@
 namespace {
 
 // A set that extends another one (TINYCHAT_ADDS) is compiled for the functions that its instructions change: those with integer
-// dot products, or those with pairs of bf16. Its others are null, and isa.cpp takes them from the set that it extends.
-enum Adds { kEverything, kDotProducts, kPairs };
+// dot products. Its others are null, and isa.cpp takes them from the set that it extends.
+enum Adds { kEverything, kDotProducts };
 #if defined(TINYCHAT_ADDS)
 constexpr Adds kAdds = TINYCHAT_ADDS;
 #else
@@ -50,7 +50,7 @@ constexpr Kernels TINYCHAT_KERNELS = {only<kEverything>(gemm_float),
                                       only<kEverything>(norm),
                                       only<kEverything>(activate),
                                       only<kEverything>(scale),
-                                      only<kPairs>(attention<uint16_t>),
+                                      only<kEverything>(attention<uint16_t>),
                                       only<kEverything>(attention<float>),
                                       only<kEverything>(attention<uint8_t>),
                                       only<kEverything>(read)};
