@@ -90,7 +90,7 @@ class Computation(ABC):
         return None
 
     def take(self, step: Step, drawn: Drawn) -> None:
-        """Take what was drawn for a step."""
+        """Accept what was drawn for a step; called only for computations with a `next_step` of their own."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:

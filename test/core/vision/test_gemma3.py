@@ -12,6 +12,7 @@ import pytest
 import torch
 from vision import tiny_gemma3 as tiny
 from vision.tiny_smolvlm import picture
+from vision.tiny_vision import error
 
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.engine import Engine
@@ -42,10 +43,6 @@ def gemma(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engi
     opened = Engine.open(directory / 'ours', threads=2)
     yield opened
     opened.close()
-
-
-def error(found: Any, expected: Any) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.parametrize('width, height', [(112, 112), (150, 90), (90, 151), (640, 480), (17, 17), (1, 1), (300, 3)])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from vision import dequantized, tiny_internvl as tiny
 from vision.tiny_smolvlm import picture
+from vision.tiny_vision import error
 
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.engine import Engine
@@ -41,10 +42,6 @@ def engine(source: Path) -> Iterator[Engine]:
     opened = Engine.open(source.parent / 'ours', threads=2)
     yield opened
     opened.close()
-
-
-def error(found: Any, expected: Any) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.parametrize('width, height', SHAPES)

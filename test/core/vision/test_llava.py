@@ -12,6 +12,7 @@ import pytest
 import torch
 from vision import dequantized, tiny_llava as tiny
 from vision.tiny_smolvlm import picture
+from vision.tiny_vision import error
 
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.engine import Engine
@@ -34,10 +35,6 @@ def llava(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engi
     opened = Engine.open(directory / 'ours', threads=2)
     yield opened
     opened.close()
-
-
-def error(found: Any, expected: Any) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.parametrize('width, height', [(56, 56), (100, 80), (80, 101), (640, 480), (17, 17), (1, 1)])

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from vision import tiny_qwen as tiny
-from vision.tiny_qwen import BOUND, error, Tiny
+from vision.tiny_qwen import BOUND, Tiny
 from vision.tiny_smolvlm import picture
+from vision.tiny_vision import error
 
 from tinychat_core.engine import Engine
 from tinychat_core.errors import UnsupportedModelError

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from vision import tiny_qwen as tiny
-from vision.tiny_qwen import BOUND, error, Tiny
+from vision.tiny_qwen import BOUND, Tiny
 from vision.tiny_smolvlm import picture
+from vision.tiny_vision import error
 
 from tinychat_core._tinychat import Sampler
 from tinychat_core.checkpoint.manifest import Manifest

@@ -12,8 +12,9 @@ import pytest
 import torch
 from transformers import Qwen2VLImageProcessorPil
 from vision import tiny_qwen as tiny
-from vision.tiny_qwen import BOUND, error, Tiny
+from vision.tiny_qwen import BOUND, Tiny
 from vision.tiny_smolvlm import picture
+from vision.tiny_vision import error
 
 from tinychat_core.checkpoint.vision_config import Pixeling
 from tinychat_core.engine import Engine

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from vision import tiny_smolvlm as tiny
+from vision.tiny_vision import error
 
 from tinychat_core.checkpoint.vision_config import Pixeling
 from tinychat_core.engine import Engine
@@ -22,10 +23,6 @@ SIZES = [(56, 56), (100, 80), (80, 100), (640, 480), (123, 457), (17, 17), (1, 1
 PIXELS = Pixeling(method='split', tile=tiny.TILE, patch=tiny.PATCH, resample='lanczos', mean=[0.5] * 3, std=[0.5] * 3,
                   longest_edge=tiny.LONGEST)
 BOUND = 1e-4  # of the largest number of the reference
-
-
-def error(found: Any, expected: Any) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def reference_logits(reference: Any, ids: list[int], images: list[Any]) -> Any:

@@ -3,14 +3,13 @@
 """A Gemma 3 with random weights that transformers made, and its directory."""
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import small_checkpoint as small
 import torch
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from vision import tiny_vision
 
 TILE, ROWS = 112, 16
 IDS = {'<start_of_image>': 257, '<image_soft_token>': 258, '<end_of_image>': 259}
@@ -46,14 +45,7 @@ def model() -> Gemma3ForConditionalGeneration:
 
 def save(made: Any, directory: Path) -> Path:
     """Write the model's Hugging Face directory."""
-    made.save_pretrained(directory)
-    (directory / 'preprocessor_config.json').write_text(json.dumps(PROCESSOR))
-    tokenizer = small.tokenizer()
-    tokenizer['added_tokens'] += [{**tokenizer['added_tokens'][0], 'id': id_, 'content': token}
-                                  for token, id_ in IDS.items()]
-    (directory / 'tokenizer.json').write_text(json.dumps(tokenizer))
-    (directory / 'tokenizer_config.json').write_text(json.dumps({'eos_token': '<|end|>', 'chat_template': TEMPLATE}))
-    return directory
+    return tiny_vision.save(made, directory, PROCESSOR, IDS, TEMPLATE)
 
 
 def reference_pixels(image: Any) -> Any:

@@ -3,14 +3,14 @@
 """An InternVL with random weights that transformers made, with Qwen 2, Qwen 3 or LLaMA, and its directory."""
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import small_checkpoint as small
 import torch
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from vision import tiny_vision
+from vision.tiny_vision import with_visible_weights
 
 TILE, PATCH = 56, 14
 IDS = {'<IMG_CONTEXT>': 257, '<img>': 258, '</img>': 259}
@@ -37,26 +37,12 @@ def model(kind: str = 'qwen2') -> InternVLForConditionalGeneration:
         vision_config={'hidden_size': 96, 'intermediate_size': 160, 'num_hidden_layers': 3, 'num_attention_heads': 4,
                        'image_size': [TILE, TILE], 'patch_size': [PATCH, PATCH], 'attention_bias': True,
                        'initializer_range': 0.2})
-    made = InternVLForConditionalGeneration(config).eval()
-    for parameter in made.parameters():
-        if parameter.ndim == 1:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-        elif parameter.std() < 0.1:
-            parameter.data = 0.2 * torch.randn_like(parameter)
-        parameter.data = parameter.data.to(torch.bfloat16).float()
-    return made
+    return with_visible_weights(InternVLForConditionalGeneration(config))
 
 
 def save(made: Any, directory: Path) -> Path:
     """Write the model's Hugging Face directory."""
-    made.save_pretrained(directory)
-    (directory / 'preprocessor_config.json').write_text(json.dumps(PROCESSOR))
-    tokenizer = small.tokenizer()
-    tokenizer['added_tokens'] += [{**tokenizer['added_tokens'][0], 'id': id_, 'content': token}
-                                  for token, id_ in IDS.items()]
-    (directory / 'tokenizer.json').write_text(json.dumps(tokenizer))
-    (directory / 'tokenizer_config.json').write_text(json.dumps({'eos_token': '<|end|>', 'chat_template': TEMPLATE}))
-    return directory
+    return tiny_vision.save(made, directory, PROCESSOR, IDS, TEMPLATE)
 
 
 def reference_pixels(*images: Any) -> Any:

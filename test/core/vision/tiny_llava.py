@@ -3,14 +3,14 @@
 """A LLaVA 1.5 with random weights that transformers made, and its directory."""
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import small_checkpoint as small
 import torch
 from transformers import LlavaConfig, LlavaForConditionalGeneration
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from vision import tiny_vision
+from vision.tiny_vision import with_visible_weights
 
 TILE, PATCH = 56, 14
 IMAGE = 257
@@ -37,25 +37,12 @@ def model() -> LlavaForConditionalGeneration:
         vision_config={'model_type': 'clip_vision_model', 'hidden_size': 96, 'intermediate_size': 160,
                        'num_hidden_layers': 4, 'num_attention_heads': 4, 'image_size': TILE, 'patch_size': PATCH,
                        'hidden_act': 'quick_gelu', 'initializer_range': 0.2})
-    made = LlavaForConditionalGeneration(config).eval()
-    for parameter in made.parameters():
-        if parameter.ndim == 1:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-        elif parameter.std() < 0.1:
-            parameter.data = 0.2 * torch.randn_like(parameter)
-        parameter.data = parameter.data.to(torch.bfloat16).float()
-    return made
+    return with_visible_weights(LlavaForConditionalGeneration(config))
 
 
 def save(made: Any, directory: Path, processor: dict[str, Any] = PROCESSOR) -> Path:
     """Write the model's Hugging Face directory, with the names that transformers publishes."""
-    made.save_pretrained(directory)
-    (directory / 'preprocessor_config.json').write_text(json.dumps(processor))
-    tokenizer = small.tokenizer()
-    tokenizer['added_tokens'].append({**tokenizer['added_tokens'][0], 'id': IMAGE, 'content': '<image>'})
-    (directory / 'tokenizer.json').write_text(json.dumps(tokenizer))
-    (directory / 'tokenizer_config.json').write_text(json.dumps({'eos_token': '<|end|>', 'chat_template': TEMPLATE}))
-    return directory
+    return tiny_vision.save(made, directory, processor, {'<image>': IMAGE}, TEMPLATE)
 
 
 def reference_pixels(image: Any) -> Any:

@@ -9,6 +9,7 @@ import torch
 from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from vision.tiny_llava import IMAGE, PATCH, PROCESSOR as OF_LLAVA, TILE
+from vision.tiny_vision import with_visible_weights
 
 SIZES = [[TILE, 2 * TILE], [2 * TILE, TILE], [2 * TILE, 2 * TILE], [3 * TILE, TILE], [TILE, 3 * TILE]]
 PROCESSOR: dict[str, Any] = {**OF_LLAVA, 'do_pad': True, 'image_grid_pinpoints': SIZES}
@@ -26,14 +27,7 @@ def model(kind: str = 'llama') -> LlavaNextForConditionalGeneration:
         vision_config={'model_type': 'clip_vision_model', 'hidden_size': 96, 'intermediate_size': 160,
                        'num_hidden_layers': 4, 'num_attention_heads': 4, 'image_size': TILE, 'patch_size': PATCH,
                        'hidden_act': 'quick_gelu', 'initializer_range': 0.2})
-    made = LlavaNextForConditionalGeneration(config).eval()
-    for parameter in made.parameters():
-        if parameter.ndim == 1:
-            parameter.data += 0.05 * torch.randn_like(parameter)
-        elif parameter.std() < 0.1:
-            parameter.data = 0.2 * torch.randn_like(parameter)
-        parameter.data = parameter.data.to(torch.bfloat16).float()
-    return made
+    return with_visible_weights(LlavaNextForConditionalGeneration(config))
 
 
 def reference_inputs(*images: Any) -> dict[str, Any]:

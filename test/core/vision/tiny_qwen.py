@@ -162,11 +162,6 @@ def load(made: Any, checkpoint: Any) -> None:
         copy(f'vision.{name.format(first + 1)}.project_in', outer)
 
 
-def error(found: Any, expected: Any) -> float:
-    """Return the largest difference, as a part of the largest expected number."""
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
-
-
 class Tiny:
     """A model as transformers has it and as the engine has it."""
 
