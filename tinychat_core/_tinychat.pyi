@@ -12,7 +12,7 @@ from typing_extensions import Buffer
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.uint32]
-Logprobs = tuple[float, list[tuple[int, float]]]  # of a token, and of the most likely ones
+Logprobs = tuple[float, list[tuple[int, float]]]  # of the sampled token; then the likeliest tokens, with theirs
 
 
 class Canceled(Exception):
@@ -58,7 +58,7 @@ class Cache:
         """Forget all tokens from `length` on; ValueError for more than there are."""
 
     def next_position(self, tokens: int) -> int:
-        """Return the position after the largest one of the first `tokens` tokens."""
+        """Return the largest position of the first `tokens` tokens, plus one."""
 
     def copy_prefix(self, source: Cache, length: int) -> None:
         """Replace the content by the first `length` tokens of another cache of the same decoder; ValueError."""
@@ -80,7 +80,7 @@ class Sampler:
         """
 
     def accept(self, token: int, is_prompt: bool = False) -> None:
-        """Count a token; those of the prompt do not count for frequency_penalty and presence_penalty."""
+        """Record a token. frequency_penalty and presence_penalty ignore the tokens of the prompt."""
 
     def sample(self, logits: Floats, allowed: Mask | None = None) -> int:
         """Draw a token from logits [vocab]; ValueError where none is allowed, or a logit is no finite number."""
@@ -108,7 +108,7 @@ class ForwardResult:
     @property
     def drawn(self) -> list[tuple[list[int], str, list[Logprobs]]]:
         """
-        For each sampler: the ids that it drew, why it drew no more, or '', and Sampler.logprobs of each, if recorded.
+        For each sampler: the sampled ids, the error that stopped it or '', and Sampler.logprobs of each, if recorded.
 
         The sampler has accepted all of them but the last.
         """
@@ -242,7 +242,7 @@ def exit_after_signal(signals: Sequence[int], seconds: float, message: str) -> N
     """
     Exit with code 1, after a message on stderr, `seconds` after the first of `signals`, even if Python cannot run.
 
-    To be called once, after signal.signal(): the handlers are still called. ValueError for a signal without one.
+    Call it once, after signal.signal(). The handlers are still called. Raises ValueError for a signal without one.
     """
 
 

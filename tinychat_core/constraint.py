@@ -63,10 +63,10 @@ class Vocabulary(Protocol):
 
 class OutputConstraint:
     """
-    What one answer has to match, and how far it has come.
+    The structure that one answer must match, and its current state.
 
     `is_accepting`: whether it may end after the tokens that were accepted. `guess`: tokens that may come next, because
-    the structure forces them (`is_forced`), or because somebody has guessed them and the structure allows them.
+    the structure forces them (`is_forced`), or because they were guessed and the structure allows them.
     """
 
     def __init__(self, json_schema: str, regex: str, vocabulary: Vocabulary, vocab_size: int,
@@ -95,12 +95,12 @@ class OutputConstraint:
         self._begin(cancel)
 
     def token_mask(self, guesses: int = 0) -> npt.NDArray[np.uint32]:
-        """Return what may come next as a bit mask [ceil(vocab/32)]; with guesses a mask for each and one more."""
+        """Return the allowed next tokens as a bit mask [ceil(vocab/32)]; with guesses [guesses + 1, …]."""
         return self._masks[:guesses + 1] if guesses else self._masks[0]
 
     def accept(self, *tokens: int, guess: Sequence[int] = (), most: int = 0) -> bool:
         """
-        Take note of tokens that were allowed; return whether the answer is complete, and nothing can follow.
+        Record tokens that were allowed. Return whether the answer is complete, so that nothing can follow.
 
         `guess`: tokens that may come next, for `self.guess`, which has at most `most` tokens. Raises
         InvalidParameterError for a structure that turns out to be too complex, like a{1000}{1000}.

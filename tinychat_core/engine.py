@@ -68,10 +68,10 @@ class Engine:
         Build the decoder over `tensors`, which it reads in place; `Engine.open` does this for a checkpoint.
 
         A tensor is a float32 vector, or a dictionary with a matrix's format, rows, cols, group_size and arrays.
-        `vision`: how it sees images, with `tensors` named `vision.…`. `speculation`: auto or off, as for `Engine.open`.
-        `copy_files` is called to copy files to a device whenever that is set up (CUDA). Raises InvalidParameterError
-        for unsupported options, ValueError for tensors that do not fit `model`, BackendFailedError for a device without
-        enough memory.
+        `vision`: the configuration of its vision part, with `tensors` named `vision.…`. `speculation`: auto or off, as
+        for `Engine.open`. `copy_files` is called to copy files to a device whenever that is set up (CUDA). Raises
+        InvalidParameterError for unsupported options, ValueError for tensors that do not fit `model`,
+        BackendFailedError for a device without enough memory.
         """
         if speculation not in SPECULATION:
             raise InvalidParameterError(f"unknown speculation '{speculation}'; use {' or '.join(SPECULATION)}")
@@ -152,13 +152,13 @@ class Engine:
         or as much of it as fits. `progress` receives the fraction verified, 0 .. 1. `backend`: auto, cpu or cuda.
         `kv_cache`: auto, or int8 for half of the memory. `caches`: KV caches that are kept, for the plan. `parallel`:
         sequences that are computed at the same time, each with a cache; 0: as many as fit, up to AUTO_PARALLEL.
-        `speculation`: auto: tokens are guessed where that makes an answer faster, and verified, so that the answer is
-        the same; off. `draft_model`: a smaller checkpoint with the same tokenizer, whose guesses are verified.
-        `memory`: bytes that may be used; None: what the system or the device has free, without swap. `verify`: full, or
-        size to skip the checksums of the weights. `early`: return while verification continues; no logits are returned
-        before it has finished. `staged`: copy the weights instead of mapping them. `lock`: keep the mapping in memory.
-        Raises DoesNotFitError before anything is read, CheckpointError, InvalidParameterError, BackendFailedError, and
-        Canceled once `cancel` is set.
+        `speculation`: auto: tokens are guessed if that makes an answer faster, and verified, so the answer does not
+        change; off: no guesses. `draft_model`: a smaller checkpoint with the same tokenizer, whose guesses are
+        verified. `memory`: bytes that may be used; None: what the system or the device has free, without swap.
+        `verify`: full, or size to skip the checksums of the weights. `early`: return while verification continues; no
+        logits are returned before it has finished. `staged`: copy the weights instead of mapping them. `lock`: keep the
+        mapping in memory. Raises DoesNotFitError before anything is read, CheckpointError, InvalidParameterError,
+        BackendFailedError, and Canceled once `cancel` is set.
         """
         if backend not in cuda.BACKENDS:
             raise InvalidParameterError(f"backend = '{backend}' is unknown; use {', '.join(cuda.BACKENDS)}")
@@ -259,7 +259,7 @@ class Engine:
 
     def run(self, steps: Sequence[Step], cancel: CancelFlag | None = None) -> list[Drawn]:
         """
-        Compute the steps of several sequences in one forward pass, and return what each has drawn.
+        Compute the steps of several sequences in one forward pass, and return the sampled tokens of each.
 
         Afterwards the caches contain all tokens, wrong guesses included: truncate them. A draw that fails does not
         affect the others. Raises like `forward`.
@@ -282,9 +282,9 @@ class Engine:
 
     def forward(self, batch: ForwardBatch, cancel: CancelFlag | None = None) -> ForwardResult:
         """
-        Append the tokens of each of a batch's sequences to its cache, and return what is wanted of them.
+        Append the tokens of each sequence of a batch to its cache, and return the requested outputs.
 
-        A sequence's numbers are the same alone and beside others. Raises InvalidParameterError, before anything is
+        The numbers of a sequence do not depend on the other sequences. Raises InvalidParameterError, before anything is
         computed, for a batch that the model does not allow (`_tinychat.Decoder.forward` lists the reasons), and
         Canceled, BackendFailedError and CheckpointError like `prefill`.
         """
@@ -332,7 +332,7 @@ class Engine:
         Add a part of a prompt to a batch; its tokens may be rows of images (see vision.image_rows).
 
         `wanted`: what ForwardBatch.add_sequence computes for it, for example `logits` or `sampler`. Raises
-        InvalidParameterError where the batch refuses it, or an image is not here any more.
+        InvalidParameterError if the batch refuses it, or if an image is no longer stored.
         """
         inputs = {'tokens': tokens} if self.images is None else self.images.inputs(tokens, cache)
         try:
@@ -387,7 +387,7 @@ class Engine:
 
 def _draft_of(engine: Engine, path: str | os.PathLike[str], memory: int, verify: str,
               cancel: CancelFlag | None) -> Engine:
-    """Open the draft model of an engine, within the memory that is left; its context may be shorter."""
+    """Open the draft model of an engine in the memory that is left. Its context may be shorter."""
     length = min(engine.context_length, Manifest.read(Path(path)).model.context_length)
     try:
         draft = Engine.open(path, backend=engine.backend, threads=engine.threads, max_seq_len=length, cancel=cancel,

@@ -25,8 +25,8 @@ from tinychat_core.vision.image_rows import ImageRows, part_end, text_ids
 from tinychat_core.workers.worker import WorkerCanceledError
 
 NO_TOKEN = -1
-# No piece of a prompt has FEW_TOKENS tokens or fewer unless the prompt is so short: where a prompt is cut then does not
-# change its numbers. So the last piece may be FEW_TOKENS longer than was asked for.
+# No piece of a prompt has FEW_TOKENS tokens or fewer unless the whole prompt is that short. So the places where a
+# prompt is cut do not change its numbers. Therefore the last piece may be FEW_TOKENS longer than requested.
 SHORTEST_PIECE = FEW_TOKENS + 1
 
 
@@ -104,9 +104,9 @@ class Generation(Iterator[Token]):
     An iterator of Token; nothing is computed before the first `next()`, and one forward pass at each.
 
     Instead of `next()`, a scheduler computes the steps of several generations together: `next_step`, then `take` with
-    what was drawn, then `tokens`. At its end, and between tokens, the cache holds what it held before, the prompt and
-    all of `ids` but the last, which is only decoded when the next one is asked for. `ids` are all tokens drawn so far,
-    the one that ends the answer included. `on_prefill` is told the fraction of a long prompt that has been read.
+    the sampled tokens, then `tokens`. At its end, and between tokens, the cache holds its earlier tokens, the prompt
+    and all of `ids` but the last, which is only decoded when the next one is requested. `ids` are all sampled tokens,
+    including the one that ends the answer. `on_prefill` is told the fraction of a long prompt that has been read.
     """
 
     def __init__(self, engine: Decoder, tokens: Sequence[int], params: SamplingParams,
@@ -208,12 +208,12 @@ class Generation(Iterator[Token]):
 
     @property
     def is_reading(self) -> bool:
-        """Whether a part of the prompt is still to be read."""
+        """Whether a part of the prompt has not been read yet."""
         return self._cache.length < self.prompt_tokens
 
     def next_step(self, longest: int | None = None, sequences: int = 1) -> Step:
         """
-        Return what to compute next.
+        Return the next step.
 
         `longest`: tokens of a piece of the prompt, at least SHORTEST_PIECE. `sequences`: those that decode in the pass;
         the more there are, the fewer tokens are guessed.
@@ -234,7 +234,7 @@ class Generation(Iterator[Token]):
                                                                  allowed=self._mask())
 
     def take(self, step: Step, drawn: Drawn) -> None:
-        """Take what was drawn for a step; ValueError if a draw has failed, after the tokens before it."""
+        """Process the sampled tokens of a step. Raises ValueError after the valid tokens if a draw has failed."""
         if step.sampler is None:
             self.on_prefill((self._cache.length - self.reused_tokens) / len(self._prompt))
             return
@@ -243,7 +243,7 @@ class Generation(Iterator[Token]):
         self._append(drawn)
         if guess:
             assert self._guesser is not None
-            # Wrong guesses leave nothing behind, and neither does what was drawn after the end.
+            # The cache keeps neither wrong guesses nor tokens sampled after the end.
             self._cache.truncate(self.prompt_tokens + len(self.ids) - 1)
             right = sum(one == other for one, other in zip(guess, drawn.tokens, strict=False))
             self._guesser.note(len(guess), right)
@@ -263,7 +263,7 @@ class Generation(Iterator[Token]):
         self._end(NO_TOKEN, '', 'canceled')
 
     def _append(self, drawn: Drawn) -> None:
-        """Add drawn tokens up to the one that ends the answer."""
+        """Add sampled tokens up to the one that ends the answer."""
         tokens = drawn.tokens
         accepted: list[int] = []  # which the constraint has not seen yet
         for i, token in enumerate(tokens):
@@ -294,7 +294,7 @@ class Generation(Iterator[Token]):
             self._push(token, text)
 
     def _completes(self, tokens: Sequence[int], goes_on: bool = False) -> bool:
-        """Return whether the structure is complete with tokens; what is canceled meanwhile ends at the next step."""
+        """Return whether the structure is complete after these tokens. A canceled answer ends at the next step."""
         if self._constraint is None or not tokens:
             return False
         most = self._most_guesses() if goes_on else 0
@@ -304,7 +304,7 @@ class Generation(Iterator[Token]):
         return False
 
     def _most_guesses(self) -> int:
-        """Return how many tokens may be guessed: as many as are computed like one, fit, and are not too many."""
+        """Return the maximum number of guesses: limited by FEW_TOKENS, the context and the remaining tokens."""
         if self._guesser is None:
             return 0
         room = self._engine.context_length - self.prompt_tokens - len(self.ids)
@@ -322,7 +322,7 @@ class Generation(Iterator[Token]):
         return None if self._constraint is None else self._constraint.token_mask(guesses)
 
     def _end(self, token: int, text: str, reason: str) -> None:
-        """Add the last token, with all text that was held back."""
+        """Add the last token and all text that was held back."""
         self.finish_reason = reason
         self._push(token, text + self._stop_text.push(self._detokenizer.finish()) + self._stop_text.finish())
 

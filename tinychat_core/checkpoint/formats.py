@@ -40,9 +40,9 @@ class Format:
     per_group: bool = False
     mins: bool = False
     zeros: bool = False
-    center: int = 0  # the q that stands for 0
-    group: int = 0  # the only group size, where a format has one
-    block: int = 0  # columns that share a scale d, where groups have subscales
+    center: int = 0  # the q that means 0
+    group: int = 0  # the group size, if the format has a fixed one
+    block: int = 0  # columns that share a scale d, if groups have subscales
 
     @property
     def weight_name(self) -> str:

@@ -41,7 +41,7 @@ LAYOUTS = {'rows': Layout(1, 1), 'r16k4': Layout(16, 4), 'r16k1': Layout(16, 1)}
 
 
 def unit(layout: Layout, bits: int) -> int:
-    """Return the columns that are packed together: a width must be a multiple of them."""
+    """Return how many columns are packed together; a width must be a multiple of this number."""
     return layout.step * {4: 2, 5: 8, 6: 4}.get(bits, 1)
 
 

@@ -141,8 +141,8 @@ def stack(matrices: list[Linear]) -> Linear:
     """
     Stack unpacked matrices of one format.
 
-    The smallest group size is used for all. Raises ValueError where it does not divide the others, or where formats or
-    widths differ.
+    The smallest group size is used for all. Raises ValueError if it does not divide the others, or if formats or widths
+    differ.
     """
     smallest = min(matrix.group_size for matrix in matrices)
     alike = [_in_groups(matrix, smallest) for matrix in matrices]

@@ -50,10 +50,10 @@ class Rope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def from_json(kind: type[_Struct], fields: Any, named: str) -> _Struct:
     """
-    Return the part of a manifest that a JSON object describes; messages begin with `named`.
+    Convert a JSON object to a part of a manifest; messages begin with `named`.
 
-    Raises ValueError, naming the field, where one is missing, has the wrong type or is out of range; CheckpointError
-    where this release does not know a field.
+    Raises ValueError, which names the field, if a field is missing, has the wrong type or is out of range, and
+    CheckpointError if this release does not know a field.
     """
     try:
         return msgspec.convert(fields, kind)
@@ -96,7 +96,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     # No vocabulary: inputs are embeddings, outputs [vocab_size] the rows of the last norm [hidden_size], and of
     # `output_layers`.
     encoder: bool = False
-    output_layers: list[Index] | None = None  # of an encoder: layers, ascending, whose residuals its outputs have, too
+    output_layers: list[Index] | None = None  # of an encoder: layers whose residuals are also outputs, ascending
     # After each of so many first layers, a part of an embedding that is no token's is added to the residual (DeepStack,
     # Meng et al., 2024): such an embedding has `input_width` elements.
     deepstack_layers: Index = 0
@@ -154,7 +154,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     @property
     def input_width(self) -> int:
-        """Elements of an embedding that is no token's."""
+        """Elements of an embedding row that does not come from a token."""
         return self.embedding_width + self.deepstack_layers * self.hidden_size
 
     @property

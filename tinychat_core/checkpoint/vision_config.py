@@ -24,7 +24,7 @@ Pixels = Annotated[int, Meta(ge=1, le=1 << 14)]
 Tiles = Annotated[int, Meta(ge=1, le=256)]
 Size = Annotated[list[Pixels], Meta(min_length=2, max_length=2)]
 Area = Annotated[int, Meta(ge=1, le=1 << 30)]
-MOST_UNEVEN = 200  # longer edge of an image by its shorter edge: beyond, nothing is left of the shorter one
+MOST_UNEVEN = 200  # longer edge of an image by its shorter edge: beyond, resizing leaves nothing of the shorter one
 Colors = Annotated[list[float], Meta(min_length=3, max_length=3)]
 
 
@@ -34,10 +34,10 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     `method`: `squeeze` resizes to one tile; `crop` resizes the shorter edge and takes the center; `split` resizes the
     longer edge to `longest_edge`, then to whole tiles, and adds the whole image as the last tile (Idefics 3); `fill`
-    resizes to the most similar shape of up to `most_tiles` tiles, and adds the whole image as the last one (InternVL);
-    `pad` resizes to the best of `sizes`, fills up with black, and adds the whole image as the first tile (LLaVA-NeXT).
-    `native` resizes to whole tiles of about the image's own size, `min_pixels` to `max_pixels` of all together, which
-    see each other and become one embedding each (Qwen2-VL).
+    resizes to the shape of up to `most_tiles` tiles with the most similar ratio, and adds the whole image as the last
+    one (InternVL); `pad` resizes to the best of `sizes`, fills up with black, and adds the whole image as the first
+    tile (LLaVA-NeXT). `native` keeps about the size of the image, `min_pixels` to `max_pixels`, and resizes it to whole
+    tiles. All tiles attend to each other, and each becomes one embedding (Qwen2-VL).
     """
 
     method: Literal['squeeze', 'crop', 'split', 'fill', 'pad', 'native']
@@ -71,7 +71,7 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def tiles_together(self) -> int:
-        """Tiles that see each other, at most: rounding to whole tiles can add some to `max_pixels`."""
+        """The maximum number of tiles that attend to each other; rounding to whole tiles may exceed `max_pixels`."""
         if self.method != 'native':
             return 1
         most, fewest = ((pixels or 0) / self.tile ** 2 for pixels in (self.max_pixels, self.min_pixels))
@@ -86,12 +86,13 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 class Placing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """
-    What stands in the prompt for an image.
+    The text that represents an image in the prompt.
 
     The chat template writes `marker`; the text that replaces it has `token` once for each embedding. `whole` is the
-    text of an image of one tile; `tile`, `row_end` and `overview` are those of the tiles of a larger image, whose
-    whole comes last. `{rows}` stands for the embeddings of a tile, `{row}` and `{column}` count from 1. Without `tile`,
-    a larger image has the text `whole`, too, and `{rows}` stands for all its embeddings.
+    text of an image of one tile. `tile`, `row_end` and `overview` are the texts for the tiles of a larger image; the
+    overview, which shows the whole image, comes last. `{rows}` stands for the embeddings of a tile, `{row}` and
+    `{column}` count from 1. Without `tile`, a larger image has the text `whole`, too, and `{rows}` stands for all its
+    embeddings.
     """
 
     marker: str
@@ -104,19 +105,19 @@ class Placing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """
-    An encoder and what is around it.
+    An encoder, and the stages before and after it.
 
-    `stem` (tensors `vision.stem`) embeds patches where a norm follows; else `encoder` does. `has_class`: the first row
-    is not a patch, and is left out. `merge`: the rows of so many patches in each direction become one, `merging` them
+    `stem` (tensors `vision.stem`) embeds patches if a norm follows; otherwise `encoder` does. `has_class`: the first
+    row is not a patch, and is left out. `merge`: the rows of this many patches in each direction become one; `merging`:
     by concatenation or by their mean. `projector`: single matrices and norms, with `activation` after each matrix but
     the last. With the method `pad` the tensor `vision.newline` [width] ends each line of patches.
 
     Of images of native size: `frames` times the pixels of a patch are the input of the first matrix, color by color (a
-    still image is a video of equal frames). `window`: edge, in tiles, of the squares that layers with own spans see.
-    `grid`: edge of the square of learned positions (the tensor `vision.grid`), which is interpolated to the patches.
-    `deepstack`: for each of the encoder's output_layers a norm, a matrix, the activation and a matrix, whose results
-    stand behind the projector's in an embedding. `has_positions`: the rows of an image have the positions of their
-    tiles in the language model (M-RoPE).
+    still image is a video of equal frames). `window`: edge, in tiles, of the squares to which attention is limited in
+    layers with the window OWN_SPAN. `grid`: edge of the square of learned positions (the tensor `vision.grid`), which
+    is interpolated to the patches. `deepstack`: for each of the encoder's output_layers a norm, a matrix, the
+    activation and a matrix, whose results follow the projector's in an embedding. `has_positions`: the rows of an image
+    have the positions of their tiles in the language model (M-RoPE).
     """
 
     pixels: Pixeling
@@ -158,7 +159,7 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         return self.pixels.tiles_together * self.pixels.side ** 2 + self.has_class
 
     def longest_sequence(self, most_rows: int) -> int:
-        """Return how many rows a sequence of the encoder has, at most, for images of up to `most_rows` embeddings."""
+        """Return the maximum number of rows of an encoder's sequence for images of up to `most_rows` embeddings."""
         if self.pixels.method != 'native':
             return self.most_patches
         return min(self.pixels.tiles_together, most_rows) * self.pixels.side ** 2

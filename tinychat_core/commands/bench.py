@@ -132,7 +132,7 @@ def _tasks(args: argparse.Namespace) -> int:
     from tinychat_core.engine import Engine
 
     if args.model is None:
-        raise InvalidParameterError('--task needs a model directory: random weights have nothing to say')
+        raise InvalidParameterError('--task needs a model directory: random weights give no meaningful answers')
     threads = _numbers('--threads', args.threads)[0] if args.threads else None
     engine = Engine.open(args.model, args.precision, args.backend, threads, kv_cache=args.kv_cache,
                          memory=parse_size(args.memory, '--memory') if args.memory else None)

@@ -28,7 +28,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
                         help="context length (default: the model's, or what fits)")
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--speculation', choices=('auto', 'off'), default='auto',
-                        help='auto: guess tokens where that is faster; the answers are the same (default: %(default)s)')
+                        help='auto: guess tokens if that is faster; the answers do not change (default: %(default)s)')
     parser.add_argument('--draft-model', metavar='DIRECTORY',
                         help='a smaller checkpoint with the same tokenizer, which guesses tokens (default: none)')
     parser.add_argument('--memory', metavar='SIZE',

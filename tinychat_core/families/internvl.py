@@ -39,7 +39,7 @@ def tensors(config: HfConfig) -> Names:
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
-    """Return how it sees images."""
+    """Return the vision configuration."""
     processor, inner = Processor(options), config.inner('vision_config')
     config.only('vision_feature_select_strategy', 'default')
     layers, last = inner.size('num_hidden_layers', 24), config.get('vision_feature_layer', -1)
@@ -67,7 +67,7 @@ def _encoder(config: HfConfig, layers: int) -> ModelConfig:
     """Return the first `layers` layers of an InternViT (Chen et al., 2023)."""
     hidden, heads = config.size('hidden_size', 1024), config.size('num_attention_heads', 16)
     patch, tile = config.edge('patch_size', 14), config.edge('image_size', 448)
-    config.only('use_qk_norm', False)  # of all heads together, in InternViT-6B
+    config.only('use_qk_norm', False)  # over all heads together, in InternViT-6B
     config.only('norm_type', 'layer_norm')
     config.only('use_absolute_position_embeddings', True)
     config.only('use_mean_pooling', True)

@@ -64,7 +64,7 @@ def _mmproj_options(found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 
 def feature_layer(found: Mapping[str, Any]) -> int:
-    """Return the layer whose outputs are used, counted from the end of those that an mmproj file has."""
+    """Return the layer whose outputs are used, counted from the last layer of the mmproj file."""
     layers = found.get('feature_layer', [found['block_count']])
     if len(layers) != 1 or not 0 < layers[0] <= found['block_count']:
         raise UnsupportedModelError(f'clip.vision.feature_layer = {layers} is not supported: give one layer')

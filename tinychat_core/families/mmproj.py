@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a family declares about llama.cpp's GGUF files for --mmproj, which hold the vision part of a model.
+The description of a family's mmproj file: llama.cpp's GGUF file with the vision part of a model.
 
 The names of keys and tensors are those of llama.cpp (tools/mtmd/clip-impl.h, gguf-py/gguf/constants.py).
 """
@@ -36,8 +36,9 @@ class Mmproj:
 
     `projector`: the value of clip.projector_type; `tiles`: whether the file has image_grid_pinpoints. `texts`: values
     of general.architecture that the model itself may have. `vision`: the names of the tensors. `options` returns what
-    config.json and preprocessor_config.json have beside sizes and colors, given the keys after `clip.vision.`; errors
-    of Python mean a value of a wrong type. `gelu`: what clip.use_gelu stands for; `activation`: the one without it.
+    config.json and preprocessor_config.json contain besides sizes and colors, given the keys after `clip.vision.`. If
+    it raises a Python exception, a value has a wrong type. `gelu`: the activation if clip.use_gelu is set;
+    `activation`: otherwise.
     """
 
     projector: str

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Qwen 2.5-VL: an encoder whose patches see their window, and in a few layers the whole image; and a Qwen 2.5."""
+"""Qwen 2.5-VL: an encoder with attention within windows, and over the whole image in a few layers; and a Qwen 2.5."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def model_config(config: HfConfig) -> ModelConfig:
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
-    """Return how it sees images."""
+    """Return the vision configuration."""
     inner = config.inner('vision_config').or_else(**_VISION_DEFAULTS)
     pixels = native_pixels(Processor(options), inner)
     layers, whole, window = inner.size('depth'), inner.get('fullatt_block_indexes'), inner.size('window_size')

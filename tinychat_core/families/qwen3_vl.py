@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Qwen 3-VL: an encoder with stretched learned positions, some of whose layers feed the first layers of a Qwen 3."""
+"""Qwen 3-VL: an encoder with interpolated positions, some of whose layers feed the first layers of a Qwen 3."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def model_config(config: HfConfig) -> ModelConfig:
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
-    """Return how it sees images."""
+    """Return the vision configuration."""
     inner = config.inner('vision_config').or_else(**_VISION_DEFAULTS)
     pixels = native_pixels(Processor(options), inner)
     layers, grid = inner.get('deepstack_visual_indexes', []), math.isqrt(inner.size('num_position_embeddings'))

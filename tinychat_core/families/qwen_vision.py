@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the Qwen models that see images have in common: positions of three axes, images of native size, 2-D rotation."""
+"""Common code of Qwen's vision models: positions of three axes, images of native size, 2-D rotation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPS = 1e-6  # of every norm of the encoder, whatever the configuration says
 
 
 def text_options(config: HfConfig) -> HfConfig:
-    """Return the options of the text part: an object of their own, or, before transformers 4.52, beside the others."""
+    """Return the options of the text part: a separate object, or, before transformers 4.52, among the others."""
     config.served('vision_config', 'image_token_id', 'text_config')
     if not config.mapping('text_config'):
         return config
@@ -30,7 +30,7 @@ def text_options(config: HfConfig) -> HfConfig:
 
 
 def with_ends(config: HfConfig, model: ModelConfig) -> ModelConfig:
-    """Return a text model with the special tokens that are written beside its options."""
+    """Return a text model with the special tokens that are stored next to its options."""
     return model.replace(**{name: value for name, value in config.tokens().items() if value})
 
 
@@ -38,7 +38,7 @@ def without_sections(text: HfConfig, default: Sequence[int], *, interleaved: boo
     """
     Return the options without those of M-RoPE, and its sections: how many rotated pairs time, height and width have.
 
-    Raises UnsupportedModelError where the sections are not three numbers, or their order is another one.
+    Raises UnsupportedModelError if the sections are not three numbers or have another order.
     """
     plain, section = {}, list(default)
     for name in ('rope_scaling', 'rope_parameters'):
@@ -97,7 +97,7 @@ def encoder(vision: HfConfig, pixels: Pixeling, **fields: Any) -> ModelConfig:
 
 
 def merger(vision: HfConfig, pixels: Pixeling, text: ModelConfig) -> list[ModelConfig]:
-    """Return the two matrices from the patches of a tile to the language model."""
+    """Return the two matrices that project the patches of a tile to the language model."""
     if vision.size('out_hidden_size', text.hidden_size) != text.hidden_size:
         raise vision.unsupported('out_hidden_size')
     joined = vision.size('hidden_size') * pixels.side ** 2
@@ -105,7 +105,7 @@ def merger(vision: HfConfig, pixels: Pixeling, text: ModelConfig) -> list[ModelC
 
 
 def placing() -> Placing:
-    """Return what stands in the prompt for an image; the template writes what is around it."""
+    """Return the text that represents an image in the prompt; the template writes the text around it."""
     return Placing(marker=_IMAGE, token=_IMAGE, whole='{rows}')
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The text part of a vision-language model, which is a model of another family."""
+"""The text part of a vision-language model, which is the model of another family."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def text_part(config: HfConfig, known: Mapping[str, tuple[Family, Mapping[str, A
     """
     Return the family and the configuration of the text part, `text_config`.
 
-    `known`: its possible model types, the first one where it names none, with the options that it may leave out.
+    `known`: the possible model types, with the options that may be missing. The first type is used if none is named.
     `tied`: whether the head is the embedding by default.
     """
     config.served('vision_config')

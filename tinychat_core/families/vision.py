@@ -36,7 +36,7 @@ class Vision:
     newline: str = ''  # the tensor that ends a line of patches, where the method is `pad`
     bare: frozenset[str] = frozenset()  # ours that are stored under names without `.weight`
     transposed: frozenset[str] = frozenset()  # those of them that are stored [in, out]
-    row_scales: Mapping[str, str] = field(default_factory=dict)  # of a matrix and its bias: theirs, with its ending
+    row_scales: Mapping[str, str] = field(default_factory=dict)  # of a matrix and its bias: their name, with its ending
 
 
 def padded(width: int) -> int:
@@ -45,7 +45,7 @@ def padded(width: int) -> int:
 
 
 def padded_patch(patch: int) -> int:
-    """Return the columns of the matrix that embeds patches, and in two more the class and the bias."""
+    """Return the columns of the matrix that embeds patches, followed by two columns for the class and the bias."""
     return padded(3 * patch * patch + 2)
 
 
@@ -119,7 +119,7 @@ class Processor:
         self._options = options
 
     def get(self, name: str, default: Any) -> Any:
-        """Return an option; `default` where it is absent or null."""
+        """Return an option; `default` if it is absent or null."""
         value = self._options.get(name)
         return default if value is None else value
 
@@ -149,7 +149,7 @@ class Processor:
         return value
 
     def same(self, name: str, expected: int) -> None:
-        """Raise UnsupportedModelError where an option is not what config.json says."""
+        """Raise UnsupportedModelError if an option differs from config.json."""
         if self._options.get(name) not in (None, expected):
             raise UnsupportedModelError(f'preprocessor_config.json: {name} = {self._options[name]!r} is not the '
                                         f'{expected} of config.json')
