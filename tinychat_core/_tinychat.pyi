@@ -140,15 +140,15 @@ class ForwardBatch:
         Add a sequence.
 
         `tokens` [n]: ids, or -1 for the next row of `embeddings` float32 [rows, width], which takes the place of the
-        embedding's row, its scale included. `cache`: the tokens are appended to it, and each sees those before it;
-        None: nothing is kept, and every token sees every other (encoders). `positions` [n], or [n, 3] for M-RoPE; None:
-        the index in the cache. `bidirectional`: (begin, end) of spans of tokens that also see each other both ways.
-        `logits`, `hidden`: of which tokens, by index in the sequence, the logits, and the hidden states after the final
-        norm, are returned. `top_k`: (token, k, penalty, seen, allowed) for the k
-        likeliest tokens behind a token, after the repetition penalty of the tokens in `seen` and among `allowed`.
-        `sampler`: draws what follows the last token, among `allowed`. `guesses`: so many of the last tokens are only
-        guesses of what it draws; it draws what follows the token before them, and what follows each of them as long as
-        they were right. `allowed` then has a row for each draw. Masks: a bit a token, uint32 [ceil(vocab/32)].
+        embedding's row, its scale included. `cache`: the tokens are appended to it, and each attends to those before
+        it; None: nothing is stored, and every token attends to every other (encoders). `positions` [n], or [n, 3] for
+        M-RoPE; None: the index in the cache. `bidirectional`: (begin, end) of spans whose tokens also attend to each
+        other in both directions. `logits`, `hidden`: the tokens, by index in the sequence, for which logits or the
+        hidden states after the final norm are returned. `top_k`: (token, k, penalty, seen, allowed) for the k likeliest
+        tokens after a token, after the repetition penalty of the tokens in `seen` and among `allowed`. `sampler`:
+        samples the token after the last one, among `allowed`. `guesses`: how many of the last tokens are only guesses.
+        The sampler then samples the token after the one before them, and after each guess until one is wrong. `allowed`
+        then has a row for each sampled token. Masks: one bit per token, uint32 [ceil(vocab/32)].
 
         Raises InvalidBatchError for arrays of another shape or type; the batch stays as it was.
         """
@@ -189,9 +189,9 @@ class Decoder:
         """
         Check the model and allocate the buffers.
 
-        `equal_cores`: whether the threads' cores are equally fast. `cuda_library`: a path, to decode on a GPU.
-        `place_files`: called with a WeightMemory whenever that is set up, to copy files there. Raises ValueError for
-        what does not fit, DeviceError where there is no GPU or it has no room.
+        `equal_cores`: whether the threads' cores are equally fast. `cuda_library`: its path, to decode on a GPU.
+        `place_files`: called with a WeightMemory whenever that is set up, to copy files there. Raises ValueError if
+        tensors do not fit the model, DeviceError if there is no GPU or it has too little memory.
         """
 
     def new_cache(self) -> Cache:
@@ -199,11 +199,11 @@ class Decoder:
 
     def forward(self, batch: ForwardBatch, cancel: CancelFlag | None = None) -> ForwardResult:
         """
-        Append the tokens of each sequence to its cache, and return what is wanted of them.
+        Append the tokens of each sequence to its cache, and return the requested outputs.
 
         Raises InvalidBatchError, before anything is computed, for an empty batch, a token outside the vocabulary, an
         embedding of another width, a position outside the context, a cache that is full, belongs to another decoder or
-        is there twice, and a mask that is too short; Canceled once `cancel` is set, DeviceError.
+        occurs twice, and a mask that is too short. Raises Canceled once `cancel` is set, and DeviceError.
         """
 
     def step_seconds(self) -> dict[str, float]:

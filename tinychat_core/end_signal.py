@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""SIGINT and SIGTERM end a process within a bounded time, whatever it is doing."""
+"""Ends a process within a bounded time after SIGINT or SIGTERM, whatever it is doing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def on_end_signal(end: Callable[[], object], work: str, longest: float = LONGEST
     """
     Call `end` at SIGINT or SIGTERM. If the process has not ended `longest` seconds later, exit with 1.
 
-    Then the message on stderr says that `work` has not ended. Call this once, in the main thread.
+    A message on stderr then says that `work` has not ended. Call this once, in the main thread.
     """
     for number in SIGNALS:
         signal.signal(number, lambda *_: end())

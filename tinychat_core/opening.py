@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is decided before a checkpoint is read: the backend, the memory plan, and how the weights are loaded."""
+"""Decides how a checkpoint is opened, before it is read: the backend, the memory plan and the load mode."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LOG = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Opening:
     """
-    The decisions.
+    How a checkpoint is opened.
 
-    `manifest`: of the checkpoint, as the backend takes it. `library`: of CUDA; None is the CPU. `parallel`: sequences
-    for which the memory was planned. `room_left`: bytes that may be used beyond `needs`. `widens`: the backend has no
-    kernels for some of the weights, which it gets in 8 bits. `copies_files`: files are copied to the device as they
-    are.
+    `manifest`: of the checkpoint, with the formats that the backend reads. `library`: the CUDA library; None: the CPU.
+    `parallel`: sequences for which the memory was planned. `room_left`: bytes that may be used beyond `needs`.
+    `widens`: the backend has no kernels for some of the weights, so they are widened. `copies_files`: files are copied
+    to the device unchanged.
     """
 
     manifest: Manifest
@@ -49,7 +49,9 @@ class Opening:
 def plan_opening(path: Path, precision: str | None, backend: str, max_seq_len: int, *, kv_cache: str, caches: int,
                  parallel: int, memory: int | None, staged: bool) -> Opening:
     """
-    Decide how a checkpoint is opened; the arguments are those of `Engine.open`, with 0 for a context as long as fits.
+    Decide how a checkpoint is opened.
+
+    The arguments are those of `Engine.open`. A context of 0 means the longest one that fits.
 
     Raises DoesNotFitError, CheckpointError and InvalidParameterError.
     """
@@ -89,7 +91,7 @@ def plan_opening(path: Path, precision: str | None, backend: str, max_seq_len: i
 
 
 def _memory_hint(backend: str) -> str:
-    """Return how to allow more memory than is free, as the end of a sentence."""
+    """Return the end of a sentence that says how to allow more memory than is free."""
     swap = free_swap() if backend == 'cpu' else 0
     counted = f' ({swap / 2**20:,.0f} MiB of swap are free and not counted)' if swap else ''
     return f'if more than the free memory may be used{counted}, set the limit with `memory`'

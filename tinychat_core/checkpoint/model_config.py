@@ -97,8 +97,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     # `output_layers`.
     encoder: bool = False
     output_layers: list[Index] | None = None  # of an encoder: layers whose residuals are also outputs, ascending
-    # After each of so many first layers, a part of an embedding that is no token's is added to the residual (DeepStack,
-    # Meng et al., 2024): such an embedding has `input_width` elements.
+    # After each of this many first layers, a part of the embedding row is added to the residual, if the row does not
+    # come from a token (DeepStack, Meng et al., 2024). Such a row has `input_width` elements.
     deepstack_layers: Index = 0
     position_offset: Index = 0  # first row of the learned positions (tensor `positions`) that is used (OPT)
     parallel: bool = False  # attention and feed-forward read the same residual (Falcon)

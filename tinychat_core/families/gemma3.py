@@ -43,7 +43,7 @@ def model_config(config: HfConfig) -> ModelConfig:
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
-    """Return how it sees images."""
+    """Return the vision configuration."""
     processor, inner = Processor(options), config.inner('vision_config').or_else(**_VISION_DEFAULTS)
     processor.never('do_pan_and_scan')
     encoder, patch = siglip(inner), inner.size('patch_size')

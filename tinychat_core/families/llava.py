@@ -33,7 +33,7 @@ def model_config(config: HfConfig) -> ModelConfig:
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
-    """Return how it sees images."""
+    """Return the vision configuration."""
     processor, inner = Processor(options), config.inner('vision_config').or_else(**VISION_DEFAULTS)
     processor.always('do_center_crop')
     processor.never('do_pad')

@@ -31,7 +31,7 @@ def model_config(config: HfConfig) -> ModelConfig:
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
-    """Return how it sees images."""
+    """Return the vision configuration."""
     processor, inner = Processor(options), config.inner('vision_config')
     encoder, factor = siglip(inner), config.size('scale_factor', 2)
     tile = processor.edge('max_image_size', 'longest_edge', default=inner.size('image_size', 364))

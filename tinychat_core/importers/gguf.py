@@ -26,7 +26,7 @@ from tinychat_core.importers.source import SourceModel
 
 def open_model(path: Path, chat_template: str | None = None, mmproj: Path | None = None) -> SourceModel:
     """
-    Return the model of a GGUF file, or of all its parts, given one of them; TinyChatError where it is not supported.
+    Return the model of a GGUF file, or of all its parts, given one of them; TinyChatError if it is not supported.
 
     `chat_template` replaces the file's own, also for deciding which tokens are control tokens. `mmproj`: the file with
     its vision part.

@@ -3,7 +3,7 @@
 """
 GGUF's types with blocks of several parts; ggml's dequantize_row_* define them.
 
-All but Q2_K become formats with the same numbers. Q2_K is rounded to 8 bits in groups of 32, which is finer than it is.
+All but Q2_K become formats with the same numbers. Q2_K is rounded to 8 bits in groups of 32, a finer grid than its own.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class GgufFile:
         return self._infos[name].shape
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
-        """Return a tensor of one dimension, but for leading ones, of F32, F16, BF16 or F64 as float32."""
+        """Return a vector of F32, F16, BF16 or F64 as float32; leading dimensions of size 1 are allowed."""
         info = self._infos[name]
         if prod(info.shape[:-1]) != 1 or info.kind not in _PLAIN:
             raise UnsupportedModelError(f'{self.path}: {name} is not a vector of F32, F16 or BF16')
@@ -160,9 +160,9 @@ class GgufFile:
         """
         Return a matrix with the values that the file stores.
 
-        A tensor of more dimensions, such as that of a convolution, has a column for each number of a row.
-        Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: unchanged.
-        Other types: see gguf_blocks. A type that is not exact logs one warning.
+        A tensor with more dimensions, such as that of a convolution, becomes a matrix: one column for each number of a
+        row. Q4_0: w4z with the zero 8; Q4_1: w4m; Q8_0: w8g; all in groups of 32. F16, BF16, F32: unchanged. Other
+        types: see gguf_blocks. A type that is not exact logs one warning.
         """
         info = self._infos[name]
         shape = info.shape

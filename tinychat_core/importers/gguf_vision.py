@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The vision part of a GGUF model, which llama.cpp keeps in a file of its own (its option --mmproj)."""
+"""The vision part of a GGUF model, which llama.cpp stores in a separate file (its option --mmproj)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _READ = frozenset((
     'mm_patch_merge_type', 'mm_projector_type', 'image_aspect_ratio', 'image_crop_resolution',
     'image_split_resolution', 'image_min_pixels', 'image_max_pixels'))
 _BEGINS = ('v.', 'mm.', 'model.image_newline')
-# The converter of the first LLaVA called the two matrices after each other's place.
+# The converter of the first LLaVA swapped the names of these two matrices.
 _UP, _DOWN = 'v.blk.{i}.ffn_up', 'v.blk.{i}.ffn_down'
 
 
@@ -42,7 +42,7 @@ def with_mmproj(model: SourceModel, path: Path) -> SourceModel:
     """
     Return a GGUF model with the vision part of the file `path`.
 
-    Raises TinyChatError where the file is damaged, is not of this model, or has a part that is not supported.
+    Raises TinyChatError if the file is damaged, belongs to another model, or has a part that is not supported.
     """
     file = GgufModel(path)
     meta = file.metadata
@@ -89,7 +89,7 @@ def _family_of(meta: Mapping[str, Any], path: Path) -> tuple[Family, Mmproj]:
 
 def _configs(meta: Mapping[str, Any], options: Mapping[str, Any], family: Family, mmproj: Mmproj,
              path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return config.json and preprocessor_config.json as Hugging Face has them."""
+    """Return config.json and preprocessor_config.json in the format of Hugging Face."""
     missing = [name for name in _OPTIONS if name not in options]
     if missing:
         raise TinyChatError(f'{path}: the metadata lacks {_PREFIX}{missing[0]}')
@@ -107,7 +107,7 @@ def _configs(meta: Mapping[str, Any], options: Mapping[str, Any], family: Family
 
 
 def _in_file(names: Names, file: GgufModel, options: Mapping[str, Any]) -> Names:
-    """Return the names of the tensors as this file has them."""
+    """Return the names of the tensors in this file."""
     names = dict(names)
     if 'v.blk.0.attn_qkv.weight' in file.names:
         names['encoder.layers.{i}.attn.qkv'] = 'v.blk.{i}.attn_qkv'
@@ -135,7 +135,7 @@ class _Joined:
         return [*self._text.names, *self._vision.names]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a tensor, without leading ones where it is of the vision part."""
+        """Return the shape of a tensor; in the vision part, without leading dimensions of size 1."""
         if name not in self._vision.names:
             return self._text.shape(name)
         shape = self._vision.shape(name)

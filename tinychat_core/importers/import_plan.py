@@ -119,7 +119,7 @@ def _plain_together(matrices: list[Linear]) -> list[Linear]:
 
 
 def _joined(matrices: list[Linear]) -> list[Linear]:
-    """Stack neighbours of the same format; the others stay parts of the matrix."""
+    """Stack adjacent matrices of the same format; those of other formats stay separate tensors."""
     parts = matrices[:1]
     for matrix in matrices[1:]:
         try:

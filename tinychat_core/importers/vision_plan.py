@@ -22,7 +22,7 @@ from tinychat_core.importers.source import SourceModel
 
 _GROUP = 32  # of 8-bit weights
 _KEPT = ('positions',)
-_GRID = 'grid'  # the learned positions that VisionEncoder interpolates: not quantized, and not a stage's
+_GRID = 'grid'  # the learned positions that VisionEncoder interpolates: not quantized, and in no stage
 _POOLING = re.compile(r'\.(vision_model|vision_tower)\.head\.|^vision_tower\.head\.')
 _LAST_NORM = re.compile(r'\.post_(layernorm|ln)\.')
 Values = npt.NDArray[np.float32]
@@ -127,7 +127,7 @@ class VisionPlan:
                                         f'instead of {[rows, cols]}')
 
     def _inner(self, ours: str, theirs: tuple[str, ...]) -> int:
-        """Return the width of the feed-forward part in the file: up to 15 less than here."""
+        """Return the width of the feed-forward part in the file; it may be up to 15 smaller than in the checkpoint."""
         stage, _ = self._stage(ours)
         found = self._shape(ours, theirs[0])[1 if ours.endswith('down') else 0]
         return found if padded(found) == stage.intermediate_size else stage.intermediate_size
@@ -180,7 +180,7 @@ class VisionPlan:
         matrix = np.zeros((rows, cols), np.float32)
         matrix[:, :whole.shape[1]] = whole
         if kind == 'project_in' and self._class and self._vision.has_class and not ours.startswith('projector'):
-            matrix[:, whole.shape[1]] = source.vector(self._class).reshape(-1)  # selected as VisionEncoder says
+            matrix[:, whole.shape[1]] = source.vector(self._class).reshape(-1)  # a 1 in a patch selects it
             for bias in biases:
                 matrix[:, whole.shape[1] + 1] = bias
             biases = []
@@ -206,7 +206,7 @@ class VisionPlan:
 
 
 def _with_rows(values: Values, count: int) -> Values:
-    """Return values [n, …] with zeros after them, `count` rows in all."""
+    """Return values [n, …], padded with zeros to `count` rows."""
     return np.concatenate([values, np.zeros((count - len(values), *values.shape[1:]), np.float32)])
 
 

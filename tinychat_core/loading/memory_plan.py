@@ -19,7 +19,7 @@ KEY_GROUP = 32                # channels of an int8 key that share a scale: kKey
 PIECE_TOKENS = {'cpu': 256, 'cuda': 512}
 _PASS_TOKENS = {'cpu': PIECE_TOKENS['cpu'], 'cuda': PIECE_TOKENS['cuda'] + 32}
 MAX_PARALLEL = 32             # sequences that decode in one forward pass: kDecodeTokens in csrc
-AUTO_PARALLEL = 4             # as many as nobody has to ask for where they fit
+AUTO_PARALLEL = 4             # the default, if they fit into memory
 _CUDA_LOGIT_TOKENS = 16       # tokens whose logits the CUDA backend computes at a time: its kLogitRows
 _SHORTEST = 128               # positions; a context that nobody asked for is not cut below this
 
@@ -121,7 +121,7 @@ def fitting_parallel(manifest: Manifest, memory: int, max_seq_len: int = 0, requ
     Return how many sequences to compute at the same time, each with a KV cache of `max_seq_len` positions.
 
     AUTO_PARALLEL, or 2, if their caches fit into `memory` bytes without a shorter context than asked for (0: the
-    model's); otherwise 2 if `request` has so many caches anyway.
+    model's); otherwise 2 if `request` has at least 2 caches.
     """
     for parallel in (AUTO_PARALLEL, 2):
         more = replace(request, caches=max(request.caches, parallel))
@@ -198,7 +198,7 @@ def _vision_bytes(vision: VisionConfig | None, backend: str, positions: int) -> 
     """
     Return the bytes of the buffers of each stage, and of the embeddings that are kept.
 
-    They are those of a tile, or of the largest image that a context of `positions` holds.
+    They depend on a tile, or on the largest image that fits into a context of `positions`.
     """
     if vision is None:
         return 0
@@ -208,7 +208,7 @@ def _vision_bytes(vision: VisionConfig | None, backend: str, positions: int) -> 
         total += 4 * patches * (2 * vision.patch_width + 2 * vision.encoder.vocab_size)
         total += 4 * patches // vision.merge ** 2 * 2 * vision.width
     for name, stage in vision.stages.items():
-        # Others take some rows at a time (VisionEncoder).
+        # Other stages compute a limited number of rows at a time (VisionEncoder).
         is_whole = stage.layers > 0 or (name == 'stem' and vision.pixels.method != 'native')
         tokens = max(patches if is_whole else 0, _PASS_TOKENS[backend])
         attention = stage.attention_width + 2 * stage.kv_width

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tensors of a checkpoint as the native decoder takes them."""
+"""Converts the tensors of a checkpoint to those that the native decoder reads."""
 from __future__ import annotations
 
 from typing import Any
@@ -12,7 +12,7 @@ from tinychat_core.loading.widening import widened
 
 
 def native_tensor(checkpoint: Checkpoint, name: str, widens: bool = False) -> Any:
-    """Return a tensor as the native decoder takes it: a float32 vector, or a dictionary of a matrix's arrays."""
+    """Return a tensor for the native decoder: a float32 vector, or a dictionary of a matrix's arrays."""
     entry = checkpoint.manifest.tensors[name]
     if entry.format == 'f32':
         return checkpoint.array(name)
@@ -28,7 +28,7 @@ def native_tensor(checkpoint: Checkpoint, name: str, widens: bool = False) -> An
 
 
 def without_needless_zeros(tensor: Any) -> Any:
-    """Return symmetric 4-bit weights, whose zero points are all 8, without zero points: the CPU's kernels add them."""
+    """Remove the zero points of symmetric 4-bit weights, which are all 8: the CPU's kernels then use 8."""
     if isinstance(tensor, dict) and 'zeros' in tensor and np.all(tensor['zeros'] == 0x88):
         return {name: part for name, part in tensor.items() if name != 'zeros'}
     return tensor

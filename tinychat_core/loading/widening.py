@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weights for CUDA, which has no kernels for some formats: they are widened when a model is loaded."""
+"""Widens weights for CUDA: it has no kernels for some formats, so they are converted when a model is loaded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def widened(linear: Linear) -> Linear:
     Return a matrix in a format that CUDA reads, in the layout of its kernels.
 
     w5z stays exact. The scales of w4k, products of two numbers, are rounded to fp16; the others are rounded to 8 bits
-    in groups of 32, which is finer than they are. Raises ValueError where fp16 cannot hold a scale of w4k.
+    in groups of 32, a finer grid than their own. Raises ValueError if fp16 cannot hold a scale of w4k.
     """
     if linear.format not in _WIDER:
         return linear
@@ -55,7 +55,7 @@ def widened(linear: Linear) -> Linear:
 
 
 def _with_fp16_scales(plain: Linear) -> Linear:
-    """Return w4k as w4m; ValueError where a product of its scales is beyond the range of fp16."""
+    """Return w4k as w4m; ValueError if a product of its scales is beyond the range of fp16."""
     assert plain.scales is not None and plain.mins is not None and plain.subscales is not None
     subscales = plain.subscales
 

@@ -26,10 +26,10 @@ class RemoteConfig:
     An OpenAI-compatible server.
 
     `url`: its base, as for OpenAI's clients; without a path, /v1. `model`: the name of the model there. `max_goals`:
-    how many requests it gets at the same time. `images`: its model sees them. `connect_timeout`: for the connection,
-    and until data that the server does not acknowledge mean that the network is gone [s]. `first_token_timeout`: from
-    the request to the first token [s]. `stall_timeout`: between two tokens [s]. `probe_period`: how often a server
-    that has not answered is asked whether it is there [s].
+    how many requests it gets at the same time. `images`: its model accepts images. `connect_timeout`: to connect; also
+    the time without an acknowledgment after which the network counts as down [s]. `first_token_timeout`: from the
+    request to the first token [s]. `stall_timeout`: between two tokens [s]. `probe_period`: how often a server that has
+    not answered is probed [s].
 
     Raises InvalidParameterError.
     """

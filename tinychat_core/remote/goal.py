@@ -168,7 +168,7 @@ class Goal:
         limit = backend.first_token_timeout
         if limit is None:
             return await self._until_piece(attempt)
-        await loaded(dialogue)  # how long a camera takes is no fault of a server
+        await loaded(dialogue)  # a slow camera is not the server's fault
         seconds = min(limit, self._time_left())
         try:
             return await within(seconds, self._until_piece(attempt))

@@ -19,9 +19,9 @@ _MAX_SEED = 2**31 - 1  # of a fresh seed: some servers keep it in 32 bits
 
 def unable_reason(request: ChatRequest, sees: bool = False) -> str:
     """
-    Return why no OpenAI-compatible server can answer a request; '' if one can. `sees`: its model sees images.
+    Return why no OpenAI-compatible server can answer a request; '' if one can. `sees`: its model accepts images.
 
-    The images of a conversation stay on this machine, whose turns keep only what its own model made of them.
+    The images of a conversation stay on this machine: its turns only keep the embeddings of the local model.
     """
     if request.raw_prompt:
         return 'a prompt without the chat template'
@@ -52,7 +52,7 @@ def body_of(request: ChatRequest, dialogue: Sequence[Mapping[str, Any]], model: 
     """
     Return the body for /chat/completions; `dialogue`: all messages, the system prompt included.
 
-    `sees`: the model there sees images, which are SharedImages that have their `url`.
+    `sees`: the model on the server accepts images. Images are SharedImages that are loaded.
 
     `top_k`, `min_p`, `repetition_penalty` and `chat_template_kwargs` are extensions that vLLM, SGLang, llama.cpp and
     TinyChat know; they are sent only if they have an effect. A seed is always sent, so that the result can name it.

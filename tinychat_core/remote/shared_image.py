@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""An image that several backends may be asked about: all of them see the same one."""
+"""An image that is loaded once, so that all backends that are asked about it get the same one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.vision.image import Image
 from tinychat_core.vision.sources import EncodedImage, ImageSource
 
-# What servers decode; the first bytes of each.
+# The formats that servers decode, with their first bytes.
 _TYPES = {'jpeg': b'\xff\xd8\xff', 'png': b'\x89PNG\r\n\x1a\n'}
 
 
 class SharedImage:
     """
-    Loads an image when somebody first needs it, and keeps it: the next frame of a camera would be another image.
+    Loads an image when it is first needed, and keeps it, because the next frame of a camera would be another image.
 
     Safe to use from several threads.
     """
 
     def __init__(self, source: ImageSource) -> None:
-        """Take where the image comes from."""
+        """Take the source of the image."""
         self._source = source
         self._lock = Lock()
         self._image: Image | None = None
@@ -47,7 +47,7 @@ class SharedImage:
         return self._url
 
     def encode(self, cancel: CancelFlag) -> None:
-        """Load the image and make `url`: a JPEG or PNG file as it came, anything else as JPEG. Raises as `load`."""
+        """Load the image and set `url`: JPEG and PNG files unchanged, all others as JPEG. Raises like `load`."""
         image = self.load(cancel)
         if self._url:
             return
@@ -68,7 +68,7 @@ def with_shared_images(request: ChatRequest) -> ChatRequest:
 
 
 async def loaded(dialogue: Sequence[Mapping[str, Any]]) -> None:
-    """Load all images of a dialogue, so that each has its `url`; raises as ImageSource.load. Can be canceled."""
+    """Load all images of a dialogue, so that each has its `url`. Raises like ImageSource.load. Can be canceled."""
     images = [image for message in dialogue for image in message.get('images') or ()]
     cancel = CancelFlag()
     try:

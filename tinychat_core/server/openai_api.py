@@ -141,14 +141,14 @@ def _sampling(served: ServedModel, asked: Sampling) -> Iterator[tuple[str, str, 
 
 
 def _seed(asked: int | None) -> int | None:
-    """Return a seed of the core for one of OpenAI's API, which has 64 bits and a sign."""
+    """Convert a seed of OpenAI's API (signed, 64 bits) to one of the core."""
     if asked is None or not -MAX_SEED - 1 <= asked < 0:
         return asked
     return asked + MAX_SEED + 1
 
 
 def _logit_bias(asked: Mapping[str, float] | None, vocab_size: int) -> dict[int, float] | None:
-    """Return the bias of each token of the model; ApiError for what is no token of it."""
+    """Return the bias of each token. Raises ApiError for an id that is no token of the model."""
     if asked is None:
         return None
     for token in asked:

@@ -27,7 +27,7 @@ from tinychat_core.speech.spoken_text import SpokenText
 from tinychat_core.step import Drawn, Step
 from tinychat_core.text.tool_calls.parser import AnswerParser, Delta
 
-LONGEST_WAIT = 0.005  # [s] for an answer to be ready for the next pass
+LONGEST_WAIT = 0.005  # [s] that a pass waits for an answer's grammar
 
 
 class Answer(Computation):
@@ -49,11 +49,11 @@ class Answer(Computation):
 
     @property
     def is_reading(self) -> bool:
-        """Whether a part of the prompt is still to be read."""
+        """Whether a part of the prompt has not been read yet."""
         return self.ending is None and self._generation is not None and self._generation.is_reading
 
     def next_step(self, longest: int | None = None, sequences: int = 1) -> Step | None:
-        """Return what to compute next, as Generation.next_step; None if the answer has ended."""
+        """Return the next step, like Generation.next_step; None if the answer has ended."""
         if self.ending is not None:
             return None
         assert self._generation is not None
@@ -64,10 +64,10 @@ class Answer(Computation):
             return None
 
     def take(self, step: Step, drawn: Drawn) -> None:
-        """Take what was drawn for a step."""
+        """Process the sampled tokens of a step."""
         assert self._generation is not None
-        if self._generation.has_structure:  # which may take long to follow; the others do not wait for that
-            self.apart(lambda: self._take(step, drawn)).join(LONGEST_WAIT)
+        if self._generation.has_structure:  # the grammar may be slow; other answers do not wait for it
+            self.run_in_thread(lambda: self._take(step, drawn)).join(LONGEST_WAIT)
             return
         try:
             self._take(step, drawn)

@@ -36,24 +36,24 @@ class Computation(ABC):
     """
     The answer to one request.
 
-    `start` it. As soon as it `is_ready`, let it `work`, or compute each `next_step` and `take` what was drawn, until
-    there is an `ending`; then `close` it.
+    `start` it. Whenever it `is_ready`, call `work`, or compute its `next_step` and `take` the sampled tokens, until
+    there is an `ending`. Then `close` it.
     """
 
     def __init__(self, handle: ChatHandle) -> None:
         """Take the request, without computing anything yet."""
         self.handle = handle
         self.ending: Ending | None = None
-        self.is_ready = False  # to compute, or to be closed
+        self.is_ready = False  # to be computed or closed
         self._begun = monotonic()
 
     def start(self, ready: Callable[[], None]) -> None:
-        """Prepare in a separate thread, which others do not wait for; `ready` is called whenever it is ready again."""
+        """Prepare in a separate thread; `ready` is called whenever the request becomes ready."""
         self._tell_ready = ready
-        self.apart(self._begin)
+        self.run_in_thread(self._begin)
 
-    def apart(self, work: Callable[[], None]) -> Thread:
-        """Do what may take long in a thread, which is returned; until it is done, the request is not ready."""
+    def run_in_thread(self, work: Callable[[], None]) -> Thread:
+        """Run slow work in a new thread and return the thread. The request is not ready until the work has ended."""
         def run() -> None:
             try:
                 work()
@@ -78,7 +78,7 @@ class Computation(ABC):
             self.fail(Canceled('canceled'))
 
     def work(self) -> None:
-        """Compute a small part in forward passes of its own."""
+        """Compute a small part in separate forward passes."""
         if self.ending is None:
             try:
                 self.ending = self._step()
@@ -86,11 +86,11 @@ class Computation(ABC):
                 self.fail(error)
 
     def next_step(self, longest: int | None = None, sequences: int = 1) -> Step | None:
-        """Return what to compute next in a pass that it shares, as Generation.next_step; None for nothing."""
+        """Return the step for the next shared pass, like Generation.next_step; None if there is none."""
         return None
 
     def take(self, step: Step, drawn: Drawn) -> None:
-        """Accept what was drawn for a step; called only for computations with a `next_step` of their own."""
+        """Process the sampled tokens of a step. Called only if `next_step` has returned one."""
         raise NotImplementedError
 
     def fail(self, error: BaseException) -> None:
@@ -140,5 +140,5 @@ class Computation(ABC):
         """Prepare; may raise anything."""
 
     def _step(self) -> Ending | None:
-        """Compute a small part; return how the request ends with it, or None. May raise anything."""
+        """Compute a small part. Return the ending if the request ends with it, otherwise None. May raise anything."""
         return None

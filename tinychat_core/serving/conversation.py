@@ -165,14 +165,14 @@ class Conversation:
 
     def dialogue(self, text: str, system_prompt: str | None = None,
                  results: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
-        """Return all messages up to the next question, for a model elsewhere; arguments and errors as `prepare`."""
+        """Return all messages up to the next question, for a remote model; arguments and errors as `prepare`."""
         self._check_results(results)
         system = self._system_prompt if system_prompt is None else system_prompt
         return _messages(Question(_asked(text, results), system, (), None), self._turns)
 
     def add_turn(self, text: str, results: Sequence[Mapping[str, Any]], answer: str, calls: Sequence[ToolCall],
                  system_prompt: str | None = None) -> None:
-        """Append a turn that a model elsewhere has answered; it is tokenized with the next question."""
+        """Append a turn that a remote model has answered; it is tokenized with the next question."""
         if system_prompt is not None:
             self._system_prompt = system_prompt
         turn = Turn(_asked(text, results), answer, None, array('i'), is_rewritten=True, calls=tuple(calls))

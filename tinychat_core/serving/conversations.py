@@ -145,7 +145,7 @@ class Conversations:
         return talk.dialogue(request.prompt, request.system_prompt or None, request.messages)
 
     def add_turn(self, request: ChatRequest, text: str, calls: Sequence[ToolCall]) -> None:
-        """Append a turn that a model elsewhere has answered to the conversation of a request, if it has one."""
+        """Append a turn that a remote model has answered to the conversation of a request, if it has one."""
         name = request.conversation_id
         if not name:
             return

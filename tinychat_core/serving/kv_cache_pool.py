@@ -22,7 +22,7 @@ class CachedPrefix:
     cache: Cache
     tokens: list[int] = field(default_factory=list)
     generation: Generation | None = None
-    is_taken: bool = False  # for an answer, which may not have begun yet
+    is_taken: bool = False  # an answer uses it; the answer may not have begun yet
 
     @property
     def is_busy(self) -> bool:
@@ -33,7 +33,7 @@ class CachedPrefix:
         """Record which tokens of the last answer the cache holds, and release the answer, which uses much memory."""
         self.is_taken = False
         if self.generation is not None:
-            # The cache may have wrong guesses behind them where a pass has failed.
+            # After a pass that failed, the cache may end with wrong guesses.
             self.tokens = (self.tokens + self.generation.ids[:-1])[:self.cache.length]
             self.generation = None
 
@@ -94,7 +94,7 @@ class KVCachePool:
         return lent
 
     def take(self, owner: Hashable, tokens: Sequence[int] = ()) -> CachedPrefix:
-        """Return the owner's cache; if it has none, lend it the one that shares most of these tokens."""
+        """Return the owner's cache; if it has none, lease it the one with the longest common prefix."""
         with self._lock:
             lent = self._lent.pop(owner, None)
             if lent is None:

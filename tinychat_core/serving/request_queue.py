@@ -20,8 +20,8 @@ class Admission:
     The rules for a request that arrives while it cannot run at once.
 
     `busy_policy`: 'queue': it waits if fewer than `queue_depth` requests wait, otherwise it is refused. 'reject': it is
-    refused. 'preempt': another request ends for it, the oldest of those with the lowest priority; if all that are in
-    its way have a higher priority, it is refused.
+    refused. 'preempt': the oldest request of the lowest priority is ended for it; if all requests that block it
+    have a higher priority, it is refused.
     """
 
     busy_policy: str = 'queue'
@@ -103,7 +103,7 @@ class RequestQueue(Generic[Item]):
             free = [entry for entry in self._waiting if self._can_start(entry.exclusive)]
             if not free:
                 return None
-            entry = max(free, key=lambda waiting: waiting.priority)  # of equals the first, which arrived first
+            entry = max(free, key=lambda waiting: waiting.priority)  # among equals, the one that arrived first
             self._waiting.remove(entry)
             self._running.append(entry)
             return entry.item
@@ -144,7 +144,7 @@ class RequestQueue(Generic[Item]):
         return len(self._running) < self._parallel and not any(entry.exclusive & exclusive for entry in self._running)
 
     def _in_the_way(self, exclusive: frozenset[str]) -> list[_Entry[Item]]:
-        """Return the items that must end before a new one can run, as far as they are not ending already."""
+        """Return the items that must end before a new one can run, without those that are ending already."""
         alive = [entry for entry in (*self._running, *self._waiting) if entry.item not in self._ending]
         same = [entry for entry in alive if entry.exclusive & exclusive]
         others = sorted((entry for entry in alive if entry not in same), key=lambda entry: entry.priority)

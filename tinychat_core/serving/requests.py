@@ -56,7 +56,7 @@ class ChatRequest:
     is the assistant's, the model continues it) and `raw_prompt` (a text, or its tokens, that the model continues
     without the chat template). `system_prompt`: if it is '', `default_system_prompt` applies, except in a conversation
     that already has turns. `conversation_id`: the turns are kept under this name, '' for none; with `prompt`, or with
-    `messages` of role tool: the results of the calls of the last answer. `images`: what the model sees before `prompt`;
+    `messages` of role tool: the results of the calls of the last answer. `images`: images before `prompt`;
     a user's message may have its own `images`. Each is decoded when the request starts. `tools`: functions that the
     answer may call. `thinking`: whether the model thinks first; None: the default of its chat template. `priority`:
     higher runs first. `time_limit`: from acceptance to the end, waiting included [s]; 0 for none. `local_only`: the
@@ -121,7 +121,7 @@ class ChatRequest:
 
     @property
     def exclusive(self) -> frozenset[str]:
-        """The names that no two running requests have in common: a conversation has one question at a time."""
+        """Names that no two running requests may share: a conversation has one question at a time."""
         names = {'conversation': self.conversation_id, 'audience': self.audience}
         return frozenset(f'{kind} {name}' for kind, name in names.items() if name)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that computes: requests start and end between two forward passes, and all that run share each pass."""
+"""The thread that computes. Requests start and end between two forward passes; all running requests share each pass."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Scheduler:
     Waiting and running requests.
 
     A forward pass computes the next tokens of every running answer, and a piece of the prompt of one that has just
-    started. Those with a higher priority read their prompts first; equal ones take turns. All methods may be called
-    from any thread.
+    started. Requests of a higher priority read their prompts first; those of equal priority take turns. All methods may
+    be called from any thread.
     """
 
     def __init__(self, parallel: int, longest_piece: int, run: Run, begin: Callable[[ChatHandle], Computation],
@@ -127,7 +127,7 @@ class Scheduler:
                 planned.append((reader, step))
         if not planned:
             return
-        # The only answer of a pass can interrupt it; several share passes that are short.
+        # Only a pass with a single answer can be interrupted; passes of several answers are short.
         cancel = planned[0][0].handle.cancel_flag if len(planned) == 1 else None
         start = perf_counter()
         try:

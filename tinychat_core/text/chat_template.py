@@ -174,7 +174,8 @@ class ChatTemplate:
         """
         Return a message whose content is a list: its images, then its text.
 
-        Where the template has no place for images, their markers are lines before the text, as the models were trained.
+        If the template has no place for images, their markers are lines before the text, as in the models' training
+        data.
         """
         plain = {name: value for name, value in message.items() if name != 'images'}
         images, text = message.get('images', ()), message['content'] or ''
@@ -210,7 +211,7 @@ class ChatTemplate:
     def _asked(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool,
                tools: Sequence[Mapping[str, Any]] | None = None,
                variables: Mapping[str, Any] = _NO_VARIABLES) -> str:
-        """Return what the template writes for these very messages."""
+        """Return the template's output for exactly these messages."""
         # SmolLM3 asks for calls as XML marks around JSON by the name of the variable.
         known = {'messages': messages, 'tools': tools, 'xml_tools': tools, 'documents': None,
                  'add_generation_prompt': add_generation_prompt, **self._variables, **variables}

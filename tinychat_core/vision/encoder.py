@@ -22,7 +22,7 @@ from tinychat_core.vision.tiles import tiles_of
 
 Rows = npt.NDArray[np.float32]
 _PREFIX = 'vision.'
-_ROWS_AT_ONCE = 256  # of a stage whose rows do not see each other: as many as every backend has buffers for
+_ROWS_AT_ONCE = 256  # of a stage without attention: as many as every backend has buffers for
 
 
 class VisionEncoder:
@@ -59,7 +59,8 @@ class VisionEncoder:
         """
         Return the embeddings [rows, width] of an image; Canceled once `cancel` is set.
 
-        They come tile after tile; with the method `pad` the whole image, then the lines of all tiles together.
+        They are ordered tile by tile. With the method `pad`, the whole image comes first, then the lines across all
+        tiles.
         """
         if self.config.pixels.method == 'native':
             return self._encode_native(image, cancel)
@@ -131,7 +132,7 @@ class VisionEncoder:
         """
         Return the numbers of each patch, by color, then by row; zeros fill up the columns of the first matrix.
 
-        Where a class comes before the patches, two columns follow, in which the importer stores the class's embedding
+        If a class precedes the patches, two columns follow, in which the importer stores the class's embedding
         and the patches' bias: a 1 selects one of them.
         """
         config = self.config

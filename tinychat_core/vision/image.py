@@ -46,7 +46,7 @@ class Image:
         return self
 
     def to_jpeg(self) -> bytes:
-        """Return the image as a JPEG file; TinyChatError where Pillow is not installed."""
+        """Return the image as a JPEG file; TinyChatError if Pillow is not installed."""
         file = BytesIO()
         _pillow().fromarray(np.ascontiguousarray(self.pixels)).save(file, 'JPEG', quality=95)
         return file.getvalue()
@@ -57,7 +57,7 @@ class Image:
         Return the image of a JPEG, PNG, WebP or BMP file; `what` names it in messages.
 
         Its size is checked before it is decoded. Transparent parts become what the file stores behind them, as in
-        transformers. Raises InvalidParameterError for anything else, TinyChatError where Pillow is not installed.
+        transformers. Raises InvalidParameterError for anything else, TinyChatError if Pillow is not installed.
         """
         pillow = _pillow()
         if len(data) > MAX_BYTES:

@@ -30,7 +30,7 @@ from tinychat_core.vision.native_size import token_positions
 from tinychat_core.vision.sizes import grid, row_count
 
 FIRST_ROW = 1 << 40
-FIRST_UNCUT_ROW = 1 << 62  # from here on: rows that see each other both ways, which are computed together
+FIRST_UNCUT_ROW = 1 << 62  # from here on: rows that attend to each other in both directions and are computed together
 _ROW_BITS = 20  # of a number: the row in its image
 _KEPT_NUMBERS = 10_000  # images that keep their numbers when their embeddings are gone
 
@@ -41,7 +41,7 @@ class ImageRows:
     The embeddings float32 [n, width] of an image, whose rows are the numbers `first`, `first` + 1, … of a prompt.
 
     The chat template writes `marker`; `text` replaces it, and has `token` once for each row. `grid`: rows and columns
-    of an image whose embeddings have the positions of their places (M-RoPE).
+    of an image whose embeddings have positions of three axes (M-RoPE).
     """
 
     rows: npt.NDArray[np.float32]
@@ -105,8 +105,8 @@ class ImageStore:
         """
         Return the arguments of ForwardBatch.add_sequence that give it a part of a prompt, which `part_end` has cut.
 
-        `cache` holds the tokens before them. Raises InvalidParameterError for a row of an image that nobody holds any
-        more.
+        `cache` holds the tokens before them. Raises InvalidParameterError for a row of an image that is no longer
+        stored.
         """
         ids = np.asarray(tokens, np.int64)
         places = np.flatnonzero(ids >= FIRST_ROW)
@@ -145,7 +145,7 @@ class ImageStore:
         return first
 
     def _positions(self, ids: npt.NDArray[np.int64], cache: Cache) -> npt.NDArray[np.int64]:
-        """Return the positions [n, 3] of tokens behind those of a cache, which may end within an image."""
+        """Return the positions [n, 3] of tokens after those of a cache. The cache may end within an image."""
         positions = np.empty((len(ids), 3), np.int64)
         following, i = cache.next_position(cache.length), 0
         while i < len(ids):
@@ -191,7 +191,7 @@ def part_end(tokens: Sequence[int], begin: int, most: int) -> int:
     """
     Return where the part of a prompt that begins at `begin` ends: after `most` tokens, but not within uncut rows.
 
-    A part is longer than `most` where it begins with more of those.
+    A part is longer than `most` if it begins with a longer run of uncut rows.
     """
     end = min(len(tokens), begin + most)
 

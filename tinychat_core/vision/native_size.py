@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Images of about their own size, as Qwen2-VL (Wang et al., 2024) and its successors take them.
+Images that nearly keep their size, for Qwen2-VL (Wang et al., 2024) and its successors.
 
-An image is resized to whole tiles, the squares of patches that become one embedding. Patches are ordered tile by tile,
-within a tile row by row.
+An image is resized to whole tiles. A tile is the square of patches that becomes one embedding. Patches are ordered tile
+by tile, and row by row within a tile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 def patches_of(config: VisionConfig, image: Rgb) -> tuple[Floats, int, int]:
-    """Return the numbers [patches, patch_width] of an image uint8 [height, width, 3], and its rows and columns."""
+    """Return the pixel values [patches, patch_width] of an image uint8 [height, width, 3], and its rows and columns."""
     from PIL import Image as pillow
 
     pixels, patch = config.pixels, config.pixels.patch
@@ -48,7 +48,7 @@ def patch_places(rows: int, columns: int, side: int) -> Numbers:
 
 @dataclass(frozen=True)
 class Windows:
-    """The order [tiles] in which tiles of the same window follow each other, and how many tiles each window has."""
+    """The order [tiles] that groups the tiles by window, and the number of tiles in each window."""
 
     order: Numbers
     sizes: Numbers
@@ -63,7 +63,7 @@ def windows_of(rows: int, columns: int, window: int) -> Windows:
 
 def interpolated(table: Floats, rows: int, columns: int, side: int) -> Floats:
     """
-    Return the learned positions [patches, width] of an image's patches: a square table [n, n, width] stretched to them.
+    Return the learned positions [patches, width] of an image's patches: a square table [n, n, width], interpolated.
 
     Bilinear; the corners of the table and of the image coincide.
     """

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""In how many tiles an image of some size is cut, and how many embeddings it has, as transformers' processors say."""
+"""Computes the number of tiles and embeddings of an image from its size, as transformers' processors do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST = 4096  # pixels of an edge, which transformers' Idefics 3 never exceeds
 
 
 def grid(config: Pixeling, width: int, height: int) -> tuple[int, int]:
-    """Return in how many rows and columns an image of this size is cut; (0, 0) if it is one tile."""
+    """Return the rows and columns of tiles of an image of this size; (0, 0) if it is a single tile."""
     if config.method == 'pad':
         best_height, best_width = best_size(config.sizes, width, height)
         return best_height // config.tile, best_width // config.tile
@@ -42,7 +42,7 @@ def row_count(config: VisionConfig, width: int, height: int) -> int:
 
 
 def padding(config: VisionConfig, width: int, height: int) -> tuple[int, int]:
-    """Return how many lines of embeddings, above and below, and columns, on both sides, show what `pad` filled up."""
+    """Return how many rows of embeddings (above and below) and columns (on both sides) show padding of `pad`."""
     rows, columns = grid(config.pixels, width, height)
     side = config.pixels.side // config.merge
     lines, line = rows * side, columns * side
@@ -52,7 +52,7 @@ def padding(config: VisionConfig, width: int, height: int) -> tuple[int, int]:
 
 
 def best_size(sizes: Sequence[Sequence[int]], width: int, height: int) -> tuple[int, int]:
-    """Return the [height, width] that keeps most of an image's pixels, and of equal ones wastes the fewest."""
+    """Return the [height, width] that keeps the most pixels of an image; among equals, it wastes the fewest."""
     def fit(size: Sequence[int]) -> tuple[int, int]:
         scale = min(size[1] / width, size[0] / height)
         kept = min(int(width * scale) * int(height * scale), width * height)
@@ -63,7 +63,7 @@ def best_size(sizes: Sequence[Sequence[int]], width: int, height: int) -> tuple[
 
 
 def _most_similar(config: Pixeling, width: int, height: int) -> tuple[int, int]:
-    """Return the rows and columns whose ratio is most similar to an image's; more of them where it has the pixels."""
+    """Return the rows and columns with the most similar ratio; among equals, more if the image has the pixels."""
     counts = range(1, config.most_tiles + 1)
     grids = sorted(((columns, rows) for columns in counts for rows in counts
                     if config.fewest_tiles <= rows * columns <= config.most_tiles), key=lambda each: each[0] * each[1])

@@ -23,7 +23,7 @@ from tinychat_core.vision.sizes import best_size, grid, scaled, whole_tiles
 @dataclass(frozen=True)
 class Tiles:
     """
-    Tiles float32 [n, 3, tile, tile]: the parts of `rows` x `columns`, and the whole image; 0 x 0: only it.
+    Tiles float32 [n, 3, tile, tile]: the parts of `rows` x `columns`, and the whole image; 0 x 0: only the whole image.
 
     The whole image is the last tile, and with the method `pad` the first.
     """
@@ -85,7 +85,7 @@ def _cropped(picture: Any, tile: int, filter_: Any) -> Any:
 
 
 def _padded(picture: Any, height: int, width: int, filter_: Any) -> Any:
-    """Resize into a size, with the ratio kept, and fill up both sides with black."""
+    """Resize to fit a size, keep the ratio, and pad both sides with black."""
     own_width, own_height = picture.size
     by_width, by_height = width / own_width, height / own_height
     if by_width < by_height:

@@ -3,7 +3,7 @@
 """
 The worker that compiles and follows grammars, with llguidance (https://github.com/guidance-ai/llguidance).
 
-Where a schema forces a text, it asks for the model's own tokens of it: `encode` → ids.
+If a schema forces a text, the worker asks for the model's tokens of this text: `encode` → ids.
 
 Requests (`do`):
 - check: `json_schema` or `regex` → `error`, without a vocabulary and without compiling the lexer;
@@ -12,10 +12,9 @@ Requests (`do`):
   accept;
 - accept: `session`, `tokens`, `guess`, `most` → `error`, `stopped`, `accepting` (whether it may end here), `guess`
   (at most `most` tokens: those that the grammar forces, `forced`, or as much of the guess in the request as it allows),
-  and as raw bytes the mask of what may follow, and one more for each token of the guess;
+  and as raw bytes the mask of the next token, and one more mask for each token of the guess;
 - matches: `session`, `text` → `matches`; it is the end of the session.
-A session or vocabulary that this process has not heard of → `unknown`. `ended` in any request: sessions that nobody
-asks about any more.
+A session or vocabulary that this process does not know → `unknown`. `ended` in any request: sessions that have ended.
 """
 from __future__ import annotations
 
@@ -143,13 +142,13 @@ class _Grammars:
 
 
 def _follow(matcher: Any, guess: list[int], masks: list[bytes]) -> list[int]:
-    """Return the beginning of a guess that the grammar allows, and add the mask of what may follow each token of it."""
+    """Return the longest allowed prefix of a guess, and add the mask of the next token after each of its tokens."""
     allowed = 0
     for token in guess:
         if matcher.try_consume_tokens([token]) < 1:
             break
         allowed += 1
-        if matcher.is_stopped():  # nothing follows: it is drawn, not guessed
+        if matcher.is_stopped():  # the last token is sampled, not guessed
             matcher.rollback(1)
             allowed -= 1
             break
