@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The questions of the Berkeley Function-Calling Leaderboard that have one turn, and its own judgement of the calls.
+The single-turn questions of the Berkeley Function-Calling Leaderboard, and the leaderboard's judgement of the calls.
 
 Both come from the wheel of bfcl-eval (Apache-2.0, https://github.com/ShishirPatil/gorilla), which is downloaded once
 and not installed: its dependencies are the clients of all the models on the leaderboard.
@@ -21,7 +21,7 @@ import zipfile
 VERSION = '2026.3.23'
 FILES = {'simple': 'BFCL_v4_simple_python', 'multiple': 'BFCL_v4_multiple', 'parallel': 'BFCL_v4_parallel'}
 CACHE = Path(__file__).resolve().parent.parent / 'build' / 'cache'
-# The types of Python in the questions, as JSON schema names them.
+# Python's type names in the questions -> those of JSON schema.
 _TYPES = {'dict': 'object', 'float': 'number', 'tuple': 'array', 'list': 'array', 'bool': 'boolean', 'any': 'string'}
 _PACKAGE = 'bfcl_eval'
 
@@ -45,7 +45,7 @@ class Case:
         try:
             judgement = ast_checker(self.functions, [{name: arguments} for name, arguments in calls], self.answers,
                                     Language.PYTHON, self.kind, 'model')
-        except Exception:  # the judge expects arguments in an object
+        except Exception:  # the judge only accepts arguments that are an object
             return False
         return bool(judgement['valid'])
 
@@ -75,7 +75,7 @@ def _wheel() -> Path:
 
 
 def _make_judge_importable(wheel: Path) -> None:
-    """Put the wheel on the path; what the judge imports, but does not need for Python, is replaced by stubs."""
+    """Put the wheel on the path. Stubs replace modules that the judge imports but does not need for Python."""
     if str(wheel) in sys.path:
         return
     sys.path.append(str(wheel))

@@ -106,7 +106,7 @@ def decode(client: httpx.Client, engine: Engine, rounds: int, tokens: int) -> di
 
 
 def first_token(client: httpx.Client, engine: Engine, rounds: int) -> dict[str, Any]:
-    """Compare the time to the first text of prompts that no cache holds [ms]."""
+    """Compare the time to the first text [ms]; the prompts are in no cache."""
     core, http = [], []
     for i in range(rounds):
         prompt = f'{i}: say hello.'

@@ -6,8 +6,8 @@ Run one peer in the peers' environment: `peer.py PROGRAM MODEL.gguf THREADS PROM
 `peer.py complete MODEL.gguf THREADS NEW_TOKENS` continues prompts instead.
 
 Decode is the median step after a prompt of 4 tokens, prefill the median of three prompts of PROMPT tokens. All prompts
-differ, so that no program can reuse a cache. `openvino-parallel` has one argument more, the number of sequences, and
-prints the speed of all together.
+differ, so that no program can reuse a cache. `openvino-parallel` has one more argument, the number of sequences, and
+prints their total speed.
 """
 from __future__ import annotations
 

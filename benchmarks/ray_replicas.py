@@ -1,7 +1,7 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-One replica of deploy/ray against two, each with one thread, in turn in one run.
+Compare one replica of deploy/ray with two, each with one thread, alternating in one run.
 
     .venv/bin/python benchmarks/ray_replicas.py models/smollm2-135m-instruct --serve ray-env/bin/serve [--rounds 3]
 

@@ -7,10 +7,10 @@ Tool calls on public questions: how many are valid and right, next to llama.cpp 
         --gguf models/SmolLM2-135M-Instruct.Q4_1.gguf --cases 80
 
 Asks `tinychat serve` with the client `openai`, greedily: with `tool_choice: auto`, and with `required`, whole and
-streamed. With --gguf, llama.cpp (in the environment that benchmarks/peers.py makes) continues the same tokens of the
-prompt. Its text is read in two ways: only what is between <tool_call> and its end, and every JSON object that has a
-name and arguments, wherever it is. The questions, and the judgement of what is right, are
-those of the Berkeley Function-Calling Leaderboard (bfcl.py).
+streamed. With --gguf, llama.cpp (in the environment that benchmarks/peers.py makes) continues the same prompt tokens.
+Its text is read in two ways: only what is between <tool_call> and its end, and every JSON object that has a name and
+arguments, wherever it is. The questions and the judgement come from the Berkeley Function-Calling Leaderboard
+(bfcl.py).
 """
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
 Time and memory of images with a model of SmolVLM-256M's shape and random weights, beside transformers.
 
 `vision.py DIRECTORY [--threads N] [--rounds N] [--only encode|follow_up|memory]`; DIRECTORY keeps the models. `encode`:
-one image of 512 x 512 pixels, from its tile of pixels to the embeddings, in turn with transformers in float32 and
+one image of 512 x 512 pixels, from its tile of pixels to the embeddings, alternating with transformers in float32 and
 bfloat16; medians. `follow_up`: time to the first token of a question about a new image, and of a second one about it.
-`memory`: the peak of a process that answers a question about an image over that of one that has the text part alone.
+`memory`: by how much the peak memory for a question about an image exceeds that of the text part alone.
 """
 from __future__ import annotations
 

@@ -24,14 +24,14 @@ PERIOD = 0.5  # [s]
 
 
 class Captioner(Node):
-    """Asks again only when the last answer is there: a slow model captions less often, and no queue grows."""
+    """Asks again only after the last answer: a slow model captions less often, and no queue grows."""
 
     def __init__(self) -> None:
         """Take the parameters `image_topic` and `prompt`."""
         super().__init__('captioner')
         topic = self.declare_parameter('image_topic', 'image_raw').value
         prompt = self.declare_parameter('prompt', 'Describe what you see in one short sentence.').value
-        # Without a conversation: each frame stands for itself.
+        # No conversation: each frame is described independently.
         self._goal = Chat.Goal(prompt=prompt, image_topics=[self.resolve_topic_name(topic)], max_new_tokens=32)
         self._client: ActionClient = ActionClient(self, Chat, 'tinychat/chat')
         self._captions = self.create_publisher(String, 'caption', 1)
@@ -55,7 +55,7 @@ class Captioner(Node):
     def _on_result(self, ended: rclpy.Future) -> None:
         self._is_asking = False
         result = ended.result().result
-        if result.error_code:  # for example NO_IMAGE: the camera does not run
+        if result.error_code:  # for example NO_IMAGE: the camera is not running
             self.get_logger().warning(result.error_msg, throttle_duration_sec=10.0)
             return
         self._captions.publish(String(data=result.text.strip()))

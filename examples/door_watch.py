@@ -20,11 +20,11 @@ from std_msgs.msg import Bool
 from tinychat_interfaces.srv import Decide
 
 PERIOD = 1.0  # [s]
-SURE = 0.8  # the probability from which an answer counts
+SURE = 0.8  # minimum probability of an answer that counts
 
 
 class DoorWatch(Node):
-    """Asks ~/decide, which generates nothing: one look at the image and the probability of each answer."""
+    """Asks ~/decide, which generates no text: the model reads the image once, and each answer gets a probability."""
 
     def __init__(self) -> None:
         """Take the parameters `image_topic` and `question`."""

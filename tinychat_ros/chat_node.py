@@ -66,9 +66,9 @@ def logged(transition: Transition) -> Transition:
 
 class ChatNode(LifecycleNodeMixin, Node):
     """
-    Configure loads the model, activate serves it, deactivate ends all goals, cleanup gives the memory back.
+    Configure loads the model, activate serves it, deactivate ends all goals, cleanup releases the memory.
 
-    All interfaces exist from the start, and say so where there is nothing to serve. Needs a
+    All interfaces exist from the start. They report if there is no model to serve. Needs a
     MultiThreadedExecutor with a thread for each goal that runs (`parallel`), and three more: one may wait in a
     transition.
     """

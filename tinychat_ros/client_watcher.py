@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
-LOOK_PERIOD = 0.5  # [s] between two looks; ROS itself misses a client that was killed after 20 s
+LOOK_PERIOD = 0.5  # [s] between two checks; ROS itself notices a killed client after up to 20 s
 
 Item = TypeVar('Item', bound=Hashable)
 

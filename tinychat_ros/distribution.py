@@ -21,7 +21,7 @@ except ImportError:  # Humble
 __all__ = ['SubscriptionEventCallbacks', 'change_state_service', 'end_spinning', 'lifecycle_state',
            'publish_goal_status', 'result_timeout', 'start_values', 'this_machine_only', 'triggered']
 
-# Longest time that a thread is waited for which has nothing more to do.
+# Maximum time to wait for a thread that has nothing more to do.
 END_SPINNING = 2.0  # [s]
 
 # In rcl before Jazzy, a result expires this long after the goal was accepted, not after it ended
@@ -44,8 +44,8 @@ def end_spinning(executor: Executor, thread: Thread) -> None:
     """
     Shut an executor down, and wait for the daemon thread that spins it.
 
-    On Jazzy the thread may miss it: `Executor.shutdown` of rclpy 7.1 destroys what wakes the thread without waiting
-    for it. Such a thread waits for nothing and is left behind.
+    On Jazzy the thread may miss the shutdown: `Executor.shutdown` of rclpy 7.1 destroys the guard condition that wakes
+    the thread, and does not wait for the thread. Such a thread waits forever; it is left to the end of the process.
     """
     executor.shutdown()
     thread.join(END_SPINNING)

@@ -29,11 +29,11 @@ THINKING = {Chat.Goal.THINKING_DEFAULT: None, Chat.Goal.THINKING_ON: True, Chat.
 def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length: int,
                topics: ImageTopics, audience: str = '') -> ChatRequest:
     """
-    Return what to answer; InvalidParameterError with the reason for what is impossible.
+    Convert a goal to a ChatRequest. Raises InvalidParameterError with the reason if the goal is invalid.
 
     `parameter` gives the value of a node parameter by name; `topics` takes frames of image_topics. `audience`:
-    as in ChatRequest; by default the answers that are spoken have one in common. What only the
-    tokenizer, the template or an image's bytes can tell is not looked at.
+    as in ChatRequest; by default, all answers that are spoken have the same one. Errors that only
+    the tokenizer, the template or an image's bytes can show are not checked here.
     """
     reason = unserved_field(goal)
     if reason:

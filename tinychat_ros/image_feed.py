@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A subscription to a topic of images that several goals share, and that may stay for the next goal."""
+"""A subscription to an image topic. Several goals share it, and it may stay open for the next goal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rclpy.serialization import deserialize_message
 
 from tinychat_ros.distribution import SubscriptionEventCallbacks
 
-# What cameras publish with; a reliable publisher serves it, too.
+# The QoS of most cameras; it is also compatible with reliable publishers.
 FRAME_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class ImageFeed:
     """
-    Keeps the newest frame of a topic, as bytes: only a frame that a goal takes is decoded.
+    Keeps the newest frame of a topic as bytes. A frame is only deserialized if a goal takes it.
 
-    `users`: how many goals wait for a frame; `left_at`: when the last of them went.
+    `users`: how many goals wait for a frame; `left_at`: when the last of them left.
     """
 
     def __init__(self, node: Node, group: CallbackGroup, kind: type[Any], topic: str) -> None:
@@ -36,16 +36,16 @@ class ImageFeed:
         self._data: bytes | None = None
         self._came_at = 0.0
         self._period = 0.0  # between the last two frames [s]
-        # An executor that waits meanwhile bears the end of a subscription, but not that of its events.
+        # A waiting executor tolerates that a subscription is destroyed, but not that its events are.
         self._subscription = node.create_subscription(
             kind, topic, self._on_frame, FRAME_QOS, callback_group=group, raw=True,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     def frame(self, seconds: float) -> Any:
         """
-        Return the newest frame, if it is not older than one period of the camera, else the next one.
+        Return the newest frame, if it is not older than one period of the camera, otherwise the next one.
 
-        None where none comes within `seconds`.
+        Returns None if no frame arrives within `seconds`.
         """
         with self._changed:
             if monotonic() - self._came_at > self._period:

@@ -29,14 +29,14 @@ LOOK_PERIOD = 0.02  # [s] between looks at the graph, a cancel and the time limi
 
 class ImageTopics:
     """
-    Takes single frames of topics.
+    Provides single frames of image topics.
 
-    A topic is subscribed to from the start of a goal until its next frame, and for `image_topic_linger` seconds more:
-    a goal within this time takes the newest frame at once.
+    The node subscribes to a topic from the start of a goal until its next frame, and for `image_topic_linger` seconds
+    longer. A goal within this time gets the newest frame at once.
     """
 
     def __init__(self, node: Node) -> None:
-        """Take the node that subscribes; its parameter `image_timeout` says how long a goal waits for a frame."""
+        """Store the node that subscribes. Its parameter `image_timeout` limits how long a goal waits for a frame."""
         self._node = node
         self._group = ReentrantCallbackGroup()
         self._lock = Lock()  # guards the feeds and their users
@@ -56,7 +56,8 @@ class ImageTopics:
         """
         Return the newest frame of a topic that is not older than one period of the camera, or the next one.
 
-        Raises NoImageError where none comes in time, or the topic has another type, and Canceled once `cancel` is set.
+        Raises NoImageError if no frame arrives in time or the topic has another type, and Canceled once `cancel` is
+        set.
         """
         timeout = self._seconds('image_timeout')
         deadline = monotonic() + timeout
@@ -91,7 +92,7 @@ class ImageTopics:
             return feed
 
     def _close_unused(self) -> None:
-        """Unsubscribe from what no goal has used for a while."""
+        """Unsubscribe from topics that no goal has used for `image_topic_linger` seconds."""
         linger, now = self._seconds('image_topic_linger'), monotonic()
         with self._lock:
             unused = [name for name, feed in self._feeds.items() if not feed.users and now - feed.left_at >= linger]

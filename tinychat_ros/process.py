@@ -58,7 +58,7 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
         print(f'tinychat_ros: error: {_explained(error)}', file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    # A goal that runs occupies a thread; threads start when they are first needed.
+    # Each running goal occupies a thread; threads start when they are first needed.
     executor = MultiThreadedExecutor(num_threads=MAX_PARALLEL + 3)
     executor.add_node(node)
 

@@ -49,7 +49,7 @@ class PromptDoor:
     def _on_prompt(self, message: String) -> None:
         checked = self._door.check(Chat.Goal(prompt=message.data,
                                              conversation_id=self._value('prompt_conversation_id')),
-                                   audience='person')  # who reads ~/prompt hears the spoken answers, too
+                                   audience='person')  # spoken answers have the same listener
         if checked is None:
             return
         service, request = checked

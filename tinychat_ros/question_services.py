@@ -32,7 +32,7 @@ class QuestionServices:
     """
 
     def __init__(self, node: Node, group: CallbackGroup, topics: ImageTopics) -> None:
-        """Create the services on a node; without a model they say so. `topics`: where frames of cameras come from."""
+        """Create the services on a node; without a model they report that. `topics` provides the frames of cameras."""
         self.service: ChatService | None = None
         self._node = node
         self._topics = topics

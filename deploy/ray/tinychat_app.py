@@ -18,7 +18,7 @@ class Arguments(BaseModel, extra='forbid'):
     The arguments of the application.
 
     `model`: directory of a split checkpoint, on every node. `threads`: CPU threads, and CPUs that Ray reserves, of each
-    replica; `parallel`: requests that it answers together; `queue_depth`: those that may wait in it; others as the
+    replica; `parallel`: requests that it answers together; `queue_depth`: requests that may wait in it; the others are
     options of `tinychat serve`.
     """
 

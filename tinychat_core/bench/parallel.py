@@ -39,17 +39,17 @@ class ParallelSpeed:
 
 
 class NoText:
-    """The tokenizer of a model without one: it has no end of answer, and its texts are one character a token."""
+    """A tokenizer for a model without one: no token ends an answer, and each token is one character."""
 
     stop_ids = control_ids = frozenset[int]()
     stop_texts: tuple[str, ...] = ()
 
     def answer_parts(self, *_: Any, **__: Any) -> AnswerParts:
-        """Return those of plain text."""
+        """Return the marks of plain text."""
         return AnswerParts()
 
     def detokenizer(self, **_: Any) -> NoText:
-        """Return what makes texts of tokens."""
+        """Return the detokenizer."""
         return self
 
     def push(self, _: int) -> str:
@@ -62,12 +62,12 @@ class NoText:
 
 
 class _Stream:
-    """A request, and when its tokens came."""
+    """A request, and the times of its tokens."""
 
     def __init__(self, service: ChatService, prompt: Sequence[int], new_tokens: int) -> None:
         self.times: list[float] = []
         self.begin = monotonic()
-        # A seed and a temperature, so that no answer repeats itself.
+        # A temperature, so that no answer repeats itself, and a seed.
         request = ChatRequest(raw_prompt=prompt, params=SamplingParams(
             max_new_tokens=new_tokens, temperature=1.0, seed=len(prompt)))
         self.handle: ChatHandle = service.submit(request, self._note)
@@ -91,10 +91,10 @@ class _Stream:
 
 def measure_parallel(engine: Engine, parallel: int, context: int, new_tokens: int) -> ParallelSpeed:
     """
-    Measure `parallel` answers of `new_tokens` tokens each, and then one more prompt beside all but one of them.
+    Measure `parallel` answers of `new_tokens` tokens each, and then one more prompt while all but one of them decode.
 
-    The engine's context must have much more room than for `context` + `new_tokens` tokens: answers go on while others
-    read their prompts. Texts do not matter, and nothing is guessed.
+    The engine's context must have much more room than for `context` + `new_tokens` tokens: answers continue while
+    others read their prompts. Texts do not matter, and nothing is guessed.
     """
     engine.parallel, speculates, engine.speculates = parallel, engine.speculates, False
     tokenizer, engine._tokenizer = engine._tokenizer, NoText()  # type: ignore[assignment]

@@ -12,7 +12,7 @@ from tinychat_core.errors import TinyChatError
 
 
 def check_plot(path: str) -> None:
-    """Raise TinyChatError where no plot could be written to `path`; call it before measuring."""
+    """Raise TinyChatError if no plot can be written to `path`; call it before measuring."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:

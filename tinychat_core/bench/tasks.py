@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what guessing tokens saves, on prompts whose answers can be guessed well, in part, or not at all."""
+"""Measures the speed-up by guessing tokens, on prompts whose answers can be guessed well, in part, or not at all."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass

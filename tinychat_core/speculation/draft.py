@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Guesses of a smaller model with the same tokenizer (Leviathan et al. 2023; here the large model draws each token)."""
+"""Guesses of a smaller model with the same tokenizer (Leviathan et al. 2023; here the large model samples)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class DraftEngine(Protocol):
-    """What a draft needs of an Engine."""
+    """The methods of an Engine that a draft uses."""
 
     context_length: int
     vocab_size: int
@@ -33,27 +33,27 @@ class DraftEngine(Protocol):
 
 
 class Draft:
-    """The draft of one answer. If its engine fails, it guesses nothing more, and the answer goes on without it."""
+    """Guesses for one answer. If the engine fails, the answer continues without these guesses."""
 
     def __init__(self, engine: DraftEngine, vocab_size: int) -> None:
         """Begin with an empty cache; guesses are below `vocab_size`."""
         self._engine = engine
         self._vocab_size = min(vocab_size, engine.vocab_size)
         self._cache: Cache | None = None
-        self._read: list[int] = []  # what the cache holds
+        self._read: list[int] = []  # the tokens in the cache
         self._sampler = Sampler(0)  # greedy, and without penalties it has no state
         self._has_failed = False
 
     @property
     def seconds(self) -> float:
-        """The time of a token; 0 if none was computed."""
+        """The time per token [s]; 0 if none was computed."""
         return self._engine.row_cost.seconds
 
     def guess(self, tokens: Sequence[int], most: int) -> list[int]:
         """
         Return up to `most` tokens that follow `tokens`, the whole text so far.
 
-        A long text is read in pieces, one in each call, and nothing is guessed before its end.
+        A long text is read in pieces, one per call. Nothing is guessed until all of it is read.
         """
         if self._has_failed or len(tokens) + most > self._engine.context_length:
             return []
@@ -68,7 +68,7 @@ class Draft:
     def _guess(self, tokens: Sequence[int], most: int) -> list[int]:
         if self._cache is None:
             self._cache = self._engine.new_cache()
-        # What is confirmed stays; wrong guesses go.
+        # Keep what was confirmed; remove wrong guesses.
         kept = next((i for i, (one, other) in enumerate(zip(self._read, tokens, strict=False)) if one != other),
                     min(len(self._read), len(tokens) - 1))
         self._cache.truncate(kept)

@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What one answer guesses: its structure's forced tokens, its own text, or a draft model's, as far as it pays."""
+"""Guesses the next tokens of one answer, from its structure, its text or a draft model, if that saves time."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class Guesser:
         return self._paying(guess, self._looked_up, sequences) if guess else ()
 
     def lookup(self, most: int, sequences: int = 1) -> Sequence[int]:
-        """Return up to `most` next tokens: of the text, where they pay, or else of the draft model."""
+        """Return up to `most` next tokens: from the text if they save time, otherwise from the draft model."""
         guess, length = self._text.guess(most)
         self._looked_up = Kind.of_match(length)
         if self._draft is None or (guess and self._length(self._looked_up, sequences)):
@@ -44,16 +44,16 @@ class Guesser:
         return drafted or guess
 
     def of_structure(self, guess: Sequence[int], is_forced: bool, sequences: int) -> Sequence[int]:
-        """Return the part that pays of a guess that a structure forces, or allows after the last `lookup`."""
+        """Shorten a guess to the part that saves time; a structure forces it, or allows it after the last `lookup`."""
         return self._paying(guess, Kind.FORCED if is_forced else self._looked_up, sequences) if guess else ()
 
     def note(self, guessed: int, right: int) -> None:
-        """Take how many tokens of the last guess were right."""
+        """Record how many tokens of the last guess were right."""
         self._pace.note(self._kind, guessed, right)
 
     def _paying(self, guess: Sequence[int], kind: Kind, sequences: int) -> Sequence[int]:
         self._kind = kind
-        # What a draft model has guessed has been paid for.
+        # The time for a draft model's guess is already spent.
         return guess if kind is Kind.DRAFT else guess[:self._length(kind, sequences)]
 
     def _length(self, kind: Kind, sequences: int) -> int:

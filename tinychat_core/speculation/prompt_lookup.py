@@ -1,12 +1,12 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""Guesses from the text itself: after the same tokens, it goes on as it did before."""
+"""Guesses from the text itself: the same tokens are likely to be followed by what followed them before."""
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-PAIR = 2  # tokens that must at least be equal
-LONGEST_MATCH = 16  # a longer one says no more
+PAIR = 2  # minimum number of equal tokens
+LONGEST_MATCH = 16  # a longer match gives no more information
 _RECENT = 8  # occurrences that are compared
 
 
@@ -20,7 +20,7 @@ class PromptLookup:
     def __init__(self, tokens: Iterable[int]) -> None:
         """Begin with the prompt, cached tokens included."""
         self.tokens: list[int] = []
-        self._after: dict[tuple[int, int], list[int]] = {}  # where the text goes on after each pair
+        self._after: dict[tuple[int, int], list[int]] = {}  # the indices of the tokens that follow each pair
         for token in tokens:
             self.append(token)
 
@@ -33,9 +33,9 @@ class PromptLookup:
 
     def guess(self, most: int) -> tuple[list[int], int]:
         """
-        Return up to `most` next tokens, and how many of the last tokens they followed before.
+        Return up to `most` next tokens, and the length of the match that they followed.
 
-        The longest match counts, and of equal ones the latest. Without a match: no tokens, and 0.
+        The longest match is used; among equals, the latest. Without a match: no tokens, and 0.
         """
         tokens, end = self.tokens, len(self.tokens)
         if end < PAIR or most < 1:

@@ -1,17 +1,17 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a token more costs in a forward pass that decodes, measured while it works."""
+"""Measures how much time one more token adds to a forward pass that decodes."""
 from __future__ import annotations
 
-_BEFORE = 0.3  # until passes of different sizes have been seen
+_BEFORE = 0.3  # the assumed cost until passes of different sizes were measured
 _BEFORE_WEIGHT = 4.0  # passes
 _LEAST, _MOST = 0.02, 1.0
 _LONGEST = 20.0  # passes in a mean
-_FORGETTING = 0.995  # of a size, with each pass of another one: a size that was slow once is tried again
+_FORGETTING = 0.995  # per pass, so that a number of tokens that was slow once is tried again
 
 
 class RowCost:
-    """Compares the mean times of small and of large passes; old passes count less and less."""
+    """Compares the mean times of small and large passes; the weight of old passes decreases."""
 
     def __init__(self) -> None:
         """Begin without any pass."""
@@ -19,7 +19,7 @@ class RowCost:
         self._weights: dict[int, float] = {}
 
     def note(self, seconds: float, tokens: int) -> None:
-        """Take the time of a pass."""
+        """Record the time of a pass."""
         for size in self._weights:
             self._weights[size] *= _FORGETTING
         weight = self._weights[tokens] = min(self._weights.get(tokens, 0.0) + 1.0, _LONGEST)
@@ -28,7 +28,7 @@ class RowCost:
 
     @property
     def per_token(self) -> float:
-        """How much longer a pass takes with a token more, in passes of one token."""
+        """The time that one more token adds to a pass, in passes of one token."""
         if len(self._means) < 2:
             return _BEFORE
         few, many = min(self._means), max(self._means)
@@ -40,7 +40,7 @@ class RowCost:
 
     @property
     def seconds(self) -> float:
-        """The time of a pass of one token; 0 if no pass was seen."""
+        """The time of a pass of one token [s]; 0 if no pass was measured."""
         if not self._means:
             return 0.0
         few = min(self._means)

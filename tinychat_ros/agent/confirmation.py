@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""A person confirms or refuses a call."""
+"""Waits until a person confirms or refuses a call."""
 
 from __future__ import annotations
 

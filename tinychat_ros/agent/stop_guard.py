@@ -11,8 +11,8 @@ process sends the stop messages and cancels the goals of actions.
         {"topic": NAME, "type": TYPE}              prepare a publisher
         {"action": NAME}                           prepare a client of its cancel service
         {"arm": ID, "topic": NAME, "type": TYPE, "stop": HEX}    a serialized message that stops it
-        {"arm": ID, "action": NAME, "goal": HEX}    the id of a goal to cancel
-        {"disarm": ID}                             it has ended
+        {"arm": ID, "action": NAME, "goal": HEX}    the id of the goal to cancel
+        {"disarm": ID}                             the motion has ended
         {}                                         the agent is alive
     stdout: one word a line. "ready" when everything before the first empty object is prepared; the ID of an armed
         motion when somebody would receive its stop: DDS discovers the robot for each process separately.

@@ -26,7 +26,7 @@ SKIPPED = 'not made, because an earlier call of the same answer did not succeed'
 
 
 class Model(Protocol):
-    """Answers a dialogue, as ChatModel does."""
+    """Answers a dialogue; ChatModel is one."""
 
     def ask(self, messages: Sequence[Message], tools: str, wakeup: Wakeup,
             on_text: Callable[[str], None]) -> Chat.Result:

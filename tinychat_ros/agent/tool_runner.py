@@ -117,7 +117,7 @@ class ToolRunner:
         return caller, values, duration
 
     def _check_motion(self, caller: Caller) -> None:
-        """Refuse a motion while another motion, which the agent has given up, still runs."""
+        """Refuse a motion while another motion, which the agent has abandoned, still runs."""
         if not caller.tool.spec.is_motion:
             return
         for name, other in self._callers.items():

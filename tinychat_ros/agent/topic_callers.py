@@ -112,7 +112,7 @@ class _Motion:
 
 
 class Reader(Caller):
-    """Waits for the next message of a topic, or takes the last one if the publishers keep it (transient local)."""
+    """Waits for the next message of a topic, or uses the last one if the publishers keep it (transient local)."""
 
     @property
     def is_there(self) -> bool:

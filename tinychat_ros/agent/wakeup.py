@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a task's thread waits: for a condition, until a given time, and never beyond the end of the task."""
+"""Lets a task's thread wait for a condition, until a given time, and never beyond the end of the task."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Wakeup:
             if self._end is None:
                 self._end = reason
         if self._at_end is not None:
-            with suppress(Exception):  # the task's thread stops the robot, too, and tells of a failure
+            with suppress(Exception):  # the task's thread also stops the robot, and reports a failure
                 self._at_end()
         self.notify()
 
@@ -51,7 +51,7 @@ class Wakeup:
         """
         If the task ends within the block, call `stop` in the thread that ends it.
 
-        On a busy computer, the task's own thread wakes up only many milliseconds later.
+        On a busy computer, the task's own thread only wakes up many milliseconds later.
         """
         self._at_end = stop
         try:
