@@ -393,7 +393,7 @@ def _draft_of(engine: Engine, path: str | os.PathLike[str], memory: int, verify:
         draft = Engine.open(path, backend=engine.backend, threads=engine.threads, max_seq_len=length, cancel=cancel,
                             parallel=engine.parallel, speculation='off', memory=max(memory, 0), verify=verify)
     except DoesNotFitError as error:
-        raise DoesNotFitError(f'the draft model does not fit beside the model: {error}') from None
+        raise DoesNotFitError(f'the draft model does not fit into the memory that the model leaves: {error}') from None
     if not draft.tokenizer.has_same_tokens(engine.tokenizer):
         draft.close()
         raise InvalidParameterError(f'the draft model {path} has another tokenizer than {engine.path}; use a smaller '

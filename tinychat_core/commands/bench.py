@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', nargs='?', help='directory of a split checkpoint')
     parser.add_argument('--shape', choices=SHAPES,
                         help='instead of a model: the shape of a known model with random weights')
-    parser.add_argument('--precision', help="W4, W4A16, W4A8, W8, W8A16, W8A8 or W16A16 (default: the backend's "
-                                            'default for the stored weights; with --shape: W4)')
+    parser.add_argument('--precision', help="W4, W4A16, W4A8 (the same with W5, W6 and W8) or W16A16 (default: the "
+                                            "backend's default for the stored weights; with --shape: W4)")
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
                         help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
                 speeds.append(speed)
                 print(json.dumps(speed.as_json()) if args.json else
                       f'{context:8d} {n:8d} answers {speed.tokens_per_s:8.1f} tok/s in all '
-                      f'{speed.tokens_per_s_each:8.1f} each; a prompt beside them: first token after '
+                      f'{speed.tokens_per_s_each:8.1f} each; one more prompt meanwhile: first token after '
                       f'{speed.first_token_ms:.0f} ms, longest gap {speed.longest_gap_steps:.1f} steps', flush=True)
         if args.profile:
             for step, microseconds, share in profile(engine, max(contexts), args.new_tokens):
