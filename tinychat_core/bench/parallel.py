@@ -96,7 +96,7 @@ def measure_parallel(engine: Engine, parallel: int, context: int, new_tokens: in
     The engine's context must have much more room than for `context` + `new_tokens` tokens: answers continue while
     others read their prompts. Texts do not matter, and nothing is guessed.
     """
-    engine.parallel, speculates, engine.speculates = parallel, engine.speculates, False
+    before, engine.parallel, engine.speculates = (engine.parallel, engine.speculates), parallel, False
     tokenizer, engine._tokenizer = engine._tokenizer, NoText()  # type: ignore[assignment]
     service = ChatService(engine)
     service.open()
@@ -118,7 +118,7 @@ def measure_parallel(engine: Engine, parallel: int, context: int, new_tokens: in
     finally:
         service.stop('measured')
         service.release()
-        engine.speculates, engine._tokenizer = speculates, tokenizer
+        (engine.parallel, engine.speculates), engine._tokenizer = before, tokenizer
 
 
 def _arrive(service: ChatService, engine: Engine, parallel: int, context: int) -> tuple[float, float]:

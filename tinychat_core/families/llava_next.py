@@ -62,4 +62,4 @@ FAMILY = replace(
     left_out=(*llava.FAMILY.left_out, _NEWLINE, 'image_newline'),
     vision=replace(_VISION, config=vision_config, newline=_NEWLINE),
     mmproj=replace(llava.MMPROJ, options=_mmproj_options, tiles=True, vision=replace(
-        llava.MMPROJ.vision, config=vision_config, newline='model.image_newline')))
+        llava.MMPROJ.vision, config=vision_config, newline=_NEWLINE)))

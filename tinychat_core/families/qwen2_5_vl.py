@@ -17,10 +17,12 @@ from tinychat_core.families.qwen_vision import (
     BASE,
     encoder,
     frames,
+    LAYER,
+    LAYER_TENSORS,
     LEFT_OUT,
     merger,
     native_pixels,
-    placing,
+    PLACING,
     text_options,
     with_ends,
     without_sections,
@@ -57,21 +59,17 @@ def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfi
                    embedding_size=padded(3 * inner.size('temporal_patch_size', 2) * pixels.patch ** 2),
                    windows=[0 if layer in whole else OWN_SPAN for layer in range(layers)])
     return VisionConfig(pixels=pixels, encoder=seen, projector=merger(inner, pixels, text), activation='gelu',
-                        window=window // pixels.tile, has_positions=True, placing=placing(), **frames(inner))
+                        window=window // pixels.tile, has_positions=True, placing=PLACING, **frames(inner))
 
 
-_LAYER = f'{BASE}blocks.{{i}}.'
 FAMILY = replace(
     qwen2.FAMILY, name='qwen2_5_vl', model_types=('qwen2_5_vl',), model_config=model_config, gguf=None,
     left_out=LEFT_OUT,
     vision=Vision(vision_config, {
         'encoder.project_in': f'{BASE}patch_embed.proj',
-        'encoder.layers.{i}.attn_norm': f'{_LAYER}norm1',
-        'encoder.layers.{i}.attn.qkv': f'{_LAYER}attn.qkv',
-        'encoder.layers.{i}.attn.o': f'{_LAYER}attn.proj',
-        'encoder.layers.{i}.mlp_norm': f'{_LAYER}norm2',
-        'encoder.layers.{i}.mlp.gate_up': (f'{_LAYER}mlp.gate_proj', f'{_LAYER}mlp.up_proj'),
-        'encoder.layers.{i}.mlp.down': f'{_LAYER}mlp.down_proj',
+        **LAYER_TENSORS,
+        'encoder.layers.{i}.mlp.gate_up': (f'{LAYER}mlp.gate_proj', f'{LAYER}mlp.up_proj'),
+        'encoder.layers.{i}.mlp.down': f'{LAYER}mlp.down_proj',
         'encoder.norm': f'{BASE}merger.ln_q',
         'projector.0.project_in': f'{BASE}merger.mlp.0',
         'projector.1.project_in': f'{BASE}merger.mlp.2',

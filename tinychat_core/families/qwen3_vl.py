@@ -18,10 +18,12 @@ from tinychat_core.families.qwen_vision import (
     encoder,
     EPS,
     frames,
+    LAYER,
+    LAYER_TENSORS,
     LEFT_OUT,
     merger,
     native_pixels,
-    placing,
+    PLACING,
     text_options,
     with_ends,
     without_sections,
@@ -67,23 +69,19 @@ def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfi
     matrices = merger(inner, pixels, text)
     return VisionConfig(
         pixels=pixels, stem=stem.replace(context_length=seen.context_length), encoder=seen, projector=matrices,
-        activation='gelu', grid=grid, has_positions=True, placing=placing(), **frames(inner),
+        activation='gelu', grid=grid, has_positions=True, placing=PLACING, **frames(inner),
         deepstack=[[single_norm(hidden * pixels.side ** 2, 'layer', EPS), *matrices] for _ in layers])
 
 
-_LAYER = f'{BASE}blocks.{{i}}.'
 _STACK = f'{BASE}deepstack_merger_list.{{j}}.'
 FAMILY = replace(
     qwen3.FAMILY, name='qwen3_vl', model_types=('qwen3_vl',), model_config=model_config, gguf=None, left_out=LEFT_OUT,
     vision=Vision(vision_config, {
         'stem.project_in': f'{BASE}patch_embed.proj',
         'grid': f'{BASE}pos_embed',
-        'encoder.layers.{i}.attn_norm': f'{_LAYER}norm1',
-        'encoder.layers.{i}.attn.qkv': f'{_LAYER}attn.qkv',
-        'encoder.layers.{i}.attn.o': f'{_LAYER}attn.proj',
-        'encoder.layers.{i}.mlp_norm': f'{_LAYER}norm2',
-        'encoder.layers.{i}.mlp.up': f'{_LAYER}mlp.linear_fc1',
-        'encoder.layers.{i}.mlp.down': f'{_LAYER}mlp.linear_fc2',
+        **LAYER_TENSORS,
+        'encoder.layers.{i}.mlp.up': f'{LAYER}mlp.linear_fc1',
+        'encoder.layers.{i}.mlp.down': f'{LAYER}mlp.linear_fc2',
         'encoder.norm': f'{BASE}merger.norm',
         'projector.0.project_in': f'{BASE}merger.linear_fc1',
         'projector.1.project_in': f'{BASE}merger.linear_fc2',

@@ -17,6 +17,15 @@ BASE = 'model.visual.'
 _IMAGE = '<|image_pad|>'
 _MROPE = ('mrope_section', 'mrope_interleaved')
 EPS = 1e-6  # of every norm of the encoder, whatever the configuration says
+# The text that represents an image in the prompt; the template writes the text around it.
+PLACING = Placing(marker=_IMAGE, token=_IMAGE, whole='{rows}')
+LAYER = f'{BASE}blocks.{{i}}.'
+LAYER_TENSORS = {
+    'encoder.layers.{i}.attn_norm': f'{LAYER}norm1',
+    'encoder.layers.{i}.attn.qkv': f'{LAYER}attn.qkv',
+    'encoder.layers.{i}.attn.o': f'{LAYER}attn.proj',
+    'encoder.layers.{i}.mlp_norm': f'{LAYER}norm2',
+}
 
 
 def text_options(config: HfConfig) -> HfConfig:
@@ -56,15 +65,14 @@ def without_sections(text: HfConfig, default: Sequence[int], *, interleaved: boo
     return text.without('rope_scaling', 'rope_parameters').or_else(**plain), section
 
 
-def native_pixels(processor: Processor, vision: HfConfig, mean: list[float] | None = None,
-                  std: list[float] | None = None) -> Pixeling:
-    """Return how an image becomes patches; `mean`, `std`: defaults."""
+def native_pixels(processor: Processor, vision: HfConfig) -> Pixeling:
+    """Return how an image becomes patches."""
     patch, merge = vision.size('patch_size'), vision.size('spatial_merge_size', 2)
     processor.same('patch_size', patch)
     processor.same('merge_size', merge)
     processor.same('temporal_patch_size', vision.size('temporal_patch_size', 2))
     return Pixeling(
-        method='native', tile=patch * merge, patch=patch, **processor.shared(3, mean or CLIP_MEAN, std or CLIP_STD),
+        method='native', tile=patch * merge, patch=patch, **processor.shared(3, CLIP_MEAN, CLIP_STD),
         min_pixels=processor.pixels('min_pixels', 'shortest_edge', 56 * 56),
         max_pixels=processor.pixels('max_pixels', 'longest_edge', 28 * 28 * 1280))
 
@@ -102,11 +110,6 @@ def merger(vision: HfConfig, pixels: Pixeling, text: ModelConfig) -> list[ModelC
         raise vision.unsupported('out_hidden_size')
     joined = vision.size('hidden_size') * pixels.side ** 2
     return [single_matrix(joined, joined), single_matrix(joined, text.hidden_size)]
-
-
-def placing() -> Placing:
-    """Return the text that represents an image in the prompt; the template writes the text around it."""
-    return Placing(marker=_IMAGE, token=_IMAGE, whole='{rows}')
 
 
 def frames(vision: HfConfig) -> Mapping[str, Any]:

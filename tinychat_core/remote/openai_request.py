@@ -60,7 +60,7 @@ def body_of(request: ChatRequest, dialogue: Sequence[Mapping[str, Any]], model: 
     """
     images = [image for message in dialogue for image in message.get('images') or ()]
     are_ready = all(isinstance(image, SharedImage) and image.url for image in images)
-    reason = unable_reason(request, sees) or ('' if sees and are_ready else 'images' if images else '')
+    reason = unable_reason(request, sees) or ('images' if images and not (sees and are_ready) else '')
     if reason:
         raise Unable(f'cannot serve {reason}')
     params = request.params

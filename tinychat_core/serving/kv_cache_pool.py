@@ -68,12 +68,8 @@ class KVCachePool:
         owner.
         """
         check_prompt(self._engine, tokens)
-        lent = self.take(owner, tokens)
-        lent.settle()
-        lent.is_taken = True
-        kept = _common_prefix(lent.tokens, tokens[:-1])
-        lent.cache.truncate(kept)
-        lent.tokens = list(tokens[:kept])
+        lent = self.hold(owner, tokens)
+        kept = len(lent.tokens)
         lent.generation = Generation(self._engine, tokens[kept:], params, lent.cache, cancel, earlier=lent.tokens,
                                      continues=continues, parts=parts)
         lent.tokens = list(tokens)

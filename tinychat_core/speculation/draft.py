@@ -41,6 +41,7 @@ class Draft:
         self._vocab_size = min(vocab_size, engine.vocab_size)
         self._cache: Cache | None = None
         self._read: list[int] = []  # the tokens in the cache
+        self._confirmed = 0  # the number of these tokens that are part of the text, not guesses
         self._sampler = Sampler(0)  # greedy, and without penalties it has no state
         self._has_failed = False
 
@@ -68,12 +69,15 @@ class Draft:
     def _guess(self, tokens: Sequence[int], most: int) -> list[int]:
         if self._cache is None:
             self._cache = self._engine.new_cache()
-        # Keep what was confirmed; remove wrong guesses.
-        kept = next((i for i, (one, other) in enumerate(zip(self._read, tokens, strict=False)) if one != other),
-                    min(len(self._read), len(tokens) - 1))
+        # Keep the tokens of the text, which only grows, and right guesses; remove wrong guesses.
+        kept, most_kept = self._confirmed, min(len(self._read), len(tokens) - 1)
+        while kept < most_kept and self._read[kept] == tokens[kept]:
+            kept += 1
+        kept = min(kept, most_kept)
         self._cache.truncate(kept)
         del self._read[kept:]
         rest = tokens[kept:kept + self._engine.longest_piece]
+        self._confirmed = kept
         if max(rest) >= self._engine.vocab_size:
             raise ValueError('a token is not in its vocabulary')
         if kept + len(rest) < len(tokens):

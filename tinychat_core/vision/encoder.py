@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinychat_core._tinychat import CancelFlag, Decoder, ForwardBatch
-from tinychat_core.checkpoint.model_config import Activation
+from tinychat_core.checkpoint.model_config import Activation, ModelConfig
 from tinychat_core.checkpoint.vision_config import VisionConfig
 from tinychat_core.errors import UnsupportedModelError
 from tinychat_core.vision.image import Image
@@ -49,10 +49,10 @@ class VisionEncoder:
         if config.grid is not None:
             self._grid = tensors[f'{_PREFIX}grid'].reshape(config.grid, config.grid, -1)
         self._decoders: dict[str, Decoder] = {}
+        longest = config.longest_sequence(most_rows)
         for name, stage in config.stages.items():
             prefix = f'{_PREFIX}{name}.'
             own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-            longest = config.longest_sequence(most_rows)
             self._decoders[name] = new_decoder(stage.to_native(longest), own, longest)
 
     def encode(self, image: Image, cancel: CancelFlag | None = None) -> Rows:
@@ -84,14 +84,14 @@ class VisionEncoder:
         if config.stem is not None:
             rows = self._run('stem', rows, cancel)
         rows = self._run('encoder', rows, cancel)
-        return self._projected(self._merged(rows[1:] if config.has_class else rows), cancel)
+        merged = self._merged(rows[1:] if config.has_class else rows)
+        return self._projected('projector', config.projector, merged, cancel)
 
-    def _projected(self, rows: Rows, cancel: CancelFlag | None) -> Rows:
-        config = self.config
-        for i in range(len(config.projector)):
-            if i and config.projector[i - 1].embedding_size is not None:
-                rows = _activated(rows, config.activation)
-            rows = self._run_in_parts(f'projector.{i}', rows, cancel)
+    def _projected(self, name: str, stages: Sequence[ModelConfig], rows: Rows, cancel: CancelFlag | None) -> Rows:
+        for i in range(len(stages)):
+            if i and stages[i - 1].embedding_size is not None:
+                rows = _activated(rows, self.config.activation)
+            rows = self._run_in_parts(f'{name}.{i}', rows, cancel)
         return rows
 
     def _encode_native(self, image: Image, cancel: CancelFlag | None) -> Rows:
@@ -115,11 +115,9 @@ class VisionEncoder:
         patches = (order[:, None] * per_tile + np.arange(per_tile)).reshape(-1)
         found = self._run('encoder', values[patches], cancel, positions=positions[patches], bidirectional=spans)
         last, *others = np.split(found, found.shape[1] // config.encoder.hidden_size, axis=1)
-        parts = [self._projected(last.reshape(tiles, -1), cancel)]
-        for j, rows_of_layer in enumerate(others):
-            normed = self._run_in_parts(f'deepstack.{j}.0', rows_of_layer.reshape(tiles, -1), cancel)
-            inner = _activated(self._run_in_parts(f'deepstack.{j}.1', normed, cancel), config.activation)
-            parts.append(self._run_in_parts(f'deepstack.{j}.2', inner, cancel))
+        parts = [self._projected('projector', config.projector, last.reshape(tiles, -1), cancel)]
+        parts += [self._projected(f'deepstack.{j}', config.deepstack[j], rows_of_layer.reshape(tiles, -1), cancel)
+                  for j, rows_of_layer in enumerate(others)]
         embeddings = np.empty((tiles, config.width), np.float32)
         embeddings[order] = np.concatenate(parts, axis=1)
         return embeddings

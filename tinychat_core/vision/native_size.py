@@ -29,8 +29,7 @@ def patches_of(config: VisionConfig, image: Rgb) -> tuple[Floats, int, int]:
 
     pixels, patch = config.pixels, config.pixels.patch
     rows, columns = grid(pixels, image.shape[1], image.shape[0])
-    filter_: Any = {'bilinear': pillow.Resampling.BILINEAR, 'bicubic': pillow.Resampling.BICUBIC,
-                    'lanczos': pillow.Resampling.LANCZOS}[pixels.resample]
+    filter_: Any = pillow.Resampling[pixels.resample.upper()]
     picture = pillow.fromarray(np.ascontiguousarray(image)).resize((columns * pixels.tile, rows * pixels.tile), filter_)
     mean, std = (np.array(numbers, np.float32) for numbers in (pixels.mean, pixels.std))
     values = (np.asarray(picture).astype(np.float32) * np.float32(pixels.rescale) - mean) / std

@@ -37,8 +37,7 @@ def tiles_of(config: Pixeling, image: Rgb) -> Tiles:
     """Return the tiles of an image uint8 [height, width, 3]."""
     from PIL import Image as pillow
 
-    filter_ = {'bilinear': pillow.Resampling.BILINEAR, 'bicubic': pillow.Resampling.BICUBIC,
-               'lanczos': pillow.Resampling.LANCZOS}[config.resample]
+    filter_ = pillow.Resampling[config.resample.upper()]
     picture, tile = pillow.fromarray(np.ascontiguousarray(image)), config.tile
     height, width = image.shape[:2]
     rows, columns = grid(config, width, height)
