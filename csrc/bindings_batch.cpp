@@ -66,7 +66,9 @@ void PyBatch::add_sequence(const py::object& tokens, KvCache* cache, const py::o
   if (end == begin) throw InvalidBatch("no tokens to decode");
   made.add_positions(positions, begin);
   Sequence sequence = {{begin, end}, cache, cache != nullptr};
-  for (const auto& [first, last] : bidirectional) sequence.bidirectional.push_back({begin + first, begin + last});
+  // What is outside the sequence stays outside, without an overflow: the check of the batch refuses it.
+  const auto in_batch = [&](int token) { return begin + std::clamp(token, -1, end - begin + 1); };
+  for (const auto& [first, last] : bidirectional) sequence.bidirectional.push_back({in_batch(first), in_batch(last)});
   made.batch_.sequences.push_back(std::move(sequence));
   const auto add = [](std::vector<int>& to, const std::vector<int>& more) {
     to.insert(to.end(), more.begin(), more.end());

@@ -247,7 +247,10 @@ void CpuBackend::gemm_all_tokens(const Linear& w, const ForwardBatch& batch, Pan
   gemm_prepared(w, batch, panels, row, out);
 }
 
-void CpuBackend::run_jobs(int count, const std::function<void(int)>& job) { pool_.run(count, job); }
+void CpuBackend::run_jobs(int count, const std::function<void(int)>& job) {
+  if (count == 1) job(0); // another thread would not have its data in its cache
+  else if (count > 1) pool_.run(count, job);
+}
 
 void CpuBackend::embed(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;

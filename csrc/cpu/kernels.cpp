@@ -16,18 +16,17 @@
 
 namespace {
 
-// A set that extends another one (TINYCHAT_ADDS) is compiled for the functions that its instructions change: those with integer
-// dot products. Its others are null, and isa.cpp takes them from the set that it extends.
-enum Adds { kEverything, kDotProducts };
-#if defined(TINYCHAT_ADDS)
-constexpr Adds kAdds = TINYCHAT_ADDS;
+// A set whose only new instructions are integer dot products (TINYCHAT_DOT_PRODUCTS_ONLY) is compiled for the functions that use
+// them. Its others are null, and isa.cpp takes them from the set that it extends.
+#if defined(TINYCHAT_DOT_PRODUCTS_ONLY)
+constexpr bool kIsWhole = false;
 #else
-constexpr Adds kAdds = kEverything;
+constexpr bool kIsWhole = true;
 #endif
 
-template <Adds kBelongs, typename Function>
-constexpr Function* only(Function* function) {
-  return kAdds == kEverything || kAdds == kBelongs ? function : nullptr;
+template <typename Function>
+constexpr Function* of_whole(Function* function) {
+  return kIsWhole ? function : nullptr;
 }
 
 } // namespace
@@ -35,9 +34,9 @@ constexpr Function* only(Function* function) {
 namespace tinychat {
 
 extern const Kernels TINYCHAT_KERNELS;
-constexpr Kernels TINYCHAT_KERNELS = {only<kEverything>(gemm_float),
-                                      only<kDotProducts>(gemm_int8),
-                                      only<kDotProducts>(gemm_two_digits),
+constexpr Kernels TINYCHAT_KERNELS = {of_whole(gemm_float),
+                                      gemm_int8,
+                                      gemm_two_digits,
 #if defined(TINYCHAT_TILES)
                                       gemm_large_m,
                                       pack_bf16,
@@ -45,14 +44,14 @@ constexpr Kernels TINYCHAT_KERNELS = {only<kEverything>(gemm_float),
                                       nullptr,
                                       nullptr,
 #endif
-                                      only<kEverything>(quantize<1>),
-                                      only<kEverything>(quantize<2>),
-                                      only<kEverything>(norm),
-                                      only<kEverything>(activate),
-                                      only<kEverything>(scale),
-                                      only<kEverything>(attention<uint16_t>),
-                                      only<kEverything>(attention<float>),
-                                      only<kEverything>(attention<uint8_t>),
-                                      only<kEverything>(read)};
+                                      of_whole(quantize<1>),
+                                      of_whole(quantize<2>),
+                                      of_whole(norm),
+                                      of_whole(activate),
+                                      of_whole(scale),
+                                      of_whole(attention<uint16_t>),
+                                      of_whole(attention<float>),
+                                      of_whole(attention<uint8_t>),
+                                      of_whole(read)};
 
 } // namespace tinychat

@@ -3,7 +3,7 @@
 //
 // A pool that runs one small job on all threads at once, hundreds of times per token. A worker spins briefly for the next job,
 // because waking a sleeping thread takes longer than a whole step. It then sleeps, because an idle robot must not use a core.
-// A job has at least as many parts as there are threads, and any free thread takes the next part. If the cores are busy, the
+// A job has any number of parts, and any free thread takes the next one. If the cores are busy, the
 // caller computes a part itself instead of waiting for a worker that is not scheduled yet. With several parts a thread, a core
 // that is slow or busy computes fewer of them.
 #pragma once

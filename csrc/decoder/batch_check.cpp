@@ -51,7 +51,7 @@ void check_positions(const ForwardBatch& batch, const Model& model) {
 void check_spans(const Sequence& sequence) {
   int end = sequence.tokens.begin;
   for (const TokenRange& span : sequence.bidirectional) {
-    require(span.begin >= end && span.size() > 0 && span.end <= sequence.tokens.end,
+    require(span.begin >= end && span.end > span.begin && span.end <= sequence.tokens.end,
             "the bidirectional spans of a sequence are not in order, or outside its tokens");
     end = span.end;
   }

@@ -18,6 +18,9 @@ namespace tinychat {
 // (Qwen2-VL, Wang et al., 2024), time, height and width.
 using Position = std::array<int32_t, 3>;
 
+// The position after a token, where `next` is the one after all tokens before it.
+inline int position_after(int next, const Position& p) { return std::max({next, p[0] + 1, p[1] + 1, p[2] + 1}); }
+
 // Allocated once, for `capacity` tokens. A token's slot is its index in the cache.
 class KvCache {
  public:
@@ -39,7 +42,7 @@ class KvCache {
     int next = next_position(before);
     next_positions_.resize(before);
     for (int i = 0; i < count; ++i) {
-      next = std::max(next, *std::max_element(positions[i].begin(), positions[i].end()) + 1);
+      next = position_after(next, positions[i]);
       next_positions_.push_back(next);
     }
     set_length(before + count);

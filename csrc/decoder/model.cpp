@@ -154,7 +154,8 @@ void check_config(const ModelConfig& c) {
   check(!c.encoder || c.vocab_size == c.hidden_size * (1 + static_cast<int64_t>(c.output_layers.size())),
         "the outputs of an encoder are as wide as its last norm and its output_layers");
   check(c.encoder || c.output_layers.empty(), "only an encoder has output_layers");
-  check(std::is_sorted(c.output_layers.begin(), c.output_layers.end(), std::less_equal<>()) &&
+  check(std::adjacent_find(c.output_layers.begin(), c.output_layers.end(), std::greater_equal<>()) ==
+                c.output_layers.end() &&
             (c.output_layers.empty() || (c.output_layers.front() >= 0 && c.output_layers.back() < c.layers)),
         "output_layers are not ascending, or a layer is not there");
   check(c.deepstack_layers >= 0 && (c.deepstack_layers == 0 || (c.deepstack_layers < c.layers && !c.encoder)),

@@ -65,7 +65,7 @@ std::vector<Position> positions_of(const ForwardBatch& batch, int context_length
     for (int i = sequence.tokens.begin; i < sequence.tokens.end; ++i) {
       Position& position = positions[i];
       if (position == ForwardBatch::kNext) position = {next, next, next};
-      next = std::max(next, *std::max_element(position.begin(), position.end()) + 1);
+      next = position_after(next, position);
       if (next > context_length)
         throw InvalidBatch("position " + std::to_string(next - 1) + " is outside the context of " +
                            std::to_string(context_length));

@@ -25,7 +25,7 @@ constexpr float kNegligible = 50.0f;
 
 // exp(x) for x <= 0, relative error below 3e-7, without a branch, so that the compiler turns a loop of it into vectors.
 inline float fast_exp(float x) {
-  x = x < -87.0f ? -87.0f : x;
+  x = x > -87.0f ? x : -87.0f;                            // also what is not a number
   const int n = static_cast<int>(x * 1.44269504f - 0.5f); // nearest, as x is not positive
   const float r = (x - static_cast<float>(n) * 0.693359375f) + static_cast<float>(n) * 2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -176,7 +176,8 @@ TopKRequest Sampler::top_k_request(int k, int vocab, const uint32_t* allowed) {
 }
 
 float* Sampler::row(int index, int count, int vocab) {
-  rows_.resize(static_cast<size_t>(count) * vocab);
+  const size_t size = static_cast<size_t>(count) * vocab;
+  if (rows_.size() < size) rows_.resize(size); // never smaller: growing again would fill it with zeros
   return &rows_[static_cast<size_t>(index) * vocab];
 }
 

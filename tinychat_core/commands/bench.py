@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('model', nargs='?', help='directory of a split checkpoint')
     parser.add_argument('--shape', choices=SHAPES,
                         help='instead of a model: the shape of a known model with random weights')
-    parser.add_argument('--precision', help="W4, W4A16, W4A8 (the same with W5, W6 and W8) or W16A16 (default: the "
-                                            "backend's default for the stored weights; with --shape: W4)")
+    parser.add_argument('--precision', help='W4, W4A16, W4A8 (the same with W5, W6 and W8) or W16A16 (default: as the '
+                                            'backend does with the stored weights; with --shape: W4)')
     parser.add_argument('--kv-cache', choices=KV_CACHES, default='auto', help='int8: half the memory of 16 bits')
     parser.add_argument('--memory', metavar='SIZE',
                         help='memory limit of the model, e.g. 8GiB (default: what is available now, without swap)')

@@ -114,7 +114,7 @@ Model Upload::model(const Model& host) {
     move(layer.k_norm, head);
     for (Linear* w : {&layer.qkv, &layer.o, &layer.up, &layer.down}) move(*w);
     for (std::vector<Linear>* blocks : {&layer.qkv_blocks, &layer.up_blocks})
-      for (Linear& w : *blocks) move(w); // they point into matrices that are already there
+      for (Linear& w : *blocks) move(w); // with input orders alone, they point into matrices that are already there
   }
   return model;
 }
