@@ -9,16 +9,15 @@ from contextlib import suppress
 import json
 import math
 import os
-from pathlib import Path
 import select
 import signal
 import subprocess
-import sys
 from threading import Lock
 import time
 from typing import Any, Protocol
 
 from tinychat_core.errors import TinyChatError
+from tinychat_core.workers.child import command
 from tinychat_core.workers.serving import FRAME, send
 
 _START_SECONDS = 60.0  # a loaded robot that reads Python from an SD card
@@ -130,13 +129,9 @@ class Worker:
         return self._process
 
     def _start(self, cancel: Flag | None) -> subprocess.Popen[bytes]:
-        # Without `site`, which takes longer than the rest; the path is this process's own.
-        path = [*sys.path, str(Path(__file__).resolve().parents[2])]
-        code = (f'import sys, json; sys.path[:] = json.loads(sys.argv[1]); '
-                f'import {self._module} as worker; worker.main()')
         # A session of its own: Ctrl-C in a terminal is for the parent, which ends it by ending.
-        process = subprocess.Popen([sys.executable, '-S', '-c', code, json.dumps(path)], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(command(self._module), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
         self._owner = os.getpid()
         self._process = process
         self._read(process, _Patience(process.pid, _START_SECONDS, cancel))

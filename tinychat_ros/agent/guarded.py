@@ -7,13 +7,13 @@ from __future__ import annotations
 from contextlib import suppress
 import json
 import subprocess
-import sys
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
 
 from rclpy.serialization import serialize_message
 
+from tinychat_core.workers.child import command
 from tinychat_ros.agent.stop_guard import LONGEST_DISCOVERY
 from tinychat_ros.agent.wakeup import Wakeup
 
@@ -104,7 +104,7 @@ class Guarded:
     def _start(self) -> None:
         self._is_ready.clear()
         process = self._process = subprocess.Popen(
-            [sys.executable, '-m', 'tinychat_ros.agent.stop_guard'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            command('tinychat_ros.agent.stop_guard'), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             start_new_session=True)  # a terminal that closes must not end it
         Thread(target=self._listen, args=[process], daemon=True).start()
         for order in (*self._prepared, {}):

@@ -124,7 +124,3 @@ def main() -> None:
     sleep(DELIVERY)
     node.destroy_node()
     rclpy.try_shutdown()
-
-
-if __name__ == '__main__':
-    main()

@@ -142,6 +142,15 @@ def test_it_ends_with_its_parent_even_in_the_middle_of_a_request(tmp_path: Path)
         time.sleep(0.05)
 
 
+def test_it_runs_no_module_of_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ('re', 'json', 'struct'):
+        (tmp_path / f'{module}.py').write_text('raise SystemExit(1)')
+    monkeypatch.chdir(tmp_path)
+    worker = Worker('tinychat_core.workers.json_check', 64 << 20)
+    worker.start()
+    worker.stop_if_idle()
+
+
 def test_a_schema_that_takes_hours_is_refused_and_others_go_on() -> None:
     other = OutputConstraint('', '[ab]+c', VOCABULARY, VOCABULARY.vocab_size)
     other.accept(ord('a'))
