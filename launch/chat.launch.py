@@ -20,7 +20,7 @@ CONFIG = str(Path(__file__).resolve().parents[1] / 'config' / 'chat.yaml')
 # Parameters of the node. If an argument is empty, the value in params_file applies. name: type, description
 PARAMETERS = {
     'model': (str, 'directory of a split checkpoint; empty: the default model, if it is installed'),
-    'precision': (str, "W4, W4A16, W4A8 (or W5 …, W6 …, W8 …), W16A16; empty: the backend's default for the weights"),
+    'precision': (str, "W4, W4A16 or W4A8 (the same with W5, W6 and W8), or W16A16; empty: the backend's default"),
     'backend': (str, 'device that runs the model: auto, cpu or cuda'),
     'threads': (int, 'CPU threads that run the model; 0: one for each physical core that the process may use'),
     'nice': (int, "added to the niceness of the node's threads, so that control loops have priority: 0 to 19"),

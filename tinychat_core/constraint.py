@@ -118,7 +118,7 @@ class OutputConstraint:
         """Return whether a whole text matches; afterwards no token can be accepted any more."""
         self._tokens = []
         request = {'do': 'matches', 'session': self._session, 'text': text}
-        # A cancel that comes now is too late: the answer has ended.
+        # A cancel is too late now: the answer has ended.
         reply, _ = self._ask(request, None)
         if 'unknown' in reply:
             self._begin(None)
@@ -162,9 +162,9 @@ class OutputConstraint:
 
 def check(json_schema: str, regex: str) -> None:
     """
-    Raise InvalidParameterError, saying why, where no answer can be made to match; '' is nothing to match.
+    Raise InvalidParameterError, with the reason, if answers cannot be constrained to match; '' means no structure.
 
-    What takes long to be seen is seen by OutputConstraint.
+    Errors that take long to find are only found by OutputConstraint.
     """
     if not json_schema and not regex:
         return
@@ -186,7 +186,7 @@ def check(json_schema: str, regex: str) -> None:
 
 
 def start_checker() -> None:
-    """Start, in a thread, the process that `check` asks (13 MB), so that the first structured answer need not wait."""
+    """Start the process of `check` (13 MB) in a thread, so that the first structured answer does not wait for it."""
     def start() -> None:
         with suppress(WorkerFailedError):  # `check` starts it again, and says why it fails
             _CHECKER.start()

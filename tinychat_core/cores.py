@@ -14,7 +14,7 @@ class Cores:
     """
     `physical` <= `logical`: hyper-threads share an integer unit, so a second one does not speed up decoding.
 
-    `are_equal`: whether they are equally fast, as far as the system tells.
+    `are_equal`: whether they are equally fast, as far as the system reports.
     """
 
     physical: int
@@ -22,7 +22,7 @@ class Cores:
     are_equal: bool = True
 
 
-# A core whose capacity or clock is lower by more than this share is another kind of core.
+# A core whose capacity or clock is lower by more than this fraction is a different kind of core.
 _SLOWER = 0.1
 
 

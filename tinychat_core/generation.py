@@ -30,6 +30,19 @@ NO_TOKEN = -1
 SHORTEST_PIECE = FEW_TOKENS + 1
 
 
+def piece_end(prompt: Sequence[int], begin: int, longest: int) -> int:
+    """
+    Return where the piece of a prompt that begins at `begin` ends: after about `longest` tokens, not within an image.
+
+    `longest`: at least SHORTEST_PIECE.
+    """
+    end = part_end(prompt, begin, longest)
+    if not 0 < len(prompt) - end <= FEW_TOKENS:
+        return end
+    shorter = part_end(prompt, begin, max(len(prompt) - begin - SHORTEST_PIECE, 1))
+    return shorter if begin + FEW_TOKENS < shorter < end else len(prompt)
+
+
 @dataclass(frozen=True)
 class TokenLogprob:
     """
@@ -224,14 +237,10 @@ class Generation(Iterator[Token]):
         begin = self._cache.length - self.reused_tokens
         if begin < 0:
             raise BackendFailedError('the device has failed, and has lost the KV cache')
-        rest = len(self._prompt) - begin
-        size = part_end(self._prompt, begin, longest or self._engine.longest_piece) - begin
-        if 0 < rest - size <= FEW_TOKENS:
-            shorter = part_end(self._prompt, begin, max(rest - SHORTEST_PIECE, 1)) - begin
-            size = shorter if FEW_TOKENS < shorter < size else rest  # an image is not cut
-        piece = self._prompt[begin:begin + size]
-        return Step(self._cache, piece) if size < rest else Step(self._cache, piece, self._sampler,
-                                                                 allowed=self._mask())
+        end = piece_end(self._prompt, begin, longest or self._engine.longest_piece)
+        piece = self._prompt[begin:end]
+        return Step(self._cache, piece) if end < len(self._prompt) else Step(self._cache, piece, self._sampler,
+                                                                             allowed=self._mask())
 
     def take(self, step: Step, drawn: Drawn) -> None:
         """Process the sampled tokens of a step. Raises ValueError after the valid tokens if a draw has failed."""

@@ -21,29 +21,29 @@ MAX_BIASED_TOKENS = 1024
 @dataclass(frozen=True)
 class SamplingParams:
     """
-    What one answer is generated with; every "off" value leaves the distribution as it is.
+    The parameters of one answer; every "off" value leaves the distribution unchanged.
 
-    The sampler (`_tinychat.Sampler`) applies, in this order: `repetition_penalty` r: the logit of each token that
-    the prompt or the answer already has becomes l/r where l > 0 and l*r elsewhere, once however often it occurred
-    (CTRL, Keskar et al. 2019). DRY, as below. `frequency_penalty` f and `presence_penalty` q, as in OpenAI's API: a
-    token that the answer (not the prompt) already has n times loses f*n + q from its logit. `logit_bias`: pairs of a
-    token and what is added to its logit, or a mapping. `temperature` t: logits / t; 0 is greedy, the lowest id among
-    equals, and everything below is ignored. `top_k`: only the k likeliest. `top_p` p: only the smallest set of
-    the likeliest whose mass reaches p, at least one (Holtzman et al. 2020). `min_p` m: only what is at least m
-    times as likely as the likeliest. Then one draw from what is left; the same `seed` draws the same tokens, and
-    None is a fresh seed, which the generation tells.
+    The sampler (`_tinychat.Sampler`) applies, in this order: `repetition_penalty` r: the logit of each token that the
+    prompt or the answer already has becomes l/r where l > 0 and l*r elsewhere, once however often it occurred (CTRL,
+    Keskar et al. 2019). DRY, as below. `frequency_penalty` f and `presence_penalty` q, as in OpenAI's API: a token that
+    the answer (not the prompt) already has n times loses f*n + q from its logit. `logit_bias`: pairs of a token and
+    what is added to its logit, or a mapping. `temperature` t: logits / t; 0 is greedy, the lowest id among equals, and
+    everything below is ignored. `top_k`: only the k likeliest tokens. `top_p` p: only the smallest set of the likeliest
+    tokens whose probability reaches p, at least one (Holtzman et al. 2020). `min_p` m: only tokens at least m times as
+    likely as the likeliest one. Then one of the remaining tokens is drawn. The same `seed` draws the same tokens; None
+    is a new seed, which `Generation.seed` returns.
 
     DRY ("don't repeat yourself", p-e-w, text-generation-webui #5677, 2024; names as in llama.cpp): a
-    token that would go on a repetition loses `dry_multiplier` * `dry_base`^(n - `dry_allowed_length`) from its
+    token that would continue a repetition loses `dry_multiplier` * `dry_base`^(n - `dry_allowed_length`) from its
     logit. n is how many tokens before it, among the last `dry_penalty_last_n` of prompt and answer (-1: all, 0:
-    off), are equal to the last n ones; below `dry_allowed_length` nothing is lost. No repetition reaches over a
-    control token or one with a line end, colon, quotation mark or asterisk in it, and these are never penalized.
-    A multiplier of 0 is off, and so is DRY wherever there is a `json_schema` or a `regex`.
+    off), are equal to the last n ones; below `dry_allowed_length` there is no penalty. No repetition extends across a
+    control token or a token with a line end, colon, quotation mark or asterisk, and these are never penalized.
+    DRY is off if the multiplier is 0, or if there is a `json_schema` or a `regex`.
 
     `max_new_tokens` counts tokens, the one that ends the answer included. `stop`: texts that end the answer
-    and are not part of it. `json_schema`, `regex`: the answer matches the one that is given, unless it ends early
+    and are not part of it. `json_schema`, `regex`: the answer matches the given one, unless it ends early
     (`Generation.is_complete`); llguidance must be installed. `top_logprobs`: each token comes with its log probability
-    and those of this many alternatives; None: without. They are the model's own, before everything above.
+    and those of this many alternatives; None: without. They are computed before everything above.
 
     Raises InvalidParameterError for a value of the wrong type or out of range.
     """

@@ -201,7 +201,7 @@ class ChatNode(LifecycleNodeMixin, Node):
             return FAILURE
         self._status.set(error='')
         self._server.open()
-        start_checker()  # beside the executor: a goal callback must not wait for a process
+        start_checker()  # outside the executor: a goal callback must not wait for a process
         self.get_logger().info('ready')
         return super().on_activate(state)
 

@@ -47,7 +47,7 @@ def check_goal(goal: Chat.Goal, parameter: Callable[[str], Any], context_length:
                              regex=goal.regex, top_logprobs=goal.top_logprobs or None)
     if goal.thinking not in THINKING:
         raise InvalidParameterError(f'thinking must be one of {", ".join(map(str, THINKING))}, not {goal.thinking}')
-    # Nobody wants to hear JSON.
+    # JSON is not spoken.
     wants_sentences = bool(parameter('sentence_topic')) and not goal.json_schema
     images, dialogue = images_of(goal, topics), dialogue_of(goal.messages)
     if dialogue:

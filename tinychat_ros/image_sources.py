@@ -103,7 +103,7 @@ class ImageTopics:
         return float(self._node.get_parameter(name).value or 0)
 
     def _kind(self, topic: str) -> Any:
-        """Return the class of a topic's messages; None where nobody publishes it."""
+        """Return the class of a topic's messages; None if nobody publishes it."""
         name = self._node.resolve_topic_name(topic)
         found = {info.topic_type for info in self._node.get_publishers_info_by_topic(name)}
         if found and not found & {*KINDS}:

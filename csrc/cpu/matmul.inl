@@ -193,7 +193,7 @@ __attribute__((always_inline)) inline void add_lines(const uint8_t* piece, const
   }
 }
 
-// dots += a piece of weights. `kAsks`: whether memory is asked ahead of use, as one token does.
+// dots += a piece of weights. `kAsks`: whether memory is asked ahead of use, as fewer than eight tokens do: they wait for memory.
 template <int kParts, int kBits, bool kAsks>
 inline void dot_piece(const uint8_t* piece, const int8_t* a, size_t stride, I* dots) {
 #if defined(TINYCHAT_DOT_PAIR)
@@ -217,7 +217,7 @@ class Products {
     I parts[kTokens * kDigits];
     for (I& part : parts) part = broadcast(0);
     for (int column = 0; column < columns; column += Piece<kBits>::kColumns, block += Piece<kBits>::kBytes)
-      dot_piece<kTokens * kDigits, kBits, kTokens == 1>(block, a + column, stride, parts);
+      dot_piece<kTokens * kDigits, kBits, (kTokens < 8)>(block, a + column, stride, parts);
     for (int r = 0; r < kTokens; ++r) {
       dots[r] = kDigits == 1 ? parts[r] : shift_left(parts[2 * r], 8) + parts[2 * r + 1];
       if (kBits == 8 && Dot::kSignedBias != 0) dots[r] = dots[r] + broadcast(-Dot::kSignedBias * sums[r * groups]);

@@ -89,6 +89,7 @@ void w16_float(const Linear& w, int tile, const float* a, size_t stride, const O
   Sums<kTokens> sums;
   int column = 0;
   for (; column + 2 <= w.cols; column += 2, line += 32, a += 2) {
+    if (kTokens < 8) __builtin_prefetch(line + kAhead, 0, 3);
     sums.add_even(kLoad(line), a, stride);
     sums.add_odd(kLoad(line + 16), a + 1, stride);
   }

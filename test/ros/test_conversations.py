@@ -36,8 +36,8 @@ def reset(robot: Robot, conversation_id: str) -> tuple[bool, str]:
 
 
 def test_a_follow_up_knows_the_turns_and_reads_only_what_is_new(robot: Robot, engine: ScriptedEngine) -> None:
-    first, second = ask(robot, 'one'), ask(robot, 'two')
-    assert shown(engine) == ['one', ANSWER, 'two']
+    first, second = ask(robot, 'one'), ask(robot, 'number two')
+    assert shown(engine) == ['one', ANSWER, 'number two']
     assert (first.prompt_tokens, first.reused_tokens) == (6, 0)
     # The first prompt and the three words of its answer were there.
     assert (second.reused_tokens, second.prompt_tokens - second.reused_tokens) == (9, len(engine.prefilled[-1]))
@@ -143,4 +143,4 @@ def test_conversations_outlive_a_pause_of_the_node(robot: Robot, engine: Scripte
     ask(robot, 'one')
     robot.node.trigger_deactivate()
     robot.node.trigger_activate()
-    assert ask(robot, 'two').reused_tokens == 9
+    assert ask(robot, 'number two').reused_tokens == 9

@@ -162,7 +162,7 @@ def test_a_cancel_does_not_wait_for_a_camera(robot: Robot) -> None:
 
 def test_the_frame_is_newer_than_the_goal_and_nobody_listens_after_it(robot: Robot, engine: SeeingEngine,
                                                                       camera: Callable[..., None]) -> None:
-    count = iter(range(1_000_000))
+    count = iter(range(1, 1_000_000))
     newest = [0]
 
     def frame() -> Image:

@@ -65,7 +65,7 @@ class Pixeling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if any(edge % self.tile for size in self.sizes for edge in size):
             raise ValueError(f'sizes = {self.sizes} are not multiples of {self.tile}')
         if self.fewest_tiles > self.most_tiles:
-            raise ValueError(f'at least {self.fewest_tiles} tiles, but at most {self.most_tiles}')
+            raise ValueError(f'fewest_tiles = {self.fewest_tiles} is more than most_tiles = {self.most_tiles}')
         if self.method == 'native' and not 0 < (self.min_pixels or 0) <= (self.max_pixels or 0):
             raise ValueError(f'{self.min_pixels} to {self.max_pixels} pixels of an image are not supported')
 
@@ -197,7 +197,8 @@ class VisionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         if self.pixels.method == 'native' and self.pixels.side != self.merge:
             raise ValueError(f'{self.pixels.side} patches along a tile cannot be merged by {self.merge}')
         if len(self.deepstack) != len(self.encoder.output_layers or ()):
-            raise ValueError(f'there are {len(self.deepstack)} projectors of output_layers')
+            raise ValueError(f'deepstack has {len(self.deepstack)} projectors, but there are '
+                             f'{len(self.encoder.output_layers or ())} output_layers')
         if not all(stage.encoder for stage in self.stages.values()):
             raise ValueError('a stage is not an encoder')
 

@@ -37,8 +37,8 @@ def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfi
     tile = inner.size('image_size')
     for name, keys in (('crop_size', ('height',)), ('size', ('shortest_edge', 'height'))):
         if processor.edge(name, *keys, default=tile) != tile:
-            raise UnsupportedModelError(f'preprocessor_config.json: {name} is not supported, which differs from '
-                                        f'image_size = {tile}')
+            raise UnsupportedModelError(f'preprocessor_config.json: {name} differs from image_size = {tile} of '
+                                        'config.json, which is not supported')
     sizes = config.get('image_grid_pinpoints', _SIZES)
     if processor.get('image_grid_pinpoints', sizes) != sizes:
         raise UnsupportedModelError('preprocessor_config.json: image_grid_pinpoints differs from that of config.json')

@@ -98,7 +98,7 @@ def _configs(meta: Mapping[str, Any], options: Mapping[str, Any], family: Family
     except KeyError as error:
         raise TinyChatError(f'{path}: the metadata lacks {_PREFIX}{error.args[0]}') from None
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        raise TinyChatError(f'{path} is damaged: its {_PREFIX}… have values of other types or sizes') from None
+        raise TinyChatError(f'{path} is damaged: its {_PREFIX}… keys have values of the wrong type or size') from None
     act = 'gelu' if meta.get('clip.use_gelu') else 'silu' if meta.get('clip.use_silu') else mmproj.activation
     inner = {**{_OPTIONS[name]: options[name] for name in _OPTIONS},
              'hidden_act': mmproj.gelu if act == 'gelu' else act}

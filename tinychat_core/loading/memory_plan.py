@@ -14,8 +14,8 @@ from tinychat_core.precision import choose_precision
 
 KV_CACHES = ('auto', 'int8')  # auto: 16 bits, or fp32 where the precision promises the results of fp32 on the CPU
 KEY_GROUP = 32                # channels of an int8 key that share a scale: kKeyGroup in csrc
-# Tokens of one prompt in a forward pass, and of sequences that decode beside it: kMaxSequenceTokens and kDecodeTokens
-# in csrc. On the CPU the buffers of the latter grow when they are needed.
+# Tokens of one prompt in a forward pass, and of sequences that decode in the same pass: kMaxSequenceTokens and
+# kDecodeTokens in csrc. On the CPU the buffers of the latter grow when they are needed.
 PIECE_TOKENS = {'cpu': 256, 'cuda': 512}
 _PASS_TOKENS = {'cpu': PIECE_TOKENS['cpu'], 'cuda': PIECE_TOKENS['cuda'] + 32}
 MAX_PARALLEL = 32             # sequences that decode in one forward pass: kDecodeTokens in csrc
@@ -189,7 +189,7 @@ def _in_four_bits(manifest: Manifest) -> Manifest:
 def _buffers_bytes(manifest: Manifest, backend: str, positions: int) -> int:
     """Return the bytes of one forward pass's activations, fp32 (CUDA: some in 16 bits), and of the logits."""
     encoder = sum(entry.nbytes for name, entry in manifest.tensors.items() if name.startswith('vision.'))
-    # On CUDA each stage copies its weights, beside the copy of the whole files.
+    # On CUDA each stage copies its weights, in addition to the copy of the whole files.
     copies = encoder if backend == 'cuda' else 0
     return copies + _vision_bytes(manifest.vision, backend, positions) + _model_buffers_bytes(manifest, backend)
 

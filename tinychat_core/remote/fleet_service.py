@@ -1,6 +1,6 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The service of a machine that has other backends beside its own model; for doors it is a ChatService."""
+"""The service of a machine that has other backends besides its own model; doors use it like a ChatService."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ def unable_reason(request: ChatRequest, sees: bool = False) -> str:
     if request.is_continued:
         return 'an answer that has begun'
     if request.params.logit_bias:
-        return 'a bias of tokens, because its numbers are those of the local model'
+        return 'logit_bias, because its token ids are those of the local model'
     if request.params.top_logprobs is not None:
-        return 'log probabilities, because the API does not tell the numbers of tokens'
+        return 'log probabilities, because the API does not return token ids'
     return ''
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinychat_core.engine import Engine
 from tinychat_core.errors import InvalidParameterError
-from tinychat_core.generation import check_prompt
+from tinychat_core.generation import check_prompt, piece_end
 from tinychat_core.scoring import continuation_logprobs
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.computation import Computation
@@ -21,7 +21,6 @@ from tinychat_core.serving.kv_cache_pool import CachedPrefix
 from tinychat_core.serving.requests import DecisionRequest
 from tinychat_core.serving.results import DecisionResult, Ending, FinishReason, Prefill
 from tinychat_core.text.tokenizer import Tokenizer
-from tinychat_core.vision.image_rows import part_end
 
 
 class Decision(Computation):
@@ -59,7 +58,7 @@ class Decision(Computation):
         assert self._prepared is not None and self._prefix is not None
         prefix, tokens, cancel = self._prefix, self._prepared.tokens, self.handle.cancel_flag
         begin = prefix.cache.length
-        end = part_end(tokens, begin, self._engine.longest_piece)
+        end = piece_end(tokens, begin, self._engine.longest_piece)
         logits = self._engine.prefill(prefix.cache, tokens[begin:end], cancel)
         prefix.tokens = [*tokens[:end]]
         if end < len(tokens):

@@ -10,9 +10,10 @@ from threading import Lock
 
 from tinychat_core._tinychat import Cache, CancelFlag
 from tinychat_core.errors import InvalidParameterError
-from tinychat_core.generation import check_prompt, Decoder, Generation
+from tinychat_core.generation import check_prompt, Decoder, Generation, SHORTEST_PIECE
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.text.tool_calls.grammar import AnswerParts
+from tinychat_core.vision.image_rows import part_end
 
 
 @dataclass
@@ -63,8 +64,8 @@ class KVCachePool:
         """
         Return the answer to a whole prompt; take no more tokens from the owner's previous answer.
 
-        Only the tokens after the longest prefix that the prompt shares with the owner's cache are computed, at least
-        the last one. `continues`, `parts`: as in Generation. Raises like Engine.generate, before a cache changes its
+        Only the tokens after the longest prefix that the prompt shares with the owner's cache are computed, and always
+        the last ones (see hold). `continues`, `parts`: as in Generation. Raises like Engine.generate, before a cache changes its
         owner.
         """
         check_prompt(self._engine, tokens)
@@ -77,14 +78,17 @@ class KVCachePool:
 
     def hold(self, owner: Hashable, tokens: Sequence[int]) -> CachedPrefix:
         """
-        Return the owner's cache with the longest prefix that it shares with a prompt, without its last token.
+        Return the owner's cache with the longest prefix that it shares with a prompt, without the prompt's end.
 
-        The owner appends tokens to the cache, and to the record of its tokens.
+        The last SHORTEST_PIECE tokens are always computed: fewer would have other numbers than in a prompt that is
+        computed as a whole, and the same prompt would get another answer the second time. The owner appends tokens to
+        the cache, and to the record of its tokens.
         """
         lent = self.take(owner, tokens)
         lent.settle()
         lent.is_taken = True
-        kept = _common_prefix(lent.tokens, tokens[:-1])
+        end = part_end(tokens, 0, len(tokens) - SHORTEST_PIECE) if len(tokens) > SHORTEST_PIECE else 0
+        kept = _common_prefix(lent.tokens, tokens[:end])
         lent.cache.truncate(kept)
         lent.tokens = [*tokens[:kept]]
         return lent

@@ -63,7 +63,7 @@ class Draft:
         except (TinyChatError, MemoryError, ValueError) as error:
             self._has_failed = True
             self._cache = None
-            _LOG.warning('an answer goes on without its draft model: %s', error)
+            _LOG.warning('an answer continues without its draft model: %s', error)
             return []
 
     def _guess(self, tokens: Sequence[int], most: int) -> list[int]:

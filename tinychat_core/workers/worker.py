@@ -48,7 +48,7 @@ class Worker:
     """
     A warm process of `tinychat_core.workers`, started when it is first asked, and again after it was killed.
 
-    Requests and replies are JSON; a reply may have raw bytes beside it. All methods may be called from any thread.
+    Requests and replies are JSON; raw bytes may follow a reply. All methods may be called from any thread.
     """
 
     def __init__(self, module: str, memory: int) -> None:

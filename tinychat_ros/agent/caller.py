@@ -55,7 +55,7 @@ class Caller(ABC):
         """
 
     def await_there(self, wakeup: Wakeup, until: float, missing: str) -> None:
-        """Wait until a server or a subscriber is available. Raises CallFailedError that says what is missing."""
+        """Wait until the other side of the call is available. Raises CallFailedError that says what is missing."""
         if not wakeup.wait(lambda: self.is_there, until):
             raise CallFailedError(f'{missing} (waited for {self.tool.spec.time_limit:g} s)')
 

@@ -10,6 +10,7 @@ import pytest
 from scripted_engine import ScriptedEngine
 from serving_http import HELLO, Served
 
+from tinychat_core.generation import SHORTEST_PIECE
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.server.served_model import Defaults
 
@@ -27,8 +28,10 @@ def test_an_answer_has_every_field(served: Served) -> None:
 
 
 def test_cached_tokens_are_told(served: Served) -> None:
-    served.chat()
-    assert served.chat().json()['usage']['prompt_tokens_details'] == {'cached_tokens': 7}
+    question = [{'role': 'user', 'content': 'Hello, robot!'}]  # with roles and end 16 tokens
+    served.chat(messages=question)
+    usage = served.chat(messages=question).json()['usage']
+    assert (usage['prompt_tokens'], usage['prompt_tokens_details']) == (16, {'cached_tokens': 16 - SHORTEST_PIECE})
 
 
 @pytest.mark.parametrize(('content', 'text'), [

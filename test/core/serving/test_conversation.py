@@ -13,6 +13,7 @@ from scripted_engine import EOS, ScriptedEngine
 from talking import answer_to
 
 from tinychat_core.errors import PromptTooLongError
+from tinychat_core.generation import SHORTEST_PIECE
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.conversation import Conversation
 from tinychat_core.serving.kv_cache_pool import KVCachePool
@@ -46,24 +47,24 @@ def test_the_reused_tokens_are_told() -> None:
 def test_an_answer_that_would_read_back_as_other_tokens_is_kept_as_it_was_drawn() -> None:
     talk, engine = conversation([ord('a'), 0xFF, EOS, *b'b', EOS, EOS])
     assert ask(talk, 'q') == 'a\ufffd'
-    ask(talk, 'r')
-    ask(talk, 's')
-    assert engine.prefilled[1:] == [[EOS, USER, *b'r', EOS, ASSISTANT], [EOS, USER, *b's', EOS, ASSISTANT]]
+    ask(talk, 'right')
+    ask(talk, 'south')
+    assert engine.prefilled[1:] == [[EOS, USER, *b'right', EOS, ASSISTANT], [EOS, USER, *b'south', EOS, ASSISTANT]]
 
 
 def test_an_answer_that_a_stop_text_ended_goes_on_behind_its_text() -> None:
     talk, engine = conversation([*b'yes. Well', EOS])
     text = ''.join(token.text for token in answer_to(talk, 'q', SamplingParams(stop=('. W',))))
-    ask(talk, 'r', 1)
-    assert (text, engine.prefilled[1]) == ('yes', [EOS, USER, *b'r', EOS, ASSISTANT])
+    ask(talk, 'right', 1)
+    assert (text, engine.prefilled[1]) == ('yes', [EOS, USER, *b'right', EOS, ASSISTANT])
 
 
 def test_an_answer_left_in_the_middle_is_its_turn() -> None:
     talk, engine = conversation([*b'abc', EOS])
     answer = answer_to(talk, 'q', SamplingParams())
     next(answer), next(answer)
-    ask(talk, 'r', 1)
-    assert engine.prefilled[1] == [ord('b'), EOS, USER, *b'r', EOS, ASSISTANT]
+    ask(talk, 'right', 1)
+    assert engine.prefilled[1] == [ord('b'), EOS, USER, *b'right', EOS, ASSISTANT]
 
 
 def test_a_question_without_any_answer_leaves_no_turn() -> None:
@@ -74,10 +75,14 @@ def test_a_question_without_any_answer_leaves_no_turn() -> None:
     assert engine.prefilled[1] == [USER, *b'r', EOS, ASSISTANT]
 
 
-def test_a_prompt_that_the_cache_holds_already_is_asked_again() -> None:
+@pytest.mark.parametrize(('question', 'computed'), [
+    ('q', [USER, *b'q', EOS, ASSISTANT]),  # shorter than the end that is always computed
+    ('a longer question', [*b'uestion', EOS, ASSISTANT]),
+])
+def test_the_end_of_a_prompt_that_the_cache_holds_already_is_computed_again(question: str, computed: list[int]) -> None:
     talk, engine = conversation([EOS, *b'a', EOS])
-    assert (ask(talk, 'q'), ask(talk, 'q')) == ('', 'a')
-    assert engine.prefilled[1] == [ASSISTANT]
+    assert (ask(talk, question), ask(talk, question)) == ('', 'a')
+    assert engine.prefilled[1] == computed and (len(computed) == SHORTEST_PIECE or question == 'q')
 
 
 def test_the_oldest_turns_go_until_half_the_context_is_free_and_the_system_prompt_stays() -> None:

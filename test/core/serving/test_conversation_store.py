@@ -32,15 +32,15 @@ def shown(talk: Talk) -> list[str]:
 
 def test_a_follow_up_reads_only_what_is_new(talk: Talk) -> None:
     ask(talk, 'one')
-    second = ask(talk, 'two')
-    assert shown(talk) == ['one', ANSWER, 'two']
+    second = ask(talk, 'number two')
+    assert shown(talk) == ['one', ANSWER, 'number two']
     assert (second.reused_tokens, second.prompt_tokens - second.reused_tokens) == (9, len(talk.engine.prefilled[-1]))
 
 
 def test_one_shot_requests_share_their_system_prompt_and_take_no_cache_from_a_conversation(talk: Talk) -> None:
     ask(talk, 'one', system_prompt='kitchen')
     ask(talk, 'one', '', system_prompt='system')
-    assert ask(talk, 'two', '', system_prompt='system').reused_tokens == 9  # with the role of the question
+    assert ask(talk, 'number two', '', system_prompt='system').reused_tokens == 9  # with the role of the question
     assert ask(talk, 'two').reused_tokens > len('kitchen')
 
 
@@ -120,7 +120,7 @@ def test_conversations_outlive_a_pause(talk: Talk) -> None:
     ask(talk, 'one')
     talk.service.stop('a pause')
     talk.service.open()
-    assert ask(talk, 'two').reused_tokens == 9
+    assert ask(talk, 'number two').reused_tokens == 9
 
 
 def test_a_conversation_is_in_use_before_its_question_is_tokenized(talk: Talk, engine: ScriptedEngine) -> None:

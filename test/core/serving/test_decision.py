@@ -15,6 +15,7 @@ from waiting import wait_for
 
 from tinychat_core.engine import Engine
 from tinychat_core.errors import InvalidParameterError
+from tinychat_core.generation import SHORTEST_PIECE
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.scoring import log_softmax
 from tinychat_core.serving.chat_service import ChatService
@@ -79,10 +80,14 @@ def test_length_can_be_normalized(service: ChatService, engine: Engine) -> None:
     assert np.allclose(decided(service, options=options, normalize_length=True).scores, sums, atol=1e-5)
 
 
-def test_the_prompt_is_read_once(service: ChatService) -> None:
+def test_only_the_end_of_a_prompt_is_computed_again(service: ChatService) -> None:
     first, second = decided(service), decided(service, options=('a', 'b'))
     assert first.prompt_tokens == second.prompt_tokens == len(QUESTION)
-    assert (first.reused_tokens, second.reused_tokens) == (0, len(QUESTION) - 1)
+    assert (first.reused_tokens, second.reused_tokens) == (0, len(QUESTION) - SHORTEST_PIECE)
+
+
+def test_the_same_question_gets_the_same_answer_the_second_time(service: ChatService) -> None:
+    assert decided(service).scores == decided(service).scores
 
 
 def test_a_conversation_comes_before_the_question_and_stays_as_it_is(service: ChatService) -> None:

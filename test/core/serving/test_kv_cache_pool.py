@@ -10,9 +10,11 @@ from scripted_engine import EOS, ScriptedEngine
 from talking import answer_to
 
 from tinychat_core.errors import InvalidParameterError, PromptTooLongError
+from tinychat_core.generation import SHORTEST_PIECE
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.conversation import Conversation
 from tinychat_core.serving.kv_cache_pool import KVCachePool
+from tinychat_core.vision.image_rows import FIRST_UNCUT_ROW
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_conversations_go_on_side_by_side(engine: Any) -> None:
     pool = KVCachePool(engine, 2)
     first, second = Conversation(engine, '', pool), Conversation(engine, '', pool)
     ask(first, 'one'), ask(second, 'two')
-    assert (ask(first, 'and'), ask(second, 'and')) == (7, 7)
+    assert (ask(first, 'and now'), ask(second, 'and now')) == (7, 7)
 
 
 def test_a_conversation_that_lost_its_cache_keeps_its_turns(engine: Any) -> None:
@@ -85,7 +87,7 @@ def test_a_conversation_that_lost_its_cache_keeps_its_turns(engine: Any) -> None
 def test_a_system_prompt_is_shared_with_who_had_the_cache_before(engine: Any) -> None:
     pool = KVCachePool(engine, 1)
     ask(Conversation(engine, 'sys', pool), 'one')
-    assert ask(Conversation(engine, 'sys', pool), 'two') == 6
+    assert ask(Conversation(engine, 'sys', pool), 'another') == 6
 
 
 def test_a_cache_whose_answer_still_runs_is_lent_to_nobody_else(engine: Any) -> None:
@@ -102,5 +104,13 @@ def test_a_cache_whose_answer_still_runs_is_lent_to_nobody_else(engine: Any) -> 
 def test_an_answer_that_was_abandoned_loses_its_cache_all_the_same(engine: Any) -> None:
     pool = KVCachePool(engine, 1)
     next(pool.generate('one', [1, 2, 3], SamplingParams()))
-    following = pool.generate('two', [1, 2, 4], SamplingParams())
+    following = pool.generate('two', [1, 2, *range(SHORTEST_PIECE)], SamplingParams())
     assert following.reused_tokens == 2
+
+
+def test_no_prefix_ends_within_an_image_that_is_never_cut(engine: Any) -> None:
+    pool = KVCachePool(engine, 1)
+    image = [FIRST_UNCUT_ROW + i for i in range(4)]
+    prompt = [1, 2, 3, *image, *range(SHORTEST_PIECE - 2)]
+    list(pool.generate('one', prompt, SamplingParams()))
+    assert pool.generate('two', prompt, SamplingParams()).reused_tokens == 3
