@@ -65,8 +65,8 @@ class KVCachePool:
         Return the answer to a whole prompt; take no more tokens from the owner's previous answer.
 
         Only the tokens after the longest prefix that the prompt shares with the owner's cache are computed, and always
-        the last ones (see hold). `continues`, `parts`: as in Generation. Raises like Engine.generate, before a cache changes its
-        owner.
+        the last ones (see hold). `continues`, `parts`: as in Generation. Raises like Engine.generate, before a cache
+        changes its owner.
         """
         check_prompt(self._engine, tokens)
         lent = self.hold(owner, tokens)
