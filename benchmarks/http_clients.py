@@ -13,29 +13,9 @@ from __future__ import annotations
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
-import json
 from time import monotonic
 
-import httpx
-
-
-def ask(client: httpx.Client, model: str, prompt: str, tokens: int) -> tuple[int, float]:
-    """Return the number of new tokens of an answer, and the time to its first one."""
-    body = {'model': model, 'messages': [{'role': 'user', 'content': prompt}], 'max_tokens': tokens, 'temperature': 0,
-            'stream': True, 'stream_options': {'include_usage': True}}
-    begin, first, new_tokens = monotonic(), 0.0, 0
-    with client.stream('POST', 'chat/completions', json=body) as response:
-        if response.status_code != 200:
-            raise SystemExit(f'{response.status_code}: {response.read().decode()}')
-        for line in response.iter_lines():
-            if not line.startswith('data: {'):
-                continue
-            event = json.loads(line.removeprefix('data: '))
-            if event.get('usage'):
-                new_tokens = event['usage']['completion_tokens']
-            elif not first and any(choice['delta'].get('content') for choice in event['choices']):
-                first = monotonic() - begin
-    return new_tokens, first
+from served import client_of, streamed
 
 
 def main() -> None:
@@ -46,14 +26,15 @@ def main() -> None:
     parser.add_argument('--requests', type=int, default=3)
     parser.add_argument('--tokens', type=int, default=64)
     arguments = parser.parse_args()
-    with httpx.Client(base_url=arguments.url + '/', timeout=600) as client:
+    with client_of(arguments.url) as client:
         model = client.get('models').json()['data'][0]['id']
 
         def work(number: int) -> list[tuple[int, float]]:
-            return [ask(client, model, f'Tell a story about robot {number}, chapter {i}.', arguments.tokens)
-                    for i in range(arguments.requests)]
+            answers = [streamed(client, f'Tell a story about robot {number}, chapter {i}.', arguments.tokens, model)
+                       for i in range(arguments.requests)]
+            return [(answer.tokens, answer.first) for answer in answers]
 
-        ask(client, model, 'Hello', 4)
+        streamed(client, 'Hello', 4, model)
         begin = monotonic()
         with ThreadPoolExecutor(arguments.clients) as pool:
             answers = [answer for found in pool.map(work, range(arguments.clients)) for answer in found]

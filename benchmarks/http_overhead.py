@@ -14,76 +14,20 @@ same prompts, and their medians compared. No tokens are guessed, so that both co
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 import json
 from pathlib import Path
-import re
 from statistics import median
-import subprocess
-import sys
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
+from served import Answer, client_of, served, streamed
 
 from tinychat_core.engine import Engine
 from tinychat_core.sampling import SamplingParams
 
 STORY = 'Write a very long story about a robot that explores a cave.'
-
-
-class Answer(NamedTuple):
-    """An answer, the number of its tokens, and the times to the first text and to the last [s]."""
-
-    text: str
-    tokens: int
-    first: float
-    last: float
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Return the decode speed: the first token belongs to the prefill."""
-        return (self.tokens - 1) / (self.last - self.first)
-
-
-@contextmanager
-def served(model: Path, max_seq_len: int) -> Iterator[httpx.Client]:
-    """Provide a client of `tinychat serve` on a free port."""
-    command = [Path(sys.executable).with_name('tinychat'), 'serve', model, '--port', '0', '--speculation', 'off',
-               '--max-seq-len', str(max_seq_len)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        url = next(found[0] for line in process.stdout if (found := re.search(r'http://[0-9.:]+', line)))
-        try:
-            with httpx.Client(base_url=url, timeout=600) as client:
-                yield client
-        finally:
-            process.terminate()
-
-
-def over_http(client: httpx.Client, prompt: str, tokens: int) -> Answer:
-    """Ask for a stream."""
-    body = {'messages': [{'role': 'user', 'content': prompt}], 'max_tokens': tokens, 'temperature': 0,
-            'stream': True, 'stream_options': {'include_usage': True}}
-    text, first, last, count = '', 0.0, 0.0, 0
-    begin = monotonic()
-    with client.stream('POST', '/v1/chat/completions', json=body) as response:
-        if response.status_code != 200:
-            raise SystemExit(f'{response.status_code}: {response.read().decode()}')
-        for line in response.iter_lines():
-            if not line.startswith('data: {'):
-                continue
-            event = json.loads(line.removeprefix('data: '))
-            if event.get('usage'):
-                count = event['usage']['completion_tokens']
-            for choice in event['choices']:
-                if choice['delta'].get('content'):
-                    last = monotonic() - begin
-                    first = first or last
-                    text += choice['delta']['content']
-    return Answer(text, count, first, last)
 
 
 def in_core(engine: Engine, prompt: str, tokens: int) -> Answer:
@@ -96,10 +40,15 @@ def in_core(engine: Engine, prompt: str, tokens: int) -> Answer:
     return Answer(text, len(times), times[0], times[-1])
 
 
+def tokens_per_s(answer: Answer) -> float:
+    """Return the decode speed: the first token belongs to the prefill."""
+    return (answer.tokens - 1) / (answer.last - answer.first)
+
+
 def decode(client: httpx.Client, engine: Engine, rounds: int, tokens: int) -> dict[str, Any]:
     """Compare the decode speed [tokens/s]."""
-    pairs = [(in_core(engine, STORY, tokens), over_http(client, STORY, tokens)) for _ in range(rounds)]
-    core, http = ([answer.tokens_per_s for answer in answers] for answers in zip(*pairs, strict=True))
+    pairs = [(in_core(engine, STORY, tokens), streamed(client, STORY, tokens)) for _ in range(rounds)]
+    core, http = ([tokens_per_s(answer) for answer in answers] for answers in zip(*pairs, strict=True))
     return {'core_tokens_per_s': median(core), 'http_tokens_per_s': median(http), 'ratio': median(http) / median(core),
             'ratio_of_rounds': sorted(round(b / a, 3) for a, b in zip(core, http, strict=True)),
             'same_text': all(a.text == b.text for a, b in pairs)}
@@ -111,17 +60,17 @@ def first_token(client: httpx.Client, engine: Engine, rounds: int) -> dict[str, 
     for i in range(rounds):
         prompt = f'{i}: say hello.'
         core.append(1e3 * in_core(engine, prompt, 4).first)
-        http.append(1e3 * over_http(client, prompt, 4).first)
+        http.append(1e3 * streamed(client, prompt, 4).first)
     return {'core_ms': median(core), 'http_ms': median(http), 'http_adds_ms': median(http) - median(core)}
 
 
 def streams(client: httpx.Client, tokens: int) -> dict[str, Any]:
     """Compare eight answers at once with the same answers alone."""
     prompts = [f'Tell a story about robot {i}.' for i in range(8)]
-    alone = [over_http(client, prompt, tokens) for prompt in prompts]
+    alone = [streamed(client, prompt, tokens) for prompt in prompts]
     begin = monotonic()
     with ThreadPoolExecutor(8) as pool:
-        together = [*pool.map(lambda prompt: over_http(client, prompt, tokens), prompts)]
+        together = [*pool.map(lambda prompt: streamed(client, prompt, tokens), prompts)]
     seconds = monotonic() - begin
     return {'streams': 8, 'tokens': sum(answer.tokens for answer in together),
             'lost_or_changed': sum(a[:2] != b[:2] for a, b in zip(alone, together, strict=True)),
@@ -138,8 +87,9 @@ def main() -> None:
     options = parser.parse_args()
     engine = Engine.open(options.model, max_seq_len=2048, speculation='off')
     try:
-        with served(options.model, 2048) as client:
-            in_core(engine, 'Hi', 8), over_http(client, 'Hi', 8)
+        with (served(options.model, ['--speculation', 'off', '--max-seq-len', '2048']) as url,
+              client_of(url) as client):
+            in_core(engine, 'Hi', 8), streamed(client, 'Hi', 8)
             print(json.dumps({'decode': decode(client, engine, options.rounds, options.tokens)}), flush=True)
             print(json.dumps({'first_token': first_token(client, engine, 5 * options.rounds)}), flush=True)
             print(json.dumps({'streams': streams(client, options.tokens)}), flush=True)

@@ -15,8 +15,7 @@ arguments, wherever it is. The questions and the judgement come from the Berkele
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import re
@@ -27,6 +26,7 @@ from typing import Any
 from bfcl import Case, cases, FILES
 import jsonschema
 import openai
+from served import served
 
 from tinychat_core.text.tokenizer import Tokenizer
 from tinychat_core.text.tool_calls.tools import tool_use
@@ -35,19 +35,6 @@ HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / 'build' / 'peers' / 'venv' / 'bin' / 'python'
 MAX_TOKENS = 300
 Calls = list[tuple[str, str]]  # each a name, and its arguments as text
-
-
-@contextmanager
-def served(model: Path, options: Sequence[str]) -> Iterator[openai.OpenAI]:
-    """Provide a client of `tinychat serve` on a free port."""
-    command = [Path(sys.executable).with_name('tinychat'), 'serve', model, '--port', '0', *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = next(found[0] for line in process.stdout if (found := re.search(r'http://[0-9.:]+', line)))
-        try:
-            yield openai.OpenAI(base_url=f'{url}/v1', api_key='none', max_retries=0, timeout=600)
-        finally:
-            process.terminate()
 
 
 def whole(client: openai.OpenAI, case: Case, choice: str) -> Calls:
@@ -153,7 +140,8 @@ def main() -> None:
     parser.add_argument('--json', action='store_true', help='print the figures as one line of JSON')
     options = parser.parse_args()
     rows: dict[str, dict[str, dict[str, int]]] = {}
-    with served(options.model, ['--threads', str(options.threads), '--max-seq-len', '4096']) as client:
+    with served(options.model, ['--threads', str(options.threads), '--max-seq-len', '4096']) as url:
+        client = openai.OpenAI(base_url=f'{url}/v1', api_key='none', max_retries=0, timeout=600)
         for kind in FILES:
             asked = cases(kind, options.cases)
             # Each question three times in turn, so that its prompt is read once.

@@ -1,11 +1,12 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to one HTTP request, sent whole or as a stream; a client that disconnects cancels it."""
+"""The choices of one HTTP request, sent whole or as a stream; a client that disconnects cancels them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 import logging
 from time import monotonic
 from typing import Any, Protocol
@@ -27,35 +28,46 @@ _LOG = logging.getLogger(__name__)
 
 
 class Form(Protocol):
-    """The format of an API's answers; the pieces of a stream are sent without change."""
+    """
+    The format of an API's answers; the pieces of a stream are sent without change.
+
+    `choice` is the index of an answer among those to the same HTTP request; only OpenAI's API has several.
+    """
 
     media_type: str  # of a stream
     keep_alive: bytes  # a piece without content, empty if the format has none
 
-    def begin(self) -> Iterable[bytes]:
-        """Return the beginning of a stream, before the answer."""
+    def begin(self, choice: int) -> Iterable[bytes]:
+        """Return the beginning of an answer."""
 
-    def delta(self, delta: TextDelta) -> Iterable[bytes]:
-        """Return a piece of the answer."""
+    def delta(self, choice: int, delta: TextDelta) -> Iterable[bytes]:
+        """Return a piece of an answer."""
 
-    def end(self, result: ChatResult) -> Iterable[bytes]:
-        """Return the end of a stream, after the answer."""
+    def end(self, choice: int, result: ChatResult) -> Iterable[bytes]:
+        """Return the end of an answer."""
+
+    def close(self, results: Sequence[ChatResult]) -> Iterable[bytes]:
+        """Return the end of a stream, after all its answers."""
 
     def error(self, error: ApiError) -> Iterable[bytes]:
         """Return the end of a stream that has failed."""
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
-        """Return the whole answer."""
+    def whole(self, results: Sequence[ChatResult]) -> dict[str, Any]:
+        """Return the whole body of a response."""
 
 
 class AnswerResponse(Response):
-    """Submits a request and sends its answer; a client that disconnects cancels it, even during the prefill."""
+    """Submits requests and sends their answers; a client that disconnects cancels them, even during the prefill."""
 
-    def __init__(self, service: ChatService, request: Request, form: Form, is_streamed: bool) -> None:
-        """Take the request; it is submitted when the response is sent."""
+    def __init__(self, service: ChatService, requests: Sequence[Request], form: Form, is_streamed: bool) -> None:
+        """
+        Take the requests, one for each choice; they are submitted when the response is sent.
+
+        The service accepts or refuses the first one. The others then wait for their turn, even if the queue is full.
+        """
         super().__init__()
         self._service = service
-        self._request = request
+        self._requests = requests
         self._form = form
         self._is_streamed = is_streamed
 
@@ -63,12 +75,14 @@ class AnswerResponse(Response):
         """Send the answer; raise ApiError, before anything is sent, if there is no answer."""
         events = _Events(scope['path'])
         try:
-            handle = self._service.submit(self._request, events.put)
+            handles = [self._service.submit(self._requests[0], partial(events.put, 0))]
         except Refusal as refusal:
             raise of_refusal(refusal) from None
         except InvalidParameterError as error:
             raise of_invalid(error, 'messages') from None
-        watcher = asyncio.ensure_future(_cancel_on_disconnect(receive, handle))
+        handles += [self._service.submit(request, partial(events.put, i), is_accepted=True)
+                    for i, request in enumerate(self._requests[1:], start=1)]
+        watcher = asyncio.ensure_future(_cancel_on_disconnect(receive, handles))
         try:
             if self._is_streamed:
                 await self._stream(events, send)
@@ -76,19 +90,22 @@ class AnswerResponse(Response):
                 await self._whole(events, scope, receive, send)
         finally:
             watcher.cancel()
-            handle.cancel()  # if the server stops this task before the end of the answer
+            _cancel(handles)  # if a choice has failed, or the server stops this task before the end
 
     async def _whole(self, events: _Events, scope: Any, receive: Any, send: Any) -> None:
-        while not isinstance(event := await events.next(), Finished):
-            pass
-        error = of_result(event.result)
-        if error is not None:
-            raise error
-        content = msgspec.json.encode(self._form.whole(event.result))
+        results: dict[int, ChatResult] = {}
+        while len(results) < len(self._requests):
+            choice, event = await events.next()
+            if isinstance(event, Finished):
+                error = of_result(event.result)
+                if error is not None:
+                    raise error
+                results[choice] = event.result
+        content = msgspec.json.encode(self._form.whole(_in_order(results)))
         await Response(content, media_type='application/json')(scope, receive, send)
 
     async def _stream(self, events: _Events, send: Any) -> None:
-        event = await events.next(KEEP_ALIVE)
+        choice, event = await events.next(KEEP_ALIVE)
         if isinstance(event, Finished):  # nothing has been sent, so an error can still set the status
             error = of_result(event.result)
             if error is not None:
@@ -102,42 +119,64 @@ class AnswerResponse(Response):
             if body or not more:
                 await send({'type': 'http.response.body', 'body': body, 'more_body': more})
 
-        await put(self._form.begin())
-        while not isinstance(event, Finished):
-            await put([self._form.keep_alive] if event is None else self._form.delta(event))
-            event = await events.next(KEEP_ALIVE)
-        await put(self._form.delta(event.delta))
-        error = of_result(event.result)
-        await put(self._form.end(event.result) if error is None else self._form.error(error), more=False)
+        form, results = self._form, dict[int, ChatResult]()
+        for each in range(len(self._requests)):
+            await put(form.begin(each))
+        while True:
+            if event is None:
+                await put([form.keep_alive])
+            elif isinstance(event, TextDelta):
+                await put(form.delta(choice, event))
+            else:
+                await put(form.delta(choice, event.delta))
+                error = of_result(event.result)
+                if error is not None:
+                    await put(form.error(error), more=False)
+                    return
+                await put(form.end(choice, event.result))
+                results[choice] = event.result
+                if len(results) == len(self._requests):
+                    await put(form.close(_in_order(results)), more=False)
+                    return
+            choice, event = await events.next(KEEP_ALIVE)
 
 
 class _Events:
-    """Passes the events of a request, text and the end, from the service's threads to the event loop; logs the end."""
+    """Passes the events of choices, text and ends, from the service's threads to the event loop; logs the ends."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._accepted_at = monotonic()
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[TextDelta | Finished] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[int, TextDelta | Finished]] = asyncio.Queue()
 
-    def put(self, event: ChatEvent) -> None:
+    def put(self, choice: int, event: ChatEvent) -> None:
         if isinstance(event, Finished):
             result = event.result
             if result.error_code is ErrorCode.BACKEND_FAILED:
                 _LOG.error('%s', result.error_message)
             _LOG.info('%s: %s', self._path, result.summary(monotonic() - self._accepted_at))
         if isinstance(event, (TextDelta, Finished)):
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (choice, event))
 
-    async def next(self, timeout: float | None = None) -> TextDelta | Finished | None:
-        """Return the next event; None after `timeout` seconds."""
+    async def next(self, timeout: float | None = None) -> tuple[int, TextDelta | Finished | None]:
+        """Return the next event and its choice; the event is None after `timeout` seconds."""
         try:
             return await asyncio.wait_for(self._queue.get(), timeout)
         except asyncio.TimeoutError:
-            return None
+            return 0, None
 
 
-async def _cancel_on_disconnect(receive: Any, handle: ChatHandle) -> None:
+async def _cancel_on_disconnect(receive: Any, handles: Sequence[ChatHandle]) -> None:
     while (await receive())['type'] != 'http.disconnect':
         pass
-    handle.cancel()
+    _cancel(handles)
+
+
+def _cancel(handles: Sequence[ChatHandle]) -> None:
+    for handle in handles:
+        handle.cancel()
+
+
+def _in_order(results: Mapping[int, ChatResult]) -> list[ChatResult]:
+    return [results[choice] for choice in range(len(results))]

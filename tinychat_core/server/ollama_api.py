@@ -114,7 +114,7 @@ async def _answer(served: ServedModel, asked: OllamaRequest, form: OllamaForm, p
         return served.request(given, prompt_field, thinking=thinking, **prompt())
 
     chat_request = await asyncio.to_thread(request)
-    return AnswerResponse(served.service, chat_request, form, asked.stream is not False)
+    return AnswerResponse(served.service, [chat_request], form, asked.stream is not False)
 
 
 def _loaded(form: OllamaForm) -> Response:

@@ -31,26 +31,31 @@ class OllamaForm(ABC):
         """Start an answer of this model."""
         self.model = model
 
-    def begin(self) -> Iterable[bytes]:
-        """Return the beginning of a stream, before the answer."""
+    def begin(self, choice: int) -> Iterable[bytes]:
+        """Return nothing."""
         return ()
 
-    def delta(self, delta: TextDelta) -> Iterator[bytes]:
+    def delta(self, choice: int, delta: TextDelta) -> Iterator[bytes]:
         """Return a piece of the answer."""
         if delta.text or delta.thought or delta.tool_calls or delta.logprobs:
             yield self._line({**self.content(delta.text, delta.thought, delta.tool_calls), **_logprobs(delta.logprobs),
                               'done': False})
 
-    def end(self, result: ChatResult) -> Iterator[bytes]:
+    def end(self, choice: int, result: ChatResult) -> Iterator[bytes]:
         """Return the reason for the end, and statistics."""
         yield self._line({**self.content(''), **_figures(result)})
+
+    def close(self, results: Sequence[ChatResult]) -> Iterable[bytes]:
+        """Return nothing."""
+        return ()
 
     def error(self, error: ApiError) -> Iterator[bytes]:
         """Return the end of a stream that has failed."""
         yield msgspec.json.encode(error.ollama()) + b'\n'
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
+    def whole(self, results: Sequence[ChatResult]) -> dict[str, Any]:
         """Return the whole answer."""
+        (result,) = results
         return {'model': self.model, 'created_at': now(),
                 **self.content(result.text, result.thoughts, result.tool_calls), **_logprobs(result.logprobs),
                 **_figures(result)}

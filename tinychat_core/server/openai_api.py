@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -26,12 +27,13 @@ from tinychat_core.text.tool_calls.tools import tool_use, ToolUse
 
 # Field -> values that have no effect.
 _UNSERVED: dict[str, Sequence[Any]] = {
-    'n': (1,), 'best_of': (1,), 'functions': ([],), 'function_call': ('none', 'auto'),
-    'modalities': (['text'],), 'audio': (), 'echo': (False,), 'suffix': ('',),
+    'functions': ([],), 'function_call': ('none', 'auto'), 'modalities': (['text'],), 'audio': (), 'echo': (False,),
+    'suffix': ('',),
 }
 _CHAT = msgspec.json.Decoder(ChatCompletionRequest)
 _COMPLETION = msgspec.json.Decoder(CompletionRequest)
 _COMPLETION_TOKENS = 16  # OpenAI's default length of a completion
+MAX_CHOICES = 8  # of a request
 
 
 def openai_router(served: ServedModel) -> APIRouter:
@@ -53,16 +55,16 @@ def openai_router(served: ServedModel) -> APIRouter:
     async def chat_completions(request: Request) -> Response:
         """Answer a dialogue."""
         asked = await body.read(request, _CHAT)
-        chat_request = await asyncio.to_thread(_chat_request, served, asked)
-        return AnswerResponse(served.service, chat_request, ChatForm(served.name, _wants_usage(asked)),
+        choices = await asyncio.to_thread(_chat_requests, served, asked)
+        return AnswerResponse(served.service, choices, ChatForm(served.name, _wants_usage(asked)),
                               bool(asked.stream))
 
     @router.post('/completions')
     async def completions(request: Request) -> Response:
         """Continue a text, without the chat template."""
         asked = await body.read(request, _COMPLETION)
-        chat_request = await asyncio.to_thread(_completion_request, served, asked)
-        return AnswerResponse(served.service, chat_request, CompletionForm(served.name, _wants_usage(asked)),
+        choices = await asyncio.to_thread(_completion_requests, served, asked)
+        return AnswerResponse(served.service, choices, CompletionForm(served.name, _wants_usage(asked)),
                               bool(asked.stream))
 
     return router
@@ -77,25 +79,43 @@ def _wants_usage(asked: Sampling) -> bool:
     return bool(asked.stream_options and asked.stream_options.include_usage)
 
 
-def _chat_request(served: ServedModel, asked: ChatCompletionRequest) -> ChatRequest:
+def _chat_requests(served: ServedModel, asked: ChatCompletionRequest) -> list[ChatRequest]:
     served.check_name(asked.model)
     refuse_unserved(asked, _UNSERVED)
     field = 'max_tokens' if asked.max_completion_tokens is None else 'max_completion_tokens'
     schema = _json_schema(asked.response_format)
-    return served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(served, asked),
-                           ('response_format', 'json_schema', schema),
-                           ('top_logprobs', 'top_logprobs', _top_logprobs(asked))],
-                          'messages', messages=dialogue(asked.messages), tools=_tools(asked),
-                          thinking=_thinking(asked))
+    request = served.request([(field, 'max_new_tokens', getattr(asked, field)), *_sampling(served, asked),
+                              ('response_format', 'json_schema', schema),
+                              ('top_logprobs', 'top_logprobs', _top_logprobs(asked))],
+                             'messages', messages=dialogue(asked.messages), tools=_tools(asked),
+                             thinking=_thinking(asked))
+    return _choices(request, asked.n)
 
 
-def _completion_request(served: ServedModel, asked: CompletionRequest) -> ChatRequest:
+def _completion_requests(served: ServedModel, asked: CompletionRequest) -> list[ChatRequest]:
     served.check_name(asked.model)
     refuse_unserved(asked, _UNSERVED)
+    if asked.best_of not in (None, asked.n or 1):
+        raise not_served('best_of', f'best_of: {asked.best_of} is not served, only the number of choices (n)')
     limit = _COMPLETION_TOKENS if asked.max_tokens is None else asked.max_tokens
-    return served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(served, asked),
-                           ('logprobs', 'top_logprobs', asked.logprobs)], 'prompt',
-                          raw_prompt=_raw_prompt(asked.prompt))
+    request = served.request([('max_tokens', 'max_new_tokens', limit), *_sampling(served, asked),
+                              ('logprobs', 'top_logprobs', asked.logprobs)], 'prompt',
+                             raw_prompt=_raw_prompt(asked.prompt))
+    return _choices(request, asked.n)
+
+
+def _choices(request: ChatRequest, count: int | None) -> list[ChatRequest]:
+    """Return a request for each choice; if a seed is given, each of the others has the next one."""
+    count = 1 if count is None else count
+    if not 1 <= count <= MAX_CHOICES:
+        raise ApiError(400, f'n: must be 1 .. {MAX_CHOICES}, not {shown(count)}', 'n', 'invalid_value')
+    choices = [request]
+    for i in range(1, count):
+        params, seed = request.params, request.params.seed
+        if seed is not None:
+            params = replace(params, seed=(seed + i) % (MAX_SEED + 1))
+        choices.append(replace(request, params=params, preempts=False))  # it must not end the first one
+    return choices
 
 
 def _tools(asked: ChatCompletionRequest) -> ToolUse:

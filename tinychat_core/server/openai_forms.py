@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from time import time
 from typing import Any, ClassVar
@@ -23,11 +24,12 @@ def finish_reason(result: ChatResult) -> str:
     return 'length' if result.error_code is ErrorCode.STRUCTURE_INCOMPLETE else result.finish_reason.value
 
 
-def usage(result: ChatResult) -> dict[str, Any]:
-    """Return the token counts of a request; tokens found in a KV cache count as cached."""
-    return {'prompt_tokens': result.prompt_tokens, 'completion_tokens': result.new_tokens,
-            'total_tokens': result.prompt_tokens + result.new_tokens,
-            'prompt_tokens_details': {'cached_tokens': result.reused_tokens}}
+def usage(results: Sequence[ChatResult]) -> dict[str, Any]:
+    """Return the token counts of a request, whose choices have one prompt; tokens found in a KV cache are cached."""
+    first, new_tokens = results[0], sum(result.new_tokens for result in results)
+    return {'prompt_tokens': first.prompt_tokens, 'completion_tokens': new_tokens,
+            'total_tokens': first.prompt_tokens + new_tokens,
+            'prompt_tokens_details': {'cached_tokens': first.reused_tokens}}
 
 
 class _Form(ABC):
@@ -43,15 +45,18 @@ class _Form(ABC):
         self._head = {'id': f'{self.prefix}-{uuid4().hex}', 'created': int(time()), 'model': model}
         self._include_usage = include_usage
 
-    def begin(self) -> Iterable[bytes]:
-        """Return the beginning of a stream, before the answer."""
+    def begin(self, choice: int) -> Iterable[bytes]:
+        """Return the beginning of an answer."""
         return ()
 
-    def end(self, result: ChatResult) -> Iterator[bytes]:
-        """Return the reason for the end, the token counts if requested, and the mark of the end."""
-        yield self._event([self._piece(self._nothing, finish_reason(result))])
+    def end(self, choice: int, result: ChatResult) -> Iterator[bytes]:
+        """Return the reason for the end of an answer."""
+        yield self._event([self._piece(choice, self._nothing, finish_reason(result))])
+
+    def close(self, results: Sequence[ChatResult]) -> Iterator[bytes]:
+        """Return the token counts if requested, and the mark of the end."""
         if self._include_usage:
-            yield self._event([], usage=usage(result))
+            yield self._event([], usage=usage(results))
         yield DONE
 
     def error(self, error: ApiError) -> Iterator[bytes]:
@@ -59,23 +64,23 @@ class _Form(ABC):
         yield _data(error.openai())
         yield DONE
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
-        """Return the whole answer."""
-        choice = {'index': 0, **self._content(result), 'logprobs': self._logprobs(result.logprobs),
-                  'finish_reason': finish_reason(result)}
-        return {**self._head, 'object': self.object, 'choices': [choice], 'usage': usage(result)}
+    def whole(self, results: Sequence[ChatResult]) -> dict[str, Any]:
+        """Return all choices."""
+        choices = [self._piece(i, self._content(result), finish_reason(result), result.logprobs)
+                   for i, result in enumerate(results)]
+        return {**self._head, 'object': self.object, 'choices': choices, 'usage': usage(results)}
 
     @abstractmethod
     def _content(self, result: ChatResult) -> dict[str, Any]:
         """Return the fields of a choice that hold the whole answer."""
 
     @abstractmethod
-    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        """Return the log probabilities of tokens; None for none."""
+    def _logprobs(self, choice: int, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        """Return the log probabilities of the next tokens of a choice; None for none."""
 
-    def _piece(self, piece: dict[str, Any], reason: str | None,
+    def _piece(self, choice: int, piece: dict[str, Any], reason: str | None,
                logprobs: Sequence[TokenLogprob] = ()) -> dict[str, Any]:
-        return {'index': 0, **piece, 'logprobs': self._logprobs(logprobs), 'finish_reason': reason}
+        return {'index': choice, **piece, 'logprobs': self._logprobs(choice, logprobs), 'finish_reason': reason}
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         if self._include_usage and not more:
@@ -89,11 +94,11 @@ class ChatForm(_Form):
     prefix, object, chunk_object = 'chatcmpl', 'chat.completion', 'chat.completion.chunk'
     _nothing: ClassVar[dict[str, Any]] = {'delta': {}}
 
-    def begin(self) -> Iterator[bytes]:
+    def begin(self, choice: int) -> Iterator[bytes]:
         """Return the piece with the role."""
-        yield self._event([self._piece({'delta': {'role': 'assistant', 'content': ''}}, None)])
+        yield self._event([self._piece(choice, {'delta': {'role': 'assistant', 'content': ''}}, None)])
 
-    def delta(self, delta: TextDelta) -> Iterator[bytes]:
+    def delta(self, choice: int, delta: TextDelta) -> Iterator[bytes]:
         """Return a piece of the answer: text, thoughts and calls."""
         piece: dict[str, Any] = {}
         if delta.thought:
@@ -104,7 +109,7 @@ class ChatForm(_Form):
         if calls:
             piece['tool_calls'] = calls
         if piece or delta.logprobs:
-            yield self._event([self._piece({'delta': piece}, None, delta.logprobs)])
+            yield self._event([self._piece(choice, {'delta': piece}, None, delta.logprobs)])
 
     def _content(self, result: ChatResult) -> dict[str, Any]:
         message: dict[str, Any] = {'role': 'assistant', 'content': result.text, 'refusal': None}
@@ -116,7 +121,7 @@ class ChatForm(_Form):
                 'name': call.name, 'arguments': call.arguments}} for call in result.tool_calls]
         return {'message': message}
 
-    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    def _logprobs(self, choice: int, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         if not logprobs:
             return None
         return {'content': [{**token_logprob(each), 'top_logprobs': [token_logprob(other) for other in each.top]}
@@ -132,23 +137,23 @@ class CompletionForm(_Form):
     def __init__(self, model: str, include_usage: bool) -> None:
         """Take the same as ChatForm."""
         super().__init__(model, include_usage)
-        self._offset = 0  # characters of the tokens so far
+        self._offsets: Counter[int] = Counter()  # characters of the tokens of each choice so far
 
-    def delta(self, delta: TextDelta) -> Iterator[bytes]:
-        """Return a piece of the answer."""
+    def delta(self, choice: int, delta: TextDelta) -> Iterator[bytes]:
+        """Return a piece of an answer."""
         if delta.text or delta.logprobs:
-            yield self._event([self._piece({'text': delta.text}, None, delta.logprobs)])
+            yield self._event([self._piece(choice, {'text': delta.text}, None, delta.logprobs)])
 
     def _content(self, result: ChatResult) -> dict[str, Any]:
         return {'text': result.text}
 
-    def _logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    def _logprobs(self, choice: int, logprobs: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         if not logprobs:
             return None
         offsets = []
         for each in logprobs:
-            offsets.append(self._offset)
-            self._offset += len(each.piece.decode(errors='ignore'))
+            offsets.append(self._offsets[choice])
+            self._offsets[choice] += len(each.piece.decode(errors='ignore'))
         return {'tokens': [_unique_text(each) for each in logprobs],
                 'token_logprobs': [each.logprob for each in logprobs],
                 'top_logprobs': [{_unique_text(other): other.logprob for other in each.top} for each in logprobs],

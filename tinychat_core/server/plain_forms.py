@@ -28,15 +28,19 @@ class _PlainForm(ABC):
         """Start an answer of this model."""
         self._model = model
 
-    def begin(self) -> Iterable[bytes]:
+    def begin(self, choice: int) -> Iterable[bytes]:
         """Return nothing."""
         return ()
 
-    def delta(self, delta: TextDelta) -> Iterable[bytes]:
+    def delta(self, choice: int, delta: TextDelta) -> Iterable[bytes]:
         """Return nothing."""
         return ()
 
-    def end(self, result: ChatResult) -> Iterable[bytes]:
+    def end(self, choice: int, result: ChatResult) -> Iterable[bytes]:
+        """Return nothing."""
+        return ()
+
+    def close(self, results: Sequence[ChatResult]) -> Iterable[bytes]:
         """Return nothing."""
         return ()
 
@@ -44,8 +48,13 @@ class _PlainForm(ABC):
         """Return nothing."""
         return ()
 
+    def whole(self, results: Sequence[ChatResult]) -> dict[str, Any]:
+        """Return the whole answer."""
+        (result,) = results
+        return self._body(result)
+
     @abstractmethod
-    def whole(self, result: ChatResult) -> dict[str, Any]:
+    def _body(self, result: ChatResult) -> dict[str, Any]:
         """Return the whole answer."""
 
 
@@ -57,7 +66,7 @@ class DecisionForm(_PlainForm):
         super().__init__(model)
         self._options = options
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
+    def _body(self, result: ChatResult) -> dict[str, Any]:
         """Return the options in the order of the request, with their probabilities."""
         assert isinstance(result, DecisionResult)
         numbers = zip(self._options, result.probabilities, result.scores, strict=True)
@@ -76,7 +85,7 @@ class EmbeddingForm(_PlainForm):
         super().__init__(model)
         self._is_base64 = is_base64
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
+    def _body(self, result: ChatResult) -> dict[str, Any]:
         """Return a vector for each text."""
         data = [{'object': 'embedding', 'index': i, 'embedding': self._encoded(vector)}
                 for i, vector in enumerate(vectors_of(result))]
@@ -89,7 +98,7 @@ class EmbeddingForm(_PlainForm):
 class OllamaEmbedForm(_PlainForm):
     """POST /api/embed."""
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
+    def _body(self, result: ChatResult) -> dict[str, Any]:
         """Return a vector for each text; durations in nanoseconds."""
         return {'model': self._model, 'embeddings': vectors_of(result).tolist(),
                 'total_duration': round(result.queue_time * 1e9), 'load_duration': 0,
@@ -99,7 +108,7 @@ class OllamaEmbedForm(_PlainForm):
 class OllamaEmbeddingsForm(_PlainForm):
     """POST /api/embeddings, the older one, for one text."""
 
-    def whole(self, result: ChatResult) -> dict[str, Any]:
+    def _body(self, result: ChatResult) -> dict[str, Any]:
         """Return the vector."""
         return {'embedding': vectors_of(result)[0].tolist()}
 

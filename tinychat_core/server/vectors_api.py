@@ -39,7 +39,7 @@ def vectors_router(served: ServedModel) -> APIRouter:
         """Return the probability of each option."""
         asked = await body.read(request, _DECISIONS)
         decision = await asyncio.to_thread(_decision, served, asked)
-        return AnswerResponse(served.service, decision, DecisionForm(served.name, decision.options), False)
+        return AnswerResponse(served.service, [decision], DecisionForm(served.name, decision.options), False)
 
     @router.post('/v1/embeddings')
     async def embeddings(request: Request) -> Response:
@@ -51,7 +51,7 @@ def vectors_router(served: ServedModel) -> APIRouter:
                            'encoding_format', 'invalid_value')
         _check_dimensions(served, asked.dimensions)
         form = EmbeddingForm(served.name, asked.encoding_format == 'base64')
-        return AnswerResponse(served.service, _embedding(served, asked.input), form, False)
+        return AnswerResponse(served.service, [_embedding(served, asked.input)], form, False)
 
     @router.post('/api/embed')
     async def embed(request: Request) -> Response:
@@ -63,7 +63,7 @@ def vectors_router(served: ServedModel) -> APIRouter:
             return Response(msgspec.json.encode({'model': served.name, 'embeddings': []}),
                             media_type='application/json')
         embedding = _embedding(served, asked.input, truncates=asked.truncate is not False)
-        return AnswerResponse(served.service, embedding, OllamaEmbedForm(served.name), False)
+        return AnswerResponse(served.service, [embedding], OllamaEmbedForm(served.name), False)
 
     @router.post('/api/embeddings')
     async def old_embeddings(request: Request) -> Response:
@@ -73,7 +73,7 @@ def vectors_router(served: ServedModel) -> APIRouter:
         if not asked.prompt:
             return Response(b'{"embedding":[]}', media_type='application/json')
         embedding = _embedding(served, asked.prompt, 'prompt', truncates=True, normalize=False)
-        return AnswerResponse(served.service, embedding, OllamaEmbeddingsForm(served.name), False)
+        return AnswerResponse(served.service, [embedding], OllamaEmbeddingsForm(served.name), False)
 
     return router
 

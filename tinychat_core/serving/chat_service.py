@@ -178,7 +178,7 @@ class ChatService:
         # The time limit is set before the request can run: its end removes the limit again.
         if request.time_limit > 0:
             self._limits.watch(handle, request.time_limit)
-        busy_policy = self._admission().busy_policy
+        busy_policy = self._admission().busy_policy if request.preempts else 'queue'
         with handle.events_held():  # even if the request starts at once, its listener gets `Queued` first
             with self._changed:
                 self._alive += 1

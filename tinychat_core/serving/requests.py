@@ -62,7 +62,8 @@ class ChatRequest:
     higher runs first. `time_limit`: from acceptance to the end, waiting included [s]; 0 for none. `local_only`: the
     request never leaves this machine. `publish_period`: text of this period is joined into one event [s].
     `wants_sentences`: events also have whole sentences for speech output. `audience`: requests with the same name, ''
-    for none, are answered one after the other, because one listener hears all of them.
+    for none, are answered one after the other, because one listener hears all of them. `preempts`: False for a request
+    that ends no other one, even with the busy policy 'preempt'.
 
     Raises InvalidParameterError for a request that no model can answer.
     """
@@ -83,6 +84,7 @@ class ChatRequest:
     publish_period: float = 0.0
     wants_sentences: bool = False
     audience: str = ''
+    preempts: bool = True
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -165,6 +167,7 @@ class DecisionRequest:
     options: Sequence[str] = YES_OR_NO
     normalize_length: bool = False
     publish_period: ClassVar[float] = 0.0
+    preempts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -212,6 +215,7 @@ class EmbeddingRequest:
     priority: int = 0
     time_limit: float = 0.0
     publish_period: ClassVar[float] = 0.0
+    preempts: ClassVar[bool] = True
     exclusive: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:

@@ -98,8 +98,8 @@ def test_openai_gets_typed_errors(client: openai.OpenAI, served: Served) -> None
     with pytest.raises(openai.NotFoundError, match="'other' is not served"):
         client.chat.completions.create(model='other', messages=HELLO)  # type: ignore[call-overload]
     with pytest.raises(openai.BadRequestError) as refused:
-        client.chat.completions.create(model='scripted', messages=HELLO, n=2)  # type: ignore[call-overload]
-    assert refused.value.param == 'n' and refused.value.code == 'unsupported_parameter'
+        client.chat.completions.create(model='scripted', messages=HELLO, n=99)  # type: ignore[call-overload]
+    assert refused.value.param == 'n' and refused.value.code == 'invalid_value'
     served.service.stop('a break')
     with pytest.raises(openai.InternalServerError, match='no requests are accepted'):
         client.chat.completions.create(model='scripted', messages=HELLO)  # type: ignore[call-overload]

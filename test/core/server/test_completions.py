@@ -39,7 +39,7 @@ def test_a_prompt_that_cannot_be_continued(served: Served, prompt: Any, code: st
     assert response.status_code == 400 and error(response)['code'] == code
 
 
-@pytest.mark.parametrize('field', [{'echo': True}, {'suffix': 'x'}, {'best_of': 2}, {'n': 2}])
+@pytest.mark.parametrize('field', [{'echo': True}, {'suffix': 'x'}, {'best_of': 2}, {'best_of': 1, 'n': 2}])
 def test_what_is_not_served_is_refused_by_name(served: Served, field: dict[str, Any]) -> None:
     response = served.client.post('/v1/completions', json={'prompt': 'Hi', **field})
     assert response.status_code == 400 and error(response)['param'] == next(iter(field))
