@@ -393,8 +393,12 @@ void CpuBackend::norm_gate_up_in_blocks(int layer, const ForwardBatch& batch) {
   const auto normed = [&](int token, float* to) { return norm_row(vectors, token, to); };
   gemm_prepared(l.up_blocks[0], batch, panels_of(layer), normed, {hidden_.data(), width});
   gemm_prepared(l.up_blocks[1], batch, panels_of(layer), normed, {up_.data(), width});
-  kernels_.activate(c.activation, hidden_.data(), up_.data(), static_cast<int>(batch.num_tokens() * width / 16),
-                    hidden_.data(), 16);
+  const int count = batch.num_tokens(), parts = parts_of(count);
+  pool_.run(parts, [&](int number) {
+    const int begin = share(count, number, parts), end = share(count, number + 1, parts);
+    float* const gate = hidden_.data() + begin * width;
+    kernels_.activate(c.activation, gate, up_.data() + begin * width, static_cast<int>((end - begin) * width / 16), gate, 16);
+  });
 }
 
 void CpuBackend::norm_head(const ForwardBatch& batch) {

@@ -272,7 +272,7 @@ void gemm_integer_tokens(const Linear& w, int tile, const Activations& x, int fi
 
 namespace {
 
-// --- any number of num_tokens, any format -----------------------------------------------------------------------------------
+// --- any number of tokens, any format ----------------------------------------------------------------------------------
 
 using GemmFunction = void (*)(const Linear&, int, const Activations&, int, const Output&);
 
