@@ -397,7 +397,8 @@ void CpuBackend::norm_gate_up_in_blocks(int layer, const ForwardBatch& batch) {
   pool_.run(parts, [&](int number) {
     const int begin = share(count, number, parts), end = share(count, number + 1, parts);
     float* const gate = hidden_.data() + begin * width;
-    kernels_.activate(c.activation, gate, up_.data() + begin * width, static_cast<int>((end - begin) * width / 16), gate, 16);
+    kernels_.activate(c.activation, gate, up_.data() + begin * width, static_cast<int>((end - begin) * width / 16),
+                      gate, 16);
   });
 }
 
