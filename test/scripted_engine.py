@@ -157,7 +157,7 @@ class ScriptedEngine:
         self.images: Any = None  # it sees none
         self.threads, self.path, self.family, self.precision, self.backend = 2, 'scripted', 'llama', 'W4A8', 'cpu'
         self.group_size, self.weights_bytes, self.kv_cache_bytes = 32, 300_000_000, 2000
-        self.longest_piece, self.parallel = 512, 1
+        self.shortest_piece, self.longest_piece, self.parallel = 9, 512, 1
         self.speculates, self.row_cost, self.draft = False, RowCost(), None
         self.passes: list[int] = []  # steps of each
 

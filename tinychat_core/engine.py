@@ -35,7 +35,7 @@ from tinychat_core.errors import (
     InvalidParameterError,
     PromptTooLongError,
 )
-from tinychat_core.generation import Generation, Token
+from tinychat_core.generation import Generation, SHORTEST_PIECE, Token
 from tinychat_core.loading.memory_plan import kv_cache_type, MAX_PARALLEL, PIECE_TOKENS, position_bytes
 from tinychat_core.loading.native_tensors import native_tensor, nbytes, without_needless_zeros
 from tinychat_core.loading.reader import Checkpoint
@@ -130,6 +130,8 @@ class Engine:
             raise BackendFailedError(str(error)) from None
         # An instruction set, or the name of the device.
         self.isa: str = self._decoder.isa if library is None else _tinychat.cuda_device(str(library))['name']
+        # The tiles of AMX hold 16 tokens: 9 … 16 of them take the same time.
+        self.shortest_piece = 16 if self.isa == 'amx' else SHORTEST_PIECE
         self.path: Path | None = None
         self.family = ''
         self.group_size = 0

@@ -21,6 +21,7 @@ from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.conversations import Conversations
 from tinychat_core.serving.decision import Decision
 from tinychat_core.serving.embedding import Embedding
+from tinychat_core.serving.prefill_pace import PrefillPace
 from tinychat_core.serving.request_queue import Admission
 from tinychat_core.serving.requests import (
     ChatRequest,
@@ -88,7 +89,8 @@ class ChatService:
         self.conversations = Conversations(engine, self.kv_caches)
         self._admission = admission
         self._on_change = on_change
-        self._scheduler = Scheduler(engine.parallel, engine.longest_piece, engine.run, self._begin, self._on_ended)
+        self._scheduler = Scheduler(engine.parallel, PrefillPace(engine.longest_piece, engine.shortest_piece),
+                                    engine.run, self._begin, self._on_ended)
         self._limits: TimeLimits[ChatHandle] = TimeLimits(self._on_time_limit)
         self._changed = Condition()  # guards the two below
         self._is_open = False

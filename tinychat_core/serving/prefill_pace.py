@@ -15,10 +15,10 @@ _TILE = 16  # tokens that the CPU multiplies together; longer pieces are multipl
 class PrefillPace:
     """Adapts the length of a piece to the times of the passes so far."""
 
-    def __init__(self, longest: int) -> None:
-        """Begin with the shortest piece; none is longer than `longest` tokens."""
-        self._longest = longest
-        self._piece = float(SHORTEST_PIECE)
+    def __init__(self, longest: int, shortest: int = SHORTEST_PIECE) -> None:
+        """Begin with the shortest piece [tokens], at least SHORTEST_PIECE; none is longer than `longest`."""
+        self._shortest, self._longest = shortest, longest
+        self._piece = float(shortest)
         self._decoding = 0.0  # [s] of a pass that only decodes
         self._per_token = 0.0  # [s] that each token of the last piece has added to its pass
 
@@ -29,7 +29,7 @@ class PrefillPace:
         if self._per_token:
             # The time per token falls with the length of a piece, so pieces start short and grow.
             fitting = (STRETCH - 1.0) * self._decoding / self._per_token
-            self._piece = min(max(min(fitting, self._piece * _GROWTH), SHORTEST_PIECE), self._longest)
+            self._piece = min(max(min(fitting, self._piece * _GROWTH), self._shortest), self._longest)
         piece = int(self._piece)
         return piece if piece < _TILE else piece // _TILE * _TILE
 

@@ -29,19 +29,19 @@ class Scheduler:
     be called from any thread.
     """
 
-    def __init__(self, parallel: int, longest_piece: int, run: Run, begin: Callable[[ChatHandle], Computation],
+    def __init__(self, parallel: int, pace: PrefillPace, run: Run, begin: Callable[[ChatHandle], Computation],
                  ended: Callable[[ChatHandle, ChatResult], None]) -> None:
         """
         Start the thread, for at most `parallel` running requests.
 
-        `run` computes steps in one forward pass; a prompt may have `longest_piece` tokens in it. `begin` returns the
-        computation of a request that starts. `ended` is called with each result, in the thread, after the request was
+        `run` computes steps in one forward pass; `pace` limits a prompt's tokens in it. `begin` returns the computation
+        of a request that starts. `ended` is called with each result, in the thread, after the request was
         removed from `running`.
         """
         self._run = run
         self._begin = begin
         self._ended = ended
-        self._pace = PrefillPace(longest_piece)
+        self._pace = pace
         self._queue: RequestQueue[ChatHandle] = RequestQueue(parallel)
         self._changed = Condition()  # guards the two below
         self._started: deque[ChatHandle] = deque()  # running requests without an answer yet

@@ -69,6 +69,10 @@ def test_a_piece_that_is_always_too_long_is_the_shortest_one() -> None:
     machine.decode()
     machine.read()
     assert machine.pace.piece(is_decoding=True) == SHORTEST_PIECE
+    machine.pace = PrefillPace(LONGEST, 16)
+    machine.decode()
+    machine.read()
+    assert machine.pace.piece(is_decoding=True) == 16
 
 
 @pytest.mark.parametrize('tokens', [16, 31, 33, 100])
