@@ -8,6 +8,9 @@ Compare TinyChat with its peers: the same weights, prompts and threads, in turn 
     .venv/bin/python benchmarks/peers.py --parallel 4        four answers together; TinyChat and OpenVINO GenAI
     .venv/bin/python benchmarks/peers.py --gguf FILE         any model (TinyChat and llama.cpp)
 
+`--llama-bench 'PROGRAM -rtr 1'` measures one more peer of GGUF files: a llama-bench that you have built, for example
+that of ik_llama.cpp.
+
 The first run installs the peers (llama-cpp-python, OpenVINO GenAI, transformers) into build/peers/venv and compiles
 llama.cpp there. Each program runs in its own process, `--rounds` times in turn. The table shows medians and the ratio
 to the best peer in the same column.
@@ -19,6 +22,7 @@ import json
 import os
 from pathlib import Path
 import platform
+import shlex
 import shutil
 from statistics import median
 import subprocess
@@ -43,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--shape', choices=('llama-2-7b',), help='random weights instead of SmolLM2')
     parser.add_argument('--gguf', type=Path, metavar='FILE', help='another GGUF file instead of SmolLM2')
+    parser.add_argument('--llama-bench', metavar='COMMAND', help='a llama-bench with its options, as one more peer')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', default='2,1')
     parser.add_argument('--prompt', type=int, help='tokens of the prefill (default: 512, with --shape: 128)')
@@ -57,6 +62,9 @@ def main() -> None:
         return
     programs = (shape_programs(args.shape) if args.shape else gguf_programs(args.gguf.absolute()) if args.gguf
                 else smollm2_programs())
+    if args.llama_bench:
+        gguf = next(model for program, model in programs.values() if program == 'llama.cpp')
+        programs['llama-bench'] = (f'llama-bench {args.llama_bench}', gguf)
     results = []
     for threads in map(int, args.threads.split(',')):
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in programs}
@@ -166,12 +174,19 @@ def imported(gguf: Path) -> Path:
 
 def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -> dict[str, float]:
     """Run one process and return its decode and prefill speed [tokens/s]."""
-    program, _, precision = program.partition(' ')
+    command: list[Any]
+    program, _, options = program.partition(' ')
+    if program == 'llama-bench':
+        command = [*shlex.split(options), '-m', model, '-t', str(threads), '-p', str(prompt), '-n', str(new_tokens),
+                   '-r', '1', '-o', 'json']
+        tests = json.loads(stdout_of(command, threads))
+        return {'prefill': next(test['avg_ts'] for test in tests if test['n_prompt']),
+                'decode': next(test['avg_ts'] for test in tests if test['n_gen'])}
     if program == 'tinychat':
         source = [str(model)] if model.is_absolute() else ['--shape', str(model)]
-        chosen = ['--precision', precision] if precision else []
-        command: list[Any] = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads), *chosen, '--context',
-                              f'4,{prompt}', '--new-tokens', str(new_tokens)]
+        chosen = ['--precision', options] if options else []
+        command = [TINYCHAT, 'bench', *source, '--json', '--threads', str(threads), *chosen,
+                   '--context', f'4,{prompt}', '--new-tokens', str(new_tokens)]
     else:
         command = [PYTHON, ROOT / 'benchmarks' / 'peer.py', program, model, str(threads), str(prompt), str(new_tokens)]
     lines = output_of(command, threads)
@@ -183,11 +198,16 @@ def run(program: str, model: Path, threads: int, prompt: int, new_tokens: int) -
 
 def output_of(command: list[Any], threads: int) -> list[dict[str, Any]]:
     """Run a process, and return the lines of JSON that it prints."""
+    return [json.loads(line) for line in stdout_of(command, threads).splitlines() if line.startswith('{')]
+
+
+def stdout_of(command: list[Any], threads: int) -> str:
+    """Run a process, and return what it prints."""
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM='false')
     process = subprocess.run(command, env=environment, capture_output=True, text=True)
     if process.returncode:
         raise SystemExit(f'{command}: {process.stderr[-2000:]}')
-    return [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{')]
+    return process.stdout
 
 
 def print_table(rows: list[dict[str, Any]], prompt: int) -> None:

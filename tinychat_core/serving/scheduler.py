@@ -111,7 +111,7 @@ class Scheduler:
         for answer in ready:
             answer.end_if_canceled()
             answer.work()
-        decoding = [answer for answer in ready if not answer.is_reading]
+        decoding = [answer for answer in ready if answer.ending is None and not answer.is_reading]
         planned = [(answer, step) for answer in decoding if (step := answer.next_step(sequences=len(decoding)))]
         is_decoding = bool(planned)
         piece = 0
