@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 import os
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState, GetState
+import rclpy.action
 from rclpy.executors import Executor
 from rclpy.lifecycle import TransitionCallbackReturn
 
@@ -18,7 +19,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-__all__ = ['SubscriptionEventCallbacks', 'change_state_service', 'end_spinning', 'lifecycle_state',
+__all__ = ['ActionClient', 'SubscriptionEventCallbacks', 'change_state_service', 'end_spinning', 'lifecycle_state',
            'publish_goal_status', 'result_timeout', 'start_values', 'this_machine_only', 'triggered']
 
 # Maximum time to wait for a thread that has nothing more to do.
@@ -45,10 +46,51 @@ def end_spinning(executor: Executor, thread: Thread) -> None:
     Shut an executor down, and wait for the daemon thread that spins it.
 
     On Jazzy the thread may miss the shutdown: `Executor.shutdown` of rclpy 7.1 destroys the guard condition that wakes
-    the thread, and does not wait for the thread. Such a thread waits forever; it is left to the end of the process.
+    the thread, and does not wait for the thread. So another guard condition wakes it, which must be among those that
+    the thread waits for: after a task has run, it is. A thread in a callback that does not return is left to the end of
+    the process.
     """
+    guards = [node.create_guard_condition(lambda: None) for node in executor.get_nodes()]
+    has_run = Event()
+    executor.create_task(has_run.set)
+    has_run.wait(END_SPINNING if thread.is_alive() else 0.0)
     executor.shutdown()
+    for guard in guards:
+        guard.trigger()
     thread.join(END_SPINNING)
+
+
+class ActionClient(rclpy.action.ActionClient):  # type: ignore[type-arg]
+    """
+    An action client for a thread that does not spin.
+
+    Before Kilted, rclpy notes a request only after it has sent it. A response that another thread takes in between is
+    then ignored, with the warning "Ignoring unexpected goal response", and its future is never done.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Create the client; the arguments are those of rclpy's."""
+        self._sending = Lock()
+        super().__init__(*args, **options)
+
+    def send_goal_async(self, *args: Any, **options: Any) -> Any:
+        """Send a goal, and return a future of its handle."""
+        with self._sending:
+            return super().send_goal_async(*args, **options)
+
+    def _cancel_goal_async(self, goal_handle: Any) -> Any:
+        with self._sending:
+            return super()._cancel_goal_async(goal_handle)
+
+    def _get_result_async(self, goal_handle: Any) -> Any:
+        with self._sending:
+            return super()._get_result_async(goal_handle)
+
+    async def execute(self, taken_data: Any) -> None:
+        """Handle responses, after their requests have been noted."""
+        with self._sending:
+            pass
+        await super().execute(taken_data)
 
 
 def this_machine_only(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -56,9 +98,9 @@ def this_machine_only(environment: Mapping[str, str] = os.environ) -> dict[str, 
     Return the environment variables that limit ROS 2 to this machine.
 
     Humble knows only ROS_LOCALHOST_ONLY. In newer distributions that variable is deprecated and overrides
-    ROS_AUTOMATIC_DISCOVERY_RANGE, so it is switched off there.
+    ROS_AUTOMATIC_DISCOVERY_RANGE, so it is empty there: Jazzy prints two warnings about any other value.
     """
-    return {'ROS_LOCALHOST_ONLY': '1' if environment.get('ROS_DISTRO') == 'humble' else '0',
+    return {'ROS_LOCALHOST_ONLY': '1' if environment.get('ROS_DISTRO') == 'humble' else '',
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 
 

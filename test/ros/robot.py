@@ -12,14 +12,13 @@ from types import MappingProxyType
 from typing import Any
 
 import rclpy
-from rclpy.action import ActionClient
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from waiting import wait_for
 
 from tinychat_ros.chat_node import ChatNode
-from tinychat_ros.distribution import end_spinning, lifecycle_state
+from tinychat_ros.distribution import ActionClient, end_spinning, lifecycle_state
 from tinychat_ros.interfaces import Chat, State, Token
 
 NAMES = itertools.count()
@@ -39,11 +38,11 @@ class Goal:
         wait_for(self._sent.done)
         return self._sent.result()
 
-    def result(self) -> tuple[int, Chat.Result]:
-        """Return the terminal state and the result."""
+    def result(self, seconds: float = 10.0) -> tuple[int, Chat.Result]:
+        """Return the terminal state and the result; `seconds` as in wait_for."""
         assert self.handle.accepted
         future = self.handle.get_result_async()
-        wait_for(future.done)
+        wait_for(future.done, seconds)
         return future.result().status, future.result().result
 
     def told(self, count: int) -> list[Chat.Feedback]:
@@ -114,11 +113,11 @@ class Robot:
         """Tell whether the last state heard is this one."""
         return bool(self.states) and self.states[-1].state == state
 
-    def new_client(self, action: str = 'tinychat/chat') -> ActionClient[Any, Any, Any]:
+    def new_client(self, action: str = 'tinychat/chat') -> ActionClient:
         """Return another client of an action."""
         return self._between_waits(lambda: ActionClient(self.client_node, Chat, action))
 
-    def destroy_client(self, client: ActionClient[Any, Any, Any] | None = None) -> None:
+    def destroy_client(self, client: ActionClient | None = None) -> None:
         """Destroy a client; None: the first one."""
         self._between_waits((client or self.client).destroy)
 

@@ -99,8 +99,9 @@ def test_a_key_that_others_can_read_is_a_warning(start: Start, server: ScriptedS
 def test_backends_change_while_no_model_is_loaded(start: Start, server: ScriptedServer) -> None:
     robot = start(autostart=False)
     node = robot.node
-    for bad in ([], ['edge', 'edge'], ['a b'], [''], 7):
-        assert not node.set_parameters([Parameter('backends', value=bad or Parameter.Type.STRING_ARRAY)])[0].successful
+    for bad in ([], ['edge', 'edge'], ['a b'], ['']):
+        assert not node.set_parameters([Parameter('backends', Parameter.Type.STRING_ARRAY, bad)])[0].successful
+    assert not node.set_parameters([Parameter('backends', value=7)])[0].successful
     assert node.set_parameters([Parameter('backends', value=['edge', 'local'])])[0].successful
     for name, value in (('url', server.url), ('model', 'small')):
         assert node.set_parameters([Parameter(f'remote.edge.{name}', value=value)])[0].successful

@@ -5,22 +5,30 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Thread
 from types import SimpleNamespace
 
 import pytest
+import rclpy
+import rclpy.action
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.timer import Timer
 from robot import Robot
 
 from tinychat_ros.distribution import (
+    ActionClient,
     change_state_service,
+    end_spinning,
     lifecycle_state,
     publish_goal_status,
     result_timeout,
     this_machine_only,
     triggered,
 )
+from tinychat_ros.interfaces import Chat
 
 PACKAGE = Path(__file__).resolve().parents[2] / 'tinychat_ros'
 
@@ -33,11 +41,68 @@ def test_results_outlive_a_long_answer_where_they_are_counted_from_acceptance(di
 
 
 @pytest.mark.parametrize(('distribution', 'localhost_only'), [
-    ('humble', '1'), ('iron', '0'), ('jazzy', '0'), ('kilted', '0'), (None, '0')])
+    ('humble', '1'), ('iron', ''), ('jazzy', ''), ('kilted', ''), (None, '')])
 def test_discovery_is_limited_to_this_machine(distribution: str | None, localhost_only: str) -> None:
     environment = {} if distribution is None else {'ROS_DISTRO': distribution}
     assert this_machine_only(environment) == {
         'ROS_LOCALHOST_ONLY': localhost_only, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+
+
+def test_a_thread_that_misses_the_shutdown_of_its_executor_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = rclpy.create_node('late')
+    node.create_timer(3600.0, lambda: None)
+    gathers, is_shut_down = Event(), Event()
+    accesses: list[Timer] | None = None
+    handle = Timer.handle.fget
+
+    def held_handle(timer: Timer) -> object:
+        """Hold the thread after it has looked for a shutdown, and before it takes the guard condition to wait for."""
+        if accesses is not None:
+            accesses.append(timer)
+            if len(accesses) == 2:  # the first one looks which timer is ready
+                gathers.set()
+                is_shut_down.wait(10)
+        return handle(timer)
+
+    class LateExecutor(SingleThreadedExecutor):
+
+        def shutdown(self, *args: float | None) -> bool:
+            nonlocal accesses
+            accesses = []
+            self.wake()
+            gathers.wait(10)
+            is_done = super().shutdown(*args)
+            is_shut_down.set()
+            return is_done
+
+    monkeypatch.setattr(Timer, 'handle', property(held_handle))
+    executor = LateExecutor()
+    executor.add_node(node)
+    thread = Thread(target=executor.spin, daemon=True)
+    thread.start()
+    end_spinning(executor, thread)
+    assert gathers.is_set() and not thread.is_alive()
+    node.destroy_node()
+
+
+def test_a_response_waits_until_its_request_has_been_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_sent, note = Event(), Event()
+    monkeypatch.setattr(rclpy.action.ActionClient, 'send_goal_async', lambda *_: (is_sent.set(), note.wait(10)))
+    node = rclpy.create_node('sender')
+    client = ActionClient(node, Chat, 'chat')
+    sender = Thread(target=client.send_goal_async, args=[Chat.Goal()])
+    sender.start()
+    assert is_sent.wait(10)
+    taker = Thread(target=lambda: asyncio.run(client.execute({})))
+    taker.start()
+    taker.join(0.1)
+    assert taker.is_alive()
+    note.set()
+    for thread in (sender, taker):
+        thread.join(10)
+    assert not taker.is_alive()
+    client.destroy()
+    node.destroy_node()
 
 
 def test_the_lifecycle_is_reached_through_public_names(robot: Robot) -> None:

@@ -27,7 +27,7 @@ def test_what_is_said_becomes_commands(start_node: Any) -> None:
             ('put the cup down', "Handle(action='put', object='cup')\n"),
             ('dance', 'nothing to do\n')):
         commander = Process(sys.executable, str(EXAMPLE), said, '--ros-args', '-r', f'__ns:={namespace}')
-        assert commander.ends() == 0
+        assert commander.ends(120.0) == 0
         assert commander.output == printed
         page = (ROOT / 'docs' / 'structured-answers.md').read_text()
         assert f'"{said}"\n    ' + printed.strip().replace('\n', '\n    ') in page

@@ -35,7 +35,7 @@ def test_it_is_stopped_in_mid_answer(start: Callable[..., Robot], engine: Script
         goal = robot.send(max_new_tokens=1500)
         subscriber.says('100\n')
         subscriber.send_signal(signal.SIGSTOP)
-        status, result = goal.result()
+        status, result = goal.result(120.0)
         assert (status, result.new_tokens) == (GoalStatus.STATUS_SUCCEEDED, 1500)
         pieces = robot.pieces(goal.handle.goal_id)
         assert [piece.index for piece in pieces] == list(range(1501))

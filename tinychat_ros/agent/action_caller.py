@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from unique_identifier_msgs.msg import UUID
@@ -19,6 +18,7 @@ from tinychat_ros.agent.guarded import Guarded, GuardLostError
 from tinychat_ros.agent.message_data import message_data
 from tinychat_ros.agent.tool import Tool
 from tinychat_ros.agent.wakeup import Wakeup
+from tinychat_ros.distribution import ActionClient
 
 LONGEST_CANCEL = 2.0  # [s] for a canceled goal to end; after that no other motion may begin until it does
 ENDED = {GoalStatus.STATUS_CANCELED: 'was canceled by somebody else', GoalStatus.STATUS_ABORTED: 'was aborted'}
@@ -31,7 +31,7 @@ class ActionCaller(Caller):
         """Create the client."""
         super().__init__(node, tool)
         self._guarded = guarded
-        self._client: ActionClient[Any, Any, Any] = ActionClient(
+        self._client = ActionClient(
             node, tool.cls, tool.spec.interface, callback_group=ReentrantCallbackGroup())
         self._running = ''  # the id of a goal without a result
         guarded.prepare_action(self.interface)

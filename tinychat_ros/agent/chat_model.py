@@ -10,7 +10,6 @@ from typing import Any
 
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Duration
-from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -19,6 +18,7 @@ from tinychat_core.errors import one_line
 from tinychat_core.serving.results import ErrorCode
 from tinychat_ros.agent.ros_types import check_name
 from tinychat_ros.agent.wakeup import TaskEnded, Wakeup
+from tinychat_ros.distribution import ActionClient
 from tinychat_ros.interfaces import Chat, Message, SamplingParams, Task
 
 PATIENCE = 10.0  # [s] for a chat node that is not there, or has gone
@@ -38,7 +38,7 @@ class ChatModel:
         self._action = node.resolve_topic_name(action)
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
-        self._client: ActionClient[Any, Any, Any] = ActionClient(
+        self._client = ActionClient(
             node, Chat, action, callback_group=ReentrantCallbackGroup(), feedback_sub_qos_profile=FEEDBACK_QOS)
 
     def ask(self, messages: Sequence[Message], tools: str, wakeup: Wakeup,

@@ -13,7 +13,6 @@ from typing import Any
 
 from processes import new_namespace, Process
 import rclpy
-from rclpy.action import ActionClient
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -22,7 +21,7 @@ from waiting import wait_for
 from tinychat_interfaces.msg import TaskRecord
 from tinychat_interfaces.srv import Confirm
 from tinychat_ros.agent.agent_node import AgentNode
-from tinychat_ros.distribution import end_spinning
+from tinychat_ros.distribution import ActionClient, end_spinning
 from tinychat_ros.interfaces import Task
 
 HERE = Path(__file__).parent
@@ -69,7 +68,7 @@ def agent_process(namespace: str, *arguments: str) -> Process:
 class TaskGoal:
     """A task that has been sent, and what came back."""
 
-    def __init__(self, client: ActionClient[Any, Any, Any], goal: Task.Goal) -> None:
+    def __init__(self, client: ActionClient, goal: Task.Goal) -> None:
         """Send it."""
         self.feedback: list[Task.Feedback] = []
         self._sent = client.send_goal_async(goal, lambda message: self.feedback.append(message.feedback))
@@ -101,8 +100,8 @@ class TaskClient:
         self.records: list[TaskRecord] = []
         self.node.create_subscription(TaskRecord, 'tinychat_agent/audit', self.records.append, QoSProfile(
             depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        self._client: ActionClient[Any, Any, Any] = ActionClient(self.node, Task, 'tinychat_agent/task',
-                                                                 feedback_sub_qos_profile=QoSProfile(depth=1000))
+        self._client = ActionClient(self.node, Task, 'tinychat_agent/task',
+                                    feedback_sub_qos_profile=QoSProfile(depth=1000))
         self._confirm = self.node.create_client(Confirm, 'tinychat_agent/confirm')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)

@@ -131,6 +131,7 @@ def test_an_agent_that_hangs_is_stopped_and_does_not_move_again(drive: Drive) ->
     drive.agent.send_signal(signal.SIGCONT)
     _, result = goal.result()
     assert result.steps[0].status == TaskStep.FAILED and 'interrupted' in result.steps[0].result
+    wait_for(lambda: drive.events.count(['cmd_vel', 0.0]) == 2, 30.0)  # the guard's, then the agent's
     assert {json.dumps(event) for event in drive.events} == {'["cmd_vel", 0.25]', '["cmd_vel", 0.0]'}
     assert drive.events[-2:] == [['cmd_vel', 0.0]] * 2
 
