@@ -122,6 +122,12 @@ class ChatNode(LifecycleNodeMixin, Node):
         """Why no model is loaded, where that is an error."""
         return str(self._status.message.error)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests run or wait, or a client waits for the result of one."""
+        service = self._service
+        return self._server.has_goals or (service is not None and bool(service.running or service.waiting))
+
     def end(self) -> None:
         """Interrupt what loads, end all goals and shut down. For a thread that is not the executor's."""
         self._interrupt.set()
@@ -277,7 +283,7 @@ class ChatNode(LifecycleNodeMixin, Node):
 
 def main(args: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit code."""
-    return run(lambda give_up: ChatNode(give_up=give_up), args)
+    return run(lambda give_up: ChatNode(give_up=give_up), args, lambda node: node.is_busy)
 
 
 if __name__ == '__main__':

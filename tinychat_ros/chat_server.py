@@ -66,6 +66,11 @@ class ChatServer:
                           Clock(clock_type=ClockType.STEADY_TIME))
         self._prompts = PromptDoor(node, self, self._publishers, group)
 
+    @property
+    def has_goals(self) -> bool:
+        """Whether a goal of the action has not reached its terminal state."""
+        return bool(self._goals)
+
     def open(self) -> None:
         """Serve."""
         assert self.service is not None

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from tinychat_core.engine import Canceled, CancelFlag
 from tinychat_core.errors import InvalidParameterError, NoImageError, shown
+from tinychat_core.serving.requests import check_amount, MAX_IMAGES
 from tinychat_core.vision import image
 from tinychat_core.vision.sources import EncodedImage, ImageSource, RawImage
 from tinychat_ros.image_feed import ImageFeed
@@ -133,7 +134,14 @@ def source_of(message: Any, what: str) -> ImageSource:
 
 
 def images_of(goal: Chat.Goal | Decide.Request, topics: ImageTopics) -> list[ImageSource]:
-    """Return the images of a goal or a decision by their numbers; InvalidParameterError for an impossible topic."""
+    """
+    Return the images of a goal or a decision by their numbers.
+
+    Raises InvalidParameterError for too many of them, and for an impossible topic.
+    """
+    # First: a thousand names take long to check.
+    count = len(goal.images) + len(goal.compressed_images) + len(goal.image_topics)
+    check_amount('images', count, MAX_IMAGES, 'images')
     for i, topic in enumerate(goal.image_topics):
         if not topics.is_name(topic):
             raise InvalidParameterError(f'image_topics[{i}] = {shown(topic)} is not the name of a topic')

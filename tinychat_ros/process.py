@@ -20,18 +20,22 @@ from tinychat_core.end_signal import on_end_signal
 from tinychat_core.errors import TinyChatError
 from tinychat_core.loading.memory_plan import MAX_PARALLEL
 from tinychat_ros.distribution import end_spinning
+from tinychat_ros.garbage import Collector, PERIOD
 from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
+SWITCH_INTERVAL = 0.001  # [s]
 QUOTED = """-p "NAME:='a: b'" or -p "NAME:=''\""""
 
 
-def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) -> int:
+def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None,
+        is_busy: Callable[[Any], bool] | None = None) -> int:
     """
     Serve until SIGINT or SIGTERM; then call the node's end(), which ends its goals.
 
     rclpy's own signal handlers would end the context first, and no client would get its result. `make_node`
-    gets a function to call where the node gives up. Returns the exit code: 2 for what the user can mend,
+    gets a function to call where the node gives up. `is_busy` tells whether somebody waits for the node, and garbage is
+    looked for at other times; None: whenever Python likes. Returns the exit code: 2 for what the user can mend,
     after one line that says what, 1 where the executor has failed. Exits the process with 1 where it does not end
     within LONGEST_END of a signal.
     """
@@ -48,6 +52,8 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
             end(2)
 
     share_one_heap()  # before DDS starts its threads
+    # A cancel passes five threads. Beside long texts that are prepared, each would wait 5 ms for the interpreter.
+    sys.setswitchinterval(SWITCH_INTERVAL)
     on_end_signal(stop.set, 'tinychat_ros: the running goal or transition')
     try:
         _refuse_others(args or sys.argv)
@@ -70,7 +76,10 @@ def run(make_node: Callable[[Callable[[], None]], Any], args: list[str] | None) 
 
     spinning = Thread(target=spin_on, name='executor', daemon=True)
     spinning.start()
-    stop.wait()
+    collector = None if is_busy is None else Collector(lambda: is_busy(node))
+    while not stop.wait(PERIOD):
+        if collector is not None:
+            collector.look()
     if exit_code != 1:
         node.end()
         sleep(0.3)  # the results of the goals are on their way

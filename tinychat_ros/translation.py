@@ -11,6 +11,7 @@ from uuid import UUID
 from unique_identifier_msgs.msg import UUID as UUIDMessage
 
 from tinychat_core.serving import results
+from tinychat_core.serving.requests import check_amount, MAX_MESSAGES
 from tinychat_core.serving.results import ChatEvent, ChatResult, Finished, Prefill, Queued, TextDelta
 from tinychat_core.text.tool_calls import tools
 from tinychat_ros.interfaces import Chat, Message, TokenLogprob, ToolCall
@@ -39,7 +40,8 @@ def feedback_of(event: ChatEvent) -> Chat.Feedback:
 
 
 def dialogue_of(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return messages as the core takes them."""
+    """Return messages as the core takes them; InvalidParameterError for too many, before anything is done for them."""
+    check_amount('messages', len(messages), MAX_MESSAGES, 'messages')
     dialogue = []
     for message in messages:
         more = {'thoughts': message.thoughts, 'tool_call_id': message.tool_call_id, 'tool_calls': [

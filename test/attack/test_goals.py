@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+import json
 import os
 from pathlib import Path
+import subprocess
+import sys
 from typing import Any
 
 from hostile import Hostile
@@ -15,13 +19,57 @@ import pytest
 from test_soak import PROFILES
 
 MOST_GROWN = 20.0  # [MB]
+SLOWEST_CANCEL = 0.1  # [s] that another client may wait for its result
 MOST_LOG = 300  # bytes of the log for each attack
 
 
+class Innocent:
+    """
+    A client in a process of its own, which cancels goals until `end`.
+
+    Then `cancels` has the seconds from each request to cancel to the goal's result, in order of their length.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        """Begin."""
+        command = [sys.executable, str(Path(__file__).with_name('innocent.py')), namespace]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=os.environ | PROFILES)
+        self.cancels: Sequence[float] = ()
+
+    def end(self) -> None:
+        """Let it end; it must have got an answer to each goal."""
+        said, _ = self.process.communicate('')
+        assert self.process.returncode == 0
+        self.cancels = sorted(json.loads(said)['cancels'])
+
+
+@contextmanager
+def innocent(namespace: str) -> Iterator[Innocent]:
+    """Return a client that means no harm."""
+    client = Innocent(namespace)
+    try:
+        yield client
+        client.end()
+    finally:
+        client.process.kill()
+        client.process.wait()
+
+
+def times(seconds: Sequence[float]) -> str:
+    """Return how many there are, their median and the longest of them."""
+    ordered = sorted(seconds)
+    return f'{len(ordered)}, {1e3 * ordered[len(ordered) // 2]:.0f} ms, at most {1e3 * ordered[-1]:.0f} ms'
+
+
 @pytest.fixture
-def node(smollm2_checkpoint: Path) -> Iterator[tuple[Process, Hostile]]:
+def namespace() -> str:
+    return new_namespace()
+
+
+@pytest.fixture
+def node(namespace: str, smollm2_checkpoint: Path) -> Iterator[tuple[Process, Hostile]]:
     """Return a node with the real model, and its enemy."""
-    namespace = new_namespace()
     process = node_process(
         namespace,
         smollm2_checkpoint,
@@ -53,23 +101,27 @@ def check(process: Process, hostile: Hostile, attacks: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_attacks(node: tuple[Process, Hostile]) -> None:
+def test_a_hundred_attacks(namespace: str, node: tuple[Process, Hostile]) -> None:
     process, hostile = node
-    hostile.attack(100)
+    with innocent(namespace) as client:
+        hostile.attack(100)
     check(process, hostile, 100)
+    assert len(client.cancels)
 
 
 @pytest.mark.large
-def test_five_thousand_attacks(node: tuple[Process, Hostile], capsys: Any) -> None:
+def test_five_thousand_attacks(namespace: str, node: tuple[Process, Hostile], capsys: Any) -> None:
     process, hostile = node
     with capsys.disabled():
-        hostile.attack(5000, print)
+        with innocent(namespace) as client:
+            hostile.attack(5000, print)
         settled, end = max(hostile.memory[:50]), hostile.memory[-1]
-        cancels = sorted(hostile.cancels)
+        # The hostile client's own times include what it takes to write and send its megabytes.
         print(
             f'goals: {dict(sorted(hostile.counts.items()))}; calls: {dict(sorted(hostile.calls.items()))}; '
-            f'memory {settled:.1f} -> {end:.1f} MB; {len(cancels)} cancels, '
-            f'{1e3 * cancels[len(cancels) // 2]:.0f} ms, at most {1e3 * cancels[-1]:.0f} ms'
+            f'memory {settled:.1f} -> {end:.1f} MB; cancels of another client: {times(client.cancels)}; '
+            f'of the hostile one: {times(hostile.cancels)}'
         )
     check(process, hostile, 5000)
     assert end < settled + MOST_GROWN
+    assert client.cancels[-1] < SLOWEST_CANCEL

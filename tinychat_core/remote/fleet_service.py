@@ -109,7 +109,7 @@ class FleetService(ChatService):
             self._end_goal(handle, Ending.aborted(ErrorCode.DEACTIVATED, why))
         for handle in self._scheduler.running:
             if not isinstance(handle.request, ChatRequest):
-                handle.end_early(Ending.aborted(ErrorCode.DEACTIVATED, why))
+                self._end_running(handle, Ending.aborted(ErrorCode.DEACTIVATED, why))
 
     def close(self) -> None:
         """Stop, and release the memory and the connections; the service must not be used afterwards."""

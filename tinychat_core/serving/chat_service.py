@@ -139,7 +139,7 @@ class ChatService:
     def end_running(self, why: str) -> None:
         """Tell the running requests to end, without waiting for it."""
         for handle in self._scheduler.running:
-            handle.end_early(Ending.aborted(ErrorCode.DEACTIVATED, why))
+            self._end_running(handle, Ending.aborted(ErrorCode.DEACTIVATED, why))
 
     def close(self) -> None:
         """Stop, and release the memory; the service must not be used afterwards."""
@@ -197,7 +197,7 @@ class ChatService:
         for other in waiting:
             self._end_waiting(other, preempted)
         for other in running:  # one may have ended by itself meanwhile
-            other.end_early(preempted)
+            self._end_running(other, preempted)
         if handle.cancel_flag.is_set():  # its time limit expired before it was in the queue
             self._end(handle, handle.early_ending)
         self._tell_of_change()
@@ -217,8 +217,13 @@ class ChatService:
             self._end_waiting(handle, ending)
             self._tell_of_change()
             return True
+        is_running = handle in self._scheduler.running
+        self._end_running(handle, ending)
+        return is_running
+
+    def _end_running(self, handle: ChatHandle, ending: Ending) -> None:
         handle.end_early(ending)
-        return handle in self._scheduler.running
+        self._scheduler.end(handle)
 
     def _end_waiting(self, handle: ChatHandle, ending: Ending) -> None:
         """End a request that has not started and is no longer in the queue."""

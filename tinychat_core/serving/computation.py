@@ -47,8 +47,8 @@ class Computation(ABC):
         self.is_ready = False  # to be computed or closed
         self._begun = monotonic()
 
-    def start(self, ready: Callable[[], None]) -> None:
-        """Prepare in a separate thread; `ready` is called whenever the request becomes ready."""
+    def start(self, ready: Callable[[Computation], None]) -> None:
+        """Prepare in a separate thread; `ready` is called with this answer whenever it becomes ready."""
         self._tell_ready = ready
         self.run_in_thread(self._begin)
 
@@ -60,7 +60,7 @@ class Computation(ABC):
             except BaseException as error:
                 self.fail(error)
             self.is_ready = True
-            self._tell_ready()
+            self._tell_ready(self)
 
         self.is_ready = False
         thread = Thread(target=run, name='request', daemon=True)

@@ -47,6 +47,12 @@ class Refusal(TinyChatError):
         self.reason = reason
 
 
+def check_amount(name: str, size: int, most: int, unit: str) -> None:
+    """Raise InvalidParameterError for a field `name` that has more than `most` of something."""
+    if size > most:
+        raise InvalidParameterError(f'{name}: {size} {unit}, more than the limit of {most}')
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
     """
@@ -147,8 +153,7 @@ class ChatRequest:
                 ('conversation_id', len(self.conversation_id), MAX_ID_CHARACTERS, 'characters'),
                 ('stop', len(stop), MAX_STOPS, 'texts'),
                 ('a text of stop', max(map(len, stop), default=0), MAX_STOP_CHARACTERS, 'characters')):
-            if size > most:
-                raise InvalidParameterError(f'{name}: {size} {unit}, more than the limit of {most}')
+            check_amount(name, size, most, unit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from threading import Condition, Thread
 from time import perf_counter
 
@@ -35,16 +36,17 @@ class Scheduler:
         Start the thread, for at most `parallel` running requests.
 
         `run` computes steps in one forward pass; `pace` limits a prompt's tokens in it. `begin` returns the computation
-        of a request that starts. `ended` is called with each result, in the thread, after the request was
-        removed from `running`.
+        of a request that starts. `ended` is called with each result, in the thread that closes the answer, after the
+        request was removed from `running`.
         """
         self._run = run
         self._begin = begin
         self._ended = ended
         self._pace = pace
         self._queue: RequestQueue[ChatHandle] = RequestQueue(parallel)
-        self._changed = Condition()  # guards the two below
-        self._started: deque[ChatHandle] = deque()  # running requests without an answer yet
+        self._changed = Condition()  # guards the three below
+        self._answers: list[Computation] = []  # the one that has waited longest to read its prompt is first
+        self._computed: list[Computation] = []  # those that the thread works on
         self._is_closed = False
         self._thread = Thread(target=self._compute, name='scheduler', daemon=True)
         self._thread.start()
@@ -82,6 +84,13 @@ class Scheduler:
         """Remove and return all waiting requests."""
         return self._queue.drain()
 
+    def end(self, handle: ChatHandle) -> None:
+        """Close the answer to a request that was canceled, unless a pass computes it now: then the pass ends it."""
+        with self._changed:
+            answer = next((answer for answer in self._answers if answer.handle is handle), None)
+        if answer is not None:
+            self._close_if_over(answer)
+
     def close(self) -> None:
         """End the thread; no request may run or wait any more."""
         with self._changed:
@@ -91,78 +100,110 @@ class Scheduler:
         del self._run, self._begin, self._ended  # breaks a reference cycle with the owner, which holds a model
 
     def _start(self) -> None:
-        with self._changed:
-            while (handle := self._queue.start()) is not None:
-                self._started.append(handle)
-            self._changed.notify()
+        """Let requests run that can, from any thread: a prompt is prepared beside a pass of others."""
+        while (handle := self._queue.start()) is not None:
+            answer = self._begin(handle)
+            with self._changed:
+                self._answers.append(answer)
+            answer.start(self._on_ready)
 
     def _compute(self) -> None:
-        answers: list[Computation] = []  # the one that has waited longest to read its prompt is first
-        while self._await_work(answers):
-            self._pass(answers)
-            for answer in [*answers]:
-                if answer.ending is not None and answer.is_ready:
-                    answers.remove(answer)
-                    self._close(answer)
+        while self._await_work():
+            for answer in self._answers_now():
+                with self._in_hand(partial(_only, answer)) as ready:
+                    for each in ready:
+                        each.end_if_canceled()
+                        each.work()
+            self._pass()
 
-    def _pass(self, answers: list[Computation]) -> None:
+    def _pass(self) -> None:
         """Compute the next tokens of the answers that are ready."""
-        ready = [answer for answer in answers if answer.is_ready]
-        for answer in ready:
-            answer.end_if_canceled()
-            answer.work()
-        decoding = [answer for answer in ready if answer.ending is None and not answer.is_reading]
-        planned = [(answer, step) for answer in decoding if (step := answer.next_step(sequences=len(decoding)))]
-        is_decoding = bool(planned)
-        piece = 0
+        with self._in_hand(self._chosen) as chosen:
+            decoding = [answer for answer in chosen if not answer.is_reading]
+            planned = [(answer, step) for answer in decoding if (step := answer.next_step(sequences=len(decoding)))]
+            is_decoding = bool(planned)
+            piece = 0
+            reader = next((answer for answer in chosen if answer.is_reading), None)
+            if reader is not None:
+                step = reader.next_step(self._pace.piece(is_decoding))
+                if step is not None:
+                    piece = len(step.tokens)
+                    planned.append((reader, step))
+            if not planned:
+                return
+            # Only a pass with a single answer can be interrupted; passes of several answers are short.
+            cancel = planned[0][0].handle.cancel_flag if len(planned) == 1 else None
+            start = perf_counter()
+            try:
+                drawn = self._run([step for _, step in planned], cancel)
+            except BaseException as error:
+                for answer, _ in planned:
+                    answer.fail(error)
+                return
+            if is_decoding:
+                self._pace.note(perf_counter() - start, piece)
+            for (answer, step), tokens in zip(planned, drawn, strict=True):
+                answer.take(step, tokens)
+
+    def _chosen(self, ready: Sequence[Computation]) -> list[Computation]:
+        """Return the answers of the next pass: those that decode, and one that reads its prompt."""
         # max() returns the first of equals.
         reader = max((answer for answer in ready if answer.is_reading), default=None,
                      key=lambda answer: answer.handle.request.priority)
         if reader is not None:
-            answers.remove(reader)
-            answers.append(reader)
-            step = reader.next_step(self._pace.piece(is_decoding))
-            if step is not None:
-                piece = len(step.tokens)
-                planned.append((reader, step))
-        if not planned:
-            return
-        # Only a pass with a single answer can be interrupted; passes of several answers are short.
-        cancel = planned[0][0].handle.cancel_flag if len(planned) == 1 else None
-        start = perf_counter()
-        try:
-            drawn = self._run([step for _, step in planned], cancel)
-        except BaseException as error:
-            for answer, _ in planned:
-                answer.fail(error)
-            return
-        if is_decoding:
-            self._pace.note(perf_counter() - start, piece)
-        for (answer, step), tokens in zip(planned, drawn, strict=True):
-            answer.take(step, tokens)
+            self._answers.remove(reader)
+            self._answers.append(reader)
+        return [answer for answer in ready if answer.ending is None and (answer is reader or not answer.is_reading)]
 
-    def _close(self, answer: Computation) -> None:
+    @contextmanager
+    def _in_hand(self, choose: Callable[[Sequence[Computation]], list[Computation]]) -> Iterator[list[Computation]]:
+        """Choose some of the answers that are ready. No other thread closes them in the block; then the ended close."""
+        with self._changed:
+            chosen = self._computed = choose([answer for answer in self._answers if answer.is_ready])
+        try:
+            yield chosen
+        finally:
+            with self._changed:
+                self._computed = []
+            for answer in chosen:
+                self._close_if_over(answer)
+
+    def _close_if_over(self, answer: Computation) -> None:
+        """
+        Close an answer that has ended or was canceled, if no thread works on it; each is closed once.
+
+        Any thread does this. If only the scheduler's thread did, an answer that was canceled while it waited for its
+        turn, or was prepared, would have to wait until a pass of other answers ends.
+        """
+        with self._changed:
+            is_over = answer.ending is not None or answer.handle.cancel_flag.is_set()
+            if not is_over or not answer.is_ready or answer in self._computed or answer not in self._answers:
+                return
+            self._answers.remove(answer)
+        answer.end_if_canceled()
         result = answer.close()
         self._queue.finish(answer.handle)
         self._start()
         self._ended(answer.handle, result)
 
-    def _await_work(self, answers: list[Computation]) -> bool:
-        """Wait until an answer is ready, and add those of requests that have started. Return False at the end."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._started or self._is_closed or
-                                       any(answer.is_ready for answer in answers))
-                started = [*self._started]
-                self._started.clear()
-                if self._is_closed and not started and not answers:
-                    return False
-            for handle in started:
-                answers.append(self._begin(handle))
-                answers[-1].start(self._tell_of_change)
-            if any(answer.is_ready for answer in answers):
-                return True
+    def _answers_now(self) -> list[Computation]:
+        with self._changed:
+            return [*self._answers]
 
-    def _tell_of_change(self) -> None:
+    def _await_work(self) -> bool:
+        """Wait until an answer is ready. Return False at the end."""
+        def is_any_ready() -> bool:
+            return any(answer.is_ready for answer in self._answers)
+
+        with self._changed:
+            self._changed.wait_for(lambda: is_any_ready() or self._is_closed)
+            return is_any_ready() or not self._is_closed
+
+    def _on_ready(self, answer: Computation) -> None:
+        self._close_if_over(answer)
         with self._changed:
             self._changed.notify()
+
+
+def _only(wanted: Computation, ready: Sequence[Computation]) -> list[Computation]:
+    return [answer for answer in ready if answer is wanted]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from threading import Event
+from threading import Event, Thread
 from time import sleep
 from typing import Any
 
@@ -20,7 +20,7 @@ from tinychat_core.errors import BackendFailedError, InvalidParameterError
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving import conversations
 from tinychat_core.serving.request_queue import Admission
-from tinychat_core.serving.results import ErrorCode, FinishReason, Prefill, Queued
+from tinychat_core.serving.results import ErrorCode, Finished, FinishReason, Prefill, Queued
 
 PLACES = 4
 LONG = SamplingParams(max_new_tokens=100_000)
@@ -296,6 +296,87 @@ def test_a_prompt_that_waits_for_its_turn_can_be_canceled(talk: Talk, engine: Sc
     second.handle.cancel()
     assert second.result().finish_reason is FinishReason.CANCELED
     assert first.handle.cancel() and first.result().new_tokens == 0
+
+
+@pytest.fixture
+def held(talk: Talk, engine: ScriptedEngine) -> Iterator[tuple[Asked, Event]]:
+    """Return a request whose prompt is read in a pass that ends when the event is set."""
+    run, begun, go = engine.run, Event(), Event()
+
+    def hold(steps: Any, cancel: Any) -> Any:
+        begun.set()
+        assert go.wait(30)
+        return run(steps, cancel)
+
+    talk.service._scheduler._run = hold
+    asked = talk.send('held', LONG)
+    assert begun.wait(30)
+    yield asked, go
+    go.set()
+
+
+def test_a_cancel_does_not_wait_for_a_pass_of_others(talk: Talk, held: tuple[Asked, Event]) -> None:
+    """Neither one whose prompt waits for its turn, nor one whose prompt is prepared."""
+    ready, prepared = talk.send('ready'), Event()
+    wait_for(lambda: all(answer.is_ready for answer in talk.service._scheduler._answers), 30)
+    tokens = talk.engine.tokenizer.encode_chat
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        assert prepared.wait(30)
+        return tokens(*arguments, **options)
+
+    talk.engine.tokenizer.encode_chat = slow  # type: ignore[method-assign]
+    asked, go = held
+    for each in (ready, talk.send('in preparation')):
+        wait_for(lambda each=each: each.events, 30)
+        assert each.handle.cancel()
+        assert each.result().finish_reason is FinishReason.CANCELED
+        assert each.handle not in talk.service.running
+    assert asked.handle.result is None
+    prepared.set()
+    go.set()
+    go_on([asked])
+
+
+def test_who_was_canceled_in_a_pass_does_not_wait_for_the_next_one(talk: Talk, engine: ScriptedEngine) -> None:
+    first, other = neighbours(talk, 2)
+    run, entered, go = engine.run, Event(), Event()
+
+    def cancel_within(steps: Any, cancel: Any) -> Any:
+        if len(steps) == 2:
+            first.handle.cancel()
+        else:
+            entered.set()
+            assert go.wait(30)
+        return run(steps, cancel)
+
+    talk.service._scheduler._run = cancel_within
+    assert entered.wait(30)
+    assert first.result().finish_reason is FinishReason.CANCELED
+    go.set()
+    go_on([other])
+
+
+def test_a_failed_preparation_does_not_wait_for_a_pass_of_others(talk: Talk, held: tuple[Asked, Event]) -> None:
+    asked = talk.send('x' * 200_000)
+    assert asked.result().error_code is ErrorCode.PROMPT_TOO_LONG
+    assert held[0].handle.result is None
+
+
+def test_each_of_many_canceled_requests_ends_once(talk: Talk) -> None:
+    """From threads of their own, in any state."""
+    go_on(neighbours(talk, 1))
+    for round_ in range(20):
+        asked = [talk.send(f'{round_} {i}', LONG) for i in range(2 * PLACES)]
+        threads = [Thread(target=each.handle.cancel) for each in asked for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in asked:
+            assert each.result().finish_reason is FinishReason.CANCELED
+            assert [isinstance(event, Finished) for event in each.events].count(True) == 1
+    assert talk.service.running == [] and talk.service.waiting == 0 and talk.service._scheduler._answers == []
 
 
 def test_a_newer_request_takes_one_place(talk: Talk) -> None:
