@@ -113,7 +113,7 @@ def refused_by_its_template(talk: Talk) -> Asked:
 
 def without_cache(error: BaseException) -> Callable[[Talk], Asked]:
     def send(talk: Talk) -> Asked:
-        talk.engine.new_cache = failing(error)  # type: ignore[method-assign]
+        talk.engine.new_cache = failing(error)
         return talk.send('ending')
     return send
 
@@ -325,7 +325,7 @@ def test_a_cancel_does_not_wait_for_a_pass_of_others(talk: Talk, held: tuple[Ask
         assert prepared.wait(30)
         return tokens(*arguments, **options)
 
-    talk.engine.tokenizer.encode_chat = slow  # type: ignore[method-assign]
+    talk.engine.tokenizer.encode_chat = slow
     asked, go = held
     for each in (ready, talk.send('in preparation')):
         wait_for(lambda each=each: each.events, 30)
