@@ -3,7 +3,8 @@
 //
 // Attention of many queries on a unit that multiplies tiles of bf16 (AMX): the same pass over the cache as attention.inl,
 // but scores and values are products of tiles. What the cache holds are such tiles: 32 channels of 16 keys are one piece of
-// a kilobyte, 32 positions of 16 channels are rows of pairs.
+// a kilobyte, 32 positions of 16 channels are rows of pairs. Where the cache also holds what rounding left (`key_rests`), every
+// factor is a sum of two bf16 numbers, and only the product of both second ones is left out.
 #pragma once
 
 #if defined(TINYCHAT_TILES)
@@ -24,9 +25,10 @@ void copy_last_values(const uint16_t* values, int dim, int count, uint16_t* to) 
   }
 }
 
-// 2^x for x <= 0, relative error below 5e-6, a thousandth of what bf16 rounds away, and none at 0: x = n + r, the Taylor series
+// 2^x for x <= 0, relative error below 5e-6, a thousandth of what bf16 rounds away (a third of what two bf16 do), and none at
+// 0: x = n + r, the Taylor series
 // of 2^r on [-1/2, 1/2], and n added to its exponent. Adding kRounder leaves n in the lowest bits of a float.
-inline F exp2_for_bf16(F x) {
+inline F exp2_for_tiles(F x) {
   const F kRounder = broadcast(12582912.0f); // 1.5 * 2^23
   x = max(x, broadcast(-126.0f));
   const F rounded = x + kRounder;
@@ -50,10 +52,10 @@ struct TileSoftmax {
 
 // online_softmax_update() for many queries. A step is done for all of them before the next one, so that no query waits for the
 // latency of another's maximum or exponential. A score beyond the last visible position costs nothing. The weights are
-// rounded to bf16, at to(query, position); the accumulators are left to the caller.
-template <typename To>
-void softmax_to_bf16(const AttentionSpan& span, int chunk, int padded, float (*scores)[kTileChunk], TileSoftmax& s,
-                     const To& to) {
+// stored by put(query, position, 16 weights); the accumulators are left to the caller.
+template <typename Put>
+void softmax_to_tiles(const AttentionSpan& span, int chunk, int padded, float (*scores)[kTileChunk], TileSoftmax& s,
+                      const Put& put_weights) {
   constexpr float kLog2E = 1.44269504f;
   const bool is_scaled = span.softcap > 0 || span.slopes != nullptr; // before the softmax
   const float scale = is_scaled ? 1.0f : span.scale;
@@ -77,11 +79,11 @@ void softmax_to_bf16(const AttentionSpan& span, int chunk, int padded, float (*s
     F total = broadcast(0.0f);
     int p = 0;
     for (; p < s.counts[r]; p += 16) {
-      const F e = exp2_for_bf16(fma(load(scores[r] + p), factor, offset));
-      store_bf16(to(r, p), e);
+      const F e = exp2_for_tiles(fma(load(scores[r] + p), factor, offset));
+      put_weights(r, p, e);
       total = total + e;
     }
-    for (; p < padded; p += 16) store_bf16(to(r, p), broadcast(0.0f));
+    for (; p < padded; p += 16) put_weights(r, p, broadcast(0.0f));
     s.sums[r] = sum(total);
   }
   for (int r = 0; r < s.num_queries; ++r) {
@@ -90,14 +92,27 @@ void softmax_to_bf16(const AttentionSpan& span, int chunk, int padded, float (*s
   }
 }
 
-// Queries query … of the span, up to kTileQueries; kQueryTiles tiles of them.
-template <int kQueryTiles>
+// Stores 16 numbers as bf16, and what is left of each `rest` numbers behind them.
+template <int kParts>
+inline void store_parts(uint16_t* to, size_t rest, F x) {
+  if constexpr (kParts == 1) {
+    store_bf16(to, x);
+  } else {
+    const F high = cut_to_bf16(x);
+    store_bf16(to, high);
+    store_bf16(to + rest, x - high);
+  }
+}
+
+// Queries query … of the span, up to kTileQueries; kQueryTiles tiles of them. kParts: of each factor, one or two bf16 numbers.
+template <int kQueryTiles, int kParts>
 void attention_tile_queries(const AttentionSpan& span, int query, PairTiles& unit) {
+  constexpr size_t kQueryRests = kQueryTiles * 16 * kMostHeadDim, kWeightRests = kQueryTiles * 16 * kTileChunk;
   const int dim = span.head_dim, steps = dim / 32;
   const int num_queries = span.num_queries - query < 16 * kQueryTiles ? span.num_queries - query : 16 * kQueryTiles;
-  alignas(64) uint16_t queries[kQueryTiles * 16 * kMostHeadDim];
-  alignas(64) uint16_t weights[kQueryTiles * 16 * kTileChunk];
-  alignas(64) uint16_t last[16 * 2 * kMostHeadDim];
+  alignas(64) uint16_t queries[kParts * kQueryRests];
+  alignas(64) uint16_t weights[kParts * kWeightRests];
+  alignas(64) uint16_t last[kParts][16 * 2 * kMostHeadDim];
   alignas(64) float scores[kQueryTiles * 16][kTileChunk];
   alignas(64) float sums[kQueryTiles * 16][32];
   TileSoftmax softmax;
@@ -106,34 +121,48 @@ void attention_tile_queries(const AttentionSpan& span, int query, PairTiles& uni
   for (int r = 0; r < 16 * kQueryTiles; ++r)
     for (int d = 0; d < dim; d += 16) {
       uint16_t* to = queries + (r / 16 * steps + d / 32) * kTileNumbers + r % 16 * 32 + d % 32;
-      store_bf16(to, r < num_queries ? load(span.queries[query + r] + d) : broadcast(0.0f));
+      store_parts<kParts>(to, kQueryRests, r < num_queries ? load(span.queries[query + r] + d) : broadcast(0.0f));
     }
   // Chunks end at multiples of their size, wherever the span begins: a query's numbers do not depend on that.
   for (int chunk = span.begin, count; chunk < span.end; chunk += count) {
     count = kTileChunk - chunk % kTileChunk;
     if (span.end - chunk < count) count = span.end - chunk;
     const int padded = (count + 31) / 32 * 32;
-    const uint16_t* keys = static_cast<const uint16_t*>(span.keys) + static_cast<size_t>(chunk) * dim;
-    for (int p = 0; p < padded; p += 32, keys += 32 * dim) {
+    for (int p = 0; p < padded; p += 32) {
+      const size_t at = static_cast<size_t>(chunk + p) * dim;
       unit.clear<kQueryTiles, 2>();
-      for (int step = 0; step < steps; ++step)
-        unit.add<kQueryTiles, 2>(queries + step * kTileNumbers, steps * kTileNumbers, keys + step * kTileNumbers,
-                                 16 * dim, 64);
+      const auto add = [&](const uint16_t* left, const void* keys) {
+        for (int step = 0; step < steps; ++step)
+          unit.add<kQueryTiles, 2>(left + step * kTileNumbers, steps * kTileNumbers,
+                                   static_cast<const uint16_t*>(keys) + at + step * kTileNumbers, 16 * dim, 64);
+      };
+      add(queries, span.keys);
+      if (kParts == 2) add(queries + kQueryRests, span.keys), add(queries, span.key_rests);
       unit.store<kQueryTiles, 2>(scores[0] + p, kTileChunk);
     }
-    softmax_to_bf16(span, chunk, padded, scores, softmax, [&](int r, int p) {
-      return weights + (r / 16 * (kTileChunk / 32) + p / 32) * kTileNumbers + r % 16 * 32 + p % 32;
+    softmax_to_tiles(span, chunk, padded, scores, softmax, [&](int r, int p, F e) {
+      uint16_t* to = weights + (r / 16 * (kTileChunk / 32) + p / 32) * kTileNumbers + r % 16 * 32 + p % 32;
+      store_parts<kParts>(to, kWeightRests, e);
     });
-    const uint16_t* values = static_cast<const uint16_t*>(span.values) + static_cast<size_t>(chunk) * dim;
+    const uint16_t* values[kParts];
     const int whole = count / 32;
-    if (whole * 32 < count) copy_last_values(values + static_cast<size_t>(whole) * 32 * dim, dim, count % 32, last);
+    for (int part = 0; part < kParts; ++part) {
+      values[part] = static_cast<const uint16_t*>(part == 0 ? span.values : span.value_rests) +
+                     static_cast<size_t>(chunk) * dim;
+      if (whole * 32 < count)
+        copy_last_values(values[part] + static_cast<size_t>(whole) * 32 * dim, dim, count % 32, last[part]);
+    }
     for (int channel = 0; channel < dim; channel += 32) {
       unit.clear<kQueryTiles, 2>();
-      for (int step = 0; step < padded / 32; ++step) {
-        const uint16_t* from = step < whole ? values + static_cast<size_t>(step) * 32 * dim : last;
-        unit.add<kQueryTiles, 2>(weights + step * kTileNumbers, kTileChunk / 32 * kTileNumbers, from + 2 * channel, 32,
-                                 4 * dim);
-      }
+      const auto add = [&](const uint16_t* left, int part) {
+        for (int step = 0; step < padded / 32; ++step) {
+          const uint16_t* from = step < whole ? values[part] + static_cast<size_t>(step) * 32 * dim : last[part];
+          unit.add<kQueryTiles, 2>(left + step * kTileNumbers, kTileChunk / 32 * kTileNumbers, from + 2 * channel, 32,
+                                   4 * dim);
+        }
+      };
+      add(weights, 0);
+      if (kParts == 2) add(weights + kWeightRests, 0), add(weights, kParts - 1);
       unit.store<kQueryTiles, 2>(sums[0], 32);
       for (int r = 0; r < num_queries; ++r) {
         float* to = span.accumulators + static_cast<size_t>(query + r) * dim + channel;
@@ -150,8 +179,10 @@ bool attention_tiles(const AttentionSpan& span) {
   if (!span.tiles || span.head_dim % 32 != 0) return false;
   PairTiles unit;
   int query = 0;
-  for (; span.num_queries - query > 16; query += kTileQueries) attention_tile_queries<2>(span, query, unit);
-  if (query < span.num_queries) attention_tile_queries<1>(span, query, unit);
+  const bool two = span.key_rests != nullptr;
+  for (; span.num_queries - query > 16; query += kTileQueries)
+    (two ? attention_tile_queries<2, 2> : attention_tile_queries<2, 1>)(span, query, unit);
+  if (query < span.num_queries) (two ? attention_tile_queries<1, 2> : attention_tile_queries<1, 1>)(span, query, unit);
   return true;
 }
 

@@ -64,6 +64,11 @@ void store_int8(CpuKvCache& store, int layer, int kv_head, int slot, const float
   store.value_scales(layer, kv_head)[slot] = to_int8(value, dim, 1, values);
 }
 
+// What bf16 leaves of the numbers.
+void rests_of(const float* x, int n, float* rests) {
+  for (int i = 0; i < n; ++i) rests[i] = x[i] - bf16_to_float(float_to_bf16(x[i]));
+}
+
 } // namespace
 
 // A query or key of a token, in place: its norm (Qwen 3), then its position.
@@ -89,10 +94,19 @@ void CpuBackend::store_token(int layer, const Store& store, int kv_head, const S
   if (cache.kind() == CacheKind::kInt8) {
     store_int8(cache, cached, kv_head, slot, key, value, dim);
   } else if (cache.kind() == CacheKind::kBf16) {
-    auto* keys = reinterpret_cast<uint16_t*>(cache.keys(cached, kv_head)) + tile_at;
-    auto* values = reinterpret_cast<uint16_t*>(cache.values(cached, kv_head)) + static_cast<size_t>(slot / 2) * 2 * dim;
     const bool last = slot % 2 == 0 && token + 1 == sequence.tokens.end;
-    store_bf16(key, value, dim, last, keys + 2 * (slot % 16), values + slot % 2);
+    const auto store_in = [&](CpuKvCache& to, const float* one_key, const float* one_value) {
+      auto* keys = reinterpret_cast<uint16_t*>(to.keys(cached, kv_head)) + tile_at;
+      auto* values = reinterpret_cast<uint16_t*>(to.values(cached, kv_head)) + static_cast<size_t>(slot / 2) * 2 * dim;
+      store_bf16(one_key, one_value, dim, last, keys + 2 * (slot % 16), values + slot % 2);
+    };
+    store_in(cache, key, value);
+    if (store.rests != nullptr) {
+      float key_rests[kMostHeadDim], value_rests[kMostHeadDim];
+      rests_of(key, dim, key_rests);
+      rests_of(value, dim, value_rests);
+      store_in(*store.rests, key_rests, value_rests);
+    }
   } else {
     float* keys = reinterpret_cast<float*>(cache.keys(cached, kv_head)) + tile_at + slot % 16;
     for (int d = 0; d < dim; ++d) keys[16 * d] = key[d];

@@ -64,22 +64,31 @@ void CpuBackend::plan_attention(const ForwardBatch& batch) {
   reserve_scratch(most_items);
 }
 
-// Caches of sequences that are not causal have as many slots as the longest one so far.
+// Caches of sequences that are not causal have as many slots as the longest one so far. Where floats are promised, tiles read
+// bf16 numbers and what is left of each.
 void CpuBackend::plan_stores(const ForwardBatch& batch) {
   const ModelConfig& c = model_.config;
-  const CacheKind kind = input_ == ActivationType::kFloat ? CacheKind::kFloat : CacheKind::kBf16;
+  const bool floats = input_ == ActivationType::kFloat;
+  const bool rests = floats && kernels_.gemm_large_m != nullptr && c.head_dim % kPanelColumns == 0;
+  const CacheKind kind = floats && !rests ? CacheKind::kFloat : CacheKind::kBf16;
+  const auto new_cache = [&](int slots) {
+    return std::make_unique<CpuKvCache>(1, c.kv_heads, c.head_dim, slots, kind);
+  };
   stores_.clear();
   size_t next = 0;
   for (const Sequence& sequence : batch.sequences) {
     if (sequence.causal) {
-      stores_.push_back({static_cast<CpuKvCache*>(sequence.cache), sequence.first_slot(), false});
+      stores_.push_back({static_cast<CpuKvCache*>(sequence.cache), nullptr, sequence.first_slot(), false});
       continue;
     }
-    if (next == layer_caches_.size()) layer_caches_.emplace_back();
-    std::unique_ptr<CpuKvCache>& cache = layer_caches_[next++];
-    if (cache == nullptr || cache->capacity() < sequence.tokens.size())
-      cache = std::make_unique<CpuKvCache>(1, c.kv_heads, c.head_dim, sequence.tokens.size(), kind);
-    stores_.push_back({cache.get(), 0, true});
+    if (next == layer_caches_.size()) layer_caches_.emplace_back(), layer_rests_.emplace_back();
+    std::unique_ptr<CpuKvCache>&cache = layer_caches_[next], &rest = layer_rests_[next];
+    ++next;
+    if (cache == nullptr || cache->capacity() < sequence.tokens.size()) {
+      cache = new_cache(sequence.tokens.size());
+      if (rests) rest = new_cache(sequence.tokens.size());
+    }
+    stores_.push_back({cache.get(), rest.get(), 0, true});
   }
 }
 
@@ -153,6 +162,10 @@ void CpuBackend::run_span(int layer, const Store& store, int kv_head, int querie
   if (cache.kind() == CacheKind::kInt8) {
     span.key_scales = cache.key_scales(cached, kv_head);
     span.value_scales = cache.value_scales(cached, kv_head);
+  }
+  if (store.rests != nullptr) {
+    span.key_rests = store.rests->keys(cached, kv_head);
+    span.value_rests = store.rests->values(cached, kv_head);
   }
   span.head_dim = c.head_dim;
   span.begin = begin;
@@ -333,7 +346,8 @@ void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Attent
                 visible);
     seen = {std::min(seen.begin, visible.begin), std::max(seen.end, visible.end)};
   }
-  const bool tiles = input_ == ActivationType::kTwoDigits && sequence.tokens.size() * shared > kFewQueries;
+  const bool tiles = store.rests != nullptr ||
+                     (input_ == ActivationType::kTwoDigits && sequence.tokens.size() * shared > kFewQueries);
   run_span(layer, store, item.kv_head, count * shared, seen.begin / kChunk * kChunk, seen.end, tiles, s);
   for (int i = 0; i < count; ++i)
     finish(s, shared, &attention_[static_cast<size_t>(token_of(i)) * c.attention_width() + first_head], i * shared);

@@ -46,6 +46,14 @@ size_t widest_input(const ModelConfig& c) {
 
 size_t panel_steps(const ModelConfig& c) { return (widest_input(c) + kPanelColumns - 1) / kPanelColumns; }
 
+bool has_16_bits(const Linear& w) { return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16; }
+
+// How many bf16 numbers add up to a number of a panel, and of the tokens that meet it.
+size_t panel_parts(const Model& model) {
+  return any_matrix(model, [](const Linear& w) { return w.format == WeightFormat::kF16; }) ? 2 : 1;
+}
+size_t packed_parts(const Model& model) { return any_matrix(model, has_16_bits) ? 2 : 1; }
+
 } // namespace
 
 CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, ActivationType input, CacheKind cache, int threads,
@@ -58,9 +66,9 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, ActivationTyp
       equal_cores_(equal_cores),
       capacity_(capacity) {
   const int most_parts = std::max(parts_of(1), parts_of(kMaxTokens));
-  if (input == ActivationType::kTwoDigits && kernels.gemm_large_m != nullptr) {
+  if (kernels.gemm_large_m != nullptr && (input == ActivationType::kTwoDigits || model.config.encoder)) {
     panels_.resize(most_parts);
-    for (auto& panel : panels_) panel.resize(2 * 16 * panel_steps(model_.config));
+    for (auto& panel : panels_) panel.resize(panel_parts(model_) * 2 * 16 * panel_steps(model_.config));
   }
   own_.resize(most_parts);
   for (Input& buffer : own_) reserve_inputs(buffer, 1);
@@ -98,7 +106,7 @@ void CpuBackend::reserve(int tokens) {
   for (std::vector<float>* table : {&local_cos_, &local_sin_}) grow(*table, n * c.rope_local_inv_freq.size());
   const size_t at_once = std::min(tokens, kMaxTokens);
   reserve_inputs(shared_, at_once);
-  if (!panels_.empty()) grow(shared_.packed, (at_once + 15) / 16 * 16 * panel_steps(c));
+  if (!panels_.empty()) grow(shared_.packed, packed_parts(model_) * ((at_once + 15) / 16 * 16) * panel_steps(c));
 }
 
 // Small parts cost a few percent of a single token, as each prepares the token for itself, and nothing of many.
@@ -108,7 +116,13 @@ int CpuBackend::parts_of(int tokens) const {
 }
 
 ActivationType CpuBackend::activation_type(const Linear& w) const {
-  return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16 ? ActivationType::kFloat : input_;
+  return has_16_bits(w) ? ActivationType::kFloat : input_;
+}
+
+// Whether many tokens are multiplied as panels. The A16 and A8 precisions promise that decode and prefill give the same numbers;
+// an encoder has no decode, and panels of 16-bit weights keep 16 bits of an activation.
+bool CpuBackend::has_panels(const Linear& w) const {
+  return !panels_.empty() && (has_16_bits(w) || input_ == ActivationType::kTwoDigits);
 }
 
 // From the last layer's attention on, a batch has nothing but outputs. Those of an encoder are all its tokens.
@@ -162,7 +176,7 @@ const float* CpuBackend::norm_row(const NormVectors& vectors, int token, float* 
 template <typename Prepare, typename Part>
 void CpuBackend::gemm(const Linear& w, const ForwardBatch& batch, Panels panels, int tiles, const Prepare& prepare,
                       const Part& part) {
-  const bool may = panels == Panels::kWhereMany && !panels_.empty() && activation_type(w) == ActivationType::kTwoDigits;
+  const bool may = panels == Panels::kWhereMany && has_panels(w);
   GemmTokens next = {0, 0, false};
   const auto gemm_until = [&](int end) {
     for (; next.begin < end; next.begin = next.end) {
@@ -190,7 +204,8 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
   const auto fill = [&](Input& buffer, int slot) {
     float* own = &buffer.values[static_cast<size_t>(slot) * w.cols];
     const float* values = prepare(tokens.begin + slot, own);
-    if (values != own && (w.input_scale != nullptr || floats)) values = std::copy_n(values, w.cols, own) - w.cols;
+    if (values != own && (w.input_scale != nullptr || (floats && !panels)))
+      values = std::copy_n(values, w.cols, own) - w.cols;
     if (w.input_scale != nullptr) kernels_.scale(own, w.input_scale, w.cols);
     if (w.input_order != nullptr) {
       float* ordered = &buffer.ordered[static_cast<size_t>(slot) * w.cols];
@@ -198,7 +213,7 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
       values = ordered;
     }
     const size_t at = static_cast<size_t>(slot) * groups;
-    if (panels) kernels_.pack_bf16(values, w.cols, slot, buffer.packed[0].numbers);
+    if (panels) (floats ? kernels_.pack_two_bf16 : kernels_.pack_bf16)(values, w.cols, slot, buffer.packed[0].numbers);
     else if (!floats)
       (digits ? kernels_.quantize_two_digits : kernels_.quantize_int8)(
           values, w.cols, group, &buffer.quantized[slot * row_bytes], &buffer.scales[at], &buffer.sums[at],

@@ -48,7 +48,7 @@ class CpuBackend : public Backend {
   static constexpr int kDecodeTokens = 32; // of sequences that decode in the same pass as a prefill
   static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
   // The tokens of a sequence with so few are computed as if each were alone. A sequence with more is multiplied as bf16
-  // panels if the CPU supports them, otherwise as digits.
+  // panels if the CPU supports them (see has_panels), otherwise as digits.
   static constexpr int kFewTokens = 8;
   static constexpr int kPrefillQueries = 32; // that share each read of the cache
   static constexpr int kPartsPerThread = 4;  // of a step, where threads may differ in speed
@@ -90,6 +90,7 @@ class CpuBackend : public Backend {
   // The place of a sequence's keys and values.
   struct Store {
     CpuKvCache* cache;
+    CpuKvCache* rests; // what the cache's bf16 leaves of each number; null: that is lost, or nothing is rounded
     int first_slot;
     bool has_one_layer; // which all layers of the model use in turn
 
@@ -132,6 +133,7 @@ class CpuBackend : public Backend {
   const float* norm_row(const NormVectors& vectors, int token, float* out) const;
   int parts_of(int tokens) const; // that a step is divided into
   ActivationType activation_type(const Linear& w) const;
+  bool has_panels(const Linear& w) const;
   Panels panels_of(int layer) const;
   // Writes the products of the first tile to the start of `out`.
   void gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out);
@@ -177,8 +179,8 @@ class CpuBackend : public Backend {
   // Of the pass, from embed() on.
   std::vector<Store> stores_;              // one per sequence
   std::map<int, DecodePlan> decode_plans_; // one per window of the layers
-  std::vector<std::unique_ptr<CpuKvCache>>
-      layer_caches_; // of sequences that are not causal: a single layer, which each layer overwrites
+  // Of sequences that are not causal: a single layer, which each layer overwrites.
+  std::vector<std::unique_ptr<CpuKvCache>> layer_caches_, layer_rests_;
 };
 
 } // namespace tinychat

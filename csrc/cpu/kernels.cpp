@@ -40,7 +40,9 @@ constexpr Kernels TINYCHAT_KERNELS = {of_whole(gemm_float),
 #if defined(TINYCHAT_TILES)
                                       gemm_large_m,
                                       pack_bf16,
+                                      pack_two_bf16,
 #else
+                                      nullptr,
                                       nullptr,
                                       nullptr,
 #endif

@@ -22,8 +22,9 @@ struct Activations {
   const float* scaled_sums = nullptr; // [tokens][groups], scale * sum
   int cols = 0;
   int groups = 0;
-  const uint16_t* packed = nullptr; // instead of all fields above: bf16 in the layout of pack_bf16,
-  uint16_t* panel = nullptr;        // and the thread's buffer for two tiles of weights
+  // Instead of all fields above: bf16 in the layout of pack_bf16, or of pack_two_bf16 for 16-bit weights,
+  const uint16_t* packed = nullptr;
+  uint16_t* panel = nullptr; // and the thread's buffer for two tiles of weights
 };
 
 // The destination of a tile's products: 16 numbers per token t, or fewer in the last tile, at at(t). With `add` they are added
@@ -53,6 +54,8 @@ constexpr int kByteZero = 128;         // a cached byte is q + 128, so all instr
 struct AttentionSpan {
   const void* keys = nullptr;             // bf16, float or bytes, in the layout of CpuKvCache
   const void* values = nullptr;           // the same; bf16: if `end` is odd, the number at `end` must be finite
+  const void* key_rests = nullptr;        // of bf16: what its rounding left, in bf16; only with `tiles`. Or null
+  const void* value_rests = nullptr;      // the same
   const uint16_t* key_scales = nullptr;   // of bytes, fp16 [capacity/16][groups of kKeyGroup channels][16]
   const uint16_t* value_scales = nullptr; // of bytes, fp16 [capacity]
   int head_dim = 0;
@@ -80,12 +83,14 @@ struct Kernels {
   void (*gemm_float)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
   void (*gemm_int8)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
   void (*gemm_two_digits)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
-  // The 16 rows of each of one or two tiles of w, times `num_tokens` bf16 tokens in the layout of pack_bf16; `panel`: a buffer
-  // for these tiles as bf16. Null if digits are faster.
+  // The 16 rows of each of one or two tiles of w, times `num_tokens` bf16 tokens in the layout of pack_bf16, or, if w has 16
+  // bits, of pack_two_bf16; `panel`: a buffer for these tiles as bf16, of fp16 twice. Null if digits are faster.
   void (*gemm_large_m)(const Linear& w, const int* tiles, int count, const uint16_t* x, int num_tokens,
                        const Output* out, uint16_t* panel);
   // Writes x[cols] as row `row` of [rows/16][cols/32][16][32] in bf16.
   void (*pack_bf16)(const float* x, int cols, int row, uint16_t* packed);
+  // The same as sums of two bf16 numbers, [rows/16][steps][2][16][32]; cols need not be a multiple of 32. Relative error 2^-16.
+  void (*pack_two_bf16)(const float* x, int cols, int row, uint16_t* packed);
   // x[cols] -> bytes [cols], or digits [2][cols]; per group: scale = max|x| / 127 (digits: / 127 / 256), sum of the
   // integers, scale * sum. A group with an infinity or a NaN has the scale NaN.
   void (*quantize_int8)(const float* x, int cols, int group, int8_t* q, float* scales, int32_t* sums,

@@ -188,16 +188,24 @@ Linear rows_of(const Linear& w, int begin, int rows);
 // config or is not used by it.
 Model build_model(const ModelConfig& config, const std::map<std::string, Tensor>& tensors, int context_length);
 
-// Returns whether any matrix has an input order. Backends allocate buffers for the reordered input only then.
-inline bool has_input_orders(const Model& model) {
+// Returns whether `is` is true of any matrix before the last norm.
+template <typename Is>
+bool any_matrix(const Model& model, const Is& is) {
   bool found = false;
-  for (const Linear* w : {&model.project_in, &model.project_out, &model.head}) found |= w->input_order != nullptr;
+  const auto look_at = [&](const Linear& w) { found |= w.present() && is(w); };
+  look_at(model.project_in);
   for (const Layer& l : model.layers) {
-    for (const Linear* w : {&l.qkv, &l.o, &l.up, &l.down}) found |= w->input_order != nullptr;
+    for (const Linear* w : {&l.qkv, &l.o, &l.up, &l.down}) look_at(*w);
     for (const std::vector<Linear>* blocks : {&l.qkv_blocks, &l.up_blocks})
-      for (const Linear& w : *blocks) found |= w.input_order != nullptr;
+      for (const Linear& w : *blocks) look_at(w);
   }
   return found;
+}
+
+// Returns whether any matrix has an input order. Backends allocate buffers for the reordered input only then.
+inline bool has_input_orders(const Model& model) {
+  const auto has_order = [](const Linear& w) { return w.input_order != nullptr; };
+  return has_order(model.project_out) || has_order(model.head) || any_matrix(model, has_order);
 }
 
 } // namespace tinychat

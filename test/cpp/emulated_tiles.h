@@ -50,6 +50,8 @@ inline I as_int(F a) {
   __builtin_memcpy(r.v, a.v, sizeof r.v);
   return r;
 }
+// The number without the bits that bf16 does not hold. What is left has its sign and up to 16 of its bits.
+inline F cut_to_bf16(F x) { return as_float(as_int(x) & broadcast(static_cast<int32_t>(0xffff0000))); }
 
 struct PairTiles {
   float sums[2][2][16][16];

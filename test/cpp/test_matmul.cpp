@@ -271,6 +271,37 @@ void test_panels(const Isa& isa, std::mt19937& random, WeightFormat format, int 
     }
 }
 
+// Many tokens times 16-bit weights: activations and fp16 weights are sums of two bf16 numbers, which hold all but 2^-16 of them.
+void test_panels_of_16_bits(const Isa& isa, std::mt19937& random, WeightFormat format, int cols, int rows) {
+  Matrix m = random_matrix(random, format, cols, 0, false);
+  const std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
+  const size_t steps = (cols + kPanelColumns - 1) / kPanelColumns;
+  // Rows that are not there may be anything.
+  std::vector<uint16_t> packed((rows + 15) / 16 * steps * 2 * 16 * kPanelColumns, 0x7fc0);
+  std::vector<uint16_t> panel(2 * 2 * 16 * steps * kPanelColumns, 0x7fc0);
+  for (int r = 0; r < rows; ++r) isa.kernels->pack_two_bf16(&x[static_cast<size_t>(r) * cols], cols, r, packed.data());
+  for (const bool add : {false, true})
+    for (const int count : {1, 2}) {
+      std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore);
+      const int tiles[] = {0, 1};
+      const Output outs[] = {{out.data(), kStride, add}, {out.data() + 16, kStride, add}};
+      isa.kernels->gemm_large_m(m.view, tiles, count, packed.data(), rows, outs, panel.data());
+      for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < (count == 2 ? kRows : 16); ++i) {
+          double expected = add ? kBefore : 0, size = kBefore;
+          for (int k = 0; k < cols; ++k) {
+            const double product = m.values[static_cast<size_t>(i) * cols + k] * x[static_cast<size_t>(r) * cols + k];
+            expected += product;
+            size += std::fabs(product);
+          }
+          CHECK(std::fabs(out[r * kStride + i] - expected) <= size / 65536,
+                std::string(isa.name) + " panels, format " + std::to_string(static_cast<int>(format)) + " columns " +
+                    std::to_string(cols) + " rows " + std::to_string(rows) + ": " +
+                    std::to_string(out[r * kStride + i]) + " for " + std::to_string(expected));
+        }
+    }
+}
+
 void test_multiply(const Isa& isa) {
   std::mt19937 random(7);
   for (const WeightFormat format : kFormats)
@@ -278,7 +309,12 @@ void test_multiply(const Isa& isa) {
       for (const int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 21}) {
         if (has_blocks(format) && group != 32) continue; // its own group
         test_floats(isa, random, format, group, rows);
-        if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) continue;
+        if (format == WeightFormat::kF16 || format == WeightFormat::kBf16) {
+          if (isa.kernels->gemm_large_m != nullptr && group == 32 && rows % 5 == 1)
+            for (const int cols : {192, 112, 97, 3})
+              for (const int more : {0, 16, 107}) test_panels_of_16_bits(isa, random, format, cols, rows + more);
+          continue;
+        }
         if (isa.kernels->gemm_large_m != nullptr && group != 128)
           for (const int more : {0, 16, 32, 107})
             for (const bool exact : {true, false}) {

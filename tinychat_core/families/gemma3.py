@@ -20,6 +20,7 @@ from tinychat_core.families.family import Gguf
 from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.mmproj import Mmproj, SIGLIP_TENSORS
 from tinychat_core.families.rope import kind_of, table
+from tinychat_core.families.text_part import with_ends
 from tinychat_core.families.vision import Processor, siglip, siglip_tensors, Vision
 from tinychat_core.families.windows import windows
 
@@ -38,8 +39,7 @@ def model_config(config: HfConfig) -> ModelConfig:
         return _text_model(config.or_else(**_DEFAULTS))
     config.served('vision_config', 'tie_word_embeddings')
     tied = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', True))}
-    ends = {name: value for name, value in config.tokens().items() if value}
-    return _text_model(config.inner('text_config').or_else(**_DEFAULTS, **tied)).replace(**ends)
+    return with_ends(config, _text_model(config.inner('text_config').or_else(**_DEFAULTS, **tied)))
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:

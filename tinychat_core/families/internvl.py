@@ -15,7 +15,7 @@ from tinychat_core.families.family import Names
 from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.mmproj import LAYER_TENSORS, Mmproj
 from tinychat_core.families.text_part import text_part
-from tinychat_core.families.vision import CLIP_MEAN, CLIP_STD, padded, padded_patch, Processor, Vision
+from tinychat_core.families.vision import CLIP_MEAN, CLIP_STD, layers_used, padded, padded_patch, Processor, Vision
 
 _BASE = 'model.vision_tower.'
 _LAYER = f'{_BASE}encoder.layer.{{i}}.'
@@ -23,41 +23,42 @@ _VISION = ('vision_tower.', 'multi_modal_projector.')
 # Options that a nested text configuration leaves out, as transformers has them.
 _QWEN = {'vocab_size': 151936, 'hidden_size': 4096, 'intermediate_size': 22016, 'num_hidden_layers': 32,
          'num_attention_heads': 32, 'num_key_value_heads': 32, 'max_position_embeddings': 32768}
-_TEXTS = {'qwen2': (qwen2.FAMILY, _QWEN), 'qwen3': (qwen3.FAMILY, _QWEN),
-          'llama': (llama.FAMILY, {**_QWEN, 'vocab_size': 32000, 'intermediate_size': 11008})}
+TEXTS = {'qwen2': (qwen2.FAMILY, _QWEN), 'qwen3': (qwen3.FAMILY, _QWEN),
+         'llama': (llama.FAMILY, {**_QWEN, 'vocab_size': 32000, 'intermediate_size': 11008})}
 _PROJECTOR_EPS = 1e-5  # of torch's LayerNorm
 
 
 def model_config(config: HfConfig) -> ModelConfig:
     """Return the configuration of the text part."""
-    return text_part(config, _TEXTS, tied=True)[1]
+    return text_part(config, TEXTS, tied=True)[1]
 
 
 def tensors(config: HfConfig) -> Names:
     """Return the names of the tensors of the text part."""
-    return text_part(config, _TEXTS, tied=True)[0].names(config)
+    return text_part(config, TEXTS, tied=True)[0].names(config)
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:
     """Return the vision configuration."""
     processor, inner = Processor(options), config.inner('vision_config')
+    tile = inner.edge('image_size', 448)
+    if processor.edge('size', 'height', default=tile) != tile:
+        raise inner.unsupported('image_size')
+    return described(config, inner, text, tile=tile, fewest_tiles=processor.edge('min_patches', default=1),
+                     most_tiles=processor.edge('max_patches', default=12), **processor.shared(3, CLIP_MEAN, CLIP_STD))
+
+
+def described(config: HfConfig, inner: HfConfig, text: ModelConfig, **pixels: Any) -> VisionConfig:
+    """Return the vision configuration of a model; `inner`: the options of its encoder, `pixels`: fields of Pixeling."""
     config.only('vision_feature_select_strategy', 'default')
-    layers, last = inner.size('num_hidden_layers', 24), config.get('vision_feature_layer', -1)
-    if type(last) is not int or not -layers <= last < 0:
-        raise config.unsupported('vision_feature_layer')
     factor = round(1 / config.number('downsample_ratio', 0.5))
     if factor < 1 or config.number('downsample_ratio', 0.5) != 1 / factor:
         raise config.unsupported('downsample_ratio')
-    tile, encoder = inner.edge('image_size', 448), _encoder(inner, layers + 1 + last)
-    if processor.edge('size', 'height', default=tile) != tile:
-        raise inner.unsupported('image_size')
+    encoder = _encoder(inner, layers_used(config, inner, 24, -1))
     joined = encoder.hidden_size * factor ** 2
     return VisionConfig(
         encoder=encoder, has_class=True, merge=factor, activation=config.activation('projector_hidden_act', 'gelu'),
-        pixels=Pixeling(method='fill', tile=tile, patch=inner.edge('patch_size', 14),
-                        fewest_tiles=processor.edge('min_patches', default=1),
-                        most_tiles=processor.edge('max_patches', default=12),
-                        **processor.shared(3, CLIP_MEAN, CLIP_STD)),
+        pixels=Pixeling(method='fill', patch=inner.edge('patch_size', 14), **pixels),
         projector=[single_norm(joined, 'layer', _PROJECTOR_EPS), single_matrix(joined, text.hidden_size),
                    single_matrix(text.hidden_size, text.hidden_size)],
         placing=Placing(marker='<IMG_CONTEXT>', token='<IMG_CONTEXT>', whole='<img>{rows}</img>'))

@@ -15,7 +15,7 @@ from tinychat_core.families import llama
 from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.mmproj import CLIP_TENSORS, Mmproj
 from tinychat_core.families.text_part import text_part
-from tinychat_core.families.vision import clip, CLIP_MEAN, CLIP_STD, clip_tensors, Processor, Vision
+from tinychat_core.families.vision import clip, CLIP_MEAN, CLIP_STD, clip_tensors, layers_used, Processor, Vision
 
 _BASE = 'model.vision_tower.'
 _VISION = ('vision_tower.', 'multi_modal_projector.')
@@ -50,10 +50,7 @@ def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfi
 def encoder_and_projector(config: HfConfig, inner: HfConfig, text: ModelConfig) -> dict[str, Any]:
     """Return the fields of VisionConfig for CLIP, up to the layer that is used, and the two matrices after it."""
     config.only('vision_feature_select_strategy', 'default')
-    layers, last = inner.size('num_hidden_layers'), config.get('vision_feature_layer', -2)
-    if type(last) is not int or not -layers <= last < 0:
-        raise config.unsupported('vision_feature_layer')
-    fields = clip(inner, layers + 1 + last)
+    fields = clip(inner, layers_used(config, inner, VISION_DEFAULTS['num_hidden_layers'], -2))
     return {**fields, 'activation': config.activation('projector_hidden_act', 'gelu'), 'projector': [
         single_matrix(fields['encoder'].hidden_size, text.hidden_size),
         single_matrix(text.hidden_size, text.hidden_size)]}

@@ -24,9 +24,9 @@ from tinychat_core.families.qwen_vision import (
     native_pixels,
     PLACING,
     text_options,
-    with_ends,
     without_sections,
 )
+from tinychat_core.families.text_part import with_ends
 from tinychat_core.families.vision import padded, Processor, Vision
 
 _DEFAULTS = {'vocab_size': 152064, 'hidden_size': 8192, 'intermediate_size': 29568, 'num_hidden_layers': 80,

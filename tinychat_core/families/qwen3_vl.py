@@ -25,9 +25,9 @@ from tinychat_core.families.qwen_vision import (
     native_pixels,
     PLACING,
     text_options,
-    with_ends,
     without_sections,
 )
+from tinychat_core.families.text_part import with_ends
 from tinychat_core.families.vision import padded, Processor, Vision
 
 _DEFAULTS = {'vocab_size': 151936, 'hidden_size': 4096, 'intermediate_size': 22016, 'num_hidden_layers': 32,

@@ -38,11 +38,6 @@ def text_options(config: HfConfig) -> HfConfig:
     return text.without(*outer).or_else(**outer)
 
 
-def with_ends(config: HfConfig, model: ModelConfig) -> ModelConfig:
-    """Return a text model with the special tokens that are stored next to its options."""
-    return model.replace(**{name: value for name, value in config.tokens().items() if value})
-
-
 def without_sections(text: HfConfig, default: Sequence[int], *, interleaved: bool) -> tuple[HfConfig, list[int]]:
     """
     Return the options without those of M-RoPE, and its sections: how many rotated pairs time, height and width have.

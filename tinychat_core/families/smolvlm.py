@@ -13,6 +13,7 @@ from tinychat_core.checkpoint.vision_config import Pixeling, Placing, single_mat
 from tinychat_core.families import llama
 from tinychat_core.families.hf_config import HfConfig
 from tinychat_core.families.mmproj import Mmproj, SIGLIP_TENSORS
+from tinychat_core.families.text_part import with_ends
 from tinychat_core.families.vision import Processor, siglip, siglip_tensors, Vision
 
 _BASE = 'model.vision_model.'
@@ -23,11 +24,10 @@ def model_config(config: HfConfig) -> ModelConfig:
     """Return the configuration of the text part."""
     config.served('vision_config', 'scale_factor', 'image_token_id')
     tied = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', False))}
-    ends = {name: value for name, value in config.tokens().items() if value}
     text = config.inner('text_config').or_else(rms_norm_eps=1e-5, **tied)
     # Options that older releases of transformers wrote, of modules that no model has.
     text.served('perceiver_config', 'pixel_shuffle_factor', 'qk_layer_norms', 'use_resampler', 'neftune_noise_alpha')
-    return llama.model_config(text).replace(**ends)
+    return with_ends(config, llama.model_config(text))
 
 
 def vision_config(config: HfConfig, options: Mapping[str, Any], text: ModelConfig) -> VisionConfig:

@@ -26,6 +26,10 @@ def text_part(config: HfConfig, known: Mapping[str, tuple[Family, Mapping[str, A
         raise config.unsupported('text_config')
     family, defaults = known[kind]
     ties = {'tie_word_embeddings': bool(config.get('tie_word_embeddings', tied))}
-    ends = {name: value for name, value in config.tokens().items() if value}
     text = config.inner('text_config').or_else(**{**defaults, **ties})
-    return family, family.model_config(text).replace(**ends)
+    return family, with_ends(config, family.model_config(text))
+
+
+def with_ends(config: HfConfig, model: ModelConfig) -> ModelConfig:
+    """Return a text model with the special tokens that are stored next to its options."""
+    return model.replace(**{name: value for name, value in config.tokens().items() if value})

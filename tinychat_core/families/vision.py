@@ -44,6 +44,19 @@ def padded(width: int) -> int:
     return -(-width // 16) * 16
 
 
+def layers_used(config: HfConfig, encoder: HfConfig, layers: int, last: int) -> int:
+    """
+    Return how many of an encoder's layers compute the outputs that the projector gets.
+
+    `encoder`: its options; `layers`, `last`: the defaults of its number of layers and of `vision_feature_layer`, which
+    counts from the end.
+    """
+    there, last = encoder.size('num_hidden_layers', layers), config.get('vision_feature_layer', last)
+    if type(last) is not int or not -there <= last < 0:
+        raise config.unsupported('vision_feature_layer')
+    return there + 1 + last
+
+
 def padded_patch(patch: int) -> int:
     """Return the columns of the matrix that embeds patches, followed by two columns for the class and the bias."""
     return padded(3 * patch * patch + 2)

@@ -26,7 +26,7 @@ _BIASED = ('attention_bias', 'mlp_bias', 'bias', 'use_bias', 'qkv_bias')
 # Model types whose classes rotate whole heads.
 _WHOLE_HEADS = ('llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3_text', 'falcon', 'qwen2_5_vl',
                 'qwen2_5_vl_text', 'qwen3_vl_text')
-_WRITERS = ('ForCausalLM', 'LMHeadModel', 'ForConditionalGeneration')
+_WRITERS = ('ForCausalLM', 'LMHeadModel', 'ForConditionalGeneration', 'ChatModel')
 _EMBEDDERS = ('modules.json', 'config_sentence_transformers.json', '1_Pooling')
 
 

@@ -12,6 +12,8 @@
 namespace {
 
 inline I as_int(F a) { return {_mm512_castps_si512(a.v)}; }
+// The number without the bits that bf16 does not hold. What is left has its sign and up to 16 of its bits.
+inline F cut_to_bf16(F x) { return as_float(as_int(x) & broadcast(static_cast<int32_t>(0xffff0000))); }
 
 // What a tile register holds, for each of the eight.
 struct alignas(64) TileShapes {

@@ -1,9 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The chat page in headless Chromium: an answer, thoughts and calls that are folded, the result of a call; on a phone.
+The chat page in headless Chromium: an answer, thoughts and calls, the result of a call, a picture; on a phone.
 
-It needs Chromium (apt install chromium). With TINYCHAT_SCREENSHOTS=DIRECTORY the picture of docs/http.md is written.
+It needs Chromium (apt install chromium). With TINYCHAT_SCREENSHOTS=DIRECTORY the pictures of docs/http.md and
+docs/vision.md are written. The answers are scripted: the pictures show the page, not a model.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections.abc import Iterator
 import os
 from pathlib import Path
 import shutil
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+from PIL import Image as Pillow, ImageDraw
 from playwright import sync_api as playwright
 import pytest
 from scripted_engine import EOS, ScriptedEngine
@@ -81,3 +85,38 @@ def test_thoughts_and_calls_are_folded_and_a_result_goes_on(page: Any, engine: S
     page.keyboard.press('Enter')
     page.get_by_text('I am there.').wait_for()
     assert engine.dialogues[-1][-1]['content'] == 'Done.'
+
+
+def door(directory: Path) -> Path:
+    """Write a picture of 640 x 400 pixels: a room with a door that is half open."""
+    image = Pillow.new('RGB', (640, 400), (214, 208, 196))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 320, 640, 400), fill=(150, 120, 90))
+    draw.rectangle((250, 70, 390, 322), fill=(60, 70, 90), outline=(110, 80, 50), width=8)
+    draw.polygon([(254, 74), (326, 96), (326, 346), (254, 318)], fill=(140, 98, 58))
+    draw.ellipse((306, 206, 318, 218), fill=(230, 200, 90))
+    image.save(directory / 'door.png')
+    return directory / 'door.png'
+
+
+def test_a_question_about_a_picture_shows_both(page: Any, engine: ScriptedEngine, tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def encode_images(images: Any, cancel: Any = None) -> list[Any]:
+        seen.extend(image.pixels.shape for image in images)
+        return [SimpleNamespace(rows=np.zeros((1, 1))) for _ in images]
+
+    made: Any = engine
+    made.images, made.encode_images = SimpleNamespace(), encode_images
+    engine.words = ['Yes, ', 'it is ', 'half open.']
+    page.locator('#file').set_input_files(door(tmp_path))
+    page.locator('#pictures img').wait_for()
+    ask(page, 'Is the door open?')
+    page.get_by_text('Yes, it is half open.').wait_for()
+    page.get_by_text('tokens/s').wait_for()
+    shown = page.locator('article.user img')
+    assert shown.count() == 1 and shown.evaluate('image => [image.naturalWidth, image.naturalHeight]') == [640, 400]
+    assert page.locator('#pictures img').count() == 0
+    assert seen == [(400, 640, 3)]
+    page.evaluate('scrollTo(0, 0)')
+    picture(page, 'page-image.png')

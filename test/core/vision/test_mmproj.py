@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import re
 from typing import Any
 
 from core import plain_gguf
@@ -14,7 +15,7 @@ from vision import tiny_gemma3, tiny_internvl, tiny_llava, tiny_llava_next, tiny
 from tinychat_core.checkpoint.manifest import Manifest
 from tinychat_core.cli import main
 from tinychat_core.engine import Engine
-from tinychat_core.errors import TinyChatError
+from tinychat_core.errors import TinyChatError, UnsupportedModelError
 from tinychat_core.importers import import_model
 from tinychat_core.vision.image import Image
 
@@ -91,6 +92,23 @@ def test_what_is_wrong_with_the_file_is_one_line(directory: Path, model: Any, tm
     with pytest.raises(TinyChatError, match=reason) as caught:
         import_model(str(text), tmp_path / 'ours', mmproj=mmproj)
     assert '\n' not in str(caught.value) and 'mmproj.gguf' in str(caught.value)
+
+
+@pytest.mark.parametrize('family', ['smolvlm'], indirect=True)
+@pytest.mark.parametrize(('architecture', 'projector'), [
+    ('qwen2vl', 'qwen2vl_merger'), ('qwen2vl', 'qwen2.5vl_merger'), ('qwen3vl', 'qwen3vl_merger')])
+def test_qwen_vl_is_refused_by_name(directory: Path, tmp_path: Path, architecture: str, projector: str) -> None:
+    metadata, tensors = plain_gguf.read(directory / 'text.gguf')
+    plain_gguf.write(tmp_path / 'text.gguf', {
+        **{key.replace('llama.', f'{architecture}.', 1): value for key, value in metadata.items()},
+        'general.architecture': architecture}, tensors)
+    metadata, tensors = plain_gguf.read(directory / 'mmproj.gguf')
+    mmproj = plain_gguf.write(tmp_path / 'mmproj.gguf', {**metadata, 'clip.projector_type': projector}, tensors)
+    for text, reason in ((tmp_path / 'text.gguf', f"the architecture '{architecture}' is not supported"),
+                         (directory / 'text.gguf', f"clip.projector_type = '{projector}' is not supported")):
+        with pytest.raises(UnsupportedModelError, match=re.escape(reason)) as caught:
+            import_model(str(text), tmp_path / 'ours', mmproj=mmproj)
+        assert '\n' not in str(caught.value) and not (tmp_path / 'ours').exists()
 
 
 @pytest.mark.parametrize('family', ['llava'], indirect=True)
