@@ -39,7 +39,8 @@ SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak wheel site lint format clean lock model native-tests
+.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak wheel site lint format clean lock model native-tests arm-tests \
+        run-native-tests run-arm-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
 
@@ -97,17 +98,27 @@ $(MADE)/test: test/requirements.txt | $(MADE)/package
 native-tests: setup
 	$(STEP) 'C++ tests' tools/build_native_tests.sh $(PY)
 
+# The same for 64-bit ARM, where its compiler and an emulator are installed.
+arm-tests:
+	@tools/build_arm_tests.sh
+
 # The CUDA library, for a Jetson Orin; `make test-large` builds it for all architectures. Without nvcc, this builds nothing.
 $(MADE)/cuda: $(shell find csrc/cuda csrc/cuda_api csrc/decoder -type f 2>/dev/null) tools/build_cuda.sh tools/check_cuda_resources.py | $(MADE)/ros
 	$(STEP) 'CUDA library' tools/build_cuda.sh 87
 	@touch $@
 
-# What does not need each other is built side by side.
+CTEST = ctest --parallel $$(nproc) --output-on-failure --no-tests=error
+run-native-tests:
+	@$(CTEST) --test-dir build/native
+
+run-arm-tests:
+	@if [ -d build/arm ]; then $(CTEST) --test-dir build/arm; fi
+
+# What does not need each other is built side by side, and so are the C++ tests run.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test
-	@ctest --test-dir build/native --parallel $$(nproc) --output-on-failure --no-tests=error; native=$$?; \
-	tools/test_arm.sh; arm=$$?; \
-	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not large' && exit $$((native + arm))
+	@$(MAKE) --no-print-directory --jobs=2 setup $(GGUF) native-tests $(MADE)/cuda $(MADE)/test arm-tests
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync run-native-tests run-arm-tests; native=$$?; \
+	$(PY) -m pytest $(SIDE_BY_SIDE) -m 'not large' && exit $$native
 
 # What a change of Python code is tried on first: no model, no ROS, nothing that takes seconds.
 test-quick: setup $(MADE)/test
