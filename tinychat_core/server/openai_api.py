@@ -19,7 +19,13 @@ from tinychat_core.server.answer import AnswerResponse
 from tinychat_core.server.dialogue import dialogue
 from tinychat_core.server.errors import ApiError, not_served, of_invalid
 from tinychat_core.server.openai_forms import ChatForm, CompletionForm
-from tinychat_core.server.openai_schema import ChatCompletionRequest, CompletionRequest, ResponseFormat, Sampling
+from tinychat_core.server.openai_schema import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    MAX_CHOICES,
+    ResponseFormat,
+    Sampling,
+)
 from tinychat_core.server.served_model import ServedModel
 from tinychat_core.server.unserved import refuse_unserved
 from tinychat_core.serving.requests import ChatRequest
@@ -33,7 +39,6 @@ _UNSERVED: dict[str, Sequence[Any]] = {
 _CHAT = msgspec.json.Decoder(ChatCompletionRequest)
 _COMPLETION = msgspec.json.Decoder(CompletionRequest)
 _COMPLETION_TOKENS = 16  # OpenAI's default length of a completion
-MAX_CHOICES = 8  # of a request
 
 
 def openai_router(served: ServedModel) -> APIRouter:

@@ -8,9 +8,17 @@ Other fields are ignored. A field here that is not served is refused by name, un
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+MAX_CHOICES = 8  # of a request
+
+# Values for the OpenAPI description. They are checked after the body has been read, where the error can say more.
+Role = Annotated[str, msgspec.Meta(extra_json_schema={'enum': ['system', 'developer', 'user', 'assistant', 'tool']})]
+PartType = Annotated[str, msgspec.Meta(extra_json_schema={'enum': ['text', 'image_url']})]
+FormatType = Annotated[str, msgspec.Meta(extra_json_schema={'enum': ['text', 'json_object', 'json_schema']})]
+Choices = Annotated[int, msgspec.Meta(extra_json_schema={'minimum': 1, 'maximum': MAX_CHOICES})]
 
 
 class ImageUrl(msgspec.Struct):
@@ -23,7 +31,7 @@ class ImageUrl(msgspec.Struct):
 class Part(msgspec.Struct):
     """A part of a message's content."""
 
-    type: str
+    type: PartType
     text: str | None = None
     image_url: ImageUrl | str | None = None
 
@@ -45,7 +53,7 @@ class MessageToolCall(msgspec.Struct):
 class Message(msgspec.Struct):
     """A message of a dialogue."""
 
-    role: str
+    role: Role
     content: str | list[Part] | None = None
     reasoning_content: str | None = None
     tool_calls: list[MessageToolCall] | None = None
@@ -70,7 +78,7 @@ class JsonSchema(msgspec.Struct):
 class ResponseFormat(msgspec.Struct):
     """The format that the answer must match."""
 
-    type: str
+    type: FormatType
     json_schema: JsonSchema | None = None
 
 
@@ -94,7 +102,7 @@ class Sampling(msgspec.Struct, kw_only=True):
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: int | None = None
+    n: Choices | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] | None = None

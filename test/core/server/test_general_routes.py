@@ -8,6 +8,8 @@ import re
 
 from serving_http import Served
 
+from tinychat_core.text.messages import ROLES
+
 
 def test_a_browser_gets_the_page(served: Served) -> None:
     response = served.client.get('/', headers={'accept': 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8'})
@@ -41,3 +43,13 @@ def test_the_description_knows_the_bodies(served: Served) -> None:
     assert content['application/json']['schema'] == {'$ref': '#/components/schemas/ChatCompletionRequest'}
     assert 'messages' in described['components']['schemas']['ChatCompletionRequest']['properties']
     assert served.client.get('/docs').status_code == 404  # FastAPI's page loads scripts from another host
+
+
+def test_the_description_names_the_values_of_a_field(served: Served) -> None:
+    schemas = served.client.get('/openapi.json').json()['components']['schemas']
+    assert {*schemas['Message']['properties']['role']['enum']} == {*ROLES, 'developer'}
+    for role in schemas['Message']['properties']['role']['enum']:
+        response = served.chat(messages=[{'role': role, 'content': 'Hi'}])
+        assert 'must be' not in response.text  # a result without a call is refused, but not for its role
+    assert {*schemas['Part']['properties']['type']['enum']} == {'text', 'image_url'}
+    assert {*schemas['ResponseFormat']['properties']['type']['enum']} == {'text', 'json_object', 'json_schema'}

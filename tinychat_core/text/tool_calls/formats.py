@@ -29,6 +29,8 @@ class ToolFormat:
     between two calls; None: an answer has at most one call. `other_opening`: a mark that the model may write instead of
     `opening`. `call_id`: the text before the id, in formats that have an id between the name and `before_arguments`.
     `result_begin`, `result_end`: around a tool's result, if the chat template does not support results.
+    `may_be_plain`: an answer may also begin with calls without marks, as JSON alone or in a code block. Small models
+    often write that, and llama.cpp's parser of this format (common/chat.cpp) accepts it, too.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ToolFormat:
     call_id: str = ''
     result_begin: str = '<tool_response>\n'
     result_end: str = '\n</tool_response>'
+    may_be_plain: bool = False
 
     @property
     def openings(self) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ class ToolFormat:
 
 _HERMES = ToolFormat('hermes', opening='<tool_call>', begin='\n', before_name='{"name": "',
                      before_arguments='", "arguments": ', after_arguments='}',
-                     between='\n</tool_call>\n<tool_call>\n', closing='\n</tool_call>')
+                     between='\n</tool_call>\n<tool_call>\n', closing='\n</tool_call>', may_be_plain=True)
 _LIST = ToolFormat('', opening='', begin='[', before_name='{"name": "', before_arguments='", "arguments": ',
                    after_arguments='}', between=', ', closing=']')
 _DEEPSEEK = ToolFormat('deepseek', opening='<｜tool▁calls▁begin｜>', begin='',

@@ -3,7 +3,8 @@
 """
 The grammar of an answer, for llguidance: a thought, then text, then calls that match the parameters of their tools.
 
-Thoughts and text are not constrained, but after the opening of a call, a call must follow. The syntax is llguidance's
+Thoughts and text are not constrained, but after the opening of a call, a call must follow. In some formats the answer
+may also begin with a call that has no opening mark. The syntax is llguidance's
 Lark (https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
 """
 
@@ -70,6 +71,9 @@ class _Grammar:
         if self._form and self._answer.use.callable:
             self._calls(self._form)
             bodies += [f'{opening} calls' for opening in self._openings(self._form)]
+            if self._form.may_be_plain and self._text_is_free:
+                self._plain_calls()
+                bodies.append('plain_calls')
         self._rules += [f'body: {" | ".join(bodies)}', f'start: {thought} body']
         return '\n'.join(self._rules) + '\n'
 
@@ -119,12 +123,40 @@ class _Grammar:
             if form.call_id:
                 head = (f'{self._literal(form.before_name + tool.name + form.call_id)} /[A-Za-z0-9]{{9}}/ '
                         f'{self._literal(form.before_arguments)}')
-            self._rules.append(f'call{i}: {head} {_json(tool.parameters)} {self._literal(form.after_arguments)}')
+            self._rules += [f'parameters{i}: {_json(tool.parameters)}',
+                            f'call{i}: {head} parameters{i} {self._literal(form.after_arguments)}']
         self._rules.append(f'call: {" | ".join(f"call{i}" for i in range(len(tools)))}')
         more = ''
         if form.between is not None and self._answer.use.parallel:
             more = f'({self._literal(form.between)} call){{0,{MAX_CALLS - 1}}}'
         self._rules.append(f'calls: {self._literal(form.begin.strip())} call {more} {self._literal(form.closing)}')
+
+    @property
+    def _text_is_free(self) -> bool:
+        answer = self._answer
+        return not (answer.use.is_required or answer.json_schema or answer.regex)
+
+    def _plain_calls(self) -> None:
+        """
+        Add rules for calls without marks: `{"name": "TOOL", "arguments":` decides that the answer is a call.
+
+        Before that it may still be text, for example other JSON. So the beginning of the first call is one lexeme for
+        each tool, and lazy.
+        """
+        tools = self._answer.use.callable
+        begin, middle = (r'[ \n]*'.join(parts) for parts in (
+            (r'\{', '"name"', ':', '"'), ('"', ',', '"arguments"', ':')))
+        self._rules += [r'PLAIN_NEXT: /[ \n]{0,2}(```)?,?[ \n]{0,2}(```(json)?)?[ \n]{0,2}' + f'{begin}/',
+                        f'PLAIN_ARGUMENTS: /{middle}/', r'PLAIN_END: /[ \n]{0,2}\]?[ \n]{0,2}(```)?[ \n]{0,2}/']
+        for i, tool in enumerate(tools):
+            name = re.escape(tool.name).replace('/', r'\/')
+            arguments = f'SPACE parameters{i} SPACE "}}"'
+            self._rules += [rf'plain_first{i}[lazy]: /[ \n]*(```(json)?[ \n]*)?(\[[ \n]*)?{begin}{name}{middle}/',
+                            f'first{i}: plain_first{i} {arguments}',
+                            f'next{i}: PLAIN_NEXT {json.dumps(tool.name)} PLAIN_ARGUMENTS {arguments}']
+        first, following = (' | '.join(f'{rule}{i}' for i in range(len(tools))) for rule in ('first', 'next'))
+        more = f'({following}){{0,{MAX_CALLS - 1}}}' if self._answer.use.parallel else ''
+        self._rules.append(f'plain_calls: ({first}) {more} PLAIN_END')
 
     def _until(self, rule: str, mark: str) -> None:
         """Add a rule for text up to the end of the first mark."""

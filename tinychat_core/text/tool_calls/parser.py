@@ -15,6 +15,7 @@ from tinychat_core.text.tool_calls.tools import ToolCall
 _ALPHANUMERIC = string.ascii_letters + string.digits
 _NAME = _ALPHANUMERIC + '_.:/-'
 _SPACE = ' \t\r\n'
+_PLAIN_BETWEEN = _SPACE + ',[]`json'  # between calls without marks, code blocks included
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class AnswerParser:
         if form and not form.opening and has_free_text and (yield from self._begins_with('{', takes=False)):
             self._read = ''
             yield from self._section()
+        if form and form.may_be_plain and has_free_text and not self._answer.use.is_required:
+            yield from self._plain_section()
         while mark := (yield from self._until(self._openings, self._put_text)):
             self._read += mark
             yield from self._section()
@@ -141,6 +144,24 @@ class AnswerParser:
         self._held, self._read = self._read + self._held, ''
         self._openings = ()
 
+    def _plain_section(self) -> Generator[None, None, None]:
+        """Read calls without marks, which the answer may begin with; if it does not, nothing is removed from it."""
+        form = self._form
+        assert form is not None
+        try:
+            self._read = ''
+            if (yield from self._literal('```')):
+                yield from self._word(string.ascii_letters)
+            yield from self._literal('[')
+            while (yield from self._literal(form.before_name)) and (yield from self._call()):
+                self.is_calling, self._read = False, ''
+                yield from self._literal(form.after_arguments)
+                yield from self._word(_PLAIN_BETWEEN)
+        except _OverError:
+            if self.is_calling or self.calls:
+                raise
+        self._held, self._read = self._read + self._held, ''
+
     def _call(self) -> _Found:
         """Read a call from its name to the end of its arguments."""
         form = self._form
@@ -160,6 +181,7 @@ class AnswerParser:
         self._held = held
         call_id = call_id or self._new_id()
         index = len(self.calls)
+        self.is_calling = True
         self._calls.append(CallDelta(index, '', call_id, name))
         arguments = yield from self._object(index)
         self.calls.append(ToolCall(call_id, name, arguments))

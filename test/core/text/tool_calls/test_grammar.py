@@ -144,3 +144,35 @@ def test_whatever_is_drawn_the_calls_that_come_back_validate(name: str) -> None:
             tool = next(tool for tool in parts.use.tools if tool.name == call.name)
             jsonschema.validate(json.loads(call.arguments), json.loads(tool.parameters))
     assert ended > 5
+
+
+PLAIN = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+
+
+@pytest.mark.parametrize('name', [name for name, form in FORMATS.items() if form.may_be_plain])
+def test_a_call_without_marks_at_the_beginning_must_match(name: str) -> None:
+    parts = answer(name)
+    second = '{"name": "get", "arguments": {}}'
+    for text in (PLAIN, f'```json\n{PLAIN}\n```', f'```\n{PLAIN}\n```', f'[{PLAIN}, {second}]', f'{PLAIN}\n{second}',
+                 f'```json\n[\n  {PLAIN},\n  {second}\n]\n```', f'```json\n{PLAIN}\n```\n\n```json\n{second}\n```',
+                 PLAIN.replace(', ', ',\n  ').replace('{"name"', '{\n  "name"').replace('}}', '}\n}')):
+        assert fate(parts, text) == 'complete', text
+        for wrong in (text.replace('"city"', '"town"'), text.replace('"Paris"', '5'), f'{text} Hello'):
+            assert fate(parts, wrong).startswith('refused'), wrong
+    assert fate(parts, PLAIN[:-1]) == 'incomplete'
+    assert fate(answer(name, parallel=False), f'{PLAIN}\n{second}').startswith('refused')
+    thinking = answer(name, thoughts=THINK)
+    assert fate(thinking, f'<think>{{</think>\n\n{PLAIN}') == 'complete'
+    assert fate(thinking, f'<think>{{</think>\n\n{PLAIN.replace("city", "town")}').startswith('refused')
+
+
+@pytest.mark.parametrize('text', ['{"name": "Bob", "arguments": 5}', '{"name": "get_weather"}', '```json\n[1, 2]\n```',
+                                  f'So: {PLAIN.replace("city", "town")}', '{"a": {"name": "get"}}', '{', '```'])
+def test_other_json_is_free_text(text: str) -> None:
+    assert fate(answer(), text) == 'complete'
+
+
+def test_calls_need_their_marks_where_they_are_required_or_the_text_is_json() -> None:
+    for parts in (answer(choice='required'), answer(choice='get_weather'), answer(json_schema=SCHEMA)):
+        assert fate(parts, PLAIN).startswith('refused')
+    assert fate(answer(choice='none'), PLAIN) == 'complete'

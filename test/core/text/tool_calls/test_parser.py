@@ -141,3 +141,48 @@ def test_without_tools_a_mark_is_text() -> None:
 def test_json_that_was_asked_for_is_no_call() -> None:
     text = golden('llama3')
     assert parse(answer('llama3', json_schema='{}'), text) == (text, '', [], False)
+
+
+ONE = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+TWO = '{"name": "get", "arguments": {}}'
+PRETTY = '{\n  "name": "get_weather",\n  "arguments": {\n    "city": "Paris"\n  }\n}'
+PARIS = ('get_weather', '{"city": "Paris"}')
+
+
+@pytest.mark.parametrize('name', [name for name, form in FORMATS.items() if form.may_be_plain])
+@pytest.mark.parametrize(('text', 'calls'), [
+    (ONE, [PARIS]), (f'\n{ONE}\n', [PARIS]), (f'```json\n{ONE}\n```', [PARIS]), (f'```\n{ONE}\n```\n', [PARIS]),
+    (f'```json\n{PRETTY}\n```', [('get_weather', '{\n    "city": "Paris"\n  }')]),
+    (f'{ONE}\n{TWO}', [PARIS, ('get', '{}')]), (f'[{ONE}, {TWO}]', [PARIS, ('get', '{}')]),
+    (f'```json\n[\n{ONE},\n{TWO}\n]\n```', [PARIS, ('get', '{}')]),
+    (f'```json\n{ONE}\n```\n\n```json\n{TWO}\n```', [PARIS, ('get', '{}')]),
+])
+def test_an_answer_may_begin_with_calls_without_marks(name: str, text: str, calls: list[tuple[str, str]]) -> None:
+    for whole, thought in ((text, ''), (f'<think>Hm.</think>\n\n{text}', 'Hm.')):
+        assert parse(answer(name), whole) == ('', thought, calls, False)
+        for seed in range(20):
+            assert parse(answer(name), whole, seed) == ('', thought, calls, False)
+
+
+@pytest.mark.parametrize('text', [
+    f'Call {ONE}', '{"name": "unknown", "arguments": {}}', '{"name": "get_weather"}', '{"a": 1}', '{', '[', '[1]', '``',
+    '```json\n{"name": "Bob", "age": 5}\n```', '```python\nprint()\n```', '```json\n', '{"name": "get_weather", "argu',
+    '{"name": "get", "arguments": []}', ' {"na', ''])
+def test_other_json_is_text(text: str) -> None:
+    assert parse(answer(), text) == (text, '', [], False)
+    for seed in range(20):
+        assert parse(answer(), text, seed) == (text, '', [], False)
+
+
+def test_marks_may_come_after_json_that_is_no_call() -> None:
+    assert parse(answer(), f'{{"a": 1}}\n{golden("hermes")}') == ('{"a": 1}', '', CALLS, False)
+
+
+def test_a_call_without_marks_that_is_cut_off_is_no_text() -> None:
+    text, _, calls, is_cut = parse(answer(), ONE[:-8])
+    assert (text, calls, is_cut) == ('', [], True)
+
+
+def test_json_that_was_asked_for_beside_tools_is_no_call() -> None:
+    assert parse(answer(json_schema='{}'), ONE) == (ONE, '', [], False)
+    assert parse(answer(choice='none'), ONE) == (ONE, '', [], False)
