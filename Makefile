@@ -6,7 +6,7 @@
 #   make test-large          the tests that take long, and the CUDA library for all architectures
 #   make soak                2,000 goals of all kinds, 5,000 hostile ones: no goal is lost, and memory does not grow
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
-#   make test-matrix         fresh clones with each Python and each ROS 2 that can be had here (tools/test_matrix.sh)
+#   make test-matrix         fresh clones with Kilted's wheels and each Python found here, and with Jazzy's (tools/test_matrix.sh)
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
 #   make wheel               a wheel for this Python and processor, and the sdist, in dist/
 #   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
