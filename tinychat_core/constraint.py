@@ -120,7 +120,7 @@ class OutputConstraint:
         request = {'do': 'matches', 'session': self._session, 'text': text}
         # A cancel is too late now: the answer has ended.
         reply, _ = self._ask(request, None)
-        if 'unknown' in reply:
+        while 'unknown' in reply:
             self._begin(None)
             reply, _ = self._ask(request, None)
         return bool(reply['matches'])
@@ -129,7 +129,7 @@ class OutputConstraint:
         request = {'do': 'begin', 'session': self._session, 'vocabulary': _name(self._vocabulary),
                    'tokens': self._tokens, 'guess': [], 'most': 0, **self._pattern}
         reply, mask = self._ask(request, cancel)
-        if 'unknown' in reply:
+        while 'unknown' in reply:  # once; again if another answer's structure has ended the process meanwhile
             description = _description(self._vocabulary)
             _MATCHER.ask(description, _VOCABULARY_SECONDS, cancel, _VOCABULARY_MEMORY, self._encode)
             reply, mask = self._ask(request, cancel)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import gc
 from time import monotonic
 
+from tinychat_ros.heap import give_freed_memory_back
+
 PERIOD = 1.0  # [s] between two calls of `look`
 LONGEST = 600.0  # [s] without a look, however busy the node is
 _NEVER = 2**31 - 1
@@ -35,4 +37,5 @@ class Collector:
             return
         if not self._is_busy() or self._clock() - self._looked_at > LONGEST:
             gc.collect()
+            give_freed_memory_back()  # of the largest messages so far
             self._looked_at = self._clock()

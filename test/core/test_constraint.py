@@ -142,3 +142,20 @@ def test_a_cancel_while_a_schema_is_compiled_ends_the_answer() -> None:
     generation = Generation(engine, [1], SamplingParams(
         json_schema='{"allOf":[{"type":"integer","multipleOf":9973},{"multipleOf":9967}]}'), cancel=cancel)
     assert [token.finish_reason for token in generation] == ['canceled']
+
+
+def test_a_process_that_ends_once_it_knows_a_vocabulary_is_told_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another answer's structure that is too complex ends it at any time."""
+    ask, told = constraint._MATCHER.ask, []
+
+    def end_once(request: Any, *arguments: Any, **options: Any) -> Any:
+        reply = ask(request, *arguments, **options)
+        if request['do'] == 'vocabulary':
+            told.append(request['name'])
+            if len(told) == 1:
+                constraint._MATCHER.stop_if_idle()
+        return reply
+
+    monkeypatch.setattr(constraint._MATCHER, 'ask', end_once)
+    assert generate(b'yes', regex='yes|no')[0] == 'yes'
+    assert len(told) == 2
