@@ -151,6 +151,7 @@ struct W16 : FourColumns<kDType> {
     a[0][1] = high_halves(load.x, load.y);
     a[0][2] = low_halves(load.z, load.w);
     a[0][3] = high_halves(load.z, load.w);
+    for (uint32_t& two : a[0]) compute_here(two); // before `load` receives later weights
     if (kRounds)
       for (uint32_t& two : a[0]) two = as_dtype<kDType>(two);
   }

@@ -130,8 +130,10 @@ __global__ void __launch_bounds__(kLargeMThreads, 2) gemm_large_m(Gemm p) {
 #pragma unroll
             for (int j = 0; j < 2; ++j) mma<kDType>(sums[j], a[i][j][0], b[0]);
           }
+          int first_of_block = first_token;
+          compute_here(first_of_block); // keeps the addresses of all token tiles' scales out of registers
           float of_tokens[2];
-          token_scales.load(first_token + 8 * token_tile + 2 * t, stage * kColumns + group * F::kSpan, of_tokens);
+          token_scales.load(first_of_block + 8 * token_tile + 2 * t, stage * kColumns + group * F::kSpan, of_tokens);
 #pragma unroll
           for (int j = 0; j < 2; ++j) F::add_sums(sums[j], of_tokens, of_rows[j], total[j][token_tile]);
         }

@@ -47,6 +47,8 @@ __global__ void __launch_bounds__(kThreads, kDType != DType::kBf16 ? small_m_blo
   constexpr int kNext = kTeam * kStretch, kFurther = F::kAhead * kNext;
   // Scales multiply a group's sum instead of its weights, except in small floating-point groups: these would need too many.
   constexpr bool kLarge = kScaled >= 64 && !F::kBytes, kSummed = kLarge || F::kBytes;
+  // Instances that need every register where compute_here() has an effect.
+  constexpr bool kTight = kArch >= 1000 && kSummed && (kThreads > 256 || kScaled == 64);
   constexpr uint32_t kOne = 0x3c003c00u; // fp16, twice
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, g = lane / 4, t = lane % 4;
   const int tiles = (p.w.rows + 15) / 16 / kTiles; // or pairs of tiles
@@ -103,7 +105,8 @@ __global__ void __launch_bounds__(kThreads, kDType != DType::kBf16 ? small_m_blo
       left -= kFurther;
       if constexpr (kLarge) next_scales.advance(kFurther);
       if (column + kFurther >= cols) { // continue with the next tile, if there is one
-        const int following = tile + static_cast<int>(gridDim.x);
+        int following = tile + static_cast<int>(gridDim.x);
+        compute_here(following);
         left = following < tiles ? cols - begin : 0;
         const int inside = following < tiles ? following : tile;
         next = p.w.weight + (inside + paired_tile) * bytes + begin * F::kColumnBytes + F::lane_offset(g, t);
@@ -114,7 +117,11 @@ __global__ void __launch_bounds__(kThreads, kDType != DType::kBf16 ? small_m_blo
 #pragma unroll
         for (int group = 0; group < kGroups; ++group) {
           const int offset = ahead * kNext + group * kScaled, still = cols - begin - column - offset;
-          const StoredScales stored = scales[ahead][group];
+          StoredScales stored = scales[ahead][group];
+          if constexpr (kTight && kScaled == 64 && kArch == 1100) {
+            compute_here(stored.scales);
+            compute_here(stored.offsets);
+          }
           fetch_scales(scales[ahead][group], offset);
           typename F::Sum sums[4] = {};
           float plain[4] = {};
@@ -122,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, kDType != DType::kBf16 ? small_m_blo
           if constexpr (!kSummed) rows = RowsOf<F, kSummed>(stored, g);
 #pragma unroll
           for (int i = 0; i < kTogether; ++i) {
-            if (kThreads > 256 || i % 2 == 0)
+            if (kThreads > 256 || kTight || i % 2 == 0)
               __syncwarp(); // keeps the compiler from hoisting all token loads, which would spill registers
             auto& slot = weights[ahead][group * kTogether + i];
             typename F::Weights a[F::kMmas];
@@ -147,7 +154,9 @@ __global__ void __launch_bounds__(kThreads, kDType != DType::kBf16 ? small_m_blo
             token_scales.load(first_token + 2 * t, begin + column + offset, of_tokens);
             F::add_sums(sums, of_tokens, stored, total);
           } else if constexpr (kSummed) {
-            F::add_sums(sums, plain, stored, g, total);
+            int thread = threadIdx.x;
+            if constexpr (kTight) compute_here(thread); // g is derived again, so no register holds it between groups
+            F::add_sums(sums, plain, stored, kTight ? thread % kWarp / 4 : g, total);
           }
         }
     }

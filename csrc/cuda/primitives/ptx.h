@@ -16,6 +16,23 @@
 
 namespace tinychat::cuda {
 
+// The compute capability that is compiled for, as 870; 0 on the host.
+#ifdef __CUDA_ARCH__
+constexpr int kArch = __CUDA_ARCH__;
+#else
+constexpr int kArch = 0;
+#endif
+
+// Keeps a computation where it is written. From 10.0 on, nvcc compiles with another version of LLVM (CUDA 13.0: 20 instead of
+// 7), which moves computations out of loops or behind loads; their operands then take registers, and kernels spilled. The older
+// LLVM needs none of this: there it would only restrict the order of instructions.
+template <typename T>
+__device__ inline void compute_here([[maybe_unused]] T& value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+  asm volatile("" : "+r"(value));
+#endif
+}
+
 // (word & mask) | bits in one instruction; the compiler would use two, because both constants are long.
 template <uint32_t kMask, uint32_t kBits>
 __device__ inline uint32_t select_or(uint32_t word) {
