@@ -98,7 +98,7 @@ inline void store_parts(uint16_t* to, size_t rest, F x) {
   if constexpr (kParts == 1) {
     store_bf16(to, x);
   } else {
-    const F high = cut_to_bf16(x);
+    const F high = rounded_to_bf16(x);
     store_bf16(to, high);
     store_bf16(to + rest, x - high);
   }

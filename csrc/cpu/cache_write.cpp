@@ -23,16 +23,16 @@ void rotate(float* head, const float* cos, const float* sin, int half) {
   }
 }
 
-// A key and a value of one position, as bf16: side by side lie two channels of a key, and the values of two positions.
+// A key and a value of one position, as bf16.
+struct Rounded {
+  uint16_t key[kMostHeadDim], value[kMostHeadDim];
+};
+
+// Stores them where the cache has them: side by side lie two channels of a key, and the values of two positions.
 // `last`: the next position is not written yet. It will be read with a weight of zero, so it must be a number.
-void store_bf16(const float* key, const float* value, int dim, bool last, uint16_t* key_lane, uint16_t* values) {
-  uint16_t rounded[2][kMostHeadDim];
-  for (int d = 0; d < dim; ++d) {
-    rounded[0][d] = float_to_bf16(key[d]);
-    rounded[1][d] = float_to_bf16(value[d]);
-  }
-  for (int d = 0; d < dim; d += 2) std::memcpy(key_lane + 16 * d, &rounded[0][d], 4);
-  for (int d = 0; d < dim; ++d) values[2 * d] = rounded[1][d];
+void store_bf16(const Rounded& numbers, int dim, bool last, uint16_t* key_lane, uint16_t* values) {
+  for (int d = 0; d < dim; d += 2) std::memcpy(key_lane + 16 * d, &numbers.key[d], 4);
+  for (int d = 0; d < dim; ++d) values[2 * d] = numbers.value[d];
   if (last)
     for (int d = 0; d < dim; ++d) values[2 * d + 1] = 0;
 }
@@ -64,9 +64,15 @@ void store_int8(CpuKvCache& store, int layer, int kv_head, int slot, const float
   store.value_scales(layer, kv_head)[slot] = to_int8(value, dim, 1, values);
 }
 
-// What bf16 leaves of the numbers.
-void rests_of(const float* x, int n, float* rests) {
-  for (int i = 0; i < n; ++i) rests[i] = x[i] - bf16_to_float(float_to_bf16(x[i]));
+// Writes n numbers as sums of two bf16 numbers.
+void split_bf16(const Kernels& kernels, const float* x, int n, uint16_t* first, uint16_t* second) {
+  uint16_t packed[kMostHeadDim / kPanelColumns][2][16][kPanelColumns];
+  kernels.pack_two_bf16(x, n, 0, packed[0][0][0]);
+  for (int i = 0; i < n; i += kPanelColumns) {
+    const auto& step = packed[i / kPanelColumns];
+    std::memcpy(first + i, step[0][0], sizeof step[0][0]);
+    std::memcpy(second + i, step[1][0], sizeof step[1][0]);
+  }
 }
 
 } // namespace
@@ -95,18 +101,23 @@ void CpuBackend::store_token(int layer, const Store& store, int kv_head, const S
     store_int8(cache, cached, kv_head, slot, key, value, dim);
   } else if (cache.kind() == CacheKind::kBf16) {
     const bool last = slot % 2 == 0 && token + 1 == sequence.tokens.end;
-    const auto store_in = [&](CpuKvCache& to, const float* one_key, const float* one_value) {
+    const auto store_in = [&](CpuKvCache& to, const Rounded& numbers) {
       auto* keys = reinterpret_cast<uint16_t*>(to.keys(cached, kv_head)) + tile_at;
       auto* values = reinterpret_cast<uint16_t*>(to.values(cached, kv_head)) + static_cast<size_t>(slot / 2) * 2 * dim;
-      store_bf16(one_key, one_value, dim, last, keys + 2 * (slot % 16), values + slot % 2);
+      store_bf16(numbers, dim, last, keys + 2 * (slot % 16), values + slot % 2);
     };
-    store_in(cache, key, value);
+    Rounded numbers, rests;
     if (store.rests != nullptr) {
-      float key_rests[kMostHeadDim], value_rests[kMostHeadDim];
-      rests_of(key, dim, key_rests);
-      rests_of(value, dim, value_rests);
-      store_in(*store.rests, key_rests, value_rests);
+      split_bf16(kernels_, key, dim, numbers.key, rests.key);
+      split_bf16(kernels_, value, dim, numbers.value, rests.value);
+      store_in(*store.rests, rests);
+    } else {
+      for (int d = 0; d < dim; ++d) {
+        numbers.key[d] = float_to_bf16(key[d]);
+        numbers.value[d] = float_to_bf16(value[d]);
+      }
     }
+    store_in(cache, numbers);
   } else {
     float* keys = reinterpret_cast<float*>(cache.keys(cached, kv_head)) + tile_at + slot % 16;
     for (int d = 0; d < dim; ++d) keys[16 * d] = key[d];

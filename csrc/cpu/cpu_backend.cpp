@@ -386,10 +386,21 @@ void CpuBackend::norm_gate_up(int layer, const ForwardBatch& batch) {
       [&](Tiles tiles, const Activations& x, const GemmTokens& tokens) {
         alignas(64) float gate[kMaxTokens * 16], up[kMaxTokens * 16];
         const int count = tokens.size();
+        const auto activate_tile = [&](const float* numbers, int tile) {
+          kernels_.activate(c.activation, numbers, nullptr, count, &hidden_[tokens.begin * width + 16 * tile], width);
+        };
         // A tile of the gate, the same of the rest. For one token many of each: memory is read faster in long stretches.
-        const int at_once = count == 1 ? kMaxTokens : 1;
+        // Panels have two tiles: where there is no gate, two neighbours.
+        const bool neighbours = x.packed != nullptr && !c.gated;
+        const int at_once = count == 1 ? kMaxTokens : neighbours ? 2 : 1;
         for (int tile = tiles.begin; tile < tiles.end; tile += at_once) {
           const Tiles some = {tile, std::min(tile + at_once, tiles.end)};
+          if (neighbours && some.end - some.begin == 2) {
+            gemm_paired_tiles(l.up, {tile, tile + 1}, 1, x, count, {gate, 16}, {up, 16});
+            activate_tile(gate, tile);
+            activate_tile(up, tile + 1);
+            continue;
+          }
           if (c.gated) gemm_paired_tiles(l.up, some, half, x, count, {gate, 16}, {up, 16});
           else gemm_tiles(l.up, some, x, count, {gate, 16});
           // Of one token, its tiles are what tokens are otherwise.

@@ -49,11 +49,15 @@ void panel_step_16(const Linear& w, int tile, int step, uint16_t* to, uint16_t* 
     return kFormat == WeightFormat::kF16 ? load_half(numbers) : load_bf16(numbers);
   };
   for (int column = begin; column < begin + kPanelColumns; column += 2, line += 32, to += 32, rests += 32) {
+    if (kFormat == WeightFormat::kBf16 && column + 1 < end) {
+      store_interleaved(to, line);
+      continue;
+    }
     const F first = column_of(column, line), second = column_of(column + 1, line + 16);
     if constexpr (weight_parts(kFormat) == 1) {
       store_pairs(to, first, second);
     } else {
-      const F firsts = cut_to_bf16(first), seconds = cut_to_bf16(second);
+      const F firsts = rounded_to_bf16(first), seconds = rounded_to_bf16(second);
       store_pairs(to, firsts, seconds);
       store_pairs(rests, first - firsts, second - seconds);
     }
@@ -112,7 +116,7 @@ void pack_two_bf16(const float* x, int cols, int row, uint16_t* packed) {
   for (int column = 0; column < cols; column += 16) {
     float last[16] = {};
     if (cols - column < 16) __builtin_memcpy(last, x + column, (cols - column) * sizeof(float));
-    const F value = load(cols - column < 16 ? last : x + column), high = cut_to_bf16(value);
+    const F value = load(cols - column < 16 ? last : x + column), high = rounded_to_bf16(value);
     uint16_t* there = to + static_cast<size_t>(column / kPanelColumns) * 2 * kStepNumbers + column % kPanelColumns;
     store_bf16(there, high);
     store_bf16(there + kStepNumbers, value - high);

@@ -50,8 +50,14 @@ inline I as_int(F a) {
   __builtin_memcpy(r.v, a.v, sizeof r.v);
   return r;
 }
-// The number without the bits that bf16 does not hold. What is left has its sign and up to 16 of its bits.
-inline F cut_to_bf16(F x) { return as_float(as_int(x) & broadcast(static_cast<int32_t>(0xffff0000))); }
+// The number rounded to what bf16 holds. A NaN may become a number; what is left, x - rounded_to_bf16(x), is then NaN.
+inline F rounded_to_bf16(F x) {
+  return as_float((as_int(x) + broadcast(0x8000)) & broadcast(static_cast<int32_t>(0xffff0000)));
+}
+
+inline void store_interleaved(uint16_t* to, const uint16_t* numbers) {
+  for (int i = 0; i < 32; ++i) to[i] = numbers[i / 2 + i % 2 * 16];
+}
 
 struct PairTiles {
   float sums[2][2][16][16];

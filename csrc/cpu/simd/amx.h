@@ -12,8 +12,17 @@
 namespace {
 
 inline I as_int(F a) { return {_mm512_castps_si512(a.v)}; }
-// The number without the bits that bf16 does not hold. What is left has its sign and up to 16 of its bits.
-inline F cut_to_bf16(F x) { return as_float(as_int(x) & broadcast(static_cast<int32_t>(0xffff0000))); }
+// The number rounded to what bf16 holds. A NaN may become a number; what is left, x - rounded_to_bf16(x), is then NaN.
+inline F rounded_to_bf16(F x) {
+  return as_float((as_int(x) + broadcast(0x8000)) & broadcast(static_cast<int32_t>(0xffff0000)));
+}
+
+// 16 pairs of the numbers 0 … 15 and 16 … 31.
+inline void store_interleaved(uint16_t* to, const uint16_t* numbers) {
+  const __m512i turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(turns, _mm512_loadu_si512(numbers)));
+}
 
 // What a tile register holds, for each of the eight.
 struct alignas(64) TileShapes {
