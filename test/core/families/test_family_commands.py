@@ -17,7 +17,8 @@ FAMILIES = {
     'qwen2': 'qwen2', 'qwen3': 'qwen3', 'phi3, a window': 'phi3', 'gemma2': 'gemma2', 'gemma3': 'gemma3',
     'opt': 'opt', 'opt 350m': 'opt', 'mpt': 'mpt', 'falcon 7b': 'falcon', 'falcon 40b': 'falcon'}
 
-VISION_FAMILIES = {'internvl', 'llava', 'llava_next', 'qwen2_5_vl', 'qwen3_vl', 'smolvlm'}  # see test/core/vision
+VISION_FAMILIES = {  # see test/core/vision
+    'internvl', 'internvl_chat', 'llava', 'llava_next', 'qwen2_5_vl', 'qwen3_vl', 'smolvlm'}
 
 
 def test_no_family_is_left_out() -> None:
