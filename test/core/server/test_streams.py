@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 from scripted_engine import ScriptedEngine
 from serving_http import error, HELLO, Served
 
 from tinychat_core.server import answer
+from tinychat_core.server.http_server import _bound
 
 
 def test_chunks_make_the_answer(served: Served) -> None:
@@ -77,3 +79,10 @@ def test_streams_at_once_lose_nothing(served: Served) -> None:
         answers = [*pool.map(lambda _: served.events(), range(8))]
     for events in answers:
         assert ''.join(event['choices'][0]['delta'].get('content', '') for event in events) == 'Robots need maps.'
+
+
+def test_small_pieces_do_not_wait_for_an_acknowledgement() -> None:
+    with _bound('127.0.0.1', 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
