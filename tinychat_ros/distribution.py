@@ -46,9 +46,9 @@ def end_spinning(executor: Executor, thread: Thread) -> None:
     Shut an executor down, and wait for the daemon thread that spins it.
 
     On Jazzy the thread may miss the shutdown: `Executor.shutdown` of rclpy 7.1 destroys the guard condition that wakes
-    the thread, and does not wait for the thread. So another guard condition wakes it, which must be among those that
-    the thread waits for: after a task has run, it is. A thread in a callback that does not return is left to the end of
-    the process.
+    the thread, and does not wait for the thread. Therefore this function creates other guard conditions, lets a task
+    run, so that the thread then waits for them, too, and triggers them after the shutdown. A thread in a callback that
+    does not return is left to the end of the process.
     """
     guards = [node.create_guard_condition(lambda: None) for node in executor.get_nodes()]
     has_run = Event()

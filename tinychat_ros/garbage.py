@@ -1,10 +1,10 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-When Python looks for garbage among all objects.
+Decides when Python collects garbage among all objects.
 
-All threads stand still meanwhile: 0.2 s while a message with 100,000 parts is read, which anybody may send. So a node
-looks while no request runs. Python looks at young objects as always, which takes a millisecond.
+Such a collection stops all threads: for 0.2 s while a message with 100,000 parts is read, which anybody may send. So a
+node collects while no request runs. Python collects young objects as always, which takes a millisecond.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from time import monotonic
 from tinychat_ros.heap import give_freed_memory_back
 
 PERIOD = 1.0  # [s] between two calls of `look`
-LONGEST = 600.0  # [s] without a look, however busy the node is
+LONGEST = 600.0  # [s] since the last collection: then it is done although requests run
 _NEVER = 2**31 - 1
 
 

@@ -127,7 +127,7 @@ void pack_two_bf16(const float* x, int cols, int row, uint16_t* packed) {
   }
 }
 
-// 16 * kTokens tokens times kTiles tiles of weights, whose panel is made on the way where it is not there yet: a core
+// 16 * kTokens tokens times kTiles tiles of weights. The panel is made here if it does not exist yet: a core
 // dequantizes the next step while its matrix unit is busy with the last one.
 template <int kTokens, int kTiles, WeightFormat kFormat, typename MakeStep>
 void gemm_block(const Linear& w, const int* tiles, const uint16_t* x, const uint16_t* panel, const MakeStep& make_step,

@@ -85,7 +85,7 @@ class Scheduler:
         return self._queue.drain()
 
     def end(self, handle: ChatHandle) -> None:
-        """Close the answer to a request that was canceled, unless a pass computes it now: then the pass ends it."""
+        """Close the answer to a request that was canceled; if a pass computes it now, it is closed after the pass."""
         with self._changed:
             answer = next((answer for answer in self._answers if answer.handle is handle), None)
         if answer is not None:
