@@ -7,6 +7,7 @@
 #   make soak                2,000 goals of all kinds, 5,000 hostile ones: no goal is lost, and memory does not grow
 #   make sanitize            the native runtime under AddressSanitizer, UndefinedBehaviorSanitizer, ThreadSanitizer
 #   make test-matrix         fresh clones with Kilted's wheels and each Python found here, and with Jazzy's (tools/test_matrix.sh)
+#   make test-arm64          the whole package for 64-bit ARM, under emulation; its wheel goes to dist/
 #   make attack              20,000 mutated files and 5,000 hostile goals: nothing may crash or hang
 #   make wheel               a wheel for this Python and processor, and the sdist, in dist/
 #   make lint                ruff, mypy, flake8, clang-format      make format       sort imports, format C++
@@ -39,7 +40,7 @@ SIDE_BY_SIDE = -n $$(($$(nproc) + 1)) --dist loadfile
 SITE   = $$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
-.PHONY: attack demo sanitize setup test test-quick test-large test-matrix soak wheel site lint format clean lock model native-tests arm-tests \
+.PHONY: attack demo sanitize setup test test-arm64 test-quick test-large test-matrix soak wheel site lint format clean lock model native-tests arm-tests \
         run-native-tests run-arm-tests
 
 setup: $(MADE)/interfaces $(MADE)/extension
@@ -142,6 +143,10 @@ site: $(MADE)/test
 # Needs network. One combination: tools/test_matrix.sh 3.12-jazzy
 test-matrix:
 	@tools/test_matrix.sh
+
+# Needs network, a cross-compiler and qemu. No other target needs it.
+test-arm64: model $(MADE)/wheel
+	@tools/test_arm64.sh
 
 soak: setup $(GGUF) $(MADE)/test
 	@$(PY) -m pytest -m large test/soak test/attack/test_goals.py
