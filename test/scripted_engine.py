@@ -193,9 +193,16 @@ class ScriptedEngine:
         return Generation(self, self.tokenizer.encode_chat(messages), params, cache, cancel)  # type: ignore[arg-type]
 
     def run(self, steps: Sequence[Step], cancel: CancelFlag | None = None) -> list[Drawn]:
-        """Compute a pass, in which each sequence takes its time."""
+        """Compute a pass, in which each sequence takes its time; one that is canceled leaves the caches as they were."""
         self.passes.append(len(steps))
-        return [self._drawn(step, cancel) for step in steps]
+        caches: list[Any] = [step.cache for step in steps]
+        before = [(cache.length, cache.sampler, cache.drawn) for cache in caches]
+        try:
+            return [self._drawn(step, cancel) for step in steps]
+        except Canceled:
+            for cache, (length, cache.sampler, cache.drawn) in zip(caches, before, strict=True):
+                cache.truncate(length)
+            raise
 
     def prefill(self, cache: Any, tokens: Sequence[int], cancel: CancelFlag | None = None) -> Any:
         """Begin an answer, or read a piece of its prompt."""

@@ -10,7 +10,7 @@ from functools import partial
 from threading import Condition, Thread
 from time import perf_counter
 
-from tinychat_core.engine import CancelFlag
+from tinychat_core.engine import Canceled, CancelFlag
 from tinychat_core.serving.chat_handle import ChatHandle
 from tinychat_core.serving.computation import Computation
 from tinychat_core.serving.prefill_pace import PrefillPace
@@ -44,9 +44,10 @@ class Scheduler:
         self._ended = ended
         self._pace = pace
         self._queue: RequestQueue[ChatHandle] = RequestQueue(parallel)
-        self._changed = Condition()  # guards the three below
+        self._changed = Condition()  # guards the four below
         self._answers: list[Computation] = []  # the one that has waited longest to read its prompt is first
         self._computed: list[Computation] = []  # those that the thread works on
+        self._interrupt = CancelFlag()  # set when one of them is canceled
         self._is_closed = False
         self._thread = Thread(target=self._compute, name='scheduler', daemon=True)
         self._thread.start()
@@ -85,9 +86,11 @@ class Scheduler:
         return self._queue.drain()
 
     def end(self, handle: ChatHandle) -> None:
-        """Close the answer to a request that was canceled; if a pass computes it now, it is closed after the pass."""
+        """Close the answer to a request that was canceled; a pass that computes it now is interrupted for that."""
         with self._changed:
             answer = next((answer for answer in self._answers if answer.handle is handle), None)
+            if answer in self._computed:
+                self._interrupt.set()
         if answer is not None:
             self._close_if_over(answer)
 
@@ -131,19 +134,52 @@ class Scheduler:
                     planned.append((reader, step))
             if not planned:
                 return
-            # Only a pass with a single answer can be interrupted; passes of several answers are short.
-            cancel = planned[0][0].handle.cancel_flag if len(planned) == 1 else None
-            start = perf_counter()
             try:
-                drawn = self._run([step for _, step in planned], cancel)
+                computed, seconds = self._run_together(planned)
             except BaseException as error:
                 for answer, _ in planned:
                     answer.fail(error)
                 return
-            if is_decoding:
-                self._pace.note(perf_counter() - start, piece)
-            for (answer, step), tokens in zip(planned, drawn, strict=True):
+            if is_decoding and len(computed) == len(planned):
+                self._pace.note(seconds, piece)
+            for answer, step, tokens in computed:
                 answer.take(step, tokens)
+
+    def _run_together(self, planned: Sequence[tuple[Computation, Step]]
+                      ) -> tuple[list[tuple[Computation, Step, Drawn]], float]:
+        """
+        Compute steps in one pass; return them with what was drawn, and how long the pass took [s].
+
+        When one of the answers is canceled, the pass is interrupted, that answer is closed, and the others are computed
+        again without it. Their tokens are the same as in a pass that was not interrupted: nothing was drawn in it, the
+        numbers of a sequence do not depend on the others, and the caches get their former lengths. No other answer
+        joins them, so each answer can interrupt the others only once.
+        """
+        while planned:
+            lengths = [step.cache.length for _, step in planned]
+            start = perf_counter()
+            try:
+                drawn = self._run([step for _, step in planned], self._interrupt)
+            except Canceled:
+                if not self._interrupt.is_set():
+                    raise
+                for (_, step), length in zip(planned, lengths, strict=True):
+                    step.cache.truncate(length)
+                planned = self._without_canceled(planned)
+                continue
+            return ([(answer, step, tokens) for (answer, step), tokens in zip(planned, drawn, strict=True)],
+                    perf_counter() - start)
+        return [], 0.0
+
+    def _without_canceled(self, planned: Sequence[tuple[Computation, Step]]) -> list[tuple[Computation, Step]]:
+        """Close the answers that were canceled in a pass, and return the others."""
+        with self._changed:
+            self._interrupt.clear()
+            canceled = [answer for answer, _ in planned if answer.handle.cancel_flag.is_set()]
+            self._computed = [answer for answer in self._computed if answer not in canceled]
+        for answer in canceled:
+            self._close_if_over(answer)
+        return [(answer, step) for answer, step in planned if answer not in canceled]
 
     def _chosen(self, ready: Sequence[Computation]) -> list[Computation]:
         """Return the answers of the next pass: those that decode, and one that reads its prompt."""
@@ -160,6 +196,7 @@ class Scheduler:
         """Choose some of the answers that are ready. No other thread closes them in the block; then the ended close."""
         with self._changed:
             chosen = self._computed = choose([answer for answer in self._answers if answer.is_ready])
+            self._interrupt.clear()
         try:
             yield chosen
         finally:

@@ -357,6 +357,35 @@ def test_who_was_canceled_in_a_pass_does_not_wait_for_the_next_one(talk: Talk, e
     go_on([other])
 
 
+def test_a_cancel_interrupts_a_pass_of_several(talk: Talk, engine: ScriptedEngine) -> None:
+    """Those that remain are computed again at once, with the same steps; nobody else joins them."""
+    engine.words = [f'{i} ' for i in range(1000)]
+    asked = neighbours(talk, 3)
+    run, passes, entered = engine.run, list[Any](), Event()
+
+    def hold(steps: Any, cancel: Any) -> Any:
+        passes.append(steps)
+        if len(steps) == 3 and not entered.is_set():
+            entered.set()
+            wait_for(cancel.is_set, 30)
+        return run(steps, cancel)
+
+    talk.service._scheduler._run = hold
+    assert entered.wait(30)
+    newcomer = talk.send('newcomer', LONG)
+    wait_for(lambda: all(answer.is_ready for answer in talk.service._scheduler._answers), 30)
+    assert asked[1].handle.cancel()
+    assert asked[1].result().finish_reason is FinishReason.CANCELED
+    newcomer.await_text()
+    interrupted, again = next((one, other) for one, other in pairwise(passes) if len(one) == 3)
+    assert again == [interrupted[0], interrupted[2]]
+    talk.service._scheduler._run = run
+    go_on([asked[0], asked[2], newcomer])
+    for each in (asked[0], asked[2], newcomer):
+        words = each.result().text.split()
+        assert words == [str(i % 1000) for i in range(len(words))]
+
+
 def test_a_failed_preparation_does_not_wait_for_a_pass_of_others(talk: Talk, held: tuple[Asked, Event]) -> None:
     asked = talk.send('x' * 200_000)
     assert asked.result().error_code is ErrorCode.PROMPT_TOO_LONG

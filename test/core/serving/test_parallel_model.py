@@ -11,10 +11,12 @@ from letters import KINDS, tiny_engine
 import pytest
 from talking import Asked
 
-from tinychat_core.engine import Engine
+from tinychat_core.engine import Canceled, Engine
 from tinychat_core.sampling import SamplingParams
 from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest
+from tinychat_core.serving.scheduler import Scheduler
+from tinychat_core.step import Step
 
 PRECISIONS = [('W4', 'auto'), ('W4', 'int8'), ('W8', 'auto'), ('W4A8', 'auto'), ('W4A16', 'auto')]
 
@@ -55,3 +57,29 @@ def test_tokens_are_those_that_an_answer_has_alone(engine: Engine) -> None:
     assert len({text for text, _ in alone}) == len(alone)
     for speculates in (False, True):
         assert answers(engine, 4, speculates) == alone
+
+
+def test_a_pass_that_was_interrupted_leaves_no_trace(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass of several is interrupted as late as possible, and repeated."""
+    alone = answers(engine, 1)
+    run, schedulers, interrupted = engine.run, list[Scheduler](), 0
+    begin = Scheduler.__init__
+
+    def noted(scheduler: Scheduler, *arguments: Any) -> None:
+        schedulers.append(scheduler)
+        begin(scheduler, *arguments)
+
+    def interrupt(steps: Any, cancel: Any) -> Any:
+        nonlocal interrupted
+        interrupted += len(steps) > 1
+        if len(steps) > 1 and interrupted % 2:
+            run([Step(step.cache, step.tokens) for step in steps])
+            schedulers[-1]._interrupt.set()
+            raise Canceled('canceled')
+        return run(steps, cancel)
+
+    monkeypatch.setattr(Scheduler, '__init__', noted)
+    monkeypatch.setattr(engine, 'run', interrupt)
+    for speculates in (False, True):
+        assert answers(engine, 4, speculates) == alone
+    assert interrupted
