@@ -193,7 +193,7 @@ class ScriptedEngine:
         return Generation(self, self.tokenizer.encode_chat(messages), params, cache, cancel)  # type: ignore[arg-type]
 
     def run(self, steps: Sequence[Step], cancel: CancelFlag | None = None) -> list[Drawn]:
-        """Compute a pass, in which each sequence takes its time; one that is canceled leaves the caches as they were."""
+        """Compute a pass, in which each sequence takes its time; a canceled one leaves the caches as they were."""
         self.passes.append(len(steps))
         caches: list[Any] = [step.cache for step in steps]
         before = [(cache.length, cache.sampler, cache.drawn) for cache in caches]
