@@ -14,10 +14,13 @@
 namespace tinychat {
 namespace {
 
-// Where a part of n things begins; it ends where the next one does. `step`: it begins at a multiple of it.
-int share(int n, int part, int parts, int step = 1) {
-  const int steps = (n + step - 1) / step;
-  return std::min(n, static_cast<int>(static_cast<int64_t>(steps) * part / parts) * step);
+// Where a part of n things begins; it ends where the next one does. `step`: it begins at a multiple of it. A thread's parts are
+// neighbours, and become smaller, so that all threads end together: of four they have 4, 3, 2 and 1 tenths.
+int share(int n, int part, int parts, int threads, int step = 1) {
+  const int each = parts / threads, of_thread = part % each, all = each * (each + 1) / 2;
+  const int64_t before = part / each * all + of_thread * each - of_thread * (of_thread - 1) / 2;
+  const int64_t steps = (n + step - 1) / step;
+  return std::min(n, static_cast<int>(steps * before / (threads * all)) * step);
 }
 
 // Asks memory for what a thread reads first of a matrix, which then comes while it computes its input.
@@ -48,10 +51,7 @@ size_t panel_steps(const ModelConfig& c) { return (widest_input(c) + kPanelColum
 
 bool has_16_bits(const Linear& w) { return w.format == WeightFormat::kF16 || w.format == WeightFormat::kBf16; }
 
-// How many bf16 numbers add up to a number of a panel, and of the tokens that meet it.
-size_t panel_parts(const Model& model) {
-  return any_matrix(model, [](const Linear& w) { return w.format == WeightFormat::kF16; }) ? 2 : 1;
-}
+// How many bf16 numbers add up to a number of the tokens that meet a panel.
 size_t packed_parts(const Model& model) { return any_matrix(model, has_16_bits) ? 2 : 1; }
 
 } // namespace
@@ -66,10 +66,6 @@ CpuBackend::CpuBackend(const Model& model, const Kernels& kernels, ActivationTyp
       equal_cores_(equal_cores),
       capacity_(capacity) {
   const int most_parts = std::max(parts_of(1), parts_of(kMaxTokens));
-  if (kernels.gemm_large_m != nullptr && (input == ActivationType::kTwoDigits || model.config.encoder)) {
-    panels_.resize(most_parts);
-    for (auto& panel : panels_) panel.resize(panel_parts(model_) * 2 * 16 * panel_steps(model_.config));
-  }
   own_.resize(most_parts);
   for (Input& buffer : own_) reserve_inputs(buffer, 1);
   reserve(kMaxSequenceTokens);
@@ -106,13 +102,14 @@ void CpuBackend::reserve(int tokens) {
   for (std::vector<float>* table : {&local_cos_, &local_sin_}) grow(*table, n * c.rope_local_inv_freq.size());
   const size_t at_once = std::min(tokens, kMaxTokens);
   reserve_inputs(shared_, at_once);
-  if (!panels_.empty()) grow(shared_.packed, packed_parts(model_) * ((at_once + 15) / 16 * 16) * panel_steps(c));
+  if (any_matrix(model_, [this](const Linear& w) { return has_panels(w); }))
+    grow(shared_.packed, packed_parts(model_) * ((at_once + 15) / 16 * 16) * panel_steps(c));
 }
 
 // Small parts cost a few percent of a single token, as each prepares the token for itself, and nothing of many.
 int CpuBackend::parts_of(int tokens) const {
   const int threads = pool_.threads();
-  return threads == 1 || (equal_cores_ && tokens <= kFewTokens) ? threads : kPartsPerThread * threads;
+  return threads == 1 || (equal_cores_ && tokens <= 32) ? threads : kPartsPerThread * threads;
 }
 
 ActivationType CpuBackend::activation_type(const Linear& w) const {
@@ -122,7 +119,8 @@ ActivationType CpuBackend::activation_type(const Linear& w) const {
 // Whether many tokens are multiplied as panels. The A16 and A8 precisions promise that decode and prefill give the same numbers;
 // an encoder has no decode, and panels of 16-bit weights keep 16 bits of an activation.
 bool CpuBackend::has_panels(const Linear& w) const {
-  return !panels_.empty() && (has_16_bits(w) || input_ == ActivationType::kTwoDigits);
+  return kernels_.gemm_large_m != nullptr &&
+         (input_ == ActivationType::kTwoDigits || (model_.config.encoder && has_16_bits(w)));
 }
 
 // From the last layer's attention on, a batch has nothing but outputs. Those of an encoder are all its tokens.
@@ -131,32 +129,14 @@ CpuBackend::Panels CpuBackend::panels_of(int layer) const {
 }
 
 void CpuBackend::gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out) {
-  const auto of_tile = [&](int tile) { return out.behind(16 * (tile - tiles.begin)); };
-  if (x.packed != nullptr) {
-    for (int tile = tiles.begin; tile < tiles.end; tile += 2) {
-      const int both[] = {tile, tile + 1};
-      const Output outs[] = {of_tile(tile), of_tile(tile + 1)};
-      kernels_.gemm_large_m(w, both, std::min(2, tiles.end - tile), x.packed, tokens, outs, x.panel);
-    }
-    return;
-  }
+  if (x.packed != nullptr)
+    return kernels_.gemm_large_m({w, tiles.begin, tiles.end, 1, x.packed, tokens, out, out.behind(16)});
   const ActivationType input = activation_type(w);
   const auto gemm_tile = input == ActivationType::kInt8        ? kernels_.gemm_int8
                          : input == ActivationType::kTwoDigits ? kernels_.gemm_two_digits
                                                                : kernels_.gemm_float;
-  for (int tile = tiles.begin; tile < tiles.end; ++tile) gemm_tile(w, tile, x, tokens, of_tile(tile));
-}
-
-void CpuBackend::gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens,
-                                   const Output& first, const Output& second) {
-  if (x.packed != nullptr && tiles.end - tiles.begin == 1) {
-    const int both[] = {tiles.begin, tiles.begin + apart};
-    const Output outs[] = {first, second};
-    kernels_.gemm_large_m(w, both, 2, x.packed, tokens, outs, x.panel);
-    return;
-  }
-  gemm_tiles(w, tiles, x, tokens, first);
-  gemm_tiles(w, {tiles.begin + apart, tiles.end + apart}, x, tokens, second);
+  for (int tile = tiles.begin; tile < tiles.end; ++tile)
+    gemm_tile(w, tile, x, tokens, out.behind(16 * (tile - tiles.begin)));
 }
 
 // `out` may be x.
@@ -219,7 +199,7 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
           values, w.cols, group, &buffer.quantized[slot * row_bytes], &buffer.scales[at], &buffer.sums[at],
           &buffer.scaled_sums[at]);
   };
-  const auto view = [&](const Input& buffer, int number) {
+  const auto view = [&](const Input& buffer) {
     return Activations{w.input_order != nullptr ? buffer.ordered.data() : buffer.values.data(),
                        buffer.quantized.data(),
                        buffer.scales.data(),
@@ -227,24 +207,24 @@ void CpuBackend::gemm_of(const Linear& w, const GemmTokens& tokens, int tiles, c
                        buffer.scaled_sums.data(),
                        w.cols,
                        groups,
-                       panels ? buffer.packed[0].numbers : nullptr,
-                       panels ? panels_[number][0].numbers : nullptr};
+                       panels ? buffer.packed[0].numbers : nullptr};
   };
   const int count = tokens.size(), parts = parts_of(count);
   if (count > 1)
     pool_.run(parts, [&](int number) {
-      const int end = share(count, number + 1, parts);
-      for (int slot = share(count, number, parts); slot < end; ++slot) fill(shared_, slot);
+      const int end = share(count, number + 1, parts, pool_.threads());
+      for (int slot = share(count, number, parts, pool_.threads()); slot < end; ++slot) fill(shared_, slot);
     });
   const int step = panels ? 2 : 1; // tiles that a kernel computes together
   pool_.run(parts, [&](int number) {
     Input& buffer = count > 1 ? shared_ : own_[number];
-    const Tiles mine = {share(tiles, number, parts, step), share(tiles, number + 1, parts, step)};
+    const Tiles mine = {share(tiles, number, parts, pool_.threads(), step),
+                        share(tiles, number + 1, parts, pool_.threads(), step)};
     if (count == 1) {
       if (!floats) ask_for_start(w, mine.begin, groups);
       fill(buffer, 0);
     }
-    part(mine, view(buffer, number), tokens);
+    part(mine, view(buffer), tokens);
   });
 }
 
@@ -387,25 +367,28 @@ void CpuBackend::norm_gate_up(int layer, const ForwardBatch& batch) {
         alignas(64) float gate[kMaxTokens * 16], up[kMaxTokens * 16];
         const int count = tokens.size();
         const auto activate_tile = [&](const float* numbers, int tile) {
-          kernels_.activate(c.activation, numbers, nullptr, count, &hidden_[tokens.begin * width + 16 * tile], width);
+          kernels_.activate(c.activation, numbers, c.gated ? up : nullptr, count,
+                            &hidden_[tokens.begin * width + 16 * tile], width);
         };
+        if (x.packed != nullptr) { // pairs of the gate and the rest; where there is no gate, of neighbours
+          PanelJob job = {l.up, tiles.begin, tiles.end, c.gated ? half : 1, x.packed, count, {gate, 16}, {up, 16}, 0};
+          const auto activate_pair = [&](int tile, int of_pair) {
+            activate_tile(gate, tile);
+            if (!c.gated && of_pair == 2) activate_tile(up, tile + 1);
+          };
+          job.call_after_each_pair(activate_pair);
+          return kernels_.gemm_large_m(job);
+        }
         // A tile of the gate, the same of the rest. For one token many of each: memory is read faster in long stretches.
-        // Panels have two tiles: where there is no gate, two neighbours.
-        const bool neighbours = x.packed != nullptr && !c.gated;
-        const int at_once = count == 1 ? kMaxTokens : neighbours ? 2 : 1;
+        const int at_once = count == 1 ? kMaxTokens : 1;
         for (int tile = tiles.begin; tile < tiles.end; tile += at_once) {
           const Tiles some = {tile, std::min(tile + at_once, tiles.end)};
-          if (neighbours && some.end - some.begin == 2) {
-            gemm_paired_tiles(l.up, {tile, tile + 1}, 1, x, count, {gate, 16}, {up, 16});
-            activate_tile(gate, tile);
-            activate_tile(up, tile + 1);
-            continue;
-          }
-          if (c.gated) gemm_paired_tiles(l.up, some, half, x, count, {gate, 16}, {up, 16});
-          else gemm_tiles(l.up, some, x, count, {gate, 16});
-          // Of one token, its tiles are what tokens are otherwise.
-          kernels_.activate(c.activation, gate, c.gated ? up : nullptr, count == 1 ? some.end - some.begin : count,
-                            &hidden_[tokens.begin * width + 16 * tile], count == 1 ? 16 : width);
+          gemm_tiles(l.up, some, x, count, {gate, 16});
+          if (c.gated) gemm_tiles(l.up, {some.begin + half, some.end + half}, x, count, {up, 16});
+          if (count > 1) activate_tile(gate, tile);
+          else // of one token, its tiles are what tokens are otherwise
+            kernels_.activate(c.activation, gate, c.gated ? up : nullptr, some.end - some.begin,
+                              &hidden_[tokens.begin * width + 16 * tile], 16);
         }
       });
 }
@@ -421,7 +404,8 @@ void CpuBackend::norm_gate_up_in_blocks(int layer, const ForwardBatch& batch) {
   gemm_prepared(l.up_blocks[1], batch, panels_of(layer), normed, {up_.data(), width});
   const int count = batch.num_tokens(), parts = parts_of(count);
   pool_.run(parts, [&](int number) {
-    const int begin = share(count, number, parts), end = share(count, number + 1, parts);
+    const int begin = share(count, number, parts, pool_.threads()),
+              end = share(count, number + 1, parts, pool_.threads());
     float* const gate = hidden_.data() + begin * width;
     kernels_.activate(c.activation, gate, up_.data() + begin * width, static_cast<int>((end - begin) * width / 16),
                       gate, 16);

@@ -47,6 +47,7 @@ class CpuBackend : public Backend {
   static constexpr int kMaxSequenceTokens = 256;
   static constexpr int kDecodeTokens = 32; // of sequences that decode in the same pass as a prefill
   static constexpr int kMaxTokens = kMaxSequenceTokens + kDecodeTokens;
+  static_assert(kMaxTokens <= kMostTokens);
   // The tokens of a sequence with so few are computed as if each were alone. A sequence with more is multiplied as bf16
   // panels if the CPU supports them (see has_panels), otherwise as digits.
   static constexpr int kFewTokens = 8;
@@ -137,9 +138,6 @@ class CpuBackend : public Backend {
   Panels panels_of(int layer) const;
   // Writes the products of the first tile to the start of `out`.
   void gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out);
-  // The same for two ranges of tiles; the second is `apart` tiles after the first.
-  void gemm_paired_tiles(const Linear& w, Tiles tiles, int apart, const Activations& x, int tokens, const Output& first,
-                         const Output& second);
 
   void plan_attention(const ForwardBatch& batch);
   void plan_stores(const ForwardBatch& batch);
@@ -173,9 +171,8 @@ class CpuBackend : public Backend {
   std::vector<float> up_; // used if up has another input order or format than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
-  std::vector<Input> own_;                    // one per part
-  std::vector<std::vector<Bf16Line>> panels_; // one per part: two tiles of weights
-  std::vector<AttentionScratch> scratch_;     // one per part, or per range of a cache
+  std::vector<Input> own_;                // one per part
+  std::vector<AttentionScratch> scratch_; // one per part, or per range of a cache
   // Of the pass, from embed() on.
   std::vector<Store> stores_;              // one per sequence
   std::map<int, DecodePlan> decode_plans_; // one per window of the layers

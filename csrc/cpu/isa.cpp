@@ -71,7 +71,7 @@ bool multiplies_like_generic(const Kernels& kernels) {
   Activations x;
   x.values = values.data();
   x.cols = kCols;
-  std::vector<uint16_t> packed(kRows * kCols), panel(16 * kCols);
+  std::vector<uint16_t> packed(kRows * kCols);
   for (int row = 0; row < kRows; ++row) kernels.pack_bf16(&values[row * kCols], kCols, row, packed.data());
   for (const WeightFormat format : {WeightFormat::kW4Zero, WeightFormat::kW8Group}) {
     Linear w;
@@ -82,9 +82,8 @@ bool multiplies_like_generic(const Kernels& kernels) {
     w.scales = ones.data();
     w.zeros = zeros.data();
     std::vector<float> expected(16 * kRows), out(16 * kRows);
-    const Output to{out.data(), 16};
     kernels_generic.gemm_float(w, kTile, x, kRows, {expected.data(), 16});
-    kernels.gemm_large_m(w, &kTile, 1, packed.data(), kRows, &to, panel.data());
+    kernels.gemm_large_m({w, 0, 1, 1, packed.data(), kRows, {out.data(), 16}, {}});
     if (out != expected) return false;
   }
   return true;

@@ -22,9 +22,8 @@ struct Activations {
   const float* scaled_sums = nullptr; // [tokens][groups], scale * sum
   int cols = 0;
   int groups = 0;
-  // Instead of all fields above: bf16 in the layout of pack_bf16, or of pack_two_bf16 for 16-bit weights,
+  // Instead of all fields above: bf16 in the layout of pack_bf16, or of pack_two_bf16 for 16-bit weights.
   const uint16_t* packed = nullptr;
-  uint16_t* panel = nullptr; // and the thread's buffer for two tiles of weights
 };
 
 // The destination of a tile's products: 16 numbers per token t, or fewer in the last tile, at at(t). With `add` they are added
@@ -45,9 +44,30 @@ struct Output {
 };
 
 constexpr int kMostHeadDim = 256;
+constexpr int kMostTokens = 288;       // of a GEMM
 constexpr int kPanelColumns = 32;      // of a step of gemm_large_m
 constexpr int kChannelDigitGroup = 32; // columns of 16-bit activations that share a scale if a weight has one per row
 constexpr int kByteZero = 128;         // a cached byte is q + 128, so all instruction sets can widen it in the same way
+
+// Many tokens times pairs of tiles of weights.
+struct PanelJob {
+  const Linear& w;
+  int begin = 0, end = 0; // the first tiles of the pairs,
+  int apart = 1;          // and how far behind each the second is. 1: pairs of neighbours; the last may be a tile alone
+  const uint16_t* x = nullptr; // in the layout of pack_bf16, or, if w has 16 bits, of pack_two_bf16
+  int num_tokens = 0;          // at most kMostTokens
+  Output first, second;        // of the first pair; without `rows`
+  int advance = 16;            // from the output of a tile to that of the next
+  void (*done)(const void* context, int tile,
+               int count) = nullptr; // called with the first of a pair and how many they are
+  const void* context = nullptr;
+
+  template <typename Done>
+  void call_after_each_pair(const Done& after) {
+    done = [](const void* context, int tile, int count) { (*static_cast<const Done*>(context))(tile, count); };
+    context = &after;
+  }
+};
 
 // Queries of the same KV head, over the positions [begin, end) of the cache. The softmax state is kept, so that a long cache
 // can be processed in pieces that are merged afterwards.
@@ -83,10 +103,8 @@ struct Kernels {
   void (*gemm_float)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
   void (*gemm_int8)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
   void (*gemm_two_digits)(const Linear& w, int tile, const Activations& x, int num_tokens, const Output& out);
-  // The 16 rows of each of one or two tiles of w, times `num_tokens` bf16 tokens in the layout of pack_bf16, or, if w has 16
-  // bits, of pack_two_bf16; `panel`: a buffer for these tiles as bf16, of fp16 twice. Null if digits are faster.
-  void (*gemm_large_m)(const Linear& w, const int* tiles, int count, const uint16_t* x, int num_tokens,
-                       const Output* out, uint16_t* panel);
+  // Null if digits are faster.
+  void (*gemm_large_m)(const PanelJob& job);
   // Writes x[cols] as row `row` of [rows/16][cols/32][16][32] in bf16.
   void (*pack_bf16)(const float* x, int cols, int row, uint16_t* packed);
   // The same as sums of two bf16 numbers, [rows/16][steps][2][16][32]; cols need not be a multiple of 32. Relative error 2^-16.

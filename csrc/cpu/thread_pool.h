@@ -3,7 +3,8 @@
 //
 // A pool that runs one small job on all threads at once, hundreds of times per token. A worker spins briefly for the next job,
 // because waking a sleeping thread takes longer than a whole step. It then sleeps, because an idle robot must not use a core.
-// A job has any number of parts, and any free thread takes the next one. If the cores are busy, the
+// A job has any number of parts. Each thread has a range of them, the same in all jobs of the same size, so that it finds in its
+// core's cache what it wrote in the last job; when its own are taken, it takes those of others. If the cores are busy, the
 // caller computes a part itself instead of waiting for a worker that is not scheduled yet. With several parts a thread, a core
 // that is slow or busy computes fewer of them.
 #pragma once
@@ -36,14 +37,19 @@ class ThreadPool {
  private:
   using Function = void (*)(const void* context, int part);
   void run_erased(int parts, Function function, const void* context);
-  int do_parts();
-  void work();
+  int do_parts(int thread);
+  bool any_untaken() const;
+  void work(int thread);
 
-  // Parts that no thread has taken yet. The caller and the workers write to different cache lines.
-  alignas(64) std::atomic<int> untaken_{0};
+  // The parts of a thread's range that nobody has taken yet. Each has a cache line of its own.
+  struct alignas(64) Range {
+    std::atomic<int> untaken{0};
+    int end = 0;
+  };
+  bool do_part_of(Range& range);
+  std::vector<Range> ranges_;
   Function function_ = nullptr;
   const void* context_ = nullptr;
-  int parts_ = 0;
   alignas(64) std::atomic<int> unfinished_{0};
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};

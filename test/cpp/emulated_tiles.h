@@ -45,6 +45,11 @@ inline void store_pairs(uint16_t* p, F first, F second) {
   }
 }
 
+template <int kBits>
+inline I shift_right(I a) {
+  return shift_right(a, kBits);
+}
+inline F low_nibbles_to_float(I a) { return to_float(a & broadcast(15)); }
 inline I as_int(F a) {
   I r;
   __builtin_memcpy(r.v, a.v, sizeof r.v);
@@ -79,10 +84,22 @@ struct PairTiles {
   }
 
   template <int kLeft, int kRight>
-  void store(float* to, size_t stride) const {
+  void load(const float* first, const float* second, size_t stride) {
     for (int l = 0; l < kLeft; ++l)
       for (int r = 0; r < kRight; ++r)
-        for (int m = 0; m < 16; ++m) __builtin_memcpy(to + (16 * l + m) * stride + 16 * r, sums[l][r][m], 64);
+        for (int m = 0; m < 16; ++m)
+          __builtin_memcpy(sums[l][r][m], (r == 0 ? first : second) + (16 * l + m) * stride, 64);
+  }
+  template <int kLeft, int kRight>
+  void store(float* first, float* second, size_t stride) const {
+    for (int l = 0; l < kLeft; ++l)
+      for (int r = 0; r < kRight; ++r)
+        for (int m = 0; m < 16; ++m)
+          __builtin_memcpy((r == 0 ? first : second) + (16 * l + m) * stride, sums[l][r][m], 64);
+  }
+  template <int kLeft, int kRight>
+  void store(float* to, size_t stride) const {
+    store<kLeft, kRight>(to, to + 16, stride);
   }
 };
 

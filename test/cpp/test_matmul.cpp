@@ -236,21 +236,20 @@ void test_floats(const Isa& isa, std::mt19937& random, WeightFormat format, int 
 // to bf16, by half a unit of eight bits at most.
 void test_panels(const Isa& isa, std::mt19937& random, WeightFormat format, int group, int rows, bool exact,
                  Zeros zeros = Zeros::kStored) {
-  const int cols = has_blocks(format) ? kBlock : 192;
+  const int cols = has_blocks(format) ? 2 * kBlock : 640; // more than a panel
   Matrix m = random_matrix(random, format, cols, group, exact, zeros);
   std::vector<float> x = random_floats(random, static_cast<size_t>(rows) * cols);
   for (float& value : x) value = exact ? std::round(16 * value) : bf16_to_float(float_to_bf16(value));
   // Rows that are not there may be anything.
-  std::vector<uint16_t> packed(static_cast<size_t>(rows + 15) / 16 * 16 * cols, 0x7fc0), panel(2 * 16 * cols);
+  std::vector<uint16_t> packed(static_cast<size_t>(rows + 15) / 16 * 16 * cols, 0x7fc0);
   for (int r = 0; r < rows; ++r) isa.kernels->pack_bf16(&x[static_cast<size_t>(r) * cols], cols, r, packed.data());
   std::vector<float> bias(kRows, 0.5f);
   m.view.bias = bias.data();
   for (const bool add : {false, true})
     for (const int count : {1, 2}) {
       std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore);
-      const int tiles[] = {0, 1};
-      const Output outs[] = {{out.data(), kStride, add}, {out.data() + 16, kStride, add}};
-      isa.kernels->gemm_large_m(m.view, tiles, count, packed.data(), rows, outs, panel.data());
+      isa.kernels->gemm_large_m(
+          {m.view, 0, count, 1, packed.data(), rows, {out.data(), kStride, add}, {out.data() + 16, kStride, add}});
       for (int r = 0; r < rows; ++r)
         for (int i = 0; i < kStride; ++i) {
           const bool written = i < (count == 2 ? kRows : 16);
@@ -278,14 +277,12 @@ void test_panels_of_16_bits(const Isa& isa, std::mt19937& random, WeightFormat f
   const size_t steps = (cols + kPanelColumns - 1) / kPanelColumns;
   // Rows that are not there may be anything.
   std::vector<uint16_t> packed((rows + 15) / 16 * steps * 2 * 16 * kPanelColumns, 0x7fc0);
-  std::vector<uint16_t> panel(2 * 2 * 16 * steps * kPanelColumns, 0x7fc0);
   for (int r = 0; r < rows; ++r) isa.kernels->pack_two_bf16(&x[static_cast<size_t>(r) * cols], cols, r, packed.data());
   for (const bool add : {false, true})
     for (const int count : {1, 2}) {
       std::vector<float> out(static_cast<size_t>(rows) * kStride, kBefore);
-      const int tiles[] = {0, 1};
-      const Output outs[] = {{out.data(), kStride, add}, {out.data() + 16, kStride, add}};
-      isa.kernels->gemm_large_m(m.view, tiles, count, packed.data(), rows, outs, panel.data());
+      isa.kernels->gemm_large_m(
+          {m.view, 0, count, 1, packed.data(), rows, {out.data(), kStride, add}, {out.data() + 16, kStride, add}});
       for (int r = 0; r < rows; ++r)
         for (int i = 0; i < (count == 2 ? kRows : 16); ++i) {
           double expected = add ? kBefore : 0, size = kBefore;

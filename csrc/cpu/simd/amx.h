@@ -11,6 +11,15 @@
 
 namespace {
 
+template <int kBits>
+inline I shift_right(I a) {
+  return {_mm512_srli_epi32(a.v, kBits)};
+}
+// The lowest four bits of each lane.
+inline F low_nibbles_to_float(I a) {
+  const __m512 numbers = _mm512_set_ps(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  return {_mm512_permutexvar_ps(a.v, numbers)};
+}
 inline I as_int(F a) { return {_mm512_castps_si512(a.v)}; }
 // The number rounded to what bf16 holds. A NaN may become a number; what is left, x - rounded_to_bf16(x), is then NaN.
 inline F rounded_to_bf16(F x) {
@@ -66,15 +75,28 @@ struct PairTiles {
     }
   }
 
-  // The sums, as rows of `stride` floats.
+  // The sums, as rows of `stride` floats: those of the first tile on the right, and of the second.
+  template <int kLeft, int kRight>
+  void load(const float* first, const float* second, size_t stride) {
+    const size_t bytes = 4 * stride;
+    asm volatile("tileloadd (%0,%1,1), %%tmm0" ::"r"(first), "r"(bytes) : "memory");
+    if (kRight == 2) asm volatile("tileloadd (%0,%1,1), %%tmm1" ::"r"(second), "r"(bytes) : "memory");
+    if (kLeft == 2) asm volatile("tileloadd (%0,%1,1), %%tmm2" ::"r"(first + 16 * stride), "r"(bytes) : "memory");
+    if (kLeft == 2 && kRight == 2)
+      asm volatile("tileloadd (%0,%1,1), %%tmm3" ::"r"(second + 16 * stride), "r"(bytes) : "memory");
+  }
+  template <int kLeft, int kRight>
+  void store(float* first, float* second, size_t stride) const {
+    const size_t bytes = 4 * stride;
+    asm volatile("tilestored %%tmm0, (%0,%1,1)" ::"r"(first), "r"(bytes) : "memory");
+    if (kRight == 2) asm volatile("tilestored %%tmm1, (%0,%1,1)" ::"r"(second), "r"(bytes) : "memory");
+    if (kLeft == 2) asm volatile("tilestored %%tmm2, (%0,%1,1)" ::"r"(first + 16 * stride), "r"(bytes) : "memory");
+    if (kLeft == 2 && kRight == 2)
+      asm volatile("tilestored %%tmm3, (%0,%1,1)" ::"r"(second + 16 * stride), "r"(bytes) : "memory");
+  }
   template <int kLeft, int kRight>
   void store(float* to, size_t stride) const {
-    const size_t bytes = 4 * stride;
-    asm volatile("tilestored %%tmm0, (%0,%1,1)" ::"r"(to), "r"(bytes) : "memory");
-    if (kRight == 2) asm volatile("tilestored %%tmm1, (%0,%1,1)" ::"r"(to + 16), "r"(bytes) : "memory");
-    if (kLeft == 2) asm volatile("tilestored %%tmm2, (%0,%1,1)" ::"r"(to + 16 * stride), "r"(bytes) : "memory");
-    if (kLeft == 2 && kRight == 2)
-      asm volatile("tilestored %%tmm3, (%0,%1,1)" ::"r"(to + 16 * stride + 16), "r"(bytes) : "memory");
+    store<kLeft, kRight>(to, to + 16, stride);
   }
 };
 
