@@ -36,8 +36,8 @@ void ask_for_start(const Linear& w, int tile, int groups) {
 }
 
 // Room for n numbers; what stood there is lost where it has to grow.
-template <typename T>
-void grow(std::vector<T>& buffer, size_t n) {
+template <typename Buffer>
+void grow(Buffer& buffer, size_t n) {
   if (buffer.size() >= n) return;
   buffer.clear();
   buffer.resize(n);
@@ -123,6 +123,14 @@ bool CpuBackend::has_panels(const Linear& w) const {
          (input_ == ActivationType::kTwoDigits || (model_.config.encoder && has_16_bits(w)));
 }
 
+// How many tokens meet the panels of a matrix together: all its panels meet them in turn, so they should stay in the second level
+// of cache, of which CPUs with matrix registers have two megabytes.
+int CpuBackend::panel_tokens(const Linear& w) const {
+  constexpr int kBytes = 1 << 20, kFewest = 64;
+  const int bytes_of_token = 2 * w.cols * (has_16_bits(w) ? 2 : 1);
+  return std::clamp(kBytes / bytes_of_token / 32 * 32, kFewest, kMaxTokens);
+}
+
 // From the last layer's attention on, a batch has nothing but outputs. Those of an encoder are all its tokens.
 CpuBackend::Panels CpuBackend::panels_of(int layer) const {
   return layer + 1 < model_.config.layers || model_.config.encoder ? Panels::kWhereMany : Panels::kNever;
@@ -159,8 +167,9 @@ void CpuBackend::gemm(const Linear& w, const ForwardBatch& batch, Panels panels,
   const bool may = panels == Panels::kWhereMany && has_panels(w);
   GemmTokens next = {0, 0, false};
   const auto gemm_until = [&](int end) {
+    const int at_once = next.panels ? panel_tokens(w) : kMaxTokens;
     for (; next.begin < end; next.begin = next.end) {
-      next.end = std::min(end, next.begin + kMaxTokens);
+      next.end = std::min(end, next.begin + at_once);
       gemm_of(w, next, tiles, prepare, part);
     }
   };
@@ -300,7 +309,7 @@ void CpuBackend::norm_qkv(int layer, const ForwardBatch& batch) {
 
 // Ascending, so that no row is overwritten before it has moved.
 void CpuBackend::compact_tokens(const ForwardBatch& batch) {
-  const auto compact = [&](std::vector<float>& rows, size_t width) {
+  const auto compact = [&](Rows& rows, size_t width) {
     for (int i = 0; i < batch.num_outputs(); ++i)
       if (const int token = batch.outputs[i].token; token != i)
         std::copy_n(&rows[token * width], width, &rows[i * width]);

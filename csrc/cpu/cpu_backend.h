@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "cpu/huge_pages.h"
 #include "cpu/kernels.h"
 #include "cpu/kv_cache.h"
 #include "cpu/thread_pool.h"
@@ -59,8 +60,9 @@ class CpuBackend : public Backend {
   struct alignas(64) Bf16Line {
     uint16_t numbers[32];
   };
+  using Rows = std::vector<float, HugePages<float>>;
   struct Input {
-    std::vector<Bf16Line> packed; // of many tokens
+    std::vector<Bf16Line, HugePages<Bf16Line>> packed; // of many tokens
     std::vector<float> values, scales, scaled_sums;
     std::vector<float> ordered; // the values in the input order of the matrix
     std::vector<int32_t> sums;
@@ -135,6 +137,7 @@ class CpuBackend : public Backend {
   int parts_of(int tokens) const; // that a step is divided into
   ActivationType activation_type(const Linear& w) const;
   bool has_panels(const Linear& w) const;
+  int panel_tokens(const Linear& w) const;
   Panels panels_of(int layer) const;
   // Writes the products of the first tile to the start of `out`.
   void gemm_tiles(const Linear& w, Tiles tiles, const Activations& x, int tokens, const Output& out);
@@ -167,8 +170,8 @@ class CpuBackend : public Backend {
   const int capacity_; // tokens of a cache
 
   // [tokens][…]
-  std::vector<float> residual_, qkv_, attention_, hidden_, step_;
-  std::vector<float> up_; // used if up has another input order or format than the gate
+  Rows residual_, qkv_, attention_, hidden_, step_;
+  Rows up_; // used if up has another input order or format than the gate
   std::vector<float> cos_, sin_, local_cos_, local_sin_;
   Input shared_;
   std::vector<Input> own_;                // one per part
