@@ -47,6 +47,7 @@ class ChatServer:
         self._node = node
         self._status = status
         self._checked: tuple[ChatService, ChatRequest] | None = None
+        self._present: set[bytes] = set()  # the followers when the last goal came
         self._goals: dict[bytes, ActionGoal] = {}  # those without a terminal state
         self._changed = Condition()  # guards the goals
         self._is_open = False
@@ -128,6 +129,7 @@ class ChatServer:
 
     def _on_goal(self, goal: Chat.Goal) -> GoalResponse:
         self._checked = self.check(goal)  # what is accepted meets _on_accepted next
+        self._present = self._followers()  # a client may go as soon as it is answered
         return GoalResponse.REJECT if self._checked is None else GoalResponse.ACCEPT
 
     def _on_accepted(self, handle: Any) -> None:
@@ -138,10 +140,9 @@ class ChatServer:
             self._goals[goal.id.bytes] = goal
         goal.chat = service.submit(request, goal.on_event, goal.id, is_accepted=True)
         if self._value('on_client_lost') == 'cancel':
-            self._watcher.watch(goal)
+            self._watcher.watch(goal, self._present)
             if goal.id.bytes not in self._goals:  # it has ended already
                 self._watcher.forget(goal)
-            self._look_for_clients()
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         goal = self._goals.get(bytes(handle.goal_id.uuid))
@@ -153,15 +154,16 @@ class ChatServer:
             # rclpy's client drops a status that comes before the answer to its goal, and then `ros2 action send_goal`
             # does not know that there is anything to cancel. Told again, it does.
             publish_goal_status(self._server)
-        self._look_for_clients()
-
-    def _look_for_clients(self) -> None:
         if self._watcher:
-            present = self._node.get_subscriptions_info_by_topic(self._feedback_topic)
-            for goal in self._watcher.look({bytes(subscription.endpoint_gid) for subscription in present}):
+            for goal in self._watcher.look(self._followers()):
                 self._node.get_logger().warning('a goal was ended because its client has gone')
                 if goal.chat is not None:
                     goal.chat.abort(ErrorCode.CLIENT_LOST, 'its client has gone')
+
+    def _followers(self) -> set[bytes]:
+        """Return the clients: each subscribes to the feedback."""
+        subscriptions = self._node.get_subscriptions_info_by_topic(self._feedback_topic)
+        return {bytes(subscription.endpoint_gid) for subscription in subscriptions}
 
     def _on_ended(self, goal: ActionGoal, result: ChatResult) -> None:
         log_end(self._node.get_logger(), f'goal {goal.id}', result, goal.accepted_at)

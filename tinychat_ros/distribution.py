@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 import os
 from threading import Event, Lock, Thread
 from typing import Any
@@ -49,7 +50,11 @@ def end_spinning(executor: Executor, thread: Thread) -> None:
     the thread, and does not wait for the thread. Therefore this function creates other guard conditions, lets a task
     run, so that the thread then waits for them, too, and triggers them after the shutdown. A thread in a callback that
     does not return is left to the end of the process.
+
+    A callback that begins during the shutdown triggers the same guard condition, and rclpy to 9.1 would print "cannot
+    use Destroyable because destruction was requested". Therefore that guard condition ignores its own end.
     """
+    _ignore_destruction(getattr(executor, '_guard', None))
     guards = [node.create_guard_condition(lambda: None) for node in executor.get_nodes()]
     has_run = Event()
     executor.create_task(has_run.set)
@@ -58,6 +63,17 @@ def end_spinning(executor: Executor, thread: Thread) -> None:
     for guard in guards:
         guard.trigger()
     thread.join(END_SPINNING)
+
+
+def _ignore_destruction(guard: Any) -> None:
+    trigger: Any = getattr(guard, 'trigger', None)  # None if another version has no such guard condition
+
+    def trigger_if_there() -> None:
+        with suppress(RuntimeError):  # InvalidHandle is one
+            trigger()
+
+    if trigger is not None:
+        guard.trigger = trigger_if_there
 
 
 class ActionClient(rclpy.action.ActionClient):  # type: ignore[type-arg]

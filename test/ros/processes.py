@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from select import select
 import signal
 import subprocess
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 import uuid
 
@@ -28,14 +30,31 @@ class Process:
         """Start it."""
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         bufsize=0, **options)
-        self.output = ''
+        self._output = ''
+        self._taking = Lock()
+        assert self.process.stdout is not None
+        self._pipe = self.process.stdout
+        os.set_blocking(self._pipe.fileno(), False)
         self._reader = Thread(target=self._read)
         self._reader.start()
 
+    @property
+    def output(self) -> str:
+        """All that it has written until now."""
+        self._take()
+        return self._output
+
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        while chunk := self.process.stdout.read(4096):
-            self.output += chunk.decode(errors='replace')
+        """Keep its pipe from becoming full."""
+        while not self._take():
+            select([self._pipe], [], [])
+
+    def _take(self) -> bool:
+        """Take what is in its pipe, and return whether the pipe is closed."""
+        with self._taking:
+            while chunk := self._pipe.read(4096):
+                self._output += chunk.decode(errors='replace')
+            return chunk is not None
 
     def says(self, text: str, seconds: float = 30.0) -> None:
         """Wait until the output contains `text`."""
@@ -48,9 +67,9 @@ class Process:
 
     def ends(self, seconds: float = 30.0) -> int:
         """Wait for the end and return the exit code."""
-        code = self.process.wait(seconds)
+        wait_for(lambda: self.process.poll() is not None, seconds)
         self._reader.join()
-        return code
+        return self.process.returncode
 
 
 def new_namespace() -> str:

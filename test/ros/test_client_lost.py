@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from threading import Event
 from typing import Any
 
 from processes import client_process, IMPATIENT, STORY
@@ -13,14 +14,25 @@ from robot import Goal, Robot
 from scripted_engine import ScriptedEngine
 from waiting import wait_for
 
+from tinychat_core.serving.chat_service import ChatService
+from tinychat_ros.distribution import ActionClient
 from tinychat_ros.interfaces import Chat
+
+FEEDBACK = 'tinychat/chat/_action/feedback'
+
+
+def replace_client(robot: Robot) -> ActionClient:
+    """Return a client that is the only one, and that the node has found."""
+    robot.destroy_client()
+    client = robot.new_client()
+    wait_for(client.server_is_ready)
+    wait_for(lambda: robot.node.count_subscribers(FEEDBACK) == 1)
+    return client
 
 
 def leave(robot: Robot, engine: ScriptedEngine) -> None:
     """Send a goal and destroy its client in the middle of the prefill, all others before."""
-    robot.destroy_client()
-    client = robot.new_client()
-    wait_for(client.server_is_ready)
+    client = replace_client(robot)
     assert Goal(client, Chat.Goal(prompt='Hello')).handle.accepted
     wait_for(lambda: engine.prefilled)
     robot.destroy_client(client)
@@ -36,6 +48,24 @@ def test_cancel_ends_the_goal(start: Any, engine: ScriptedEngine) -> None:
     robot = start(on_client_lost='cancel')
     engine.prefill_delay = 60.0
     leave(robot, engine)
+    assert end(robot) == ('aborted', Chat.Result.CLIENT_LOST)
+
+
+def test_a_client_that_goes_with_the_answer_to_its_goal(start: Any, engine: ScriptedEngine,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    robot = start(on_client_lost='cancel')
+    engine.prefill_delay = 60.0
+    client, has_gone, submit = replace_client(robot), Event(), ChatService.submit
+
+    def submit_late(*arguments: Any, **options: Any) -> Any:
+        assert has_gone.wait(30.0)
+        return submit(*arguments, **options)
+
+    monkeypatch.setattr(ChatService, 'submit', submit_late)
+    assert Goal(client, Chat.Goal(prompt='Hello')).handle.accepted
+    robot.destroy_client(client)
+    wait_for(lambda: not robot.node.count_subscribers(FEEDBACK))
+    has_gone.set()
     assert end(robot) == ('aborted', Chat.Result.CLIENT_LOST)
 
 

@@ -85,6 +85,18 @@ def test_a_thread_that_misses_the_shutdown_of_its_executor_ends(monkeypatch: pyt
     node.destroy_node()
 
 
+def test_a_callback_that_begins_after_the_shutdown_raises_nothing() -> None:
+    node, executor = rclpy.create_node('later'), SingleThreadedExecutor()
+    executor.add_node(node)
+    callback = executor._make_handler(node.create_guard_condition(lambda: None), node, lambda _: None)
+    thread = Thread(target=lambda: None)
+    thread.start()
+    end_spinning(executor, thread)
+    callback()
+    assert callback.exception() is None  # rclpy would print it
+    node.destroy_node()
+
+
 def test_a_response_waits_until_its_request_has_been_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     is_sent, note = Event(), Event()
     monkeypatch.setattr(rclpy.action.ActionClient, 'send_goal_async', lambda *_: (is_sent.set(), note.wait(10)))

@@ -89,6 +89,7 @@ class AgentNode(Node):
                                        Clock(clock_type=ClockType.STEADY_TIME))
         self._were_missing = False
         self._watcher: ClientWatcher[Wakeup] = ClientWatcher()
+        self._present: set[bytes] = set()  # the followers when the last goal came
         self._feedback_topic = self.resolve_topic_name('~/task/_action/feedback')
         self.create_timer(LOOK_PERIOD, self._look_for_clients, MutuallyExclusiveCallbackGroup(),
                           Clock(clock_type=ClockType.STEADY_TIME))
@@ -122,6 +123,7 @@ class AgentNode(Node):
         reason = self._refusal(goal)
         if reason:
             self.get_logger().warning(f'a task was rejected: {reason}')
+        self._present = self._followers()  # a client may go as soon as it is answered
         return GoalResponse.REJECT if reason else GoalResponse.ACCEPT
 
     def _refusal(self, goal: Task.Goal) -> str:
@@ -145,8 +147,7 @@ class AgentNode(Node):
         with self._changed:
             self._running = wakeup
         if self._value('on_client_lost') == 'cancel':
-            self._watcher.watch(wakeup)
-            self._look_for_clients()
+            self._watcher.watch(wakeup, self._present)
         handle.execute()
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
@@ -203,10 +204,14 @@ class AgentNode(Node):
 
     def _look_for_clients(self) -> None:
         if self._watcher:
-            present = self.get_subscriptions_info_by_topic(self._feedback_topic)
-            for wakeup in self._watcher.look({bytes(subscription.endpoint_gid) for subscription in present}):
+            for wakeup in self._watcher.look(self._followers()):
                 self.get_logger().warning('a task was ended because its client has gone')
                 wakeup.end(TaskEnded(Task.Result.ABORTED, ErrorCode.CLIENT_LOST, 'its client has gone'))
+
+    def _followers(self) -> set[bytes]:
+        """Return the clients: each subscribes to the feedback."""
+        subscriptions = self.get_subscriptions_info_by_topic(self._feedback_topic)
+        return {bytes(subscription.endpoint_gid) for subscription in subscriptions}
 
     def _record(self, goal_id: Any, task_id: UUID, step: TaskStep) -> None:
         """Publish and log a step."""

@@ -55,6 +55,7 @@ def test_a_task_moves_the_robot(start: Callable[..., Agent], tmp_path: Path) -> 
     namespace = new_namespace()
     chat = Process(sys.executable, str(HERE / 'scripted_chat.py'), '--ros-args', '-r', f'__ns:={namespace}')
     try:
+        chat.says('ready')
         agent = start(namespace)
         calls = [['drive', {'duration': 1.5}], ['light', {'data': True}],
                  ['turn', {'angular': {'z': 0.5236}, 'duration': 0.3}], ['gripper', {'data': True}], ['position', {}],
