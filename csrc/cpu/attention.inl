@@ -149,9 +149,8 @@ void score_int8(const AttentionSpan& span, int query, int chunk, float (*scores)
   }
 }
 
-// Soft-cap, ALiBi and what the query may see.
-inline void apply_mask_and_bias(const AttentionSpan& span, int query, int chunk, int count, float* scores) {
-  const int first = span.first_visible[query], last = span.last_visible[query];
+// Soft-cap and ALiBi.
+inline void apply_cap_and_bias(const AttentionSpan& span, int query, int chunk, int count, float* scores) {
   if (span.softcap > 0)
     for (int p = 0; p < count; p += 16)
       store(scores + p, broadcast(span.softcap) * tanh(load(scores + p) / broadcast(span.softcap)));
@@ -161,6 +160,12 @@ inline void apply_mask_and_bias(const AttentionSpan& span, int query, int chunk,
       const F ahead = min(distance, broadcast(0.0f) - distance); // of later tokens as of earlier ones
       store(scores + p, fma(broadcast(span.slopes[query]), ahead, load(scores + p)));
     }
+}
+
+// The same, and what the query may see.
+inline void apply_mask_and_bias(const AttentionSpan& span, int query, int chunk, int count, float* scores) {
+  const int first = span.first_visible[query], last = span.last_visible[query];
+  apply_cap_and_bias(span, query, chunk, count, scores);
   for (int p = 0; p < count && chunk + p < first; ++p) scores[p] = kLowest;
   for (int p = last + 1 > chunk ? last + 1 - chunk : 0; p < count; ++p) scores[p] = kLowest;
 }

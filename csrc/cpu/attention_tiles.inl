@@ -5,6 +5,9 @@
 // but scores and values are products of tiles. What the cache holds are such tiles: 32 channels of 16 keys are one piece of
 // a kilobyte, 32 positions of 16 channels are rows of pairs. Where the cache also holds what rounding left (`key_rests`), every
 // factor is a sum of two bf16 numbers, and only the product of both second ones is left out.
+//
+// A query's weights refer to its first chunk's maximum, and to a later one only after they became large (see kMostSum): a float
+// and bf16 are as precise there as below 1, and the exponentials, most of the work, wait for no maximum.
 #pragma once
 
 #if defined(TINYCHAT_TILES)
@@ -12,167 +15,251 @@ namespace {
 
 constexpr int kTileQueries = 32; // two tiles of queries meet two tiles of the cache
 constexpr int kTileNumbers = 16 * 32;
-constexpr int kTileChunk =
-    256; // positions whose scores are kept at a time: what is done once a chunk and query is felt
+constexpr int kTileChunk = 64;    // positions at a time: their keys, values, scores and weights stay in L1
+constexpr float kMasked = -1e38f; // the score of what a query does not see: weight 0 even where no maximum is known
+constexpr float kMostSum = 1e18f; // of a query's weights: beyond, they refer to a new maximum
+constexpr float kLog2E = 1.44269504f;
 
-// The values of the last positions, up to 32, with zeros behind them: what an earlier conversation left there may be NaN,
-// which a weight of zero does not take away.
-void copy_last_values(const uint16_t* values, int dim, int count, uint16_t* to) {
-  const int width = 2 * dim;
-  for (int pair = 0; pair < 16; ++pair, values += width, to += width) {
-    const int there = count - 2 * pair;
-    for (int i = 0; i < width; ++i) to[i] = there > i % 2 ? values[i] : 0;
+// What scores of a chunk are limited to: kLimits.numbers + kTileChunk - n leaves all but the first n positions,
+// kLimits.numbers + 2 * kTileChunk - n the first n.
+struct Limits {
+  float numbers[3 * kTileChunk];
+  constexpr Limits() : numbers() {
+    for (int i = 0; i < 3 * kTileChunk; ++i) numbers[i] = i / kTileChunk == 1 ? __builtin_inff() : kMasked;
   }
-}
-
-// 2^x for x <= 0, relative error below 5e-6, a thousandth of what bf16 rounds away (a third of what two bf16 do), and none at
-// 0: x = n + r, the Taylor series
-// of 2^r on [-1/2, 1/2], and n added to its exponent. Adding kRounder leaves n in the lowest bits of a float.
-inline F exp2_for_tiles(F x) {
-  const F kRounder = broadcast(12582912.0f); // 1.5 * 2^23
-  x = max(x, broadcast(-126.0f));
-  const F rounded = x + kRounder;
-  const F r = x - (rounded - kRounder);
-  F p = fma(broadcast(1.3333558e-3f), r, broadcast(9.6181291e-3f));
-  p = fma(p, r, broadcast(5.5504109e-2f));
-  p = fma(p, r, broadcast(2.4022651e-1f));
-  p = fma(p, r, broadcast(6.9314718e-1f));
-  p = fma(p, r, broadcast(1.0f));
-  return as_float(as_int(p) + shift_left(as_int(rounded), 23));
-}
-
-// Queries `first` … of the span: what their softmax state becomes with one chunk more.
-struct TileSoftmax {
-  int first, num_queries;
-  alignas(64) float maxima[kTileQueries];
-  alignas(64) float sums[kTileQueries] = {};   // of the chunk
-  alignas(64) float corrections[kTileQueries]; // what sums and accumulators so far are multiplied with
-  int counts[kTileQueries]; // scores that are looked at, a multiple of 16; none where nothing is visible
 };
+constexpr Limits kLimits;
 
-// online_softmax_update() for many queries. A step is done for all of them before the next one, so that no query waits for the
-// latency of another's maximum or exponential. A score beyond the last visible position costs nothing. The weights are
-// stored by put(query, position, 16 weights); the accumulators are left to the caller.
-template <typename Put>
-void softmax_to_tiles(const AttentionSpan& span, int chunk, int padded, float (*scores)[kTileChunk], TileSoftmax& s,
-                      const Put& put_weights) {
-  constexpr float kLog2E = 1.44269504f;
-  const bool is_scaled = span.softcap > 0 || span.slopes != nullptr; // before the softmax
-  const float scale = is_scaled ? 1.0f : span.scale;
-  for (int r = 0; r < s.num_queries; ++r) {
-    const int last = span.last_visible[s.first + r] + 1 - chunk;
-    int count = last <= 0 ? 0 : last < padded ? (last + 15) / 16 * 16 : padded;
-    if (is_scaled)
-      for (int p = 0; p < count; p += 16) store(scores[r] + p, load(scores[r] + p) * broadcast(span.scale));
-    apply_mask_and_bias(span, s.first + r, chunk, count, scores[r]);
-    F most = broadcast(kLowest);
-    for (int p = 0; p < count; p += 16) most = max(most, load(scores[r] + p));
-    const float before = span.maxima[s.first + r], in_chunk = highest(most);
-    if (in_chunk <= kLowest) count = 0;
-    s.counts[r] = count;
-    s.maxima[r] = count > 0 && in_chunk * scale > before ? in_chunk * scale : before;
-    s.corrections[r] = before - s.maxima[r];
-  }
-  for (int r = 0; r < s.num_queries; r += 16) store(s.corrections + r, exp(load(s.corrections + r)));
-  for (int r = 0; r < s.num_queries; ++r) {
-    const F factor = broadcast(scale * kLog2E), offset = broadcast(-s.maxima[r] * kLog2E);
-    F total = broadcast(0.0f);
-    int p = 0;
-    for (; p < s.counts[r]; p += 16) {
-      const F e = exp2_for_tiles(fma(load(scores[r] + p), factor, offset));
-      put_weights(r, p, e);
-      total = total + e;
-    }
-    for (; p < padded; p += 16) put_weights(r, p, broadcast(0.0f));
-    s.sums[r] = sum(total);
-  }
-  for (int r = 0; r < s.num_queries; ++r) {
-    span.sums[s.first + r] = span.sums[s.first + r] * s.corrections[r] + s.sums[r];
-    span.maxima[s.first + r] = s.maxima[r];
-  }
-}
-
-// Stores 16 numbers as bf16, and what is left of each `rest` numbers behind them.
+// 2^x: a polynomial of x - floor(x), of the least relative error: 8e-5, a fiftieth of what bf16 rounds away, or 3e-6, a sixth
+// of what two bf16 numbers do.
 template <int kParts>
-inline void store_parts(uint16_t* to, size_t rest, F x) {
+inline F exp2_for_tiles(F x) {
+  const F r = fraction(x);
+  F p;
   if constexpr (kParts == 1) {
-    store_bf16(to, x);
+    p = fma(broadcast(7.8024523e-2f), r, broadcast(2.2606716e-1f));
+    p = fma(p, r, broadcast(6.9583354e-1f));
+    p = fma(p, r, broadcast(9.9992522e-1f));
   } else {
-    const F high = rounded_to_bf16(x);
-    store_bf16(to, high);
-    store_bf16(to + rest, x - high);
+    p = fma(broadcast(1.3534168e-2f), r, broadcast(5.2011461e-2f));
+    p = fma(p, r, broadcast(2.4144276e-1f));
+    p = fma(p, r, broadcast(6.9300383e-1f));
+    p = fma(p, r, broadcast(1.0000026f));
+  }
+  return scaled_by_power(p, x);
+}
+
+// Stores 32 numbers as bf16, and what is left of each `rest` numbers behind them. Returns `total` and what was stored.
+template <int kParts>
+inline F store_parts(uint16_t* to, size_t rest, F first, F second, F total) {
+  constexpr uint16_t kOnes[2] = {0x3f80, 0x3f80};
+  if constexpr (kParts == 1) {
+    const Pairs rounded = rounded_to_bf16(first, second);
+    store(to, rounded);
+    return dot(rounded, kOnes, total);
+  } else {
+    const F high_first = rounded_to_bf16(first), high_second = rounded_to_bf16(second);
+    store(to, rounded_to_bf16(high_first, high_second));
+    store(to + rest, rounded_to_bf16(first - high_first, second - high_second));
+    return total + (first + second);
   }
 }
 
-// Queries query … of the span, up to kTileQueries; kQueryTiles tiles of them. kParts: of each factor, one or two bf16 numbers.
+// Up to 32 queries of a span, in kQueryTiles tiles. kParts: of each factor, one or two bf16 numbers.
 template <int kQueryTiles, int kParts>
-void attention_tile_queries(const AttentionSpan& span, int query, PairTiles& unit) {
-  constexpr size_t kQueryRests = kQueryTiles * 16 * kMostHeadDim, kWeightRests = kQueryTiles * 16 * kTileChunk;
-  const int dim = span.head_dim, steps = dim / 32;
-  const int num_queries = span.num_queries - query < 16 * kQueryTiles ? span.num_queries - query : 16 * kQueryTiles;
-  alignas(64) uint16_t queries[kParts * kQueryRests];
-  alignas(64) uint16_t weights[kParts * kWeightRests];
-  alignas(64) uint16_t last[kParts][16 * 2 * kMostHeadDim];
-  alignas(64) float scores[kQueryTiles * 16][kTileChunk];
-  alignas(64) float sums[kQueryTiles * 16][32];
-  TileSoftmax softmax;
-  softmax.first = query;
-  softmax.num_queries = num_queries;
-  for (int r = 0; r < 16 * kQueryTiles; ++r)
-    for (int d = 0; d < dim; d += 16) {
-      uint16_t* to = queries + (r / 16 * steps + d / 32) * kTileNumbers + r % 16 * 32 + d % 32;
-      store_parts<kParts>(to, kQueryRests, r < num_queries ? load(span.queries[query + r] + d) : broadcast(0.0f));
-    }
-  // Chunks end at multiples of their size, wherever the span begins: a query's numbers do not depend on that.
-  for (int chunk = span.begin, count; chunk < span.end; chunk += count) {
-    count = kTileChunk - chunk % kTileChunk;
-    if (span.end - chunk < count) count = span.end - chunk;
-    const int padded = (count + 31) / 32 * 32;
-    for (int p = 0; p < padded; p += 32) {
-      const size_t at = static_cast<size_t>(chunk + p) * dim;
-      unit.clear<kQueryTiles, 2>();
-      const auto add = [&](const uint16_t* left, const void* keys) {
-        for (int step = 0; step < steps; ++step)
-          unit.add<kQueryTiles, 2>(left + step * kTileNumbers, steps * kTileNumbers,
-                                   static_cast<const uint16_t*>(keys) + at + step * kTileNumbers, 16 * dim, 64);
-      };
-      add(queries, span.keys);
-      if (kParts == 2) add(queries + kQueryRests, span.keys), add(queries, span.key_rests);
-      unit.store<kQueryTiles, 2>(scores[0] + p, kTileChunk);
-    }
-    softmax_to_tiles(span, chunk, padded, scores, softmax, [&](int r, int p, F e) {
-      uint16_t* to = weights + (r / 16 * (kTileChunk / 32) + p / 32) * kTileNumbers + r % 16 * 32 + p % 32;
-      store_parts<kParts>(to, kWeightRests, e);
-    });
-    const uint16_t* values[kParts];
-    const int whole = count / 32;
-    for (int part = 0; part < kParts; ++part) {
-      values[part] = static_cast<const uint16_t*>(part == 0 ? span.values : span.value_rests) +
-                     static_cast<size_t>(chunk) * dim;
-      if (whole * 32 < count)
-        copy_last_values(values[part] + static_cast<size_t>(whole) * 32 * dim, dim, count % 32, last[part]);
-    }
-    for (int channel = 0; channel < dim; channel += 32) {
-      unit.clear<kQueryTiles, 2>();
-      const auto add = [&](const uint16_t* left, int part) {
-        for (int step = 0; step < padded / 32; ++step) {
-          const uint16_t* from = step < whole ? values[part] + static_cast<size_t>(step) * 32 * dim : last[part];
-          unit.add<kQueryTiles, 2>(left + step * kTileNumbers, kTileChunk / 32 * kTileNumbers, from + 2 * channel, 32,
-                                   4 * dim);
-        }
-      };
-      add(weights, 0);
-      if (kParts == 2) add(weights + kWeightRests, 0), add(weights, kParts - 1);
-      unit.store<kQueryTiles, 2>(sums[0], 32);
-      for (int r = 0; r < num_queries; ++r) {
-        float* to = span.accumulators + static_cast<size_t>(query + r) * dim + channel;
-        const F correction = broadcast(softmax.corrections[r]);
-        store(to, fma(load(to), correction, load(sums[r])));
-        store(to + 16, fma(load(to + 16), correction, load(sums[r] + 16)));
+class TileAttention {
+ public:
+  TileAttention(const AttentionSpan& span, int first, PairTiles& unit)
+      : span_(span),
+        unit_(unit),
+        first_(first),
+        dim_(span.head_dim),
+        tiles_(span.head_dim / 32),
+        num_queries_(span.num_queries - first < kRows ? span.num_queries - first : kRows),
+        is_scaled_(span.softcap > 0 || span.slopes != nullptr) {
+    const F zero = broadcast(0.0f);
+    for (int r = 0; r < kRows; ++r) {
+      const bool is_query = r < num_queries_;
+      const float* query = is_query ? span.queries[first + r] : nullptr;
+      for (int d = 0; d < dim_; d += 32) {
+        uint16_t* to = queries_ + (r / 16 * tiles_ + d / 32) * kTileNumbers + r % 16 * 32;
+        store_parts<kParts>(to, kQueryRests, is_query ? load(query + d) : zero, is_query ? load(query + d + 16) : zero,
+                            zero);
       }
+      maxima_[r] = is_query ? kLowest : 0;
+      store(sums_[0][r], zero);
+    }
+    for (int i = 0; i < kRows * dim_; i += 16) store(accumulators_ + i, zero);
+  }
+
+  void run() {
+    int begin = span_.end, end = span_.begin, all_begin = 0, all_end = span_.end; // what a query sees, and what all see
+    for (int r = first_; r < first_ + num_queries_; ++r) {
+      const int from = span_.first_visible[r], to = span_.last_visible[r] + 1;
+      if (from < begin) begin = from;
+      if (from > all_begin) all_begin = from;
+      if (to > end) end = to;
+      if (to < all_end) all_end = to;
+    }
+    if (begin < span_.begin) begin = span_.begin;
+    if (end > span_.end) end = span_.end;
+    // Chunks end at multiples of their size, wherever the span begins: a query's numbers do not depend on that.
+    begin = begin / kTileChunk * kTileChunk;
+    const auto steps_at = [&](int chunk) {
+      return chunk + kTileChunk <= end ? kTileChunk / 32 : (end - chunk + 31) / 32;
+    };
+    if (begin < end) multiply_keys(begin, steps_at(begin));
+    for (int chunk = begin, next; chunk < end; chunk = next) {
+      next = chunk + kTileChunk;
+      const int steps = steps_at(chunk);
+      if (is_scaled_) cap_and_bias(chunk, steps);
+      if (chunk < all_begin || chunk + 32 * steps > all_end) mask(chunk, steps);
+      if (chunk == begin) renew_maxima(steps, [&](int r) { return maxima_[r] <= kLowest; });
+      if (exponentials(steps) > kMostSum) {
+        renew_maxima(steps, [&](int r) { return highest(load(sums_[1 - now_][r])) > kMostSum; });
+        exponentials(steps);
+      }
+      now_ = 1 - now_;
+      // In this order, because what has just been stored cannot be loaded into tiles at once.
+      if (next < end) multiply_keys(next, steps_at(next));
+      multiply_values(chunk, steps);
+    }
+    for (int r = 0; r < num_queries_; ++r) {
+      const int query = first_ + r;
+      span_.maxima[query] = maxima_[r];
+      span_.sums[query] = sum(load(sums_[now_][r]));
+      for (int d = 0; d < dim_; d += 16)
+        store(span_.accumulators + static_cast<size_t>(query) * dim_ + d, load(accumulator(r, d)));
     }
   }
-}
+
+ private:
+  static constexpr int kRows = 16 * kQueryTiles;
+  static constexpr size_t kQueryRests = kRows * kMostHeadDim, kWeightRests = kRows * kTileChunk;
+
+  // [dim/32][kRows][32]
+  float* accumulator(int row, int channel) {
+    return accumulators_ + kRows * (channel / 32 * 32) + 32 * row + channel % 32;
+  }
+
+  void multiply_keys(int chunk, int steps) {
+    for (int p = 0; p < 32 * steps; p += 32) {
+      const size_t at = static_cast<size_t>(chunk + p) * dim_;
+      unit_.clear<kQueryTiles, 2>();
+      const auto add = [&](const uint16_t* left, const void* keys) {
+        for (int tile = 0; tile < tiles_; ++tile)
+          unit_.add<kQueryTiles, 2>(left + tile * kTileNumbers, tiles_ * kTileNumbers,
+                                    static_cast<const uint16_t*>(keys) + at + tile * kTileNumbers, 16 * dim_, 64);
+      };
+      add(queries_, span_.keys);
+      if (kParts == 2) add(queries_ + kQueryRests, span_.keys), add(queries_, span_.key_rests);
+      unit_.store<kQueryTiles, 2>(scores_[0] + p, kTileChunk);
+    }
+  }
+
+  void multiply_values(int chunk, int steps) {
+    const uint16_t* values[kParts][kTileChunk / 32];
+    for (int part = 0; part < kParts; ++part)
+      for (int step = 0; step < steps; ++step) {
+        const int p = chunk + 32 * step;
+        const uint16_t* from = static_cast<const uint16_t*>(part == 0 ? span_.values : span_.value_rests) +
+                               static_cast<size_t>(p) * dim_;
+        values[part][step] = from;
+        if (p + 32 <= span_.end) continue;
+        // What an earlier conversation left behind the end may be NaN, which a weight of zero does not take away.
+        const size_t there = static_cast<size_t>(span_.end - p + 1) / 2 * 2 * dim_;
+        __builtin_memcpy(last_[part], from, sizeof(uint16_t) * there);
+        __builtin_memset(last_[part] + there, 0, sizeof(uint16_t) * (static_cast<size_t>(32) * dim_ - there));
+        values[part][step] = last_[part];
+      }
+    for (int channel = 0; channel < dim_; channel += 32) {
+      float* sums = accumulator(0, channel);
+      unit_.load<kQueryTiles, 2>(sums, 32);
+      const auto add = [&](const uint16_t* left, int part) {
+        for (int step = 0; step < steps; ++step)
+          unit_.add<kQueryTiles, 2>(left + step * kTileNumbers, kTileChunk / 32 * kTileNumbers,
+                                    values[part][step] + 2 * channel, 32, 4 * dim_);
+      };
+      add(weights_, 0);
+      if (kParts == 2) add(weights_ + kWeightRests, 0), add(weights_, kParts - 1);
+      unit_.store<kQueryTiles, 2>(sums, 32);
+    }
+  }
+
+  void cap_and_bias(int chunk, int steps) {
+    for (int r = 0; r < num_queries_; ++r) {
+      for (int p = 0; p < 32 * steps; p += 16) store(scores_[r] + p, load(scores_[r] + p) * broadcast(span_.scale));
+      apply_cap_and_bias(span_, first_ + r, chunk, 32 * steps, scores_[r]);
+    }
+  }
+
+  void mask(int chunk, int steps) {
+    const auto within = [](int n) { return n < 0 ? 0 : n < kTileChunk ? n : kTileChunk; };
+    for (int r = 0; r < num_queries_; ++r) {
+      const int begin = within(span_.first_visible[first_ + r] - chunk);
+      const int end = within(span_.last_visible[first_ + r] + 1 - chunk);
+      const float *from = kLimits.numbers + kTileChunk - begin, *to = kLimits.numbers + 2 * kTileChunk - end;
+      for (int p = 0; p < 32 * steps; p += 16)
+        store(scores_[r] + p, min(min(load(scores_[r] + p), load(from + p)), load(to + p)));
+    }
+  }
+
+  // The maxima that the weights of some rows refer to become those of all scores so far.
+  template <typename Which>
+  void renew_maxima(int steps, const Which& which) {
+    const float scale = is_scaled_ ? 1.0f : span_.scale;
+    for (int r = 0; r < num_queries_; ++r) {
+      if (!which(r)) continue;
+      F most = broadcast(kMasked);
+      for (int p = 0; p < 32 * steps; p += 16) most = max(most, load(scores_[r] + p));
+      const float before = maxima_[r], found = highest(most) * scale;
+      if (found <= before) continue;
+      maxima_[r] = found;
+      if (before <= kLowest) continue;
+      const F factor = exp(broadcast(before - found));
+      store(sums_[now_][r], load(sums_[now_][r]) * factor);
+      for (int d = 0; d < dim_; d += 16) store(accumulator(r, d), load(accumulator(r, d)) * factor);
+    }
+  }
+
+  // The weights of a chunk, and the sums with them; returns the largest sum.
+  float exponentials(int steps) { return steps == 2 ? exponentials_of<2>() : exponentials_of<1>(); }
+
+  template <int kSteps>
+  float exponentials_of() {
+    static_assert(kTileChunk == 64);
+    const F factor = broadcast((is_scaled_ ? 1.0f : span_.scale) * kLog2E);
+    const float (*before)[16] = sums_[now_];
+    float (*after)[16] = sums_[1 - now_];
+    F most = broadcast(0.0f);
+    for (int r = 0; r < kRows; ++r) {
+      const F offset = broadcast(-maxima_[r] * kLog2E);
+      F total = load(before[r]);
+      for (int step = 0; step < kSteps; ++step) {
+        const F a = exp2_for_tiles<kParts>(fma(load(scores_[r] + 32 * step), factor, offset));
+        const F b = exp2_for_tiles<kParts>(fma(load(scores_[r] + 32 * step + 16), factor, offset));
+        uint16_t* to = weights_ + (r / 16 * (kTileChunk / 32) + step) * kTileNumbers + r % 16 * 32;
+        total = store_parts<kParts>(to, kWeightRests, a, b, total);
+      }
+      store(after[r], total);
+      most = max(most, total);
+    }
+    return highest(most);
+  }
+
+  const AttentionSpan& span_;
+  PairTiles& unit_;
+  const int first_, dim_, tiles_, num_queries_;
+  const bool is_scaled_;
+  int now_ = 0; // sums_[now_] are of the chunks so far
+  float maxima_[kRows];
+  alignas(64) float sums_[2][kRows][16];
+  alignas(64) float scores_[kRows][kTileChunk];
+  alignas(64) uint16_t queries_[kParts * kQueryRests];
+  alignas(64) uint16_t weights_[kParts * kWeightRests];
+  alignas(64) float accumulators_[kRows * kMostHeadDim];
+  alignas(64) uint16_t last_[kParts][32 * kMostHeadDim];
+};
 
 // Whether the tiles were taken; the softmax state is set up.
 bool attention_tiles(const AttentionSpan& span) {
@@ -180,9 +267,14 @@ bool attention_tiles(const AttentionSpan& span) {
   PairTiles unit;
   int query = 0;
   const bool two = span.key_rests != nullptr;
-  for (; span.num_queries - query > 16; query += kTileQueries)
-    (two ? attention_tile_queries<2, 2> : attention_tile_queries<2, 1>)(span, query, unit);
-  if (query < span.num_queries) (two ? attention_tile_queries<1, 2> : attention_tile_queries<1, 1>)(span, query, unit);
+  for (; span.num_queries - query > 16; query += kTileQueries) {
+    if (two) TileAttention<2, 2>(span, query, unit).run();
+    else TileAttention<2, 1>(span, query, unit).run();
+  }
+  if (query < span.num_queries) {
+    if (two) TileAttention<1, 2>(span, query, unit).run();
+    else TileAttention<1, 1>(span, query, unit).run();
+  }
   return true;
 }
 

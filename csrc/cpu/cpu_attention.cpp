@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "cpu/cpu_backend.h"
 #include "cpu/kv_cache.h"
@@ -301,10 +302,17 @@ void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int fi
       out[r * dim + d] = s.accumulators[static_cast<size_t>(first + r) * dim + d] / s.sums[first + r];
 }
 
+// Of a work item: with tiles, so many that their queries leave no row of a tile empty.
+int CpuBackend::prefill_tokens() const {
+  const int shared = model_.config.heads / model_.config.kv_heads;
+  const bool tiles = kernels_.gemm_large_m != nullptr;
+  return tiles ? kPrefillQueries / std::gcd(kPrefillQueries, shared) : std::max(1, kPrefillQueries / shared);
+}
+
 // All other sequences: a KV head and a few tokens are a work item.
 void CpuBackend::attention_prefill(int layer, const ForwardBatch& batch, Tokens queries) {
   const ModelConfig& c = model_.config;
-  const int parts = parts_of(kMaxTokens), at_once = std::max(1, kPrefillQueries / (c.heads / c.kv_heads));
+  const int parts = parts_of(kMaxTokens), at_once = prefill_tokens();
   std::vector<AttentionItem> items;
   for (int i = 0; i < static_cast<int>(batch.sequences.size()); ++i) {
     const Sequence& sequence = batch.sequences[i];
@@ -357,7 +365,7 @@ void CpuBackend::prefill_item(int layer, const ForwardBatch& batch, const Attent
 void CpuBackend::reserve_scratch(size_t count) {
   const ModelConfig& c = model_.config;
   const int shared = c.heads / c.kv_heads;
-  const size_t queries = std::max(shared, kPrefillQueries);
+  const size_t queries = std::max(shared * prefill_tokens(), kPrefillQueries);
   for (; scratch_.size() < count; scratch_.emplace_back()) {
   }
   for (AttentionScratch& s : scratch_) {

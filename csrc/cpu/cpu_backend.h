@@ -154,6 +154,7 @@ class CpuBackend : public Backend {
   void attention_prefill(int layer, const ForwardBatch& batch, Tokens queries);
   void prefill_item(int layer, const ForwardBatch& batch, const AttentionItem& item, Tokens queries,
                     AttentionScratch& s);
+  int prefill_tokens() const;
   int window_of(int layer) const;
   void add_queries(AttentionScratch& s, int index, int kv_head, const float* heads, int slot,
                    const TokenRange& visible) const;

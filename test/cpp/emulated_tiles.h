@@ -60,6 +60,22 @@ inline F rounded_to_bf16(F x) {
   return as_float((as_int(x) + broadcast(0x8000)) & broadcast(static_cast<int32_t>(0xffff0000)));
 }
 
+inline F fraction(F x) {
+  for (float& lane : x.v) lane = std::isinf(lane) ? 0 : lane - std::floor(lane);
+  return x;
+}
+inline F scaled_by_power(F x, F power) {
+  for (int i = 0; i < 16; ++i) x.v[i] *= std::exp2(std::floor(power.v[i]));
+  return x;
+}
+inline Pairs rounded_to_bf16(F first, F second) {
+  Pairs r;
+  store_bf16(r.v, first);
+  store_bf16(r.v + 16, second);
+  return r;
+}
+inline void store(uint16_t* p, const Pairs& a) { __builtin_memcpy(p, a.v, sizeof a.v); }
+
 inline void store_interleaved(uint16_t* to, const uint16_t* numbers) {
   for (int i = 0; i < 32; ++i) to[i] = numbers[i / 2 + i % 2 * 16];
 }
@@ -70,6 +86,13 @@ struct PairTiles {
   template <int kLeft, int kRight>
   void clear() {
     __builtin_memset(sums, 0, sizeof(sums));
+  }
+
+  template <int kLeft, int kRight>
+  void load(const float* from, size_t stride) {
+    for (int l = 0; l < kLeft; ++l)
+      for (int r = 0; r < kRight; ++r)
+        for (int m = 0; m < 16; ++m) __builtin_memcpy(sums[l][r][m], from + (16 * l + m) * stride + 16 * r, 64);
   }
 
   template <int kLeft, int kRight>

@@ -26,6 +26,13 @@ inline F rounded_to_bf16(F x) {
   return as_float((as_int(x) + broadcast(0x8000)) & broadcast(static_cast<int32_t>(0xffff0000)));
 }
 
+// x - floor(x), and of an infinity 0; and x * 2^floor(power), with zero or infinity beyond what a float holds.
+inline F fraction(F x) { return {_mm512_reduce_ps(x.v, 9)}; }
+inline F scaled_by_power(F x, F power) { return {_mm512_scalef_ps(x.v, power.v)}; }
+// 32 numbers rounded to bf16, to nearest.
+inline Pairs rounded_to_bf16(F first, F second) { return {_mm512_cvtne2ps_pbh(second.v, first.v)}; }
+inline void store(uint16_t* p, Pairs a) { _mm512_storeu_si512(p, reinterpret_cast<__m512i>(a.v)); }
+
 // 16 pairs of the numbers 0 … 15 and 16 … 31.
 inline void store_interleaved(uint16_t* to, const uint16_t* numbers) {
   const __m512i turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
@@ -55,6 +62,17 @@ struct PairTiles {
     if (kRight == 2) asm volatile("tilezero %%tmm1" ::);
     if (kLeft == 2) asm volatile("tilezero %%tmm2" ::);
     if (kLeft == 2 && kRight == 2) asm volatile("tilezero %%tmm3" ::);
+  }
+
+  // The sums as store() wrote them.
+  template <int kLeft, int kRight>
+  void load(const float* from, size_t stride) {
+    const size_t bytes = 4 * stride;
+    asm volatile("tileloadd (%0,%1,1), %%tmm0" ::"r"(from), "r"(bytes) : "memory");
+    if (kRight == 2) asm volatile("tileloadd (%0,%1,1), %%tmm1" ::"r"(from + 16), "r"(bytes) : "memory");
+    if (kLeft == 2) asm volatile("tileloadd (%0,%1,1), %%tmm2" ::"r"(from + 16 * stride), "r"(bytes) : "memory");
+    if (kLeft == 2 && kRight == 2)
+      asm volatile("tileloadd (%0,%1,1), %%tmm3" ::"r"(from + 16 * stride + 16), "r"(bytes) : "memory");
   }
 
   // sums += left * right. A tile on the left is one piece of memory; `left_next` and `right_next` numbers lead to the
