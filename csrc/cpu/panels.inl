@@ -104,7 +104,7 @@ class PanelGemm {
     if (begins && !job_.first.add) {
       unit_.template clear<kTokens, kTiles>();
     } else if (begins || !alone) {
-      if (begins && !whole) copy_in(panel, first, kTiles);
+      if (begins && !whole) copy_in(panel, first, kTokens, kTiles);
       const Sums& sums = begins ? outside : between;
       unit_.template load<kTokens, kTiles>(sums.tiles[0], sums.tiles[1], sums.stride);
     }
@@ -130,10 +130,10 @@ class PanelGemm {
   }
 
   // What the sums of a block that is not whole are added to.
-  void copy_in(const Panel& panel, int first, int tiles) {
+  void copy_in(const Panel& panel, int first, int tokens, int tiles) {
     for (int t = 0; t < tiles; ++t) {
       const int left = job_.w.rows - 16 * tile_of(panel, t);
-      for (int r = first; r < first + 32 && r < job_.num_tokens; ++r)
+      for (int r = first; r < first + rows_of_block(first, tokens); ++r)
         __builtin_memcpy(sums_ + r * 32 + 16 * t, output_of(panel, t).at(r), (left < 16 ? left : 16) * sizeof(float));
     }
   }
@@ -152,7 +152,7 @@ class PanelGemm {
   const int steps_, panels_a_pair_, tiles_a_pair_;
   PairTiles unit_;
   alignas(64) uint16_t panels_[2][kMostSteps * kWeightParts * 2 * kStepNumbers];
-  alignas(64) float sums_[kMostTokens * 32]; // of blocks that are not whole
+  alignas(64) float sums_[kMostTokens * 32]; // between two panels, and of blocks that are not whole
 };
 
 void gemm_large_m(const PanelJob& job) {
