@@ -7,7 +7,7 @@ from __future__ import annotations
 from threading import Condition, Lock
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action import CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -18,7 +18,9 @@ from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest, Refusal
 from tinychat_core.serving.results import ChatResult, ErrorCode
 from tinychat_ros.action_goal import ActionGoal
+from tinychat_ros.action_server import ActionServer
 from tinychat_ros.answer_publishers import AnswerPublishers, TOKEN_QOS
+from tinychat_ros.arrivals import Arrivals
 from tinychat_ros.client_watcher import ClientWatcher, LOOK_PERIOD
 from tinychat_ros.distribution import publish_goal_status, result_timeout
 from tinychat_ros.goal_check import check_goal
@@ -37,8 +39,8 @@ class ChatServer:
     """
     Translates goals to requests, and their events to feedback and results; every callback returns at once.
 
-    Goals are accepted from `open` to `close`. Goals, prompts and cancel requests are looked at one by one, so
-    that none meets another half-way. `service` is the loaded model, or None.
+    Goals are accepted from `open` to `close`. Goals and prompts are checked one by one, in the order of their arrival,
+    in a thread of their own; a cancel does not wait for that. `service` is the loaded model, or None.
     """
 
     def __init__(self, node: Node, status: Status) -> None:
@@ -55,8 +57,10 @@ class ChatServer:
         group = MutuallyExclusiveCallbackGroup()
         self._publishers = AnswerPublishers(node)
         self.topics = ImageTopics(node)
+        self._arrivals = Arrivals(node)
         self._server = ActionServer(
-            node, Chat, '~/chat', self._unused, callback_group=group, goal_callback=self._on_goal,
+            node, Chat, '~/chat', self._unused, check=self._on_arrival, arrivals=self._arrivals, callback_group=group,
+            goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted, cancel_callback=self._on_cancel,
             result_timeout=result_timeout(),
             goal_service_qos_profile=SERVICE_QOS, result_service_qos_profile=SERVICE_QOS,
@@ -65,7 +69,7 @@ class ChatServer:
         self._feedback_topic = node.resolve_topic_name('~/chat/_action/feedback')
         node.create_timer(LOOK_PERIOD, self._look_around, MutuallyExclusiveCallbackGroup(),
                           Clock(clock_type=ClockType.STEADY_TIME))
-        self._prompts = PromptDoor(node, self, self._publishers, group)
+        self._prompts = PromptDoor(node, self, self._publishers, group, self._arrivals)
 
     @property
     def has_goals(self) -> bool:
@@ -97,6 +101,7 @@ class ChatServer:
 
     def destroy(self) -> None:
         """Destroy the action; the clients of goals that have not ended would wait for ever."""
+        self._arrivals.close()
         self._server.destroy()
 
     def show(self) -> None:
@@ -125,11 +130,13 @@ class ChatServer:
         self._status.rejected(reason)
         return None
 
-    # --- callbacks of the executor --------------------------------------------------------------------------
+    # --- callbacks of the action, in the thread of arrivals -------------------------------------------------
 
-    def _on_goal(self, goal: Chat.Goal) -> GoalResponse:
-        self._checked = self.check(goal)  # what is accepted meets _on_accepted next
+    def _on_arrival(self, goal: Chat.Goal) -> None:
+        self._checked = self.check(goal)
         self._present = self._followers()  # a client may go as soon as it is answered
+
+    def _on_goal(self, _: Chat.Goal) -> GoalResponse:
         return GoalResponse.REJECT if self._checked is None else GoalResponse.ACCEPT
 
     def _on_accepted(self, handle: Any) -> None:
@@ -144,8 +151,14 @@ class ChatServer:
             if goal.id.bytes not in self._goals:  # it has ended already
                 self._watcher.forget(goal)
 
+    # --- callbacks of the executor --------------------------------------------------------------------------
+
     def _on_cancel(self, handle: Any) -> CancelResponse:
-        goal = self._goals.get(bytes(handle.goal_id.uuid))
+        goal_id = bytes(handle.goal_id.uuid)
+        goal = self._goals.get(goal_id)
+        if goal is None or goal.chat is None:
+            with self._server.accepting:  # its client knows that it is accepted before we do
+                goal = self._goals.get(goal_id)
         is_canceled = goal is not None and goal.chat is not None and goal.chat.cancel()
         return CancelResponse.ACCEPT if is_canceled else CancelResponse.REJECT  # it has ended, or is ending
 

@@ -24,7 +24,7 @@ from tinychat_ros.garbage import Collector, PERIOD
 from tinychat_ros.guard import spin
 from tinychat_ros.heap import share_one_heap
 
-SWITCH_INTERVAL = 0.001  # [s]
+SWITCH_INTERVAL = 0.0002  # [s]
 QUOTED = """-p "NAME:='a: b'" or -p "NAME:=''\""""
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import Any, Protocol
@@ -18,6 +20,7 @@ from tinychat_core.serving.chat_service import ChatService
 from tinychat_core.serving.requests import ChatRequest
 from tinychat_core.serving.results import ChatEvent, Finished
 from tinychat_ros.answer_publishers import AnswerPublishers
+from tinychat_ros.arrivals import Arrivals
 from tinychat_ros.goal_log import log_end
 from tinychat_ros.interfaces import Chat
 from tinychat_ros.prompt_topic import PromptTopic
@@ -35,14 +38,19 @@ class Door(Protocol):
 class PromptDoor:
     """Answers prompts as if each were a goal; what is answered goes to the topics alone."""
 
-    def __init__(self, node: Node, door: Door, publishers: AnswerPublishers, group: CallbackGroup) -> None:
-        """Subscribe; the callbacks are called in `group`."""
+    def __init__(self, node: Node, door: Door, publishers: AnswerPublishers, group: CallbackGroup,
+                 arrivals: Arrivals) -> None:
+        """Subscribe; messages are received in `group`, and handled in the thread of `arrivals`."""
         self._node = node
         self._door = door
         self._publishers = publishers
         self._lock = Lock()
         self._handles: dict[UUID, ChatHandle] = {}  # those that wait or run
-        self._topics = [PromptTopic(node, name, kind, callback, group) for name, kind, callback in (
+
+        def later(callback: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda message: arrivals.put(partial(callback, message))
+
+        self._topics = [PromptTopic(node, name, kind, later(callback), group) for name, kind, callback in (
             ('~/prompt', String, self._on_prompt), ('~/prompt/stop', Empty, self._on_stop),
             ('~/prompt/reset', Empty, self._on_reset))]
 

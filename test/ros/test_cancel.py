@@ -4,11 +4,17 @@
 
 from __future__ import annotations
 
+from threading import Event, Lock
+from typing import Any
+
 from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
+import pytest
 from robot import Robot
 from scripted_engine import ScriptedEngine
 from waiting import wait_for
+
+from tinychat_ros import chat_server
 
 
 def test_in_mid_answer(robot: Robot, engine: ScriptedEngine) -> None:
@@ -52,3 +58,54 @@ def test_all_at_once_through_the_zero_id(robot: Robot, engine: ScriptedEngine) -
     assert all(goal.handle.accepted for goal in goals)
     robot.call(CancelGoal, 'chat/_action/cancel_goal', CancelGoal.Request())
     assert {goal.result()[0] for goal in goals} == {GoalStatus.STATUS_CANCELED}
+
+
+def test_while_another_goal_is_checked(robot: Robot, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.prefill_delay = 60.0
+    running = robot.send('first')
+    wait_for(lambda: engine.prefilled)
+    check, begun, go = chat_server.check_goal, Event(), Event()
+
+    def slow(goal: Any, *arguments: Any) -> Any:
+        if goal.prompt == 'slow':
+            begun.set()
+            assert go.wait(30)
+        return check(goal, *arguments)
+
+    monkeypatch.setattr(chat_server, 'check_goal', slow)
+    checked = robot.send('slow')
+    assert begun.wait(30)
+    running.cancel()
+    assert running.result()[0] == GoalStatus.STATUS_CANCELED
+    go.set()
+    checked.cancel()
+    assert checked.result()[0] == GoalStatus.STATUS_CANCELED
+
+
+def test_while_it_is_accepted(robot: Robot, engine: ScriptedEngine) -> None:
+    """Its client hears that it is accepted a moment before the service gets the request."""
+    engine.prefill_delay = 60.0
+    service, waits = robot.node._service, Event()
+    assert service is not None
+    submit, lock = service.submit, Lock()
+
+    class Noted:
+
+        def __enter__(self) -> None:
+            if lock.locked():
+                waits.set()
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        assert waits.wait(30)
+        return submit(*arguments, **options)
+
+    robot.node._server._server.accepting = Noted()  # type: ignore[assignment]
+    service.submit = late  # type: ignore[method-assign]
+    goal = robot.send()
+    assert goal.handle.accepted
+    goal.cancel()
+    assert goal.result()[0] == GoalStatus.STATUS_CANCELED
