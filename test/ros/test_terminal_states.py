@@ -87,7 +87,8 @@ def shut_down(robot: Robot, goal: Goal) -> None:
 def lose_client(robot: Robot, engine: ScriptedEngine) -> Goal:
     goal = endless(robot, engine)
     watcher = robot.node._server._watcher
-    watcher.watch(*robot.node._server._goals.values())
+    (lost,) = robot.node._server._goals.values()
+    watcher.watch(lost, {b'gone'})
     watcher.look({b'gone'})
     return goal
 
