@@ -297,9 +297,11 @@ void CpuBackend::join_parts(const std::vector<AttentionItem>& items) {
 // What the heads of one token add up to, into out [heads][head_dim].
 void CpuBackend::finish(const AttentionScratch& s, int heads, float* out, int first) const {
   const int dim = model_.config.head_dim;
-  for (int r = 0; r < heads; ++r)
-    for (int d = 0; d < dim; ++d)
-      out[r * dim + d] = s.accumulators[static_cast<size_t>(first + r) * dim + d] / s.sums[first + r];
+  for (int r = 0; r < heads; ++r) {
+    const float* from = &s.accumulators[static_cast<size_t>(first + r) * dim];
+    const float factor = 1 / s.sums[first + r]; // many divisions are felt
+    for (int d = 0; d < dim; ++d) out[r * dim + d] = from[d] * factor;
+  }
 }
 
 // Of a work item: with tiles, so many that their queries leave no row of a tile empty.
