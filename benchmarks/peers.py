@@ -36,7 +36,8 @@ WORK = ROOT / 'build' / 'peers'
 PYTHON = WORK / 'venv' / 'bin' / 'python'
 TINYCHAT = ROOT / '.venv' / 'bin' / 'tinychat'
 GGUF = ROOT / 'models' / 'SmolLM2-135M-Instruct.Q4_1.gguf'
-WHEELS = ('llama-cpp-python==0.3.36', 'openvino-genai==2026.4.1.0', 'transformers==5.23.0', 'torch==2.13.0',
+LLAMA_CPP = 'llama-cpp-python==0.3.36'
+WHEELS = (LLAMA_CPP, 'openvino-genai==2026.4.1.0', 'transformers==5.23.0', 'torch==2.13.0',
           'accelerate', 'gguf')
 # Instruction sets that all AVX-512 machines have. llama.cpp's own choice (GGML_NATIVE) crashes on CPUs with AMX.
 FEATURES = ('AVX512', 'AVX512_VBMI', 'AVX512_VNNI', 'AVX512_BF16', 'AVX2', 'FMA', 'F16C')
@@ -106,8 +107,8 @@ def measure_parallel(parallel: int, rounds: int, threads: str, prompt: int, new_
 
 
 def install() -> None:
-    """Create the peers' environment if it does not exist."""
-    if PYTHON.exists():
+    """Create the peers' environment if it does not exist or lacks mtmd, llama.cpp's library for images."""
+    if any(WORK.glob('venv/lib/*/site-packages/llama_cpp/lib/libmtmd.*')):
         return
     WORK.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, '-m', 'venv', WORK / 'venv'], check=True)
@@ -115,10 +116,12 @@ def install() -> None:
     native = ['-DGGML_NATIVE=ON']
     if 'avx512_bf16' in flags:
         native = ['-DGGML_NATIVE=OFF', *(f'-DGGML_{feature}=ON' for feature in FEATURES)]
-    native.append('-DLLAVA_BUILD=OFF')  # vision models: half of the compile time
     pip = [PYTHON, '-m', 'pip', 'install']
+    # pip caches the wheel that it builds, whatever the options: one without mtmd must not come from there.
+    build = [*pip, '--no-cache-dir', '--force-reinstall', '--no-deps', LLAMA_CPP]
     try:
-        subprocess.run([*pip, *WHEELS], env=dict(os.environ, CMAKE_ARGS=' '.join(native)), check=True)
+        subprocess.run(build, env=dict(os.environ, CMAKE_ARGS=' '.join(native)), check=True)
+        subprocess.run([*pip, *WHEELS], check=True)
     except BaseException:
         shutil.rmtree(WORK / 'venv')  # an incomplete environment must not be used by the next run
         raise

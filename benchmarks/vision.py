@@ -1,12 +1,14 @@
 # Copyright 2026 The TinyChat for ROS 2 authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Time and memory of images with a model of SmolVLM-256M's shape and random weights, beside transformers.
+Time and memory of images with a model of SmolVLM-256M's shape and random weights, beside its peers.
 
 `vision.py DIRECTORY [--threads N] [--rounds N] [--only encode|follow_up|memory]`; DIRECTORY keeps the models. `encode`:
 one image of 512 x 512 pixels, from its tile of pixels to the embeddings, alternating with transformers in float32 and
-bfloat16; medians. `follow_up`: time to the first token of a question about a new image, and of a second one about it.
-`memory`: by how much the peak memory for a question about an image exceeds that of the text part alone.
+bfloat16 and with llama.cpp's mtmd; medians, and the distance of the embeddings from those in float32 (max|difference| /
+max|embedding|). The first run makes the peers' environment (benchmarks/peers.py). `follow_up`: time to the first token
+of a question about a new image, and of a second one about it. `memory`: by how much the peak memory for a question
+about an image exceeds that of the text part alone.
 """
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from peers import cpu_name, install, PYTHON
 
 from tinychat_core.engine import Engine
 from tinychat_core.importers import import_model
@@ -106,6 +109,7 @@ def encode(directory: Path, threads: int, rounds: int) -> None:
     """Print how long an image takes to encode."""
     import torch
 
+    install()
     torch.set_num_threads(threads)
     sees, _ = made(directory)
     eight = directory / 'smolvlm-256m-w8'
@@ -114,32 +118,52 @@ def encode(directory: Path, threads: int, rounds: int) -> None:
     engines = {bits: Engine.open(path, threads=threads, max_seq_len=1024, verify='size')
                for bits, path in ((8, eight), (16, sees))}
     stores = {bits: engine.images for bits, engine in engines.items()}
-    tile = np.random.default_rng(0).standard_normal((3, TILE, TILE)).astype(np.float32)
+    np.save(directory / 'picture.npy', picture(0))
+    tile = np.ascontiguousarray(picture(0).transpose(2, 0, 1) / np.float32(127.5) - 1, np.float32)
     pixels = torch.from_numpy(tile)[None, None]
-    model = reference()
     half = reference().to(torch.bfloat16)
+    model = reference().to(torch.bfloat16).float()  # float32 with the weights that the others have
+    mtmd = subprocess.Popen(
+        [PYTHON, Path(__file__).with_name('mtmd_peer.py'), directory / 'hf-sees' / 'model.safetensors',
+         directory / 'picture.npy', directory / 'mtmd', str(threads)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert mtmd.stdin and mtmd.stdout
 
-    def theirs(other: Any, values: Any) -> Callable[[], Any]:
-        def run() -> None:
-            with torch.inference_mode():
-                other.get_image_features(values)
-        return run
+    def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+        begin = perf_counter()
+        embeddings = run()
+        return perf_counter() - begin, embeddings
 
-    ways: dict[str, Callable[[], Any]] = {
-        **{f'TinyChat, {bits} bits': lambda store=store: store._encoder.encode_tile(tile)
-           for bits, store in stores.items()}, 'transformers, float32': theirs(model, pixels),
-        'transformers, bfloat16': theirs(half, pixels.to(torch.bfloat16))}
+    def transformers(other: Any, values: Any) -> Any:
+        with torch.inference_mode():
+            return other.get_image_features(values).pooler_output[0].float().numpy()
+
+    def llama_cpp(kind: str) -> tuple[float, Any]:
+        assert mtmd.stdin and mtmd.stdout
+        print(kind, file=mtmd.stdin, flush=True)
+        return float(mtmd.stdout.readline()), np.load(directory / 'mtmd' / f'embeddings-{kind}.npy')
+
+    ways: dict[str, Callable[[], tuple[float, Any]]] = {
+        **{f'TinyChat, {bits} bits': lambda store=store: timed(lambda: store._encoder.encode_tile(tile))
+           for bits, store in stores.items()},
+        'transformers, float32': lambda: timed(lambda: transformers(model, pixels)),
+        'transformers, bfloat16': lambda: timed(lambda: transformers(half, pixels.to(torch.bfloat16))),
+        **{f'llama.cpp mtmd, {kind}': lambda kind=kind: llama_cpp(kind) for kind in ('f16', 'bf16', 'q8_0')}}
     times: dict[str, list[float]] = {way: [] for way in ways}
+    found = {}
     for i in range(rounds + 1):
         for way, run in ways.items():
-            begin = perf_counter()
-            run()
+            taken, found[way] = run()
             if i:  # the first round warms up
-                times[way].append(perf_counter() - begin)
-    own = median(times['TinyChat, 8 bits'])
-    print(f'encode, {threads} threads, {rounds} rounds, {engines[8].isa}')
-    for way, taken in times.items():
-        print(f'| {way} | {1000 * median(taken):.0f} ms | {median(taken) / own:.2f} |')
+                times[way].append(taken)
+    mtmd.stdin.close()
+    mtmd.wait()
+    own, exact = median(times['TinyChat, 8 bits']), found['transformers, float32']
+    print(f'encode, {threads} threads, {rounds} rounds, {cpu_name()}, {engines[8].isa}')
+    print('| | time | of TinyChat in 8 bits | distance from float32 |\n|---|---|---|---|')
+    for way, every in times.items():
+        distance = np.abs(found[way] - exact).max() / np.abs(exact).max()
+        print(f'| {way} | {1000 * median(every):.0f} ms | {median(every) / own:.2f}x | {distance:.0e} |')
     for engine in engines.values():
         engine.close()
 
