@@ -118,7 +118,6 @@ def without_cache(error: BaseException) -> Callable[[Talk], Asked]:
     return send
 
 
-
 @pytest.mark.parametrize(('act', 'reason', 'code'), [
     (of_params(max_new_tokens=5), FinishReason.LENGTH, ErrorCode.NONE),
     (of_params(stop=('word word word',)), FinishReason.STOP, ErrorCode.NONE),
