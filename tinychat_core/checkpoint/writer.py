@@ -209,7 +209,8 @@ class CheckpointWriter:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, CheckpointError):
             pass  # damaged notes: keep the parts before the damage
         keep = {note['shard']['file'] for note in done}
-        for path in found:
+        # Last what lists the others: should this be killed, the next run still knows them.
+        for path in sorted(found, key=lambda path: path.name in {NAME, _PROGRESS}):
             if path.name not in keep:
                 path.unlink()
         return done

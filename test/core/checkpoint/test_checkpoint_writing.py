@@ -94,6 +94,27 @@ def test_a_run_that_ends_anywhere_leaves_nothing_that_loads_and_is_resumed(
     pytest.fail('no run got through')
 
 
+@pytest.mark.parametrize('order', [sorted, lambda paths: sorted(paths, reverse=True)])
+def test_a_run_that_ends_while_it_removes_files_is_resumed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: dict[str, bytes], order: Callable[[Any], Any]) -> None:
+    """In whatever order the file system lists them, what tells whose they are goes last."""
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, 'iterdir', lambda path: iter(order(listed(path))))
+    for count in range(1, 100):
+        out = tmp_path / f'{count}' / 'small'
+        partial = out.with_name('small.partial')
+        small.write(out)
+        out.rename(partial)  # all but the name
+        with monkeypatch.context() as patch, suppress(PowerCut):
+            ended = cut_off(patch, count)
+            small.write(out)
+        if not ended() or out.exists():
+            return
+        small.write(out)
+        assert files(out) == whole
+    pytest.fail('no run got through')
+
+
 def test_a_killed_process_leaves_nothing_that_loads_and_is_resumed(tmp_path: Path,
                                                                    whole: dict[str, bytes]) -> None:
     out = tmp_path / 'small'

@@ -57,7 +57,7 @@ def test_a_task_moves_the_robot(start: Callable[..., Agent], tmp_path: Path) -> 
     try:
         chat.says('ready')
         agent = start(namespace)
-        calls = [['drive', {'duration': 1.5}], ['light', {'data': True}],
+        calls = [['drive', {'duration': 4.0}], ['light', {'data': True}],
                  ['turn', {'angular': {'z': 0.5236}, 'duration': 0.3}], ['gripper', {'data': True}], ['position', {}],
                  ['battery', {}]]
         _, result = agent.send([{'calls': [call]} for call in calls]).result(60.0)
